@@ -1,0 +1,177 @@
+//! `trdl_channels.yaml`: which version each channel of each group points at. The format is trdl's; we are stricter where
+//! a mistake would be silent there (unknown and duplicate keys, several documents, aliases).
+
+mod document;
+
+use crate::failure::{Failure, Result};
+use crate::layout::{ReleaseVersion, check_channel, check_group};
+use document::{Content, Node, Problem};
+use std::path::Path;
+
+/// No real file is near this long; a longer one is refused before it is read.
+const MAX_LENGTH: u64 = 1 << 20;
+
+/// A checked channels file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChannelsFile {
+    /// One entry per channel, in the order of the file; no channel twice.
+    pub assignments: Vec<Assignment>,
+}
+
+/// What the file says of one channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// The group, for example `1.2`.
+    pub group: String,
+    /// The channel, for example `stable`.
+    pub channel: String,
+    /// The release version it points at.
+    pub version: String,
+    /// The line of the version, from 1.
+    pub line: usize,
+}
+
+impl ChannelsFile {
+    /// Reads and checks a file.
+    pub fn read(path: &Path) -> Result<Self> {
+        let what = path.display().to_string();
+        let metadata = std::fs::metadata(path).map_err(|error| Failure::io("read the channels file", &what, error).hint("name another one with --file, or copy the example trdl_channels.yaml from the documentation"))?;
+        if metadata.len() > MAX_LENGTH {
+            return Err(Failure::invalid(format!("the channels file {what} has {} bytes; no more than {MAX_LENGTH} are read", metadata.len())));
+        }
+        let bytes = std::fs::read(path).map_err(|error| Failure::io("read the channels file", &what, error))?;
+        Self::parse(&bytes, &what)
+    }
+
+    /// Checks the text of a file and reports all its mistakes at once; `what` names it.
+    pub fn parse(bytes: &[u8], what: &str) -> Result<Self> {
+        let text = std::str::from_utf8(bytes).map_err(|error| Failure::invalid(format!("the channels file {what} is not UTF-8 at byte {}", error.valid_up_to())))?;
+        let mut checker = Checker::default();
+        match document::parse(text) {
+            Ok(root) => checker.root(&root),
+            Err(problem) => checker.problems.push(problem),
+        }
+        if checker.problems.is_empty() {
+            return Ok(checker.file);
+        }
+        checker.problems.sort_by_key(|problem| problem.line);
+        let lines = checker.problems.iter().map(|problem| format!("{what}:{}: {}", problem.line, problem.message));
+        Err(Failure::invalid(format!("the channels file {what} has mistakes; nothing was published")).details(lines))
+    }
+}
+
+#[derive(Default)]
+struct Checker {
+    file: ChannelsFile,
+    problems: Vec<Problem>,
+    groups: Vec<(String, usize)>,
+}
+
+impl Checker {
+    fn problem(&mut self, line: usize, message: impl Into<String>) {
+        self.problems.push(Problem { line, message: message.into() });
+    }
+
+    fn failure(&mut self, line: usize, failure: &Failure) {
+        let hint = failure.hints.first().map(|hint| format!("; {hint}")).unwrap_or_default();
+        self.problem(line, format!("{}{hint}", failure.message));
+    }
+
+    fn root(&mut self, root: &Node) {
+        let Some(fields) = self.fields(root, "the file", &["groups"]) else { return };
+        if let [Some(groups)] = fields.as_slice() {
+            for group in self.items(groups, "groups") {
+                self.group(group);
+            }
+        }
+    }
+
+    fn group(&mut self, node: &Node) {
+        let Some(fields) = self.fields(node, "a group", &["name", "channels"]) else { return };
+        let [name, channels] = fields.as_slice() else { return };
+        let name = self.text(node, *name, "a group", "name");
+        if let Some(name) = &name {
+            if let Err(failure) = check_group(name) {
+                self.failure(node.line, &failure);
+            }
+            match self.groups.iter().find(|(known, _)| known == name) {
+                Some((_, line)) => self.problem(node.line, format!("group `{name}` stands already in line {line}")),
+                None => self.groups.push((name.clone(), node.line)),
+            }
+        }
+        let mut seen: Vec<(String, usize)> = Vec::new();
+        for channel in channels.map(|channels| self.items(channels, "channels")).unwrap_or_default() {
+            self.channel(name.as_deref(), channel, &mut seen);
+        }
+    }
+
+    fn channel(&mut self, group: Option<&str>, node: &Node, seen: &mut Vec<(String, usize)>) {
+        let Some(fields) = self.fields(node, "a channel", &["name", "version"]) else { return };
+        let [name, version] = fields.as_slice() else { return };
+        let line = version.map_or(node.line, |version| version.line);
+        let name = self.text(node, *name, "a channel", "name");
+        let version = self.text(node, *version, "a channel", "version");
+        if let Some(name) = &name {
+            if let Err(failure) = check_channel(name) {
+                self.failure(node.line, &failure);
+            }
+            match seen.iter().find(|(known, _)| known == name) {
+                Some((_, line)) => self.problem(node.line, format!("channel `{name}` stands already in line {line}")),
+                None => seen.push((name.clone(), node.line)),
+            }
+        }
+        if let Some(Err(failure)) = version.as_deref().map(ReleaseVersion::parse) {
+            self.failure(line, &failure);
+        }
+        if let (Some(group), Some(channel), Some(version)) = (group, name, version) {
+            self.file.assignments.push(Assignment { group: group.into(), channel, version, line });
+        }
+    }
+
+    /// The values of the known keys of a mapping; everything else in it is a problem.
+    fn fields<'n>(&mut self, node: &'n Node, what: &str, known: &[&str]) -> Option<Vec<Option<&'n Node>>> {
+        let Content::Map(entries) = &node.content else {
+            let hint = if node.is_empty() { " (it is empty)" } else { "" };
+            self.problem(node.line, format!("{what} must be a mapping with {}{hint}", known.join(" and ")));
+            return None;
+        };
+        let mut values = vec![None; known.len()];
+        for (key, value) in entries {
+            let Content::Scalar(key_text) = &key.content else {
+                self.problem(key.line, format!("{what} has a key that is no word"));
+                continue;
+            };
+            match known.iter().position(|name| name == key_text) {
+                None => {
+                    let near = known.iter().find(|name| strsim::damerau_levenshtein(name, key_text) <= 2);
+                    let hint = near.map_or(format!("known: {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
+                    self.problem(key.line, format!("unknown key `{}` in {what}; {hint}", key_text.escape_debug()));
+                }
+                Some(at) if values[at].is_some() => self.problem(key.line, format!("key `{key_text}` stands twice in {what}")),
+                Some(at) => values[at] = Some(value),
+            }
+        }
+        Some(values)
+    }
+
+    fn items<'n>(&mut self, node: &'n Node, what: &str) -> &'n [Node] {
+        match &node.content {
+            Content::List(items) => items,
+            _ if node.is_empty() => &[],
+            _ => {
+                self.problem(node.line, format!("`{what}` must be a list"));
+                &[]
+            }
+        }
+    }
+
+    fn text(&mut self, parent: &Node, node: Option<&Node>, what: &str, key: &str) -> Option<String> {
+        match node.map(|node| (node, &node.content)) {
+            None => self.problem(parent.line, format!("{what} has no `{key}`")),
+            Some((node, _)) if node.is_empty() => self.problem(node.line, format!("`{key}` of {what} is empty")),
+            Some((_, Content::Scalar(text))) => return Some(text.clone()),
+            Some((node, _)) => self.problem(node.line, format!("`{key}` of {what} must be a text")),
+        }
+        None
+    }
+}

@@ -1,0 +1,204 @@
+use clap::builder::BoolishValueParser;
+use clap::error::{ContextKind, ContextValue};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Publishes releases into a TUF repository that trdl, curl with gpg, and any TUF client can install from.
+#[derive(Debug, Parser)]
+#[command(name = "publish", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "Example:\n  publish init --no-passphrase && publish release 1.0.0 --from dist\n\nExit codes, variables and every key of publish.yaml: docs/reference.md")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes; each has a variable.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(super) struct Global {
+    /// The config file
+    #[arg(long, global = true, env = "PUBLISH_CONFIG", value_name = "FILE", default_value = "publish.yaml")]
+    pub config: PathBuf,
+    /// The repository, instead of the configured one
+    #[arg(long, global = true, env = "PUBLISH_REPO", value_name = "DIR")]
+    pub repo: Option<String>,
+    /// Print the plan and change nothing
+    #[arg(long, short = 'n', global = true, env = "PUBLISH_DRY_RUN", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
+    pub dry_run: bool,
+    /// Print one JSON document, errors too
+    #[arg(long, global = true, env = "PUBLISH_JSON", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
+    pub json: bool,
+    /// No status lines; warnings and errors stay
+    #[arg(long, short, global = true, env = "PUBLISH_QUIET", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
+    pub quiet: bool,
+    /// List everything, however long
+    #[arg(long, short, global = true, env = "PUBLISH_VERBOSE", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
+    pub verbose: bool,
+    /// Progress bars: on a terminal, always, or never
+    #[arg(long, global = true, env = "PUBLISH_PROGRESS", value_name = "WHEN", value_enum, default_value_t = When::Auto)]
+    pub progress: When,
+    /// Read the passphrase of the key files from a file
+    #[arg(long, global = true, env = "PUBLISH_PASSPHRASE_FILE", value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Read the passphrase of the key files from a command's output
+    #[arg(long, global = true, env = "PUBLISH_PASSPHRASE_COMMAND", value_name = "COMMAND")]
+    pub passphrase_command: Option<String>,
+    /// Read the passphrase of the OpenPGP key from a file (default: as for the key files)
+    #[arg(long, global = true, env = "PUBLISH_OPENPGP_PASSPHRASE_FILE", value_name = "FILE")]
+    pub openpgp_passphrase_file: Option<PathBuf>,
+    /// Read the passphrase of the OpenPGP key from a command's output
+    #[arg(long, global = true, env = "PUBLISH_OPENPGP_PASSPHRASE_COMMAND", value_name = "COMMAND")]
+    pub openpgp_passphrase_command: Option<String>,
+    /// Take a repository that is older than the one seen before
+    #[arg(long, global = true, env = "PUBLISH_ACCEPT_ROLLBACK", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
+    pub accept_rollback: bool,
+}
+
+/// When to draw progress bars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum When {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Variables that hold secrets and therefore have no flag.
+pub(super) const SECRET_VARIABLES: [(&str, &str); 2] = [("PUBLISH_PASSPHRASE", "the passphrase of the key files"), ("PUBLISH_OPENPGP_PASSPHRASE", "the passphrase of the OpenPGP key (default: that of the key files)")];
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make keys, root metadata and config, and print what users type
+    #[command(after_help = "Example:\n  publish init --name acme --public-url https://tuf.example.org --no-passphrase")]
+    Init(Init),
+    /// Publish a build: DIR/<os>-<arch>/… becomes releases/VERSION/…, signed
+    #[command(after_help = "Examples:\n  publish release 1.0.0 --from dist --dry-run\n  publish release 1.0.0 --from dist --channels")]
+    Release(Release),
+    /// Publish trdl_channels.yaml as channels/<group>/<channel>
+    #[command(after_help = "Examples:\n  publish channels --dry-run\n  publish channels")]
+    Channels(Channels),
+    /// Sign again what is due and touch nothing otherwise; made for cron
+    #[command(after_help = "Roles fall due when they are older than: root 90 days, targets 21 days, snapshot 2 days, timestamp 4 hours.\nThe timestamp expires after a day: run this every hour or two.\n\nExample:\n  publish refresh --quiet")]
+    Refresh,
+    /// Show roles, expiry, releases, channels, and what is next
+    #[command(after_help = "Examples:\n  publish status\n  publish status --fail-within 3h")]
+    Status(Status),
+    /// Check a repository as a stranger's client would
+    #[command(after_help = "Examples:\n  publish verify\n  publish verify repo --root keys/1.root.json")]
+    Verify(Verify),
+    /// Print shell completions
+    #[command(after_help = "Example:\n  publish completions bash")]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the reference page (docs/reference.md)
+    #[command(hide = true, after_help = "Example:\n  publish reference")]
+    Reference,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Init {
+    /// What users call the repository [default: the directory's name]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Where users will reach the repository over http(s)
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<String>,
+    /// Leave new keys unencrypted
+    #[arg(long)]
+    pub no_passphrase: bool,
+    /// Sign with this OpenPGP key, as exported by gpg --export-secret-keys, instead of a new one
+    #[arg(long, value_name = "FILE")]
+    pub openpgp_key: Option<PathBuf>,
+    /// The kind of a new OpenPGP key
+    #[arg(long, value_enum, default_value_t = OpenPgpAlgorithm::Ed25519, value_name = "KIND")]
+    pub openpgp_algorithm: OpenPgpAlgorithm,
+    /// The user id of a new OpenPGP key [default: NAME releases]
+    #[arg(long, value_name = "TEXT")]
+    pub openpgp_user_id: Option<String>,
+    /// Whether clients fetch versioned names, which is what makes publishing safe for readers at every instant
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    pub consistent_snapshot: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum OpenPgpAlgorithm {
+    Ed25519,
+    Rsa4096,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Release {
+    /// The version, MAJOR.MINOR.PATCH; a leading v is dropped
+    pub version: String,
+    /// The build: a directory that holds <os>-<arch> directories
+    #[arg(long, value_name = "DIR")]
+    pub from: PathBuf,
+    /// Publish the channels file in the same commit
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    pub channels: Option<Option<PathBuf>>,
+    /// Replace the signatures of what is published already
+    #[arg(long)]
+    pub resign: bool,
+    /// Let --channels move a channel to an older version
+    #[arg(long, requires = "channels")]
+    pub allow_downgrade: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Channels {
+    /// The channels file [default: the configured one]
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Let channels move to an older version
+    #[arg(long)]
+    pub allow_downgrade: bool,
+    /// Remove published channels that the file does not have
+    #[arg(long)]
+    pub prune: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Status {
+    /// Exit with code 3 if a role expires within this span, such as 90m, 12h or 3d
+    #[arg(long, value_name = "SPAN", value_parser = super::text::parse_span)]
+    pub fail_within: Option<chrono::TimeDelta>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Verify {
+    /// A directory or http(s) URL [default: the configured repository]
+    pub location: Option<String>,
+    /// The root that is trusted
+    #[arg(long, value_name = "FILE", conflicts_with = "root_sha512")]
+    pub root: Option<PathBuf>,
+    /// The SHA-512 of the first root that is trusted, as given to `trdl add`
+    #[arg(long, value_name = "HEX")]
+    pub root_sha512: Option<String>,
+    /// A further OpenPGP certificate to verify signatures with
+    #[arg(long, value_name = "FILE")]
+    pub openpgp_certificate: Vec<PathBuf>,
+}
+
+/// Whether a boolean variable is set to something true.
+pub(super) fn is_set(variable: &str) -> bool {
+    std::env::var(variable).is_ok_and(|value| matches!(value.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on" | "y" | "t"))
+}
+
+/// If a value that clap refused came from a variable, says which one.
+pub(super) fn variable_behind(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
+    let ContextValue::String(named) = error.get(ContextKind::InvalidArg)? else { return None };
+    let flag = named.split([' ', '=']).next()?;
+    let given = arguments.iter().any(|argument| argument.to_string_lossy().split('=').next() == Some(flag));
+    let command = Arguments::command();
+    let argument = command.get_arguments().find(|argument| argument.get_long().is_some_and(|long| format!("--{long}") == flag))?;
+    let variable = argument.get_env()?.to_str()?;
+    (!given && std::env::var_os(variable).is_some()).then(|| format!("the value comes from the variable {variable}"))
+}

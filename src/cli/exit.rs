@@ -1,0 +1,43 @@
+use crate::failure::{Failure, Kind};
+
+/// Nothing but wrong arguments.
+pub(super) const USAGE: u8 = 2;
+
+/// Every exit code with its meaning; the reference page is made from this.
+pub(super) const TABLE: [(u8, &str); 14] = [
+    (0, "done, or nothing to do"),
+    (1, "unexpected failure"),
+    (USAGE, "wrong arguments"),
+    (3, "`status --fail-within`: a role expires within the span"),
+    (4, "access refused: permissions, read-only file systems, key files that others can read"),
+    (5, "conflict: published already with other content, a downgrade, or somebody else was faster"),
+    (6, "a config, channels file, key, build or name is not acceptable"),
+    (7, "not found: a file, key or release that was named"),
+    (9, "the repository does not verify: bad signature, tampered file, expired root, rollback"),
+    (10, "there is no repository at that place"),
+    (12, "a passphrase is missing or wrong"),
+    (13, "the disk or the network failed; trying again may help"),
+    (130, "interrupted by ctrl-C; the repository is valid, the same command finishes the work"),
+    (143, "stopped by SIGTERM; the repository is valid, the same command finishes the work"),
+];
+
+/// The code for a kind.
+pub(super) fn code_of(kind: Kind) -> u8 {
+    match kind {
+        Kind::Unexpected => 1,
+        Kind::Due => 3,
+        Kind::Permission => 4,
+        Kind::Conflict => 5,
+        Kind::Invalid => 6,
+        Kind::NotFound => 7,
+        Kind::Untrusted => 9,
+        Kind::NoRepository => 10,
+        Kind::Passphrase => 12,
+        Kind::Storage => 13,
+    }
+}
+
+/// The code for an error.
+pub(super) fn code(error: &anyhow::Error) -> u8 {
+    error.downcast_ref::<Failure>().map_or(1, |failure| code_of(failure.kind))
+}

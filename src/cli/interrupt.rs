@@ -1,0 +1,21 @@
+use super::output::{Output, eprint, interrupt_document, print};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// Ends the process with words and the usual code when it is interrupted. Nothing needs to be undone: whatever instant
+/// it is, the published repository is valid, and leftovers are swept by the next run.
+pub(super) fn watch(output: Output) {
+    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
+    std::thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            let message = "interrupted; the published repository is valid, and the same command finishes the work";
+            let code = 128 + signal;
+            if output.is_json() {
+                print(&interrupt_document(message, code));
+            } else {
+                eprint(&format!("\nerror: {message}\n"));
+            }
+            std::process::exit(code);
+        }
+    });
+}

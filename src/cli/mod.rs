@@ -1,0 +1,75 @@
+//! The command line: arguments, output as text or JSON, progress, prompts, exit codes. The only room that prints.
+
+mod arguments;
+mod exit;
+mod init;
+mod interrupt;
+mod output;
+mod passphrases;
+mod progress;
+mod publishing;
+mod reference;
+mod status;
+mod text;
+mod verify;
+mod workspace;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use clap::error::ErrorKind;
+use output::{Output, Report};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Runs one command and says its exit code.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.collect();
+    let parsed = match Arguments::try_parse_from(&arguments) {
+        Ok(parsed) => parsed,
+        Err(error) => return usage(&error, &arguments),
+    };
+    let output = Output::new(&parsed.global);
+    interrupt::watch(output.clone());
+    match run(&parsed, &output) {
+        Ok(report) => {
+            output.report(&report);
+            ExitCode::from(report.exit)
+        }
+        Err(error) => {
+            output.error(&error);
+            ExitCode::from(exit::code(&error))
+        }
+    }
+}
+
+fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Report> {
+    let global = &arguments.global;
+    match &arguments.command {
+        Command::Init(init) => init::run(global, init, output),
+        Command::Release(release) => publishing::release(global, release, output),
+        Command::Channels(channels) => publishing::channels(global, channels, output),
+        Command::Refresh => publishing::refresh(global, output),
+        Command::Status(status) => status::run(global, status, output),
+        Command::Verify(verify) => verify::run(global, verify, output),
+        Command::Completions { shell } => Ok(reference::completions(*shell)),
+        Command::Reference => Ok(Report::text("reference", reference::page())),
+    }
+}
+
+/// Help and version go to stdout with code 0; everything else is a usage error, as JSON if that was asked for.
+fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let hint = arguments::variable_behind(error, arguments);
+    if arguments.iter().any(|argument| argument == "--json") || arguments::is_set("PUBLISH_JSON") {
+        output::print(&output::usage_document(error, hint.as_deref()));
+    } else {
+        let _ = error.print();
+        if let Some(hint) = hint {
+            output::eprint(&format!("hint: {hint}\n"));
+        }
+    }
+    ExitCode::from(exit::USAGE)
+}

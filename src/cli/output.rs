@@ -1,0 +1,157 @@
+use super::arguments::Global;
+use super::exit;
+use crate::failure::Failure;
+use serde_json::{Value, json};
+use std::io::{IsTerminal, Write};
+
+/// Where a command's words go: results to stdout, everything else to stderr.
+#[derive(Clone, Debug)]
+pub(super) struct Output {
+    json: bool,
+    quiet: bool,
+    color: bool,
+    /// Lists in full.
+    pub verbose: bool,
+}
+
+/// What a command has to say at its end.
+pub(super) struct Report {
+    command: &'static str,
+    text: String,
+    json: Value,
+    warnings: Vec<String>,
+    /// The exit code.
+    pub exit: u8,
+}
+
+impl Report {
+    /// A report in both forms.
+    pub fn new(command: &'static str, text: String, json: Value) -> Self {
+        Self { command, text, json, warnings: Vec::new(), exit: 0 }
+    }
+
+    /// A report that is its text.
+    pub fn text(command: &'static str, text: String) -> Self {
+        let json = json!({"text": text});
+        Self::new(command, text, json)
+    }
+
+    /// Adds warnings, which are shown even when quiet.
+    #[must_use]
+    pub fn warnings(mut self, warnings: &[String]) -> Self {
+        self.warnings.extend_from_slice(warnings);
+        self
+    }
+
+    /// Sets another exit code than 0.
+    #[must_use]
+    pub fn exit(mut self, code: u8) -> Self {
+        self.exit = code;
+        self
+    }
+}
+
+impl Output {
+    /// As the global flags and `NO_COLOR` want it.
+    pub fn new(global: &Global) -> Self {
+        let color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && std::io::stderr().is_terminal() && !global.json;
+        Self { json: global.json, quiet: global.quiet, color, verbose: global.verbose }
+    }
+
+    /// Prints a command's report. Read-only commands are asked for their text, so `--quiet` only drops what follows a
+    /// change.
+    pub fn report(&self, report: &Report) {
+        if self.json {
+            let mut document = json!({"schema": 1, "command": report.command});
+            if let (Some(document), Value::Object(fields)) = (document.as_object_mut(), &report.json) {
+                document.extend(fields.clone());
+            }
+            print(&format!("{document}\n"));
+            return;
+        }
+        for warning in &report.warnings {
+            eprint(&format!("{} {warning}\n", self.paint("warning:", "33")));
+        }
+        let is_answer = matches!(report.command, "status" | "verify" | "completions" | "reference");
+        if !self.quiet || is_answer || report.exit != 0 {
+            print(&report.text);
+        }
+    }
+
+    /// A status line, as it happens.
+    pub fn status(&self, line: &str) {
+        if !self.quiet && !self.json {
+            eprint(&format!("{line}\n"));
+        }
+    }
+
+    /// Prints an error with its details, causes and hints.
+    pub fn error(&self, error: &anyhow::Error) {
+        if self.json {
+            print(&format!("{}\n", error_document(error)));
+            return;
+        }
+        let mut text = format!("{} {error}\n", self.paint("error:", "31"));
+        if let Some(failure) = error.downcast_ref::<Failure>() {
+            failure.details.iter().for_each(|detail| text.push_str(&format!("  {detail}\n")));
+        }
+        error.chain().skip(1).for_each(|cause| text.push_str(&format!("caused by: {cause}\n")));
+        if let Some(failure) = error.downcast_ref::<Failure>() {
+            failure.hints.iter().for_each(|hint| text.push_str(&format!("{} {hint}\n", self.paint("hint:", "36"))));
+        }
+        eprint(&text);
+    }
+
+    /// Whether the answer is a JSON document.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether status lines are wanted at all.
+    pub fn is_silent(&self) -> bool {
+        self.quiet || self.json
+    }
+
+    fn paint(&self, text: &str, color: &str) -> String {
+        if self.color { format!("\x1b[1;{color}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+fn error_document(error: &anyhow::Error) -> Value {
+    let failure = error.downcast_ref::<Failure>();
+    let kind = failure.map_or("unexpected".to_owned(), |failure| snake(&format!("{:?}", failure.kind)));
+    json!({"schema": 1, "error": {
+        "kind": kind,
+        "exit_code": exit::code(error),
+        "message": error.to_string(),
+        "details": failure.map(|failure| failure.details.clone()).unwrap_or_default(),
+        "causes": error.chain().skip(1).map(ToString::to_string).collect::<Vec<_>>(),
+        "hints": failure.map(|failure| failure.hints.clone()).unwrap_or_default(),
+    }})
+}
+
+/// A usage error as a document.
+pub(super) fn usage_document(error: &clap::Error, hint: Option<&str>) -> String {
+    let message = error.to_string();
+    let message = message.strip_prefix("error: ").unwrap_or(&message).trim();
+    format!("{}\n", json!({"schema": 1, "error": {"kind": "usage", "exit_code": exit::USAGE, "message": message, "details": [], "causes": [], "hints": hint.into_iter().collect::<Vec<_>>()}}))
+}
+
+/// An interruption as a document.
+pub(super) fn interrupt_document(message: &str, code: i32) -> String {
+    format!("{}\n", json!({"schema": 1, "error": {"kind": "interrupted", "exit_code": code, "message": message, "details": [], "causes": [], "hints": ["run the same command again"]}}))
+}
+
+fn snake(name: &str) -> String {
+    name.chars().enumerate().flat_map(|(at, c)| (at > 0 && c.is_uppercase()).then_some('_').into_iter().chain(c.to_lowercase())).collect()
+}
+
+/// Writes to stdout; a reader that went away is no error.
+pub(super) fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush());
+}
+
+/// Writes to stderr.
+pub(super) fn eprint(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}

@@ -1,0 +1,140 @@
+use super::arguments::Global;
+use crate::config::Config;
+use crate::failure::{Failure, Kind, Result};
+use crate::keys::{Passphrases, Secret, Use};
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+/// Passphrases from flags, variables, the config or a prompt; each is got once a run.
+pub(super) struct Sources {
+    roles: Source,
+    openpgp: Source,
+    known: Mutex<HashMap<Use, Secret>>,
+}
+
+#[derive(Default)]
+struct Source {
+    file: Option<PathBuf>,
+    command: Option<String>,
+    variable: &'static str,
+}
+
+impl Sources {
+    /// Flags and their variables first, then the secret variables, then the config.
+    pub fn new(global: &Global, config: &Config) -> Self {
+        let source = |file: &Option<PathBuf>, command: &Option<String>, variable, config_file: Option<PathBuf>, config_command: Option<String>| {
+            let given = file.is_some() || command.is_some();
+            let from_variable = !given && std::env::var_os(variable).is_some();
+            let fall_back = !given && !from_variable;
+            Source { file: file.clone().or(config_file.filter(|_| fall_back)), command: command.clone().or(config_command.filter(|_| fall_back)), variable }
+        };
+        Self {
+            roles: source(&global.passphrase_file, &global.passphrase_command, "PUBLISH_PASSPHRASE", config.passphrase_file(), config.passphrase_command.clone()),
+            openpgp: source(&global.openpgp_passphrase_file, &global.openpgp_passphrase_command, "PUBLISH_OPENPGP_PASSPHRASE", config.openpgp_passphrase_file(), None),
+            known: Mutex::default(),
+        }
+    }
+
+    fn source(&self, purpose: Use) -> &Source {
+        // The OpenPGP key opens with the passphrase of the role keys unless told otherwise.
+        if purpose == Use::OpenPgp && self.openpgp.is_given() { &self.openpgp } else { &self.roles }
+    }
+
+    fn remembered(&self, purpose: Use, read: impl FnOnce() -> Result<Secret>) -> Result<Secret> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(secret) = known.get(&purpose) {
+            return Ok(secret.clone());
+        }
+        let secret = read()?;
+        known.insert(purpose, secret.clone());
+        Ok(secret)
+    }
+}
+
+impl Passphrases for Sources {
+    fn get(&self, purpose: Use, what: &str) -> Result<Secret> {
+        self.remembered(purpose, || match self.source(purpose).read()? {
+            Some(secret) => Ok(secret),
+            None => prompt(&format!("passphrase for {what}: "), what, purpose),
+        })
+    }
+
+    fn choose(&self, purpose: Use) -> Result<Secret> {
+        self.remembered(purpose, || {
+            if let Some(secret) = self.source(purpose).read()? {
+                return Ok(secret);
+            }
+            let what = if purpose == Use::Roles { "the new key files" } else { "the new OpenPGP key" };
+            let first = prompt(&format!("new passphrase for {what}: "), what, purpose).map_err(|failure| failure.hint("or leave the new keys unencrypted with --no-passphrase"))?;
+            let second = prompt("the same again: ", what, purpose)?;
+            if first.expose() == second.expose() && !first.expose().is_empty() {
+                return Ok(first);
+            }
+            Err(Failure::new(Kind::Passphrase, "the two passphrases differ or are empty; nothing was made"))
+        })
+    }
+}
+
+impl Source {
+    fn is_given(&self) -> bool {
+        self.file.is_some() || self.command.is_some() || std::env::var_os(self.variable).is_some()
+    }
+
+    fn read(&self) -> Result<Option<Secret>> {
+        if let Some(file) = &self.file {
+            let bytes = std::fs::read(file).map_err(|error| Failure::io("read the passphrase file", file.display(), error))?;
+            return Secret::new(bytes).first_line(&format!("the passphrase file {}", file.display())).map(Some);
+        }
+        if let Some(command) = &self.command {
+            return run(command).map(Some);
+        }
+        match std::env::var_os(self.variable) {
+            None => Ok(None),
+            Some(value) => Secret::new(value.into_encoded_bytes()).first_line(&format!("the variable {}", self.variable)).map(Some),
+        }
+    }
+}
+
+impl Secret {
+    /// Without the line end that files and commands add.
+    fn first_line(&self, what: &str) -> Result<Self> {
+        let mut line = self.expose();
+        while let Some(rest) = line.strip_suffix(b"\n").or_else(|| line.strip_suffix(b"\r")) {
+            line = rest;
+        }
+        if line.is_empty() {
+            return Err(Failure::new(Kind::Passphrase, format!("{what} holds no passphrase")));
+        }
+        Ok(Self::new(line))
+    }
+}
+
+fn run(command: &str) -> Result<Secret> {
+    let mut child = Command::new("sh");
+    child.arg("-c").arg(command).stdin(Stdio::null()).stderr(Stdio::inherit());
+    for (secret, _) in super::arguments::SECRET_VARIABLES {
+        child.env_remove(secret);
+    }
+    let failed = |why: String| Failure::new(Kind::Passphrase, format!("the passphrase command failed: {why}")).hint("run the command by hand; it must print the passphrase and exit with 0");
+    let output = child.output().map_err(|error| failed(error.to_string()))?;
+    let secret = Secret::new(output.stdout);
+    if !output.status.success() {
+        return Err(failed(output.status.to_string()));
+    }
+    secret.first_line("the output of the passphrase command")
+}
+
+fn prompt(question: &str, what: &str, purpose: Use) -> Result<Secret> {
+    let (file, command, variable) = match purpose {
+        Use::Roles => ("--passphrase-file", "--passphrase-command", "PUBLISH_PASSPHRASE"),
+        Use::OpenPgp => ("--openpgp-passphrase-file", "--openpgp-passphrase-command", "PUBLISH_OPENPGP_PASSPHRASE"),
+    };
+    let missing = || Failure::new(Kind::Passphrase, format!("a passphrase is needed for {what}, and there is no terminal to ask on")).hint(format!("give it with {file}, {command} or the variable {variable}"));
+    if !std::io::stdin().is_terminal() {
+        return Err(missing());
+    }
+    rpassword::prompt_password(question).map(Secret::new).map_err(|error| missing().source(error))
+}

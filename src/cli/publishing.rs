@@ -1,0 +1,145 @@
+//! The commands that change a published repository: plan, show or apply, report.
+
+use super::arguments::{Channels, Global, Release};
+use super::output::{Output, Report};
+use super::text::{count, size, steps};
+use super::workspace::open;
+use crate::config::Config;
+use crate::layout::ReleaseVersion;
+use crate::operation::channels::{ChannelsPlan, ChannelsRequest};
+use crate::operation::release::{PlatformState, ReleasePlan, ReleaseRequest};
+use crate::operation::{Outcome, channels as channels_operation, refresh as refresh_operation, release as release_operation};
+use anyhow::Result;
+use serde_json::json;
+use std::fmt::Write;
+
+/// Longer lists are cut unless `--verbose`.
+const MAX_LISTED: usize = 30;
+
+/// `publish release`.
+pub(super) fn release(global: &Global, arguments: &Release, output: &Output) -> Result<Report> {
+    let version = ReleaseVersion::from_argument(&arguments.version)?;
+    let config = Config::read(&global.config)?;
+    let workspace = open(global, &config, output)?;
+    let channels = arguments.channels.clone().map(|file| ChannelsRequest { file: file.unwrap_or_else(|| config.channels()), allow_downgrade: arguments.allow_downgrade, prune: false });
+    let request = ReleaseRequest { version, from: arguments.from.clone(), resign: arguments.resign, channels };
+    let plan = release_operation::plan(&workspace, &request)?;
+    let mut text = describe_release(&plan, output.verbose);
+    let document = json!(plan);
+    let warnings = plan.warnings.clone();
+    let version = plan.version.clone();
+    let (done, empty) = match (plan.empty, plan.platforms.iter().any(|platform| platform.state == PlatformState::New)) {
+        (true, _) => (String::new(), format!("release {version} is already published; nothing to do")),
+        (false, true) => (format!("release {version} is published"), String::new()),
+        (false, false) => (format!("release {version} was published already; its signatures or channels are up to date now"), String::new()),
+    };
+    if global.dry_run {
+        finish_plan(&mut text, plan.empty, &steps(&plan.roles));
+        return Ok(Report::new("release", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
+    }
+    let outcome = release_operation::apply(&workspace, plan)?;
+    finish(&mut text, &outcome, &done, &empty);
+    Ok(Report::new("release", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&warnings))
+}
+
+/// `publish channels`.
+pub(super) fn channels(global: &Global, arguments: &Channels, output: &Output) -> Result<Report> {
+    let config = Config::read(&global.config)?;
+    let workspace = open(global, &config, output)?;
+    let file = arguments.file.clone().unwrap_or_else(|| config.channels());
+    let plan = channels_operation::plan(&workspace, &ChannelsRequest { file, allow_downgrade: arguments.allow_downgrade, prune: arguments.prune })?;
+    let mut text = describe_channels(&plan);
+    let document = json!(plan);
+    if global.dry_run {
+        finish_plan(&mut text, plan.empty, &steps(&plan.roles));
+        return Ok(Report::new("channels", text, json!({"dry_run": true, "plan": document})));
+    }
+    let outcome = channels_operation::apply(&workspace, plan)?;
+    finish(&mut text, &outcome, "channels are published", "channels are published as they stand; nothing to do");
+    Ok(Report::new("channels", text, json!({"dry_run": false, "plan": document, "result": outcome})))
+}
+
+/// `publish refresh`.
+pub(super) fn refresh(global: &Global, output: &Output) -> Result<Report> {
+    let config = Config::read(&global.config)?;
+    let workspace = open(global, &config, output)?;
+    let plan = refresh_operation::plan(&workspace, config.consistent_snapshot)?;
+    let mut text = String::new();
+    for due in &plan.due {
+        let _ = writeln!(text, "  ~ {}: {}", due.role, due.reason);
+    }
+    let document = json!(plan);
+    let empty = format!("nothing is due; next: {}", plan.next.as_deref().unwrap_or("unknown"));
+    if global.dry_run {
+        finish_plan(&mut text, plan.empty, &steps(&plan.roles));
+        return Ok(Report::new("refresh", text, json!({"dry_run": true, "plan": document})));
+    }
+    let outcome = refresh_operation::apply(&workspace, plan)?;
+    finish(&mut text, &outcome, "roles are signed again", &empty);
+    Ok(Report::new("refresh", text, json!({"dry_run": false, "plan": document, "result": outcome})))
+}
+
+fn describe_release(plan: &ReleasePlan, verbose: bool) -> String {
+    let mut text = String::new();
+    for platform in &plan.platforms {
+        let (sign, words) = match platform.state {
+            PlatformState::New => ("+", "new"),
+            PlatformState::Identical => ("=", "published, identical"),
+            PlatformState::Resign => ("~", "published, to be signed"),
+        };
+        let bytes: u64 = platform.files.iter().map(|file| file.length).sum();
+        let _ = writeln!(text, "  {sign} {} ({words}: {}, {})", platform.platform, count(platform.files.len(), "file"), size(bytes));
+        let shown = if verbose { platform.files.len() } else { MAX_LISTED };
+        if platform.state != PlatformState::Identical || verbose {
+            for file in platform.files.iter().take(shown) {
+                let _ = writeln!(text, "      {} {}", file.name, size(file.length));
+            }
+            if platform.files.len() > shown {
+                let _ = writeln!(text, "      and {} more (--verbose lists them)", platform.files.len() - shown);
+            }
+        }
+    }
+    if let Some(channels) = &plan.channels {
+        text.push_str(&describe_channels(channels));
+    }
+    text
+}
+
+fn describe_channels(plan: &ChannelsPlan) -> String {
+    let mut text = String::new();
+    for change in &plan.changes {
+        let sign = match (&change.from, &change.to) {
+            (None, _) => "+",
+            (_, None) => "-",
+            _ => "~",
+        };
+        let _ = writeln!(text, "  {sign} {change}");
+    }
+    if plan.unchanged > 0 {
+        let _ = writeln!(text, "  = {} unchanged", count(plan.unchanged, "channel"));
+    }
+    for channel in &plan.vanished {
+        let _ = writeln!(text, "  ! {channel} is published but not in the file; kept (remove it with `publish channels --prune`)");
+    }
+    text
+}
+
+fn finish_plan(text: &mut String, empty: bool, steps: &str) {
+    if empty {
+        text.push_str("plan: nothing to do\n");
+    } else {
+        let _ = writeln!(text, "  ~ {steps}");
+        text.push_str("plan only, nothing was written; run it without --dry-run to publish\n");
+    }
+}
+
+fn finish(text: &mut String, outcome: &Outcome, done: &str, empty: &str) {
+    let versions = &outcome.versions;
+    if outcome.changed {
+        let _ = writeln!(text, "{done} (root {}, targets {}, snapshot {}, timestamp {})", versions.root, versions.targets, versions.snapshot, versions.timestamp);
+    } else if empty.is_empty() {
+        let _ = writeln!(text, "somebody else has published exactly this meanwhile; nothing to do");
+    } else {
+        let _ = writeln!(text, "{empty}");
+    }
+}

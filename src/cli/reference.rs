@@ -1,0 +1,73 @@
+//! The reference page and completions, made from the definitions that the program itself uses.
+
+use super::arguments::{Arguments, SECRET_VARIABLES};
+use super::exit;
+use super::output::Report;
+use crate::config;
+use clap::{Arg, Command, CommandFactory};
+use std::fmt::Write;
+
+/// `publish completions`.
+pub(super) fn completions(shell: clap_complete::Shell) -> Report {
+    let mut out = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "publish", &mut out);
+    Report::text("completions", String::from_utf8_lossy(&out).into_owned())
+}
+
+/// `docs/reference.md`; a test fails when the file is another one.
+pub(super) fn page() -> String {
+    let mut command = Arguments::command();
+    command.build();
+    let mut page = String::from("# Reference\n\nMade by `publish reference`; a test fails when this page is stale.\n\n## Commands\n");
+    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
+        describe(&mut page, sub);
+    }
+    page.push_str("\n## Global options\n\nOn every command. A flag overrides its variable, the variable the config, the config the default.\n\n| option | variable | default | meaning |\n|---|---|---|---|\n");
+    for argument in command.get_arguments().filter(|argument| argument.is_global_set()) {
+        let variable = argument.get_env().map(|name| format!("`{}`", name.to_string_lossy())).unwrap_or_default();
+        let _ = writeln!(page, "| {} | {variable} | {} | {} |", usage(argument), default(argument), argument.get_help().map(ToString::to_string).unwrap_or_default());
+    }
+    page.push_str("\nVariables without a flag, because they hold secrets:\n\n| variable | meaning |\n|---|---|\n");
+    for (name, meaning) in SECRET_VARIABLES {
+        let _ = writeln!(page, "| `{name}` | {meaning} |");
+    }
+    page.push_str("\n`NO_COLOR` switches colours off. A value that cannot be read is an error that names the variable.\n\n## publish.yaml\n\nPaths are relative to the file. Unknown keys are refused.\n\n| key | default | meaning |\n|---|---|---|\n");
+    for (key, default, meaning) in config::KEYS {
+        let _ = writeln!(page, "| `{key}` | {default} | {meaning} |");
+    }
+    page.push_str("\n## Exit codes\n\n| code | meaning |\n|---|---|\n");
+    for (code, meaning) in exit::TABLE {
+        let _ = writeln!(page, "| {code} | {meaning} |");
+    }
+    page.push_str("\n## JSON\n\n`--json` prints one document to stdout. `schema` is 1; within it, fields are only ever added. Changing commands have `command`, `dry_run`, `plan` and, unless it is a dry run, `result`; a plan has `empty`. `status` has `status`; `verify` has `good` and `report`. An error is a document too: `error` with `kind`, `exit_code`, `message`, `details`, `causes` and `hints`.\n");
+    page
+}
+
+fn describe(page: &mut String, command: &Command) {
+    let _ = write!(page, "\n### publish {}\n\n{}.\n\n", command.get_name(), command.get_about().map(ToString::to_string).unwrap_or_default());
+    let own: Vec<&Arg> = command.get_arguments().filter(|argument| !argument.is_global_set() && argument.get_id() != "help").collect();
+    if !own.is_empty() {
+        page.push_str("| argument | default | meaning |\n|---|---|---|\n");
+        for argument in own {
+            let _ = writeln!(page, "| {} | {} | {} |", usage(argument), default(argument), argument.get_help().map(ToString::to_string).unwrap_or_default());
+        }
+        page.push('\n');
+    }
+    if let Some(after) = command.get_after_help() {
+        let _ = writeln!(page, "```\n{after}\n```");
+    }
+}
+
+fn usage(argument: &Arg) -> String {
+    let values = argument.get_value_names().filter(|_| argument.get_action().takes_values()).map(|names| names.iter().map(|name| format!(" {name}")).collect::<String>()).unwrap_or_default();
+    match (argument.get_long(), argument.get_short()) {
+        (Some(long), Some(short)) => format!("`-{short}`, `--{long}{values}`"),
+        (Some(long), None) => format!("`--{long}{values}`"),
+        _ => format!("`{}`", argument.get_id().as_str().to_uppercase()),
+    }
+}
+
+fn default(argument: &Arg) -> String {
+    let values: Vec<String> = argument.get_default_values().iter().filter(|_| argument.get_action().takes_values()).map(|value| value.to_string_lossy().into_owned()).collect();
+    values.join(" ")
+}

@@ -1,0 +1,51 @@
+use super::arguments::{Global, Status};
+use super::exit;
+use super::output::{Output, Report};
+use super::text::{count, span};
+use super::workspace::open;
+use crate::config::Config;
+use crate::failure::Kind;
+use crate::operation::status as operation;
+use anyhow::Result;
+use serde_json::json;
+use std::fmt::Write;
+
+const MAX_RELEASES: usize = 15;
+
+/// `publish status`.
+pub(super) fn run(global: &Global, arguments: &Status, output: &Output) -> Result<Report> {
+    let config = Config::read(&global.config)?;
+    let workspace = open(global, &config, output)?;
+    let status = operation::status(&workspace, arguments.fail_within)?;
+    let mut text = format!("{} ({}, consistent snapshots {})\n\n", status.location, count(status.targets, "target"), if status.consistent_snapshot { "on" } else { "off: single publisher, and readers may fail during a publish" });
+    let _ = writeln!(text, "{:<10} {:>7}  {:<22} {:<6} NEXT", "ROLE", "VERSION", "EXPIRES", "KEYS");
+    for role in &status.roles {
+        let expires = if role.seconds_left < 0 { format!("EXPIRED {}", role.expires) } else { format!("in {}", span(role.seconds_left)) };
+        let next = if role.refresh_in < 0 { "due now".to_owned() } else { format!("refresh in {}", span(role.refresh_in)) };
+        let _ = writeln!(text, "{:<10} {:>7}  {expires:<22} {:<6} {next}", role.role, role.version, format!("{} of {}", role.threshold, role.keys));
+    }
+    if !status.releases.is_empty() {
+        let _ = writeln!(text, "\n{:<16} {:>5}  {:<40} CHANNELS", "RELEASE", "FILES", "PLATFORMS");
+        let shown = if output.verbose { status.releases.len() } else { MAX_RELEASES };
+        for release in status.releases.iter().take(shown) {
+            let _ = writeln!(text, "{:<16} {:>5}  {:<40} {}", release.version, release.files, release.platforms.join(" "), release.channels.join(" "));
+        }
+        if status.releases.len() > shown {
+            let _ = writeln!(text, "and {} more (--verbose lists them)", status.releases.len() - shown);
+        }
+    }
+    if !status.channels.is_empty() {
+        text.push('\n');
+        for (channel, version) in &status.channels {
+            let _ = writeln!(text, "{channel:<24} {version}");
+        }
+    }
+    if let Some(next) = &status.next {
+        let _ = writeln!(text, "\nnext: {next}");
+    }
+    for alarm in &status.alarms {
+        let _ = writeln!(text, "alarm: {alarm}; run `publish refresh`");
+    }
+    let code = if status.alarms.is_empty() { 0 } else { exit::code_of(Kind::Due) };
+    Ok(Report::new("status", text, json!({"status": status})).exit(code))
+}

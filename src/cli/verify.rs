@@ -1,0 +1,62 @@
+use super::arguments::{Global, Verify};
+use super::exit;
+use super::output::{Output, Report};
+use super::progress::Shown;
+use super::text::{count, size};
+use crate::config::Config;
+use crate::failure::{Failure, Kind};
+use crate::operation::verify::{Anchor, SecondOpinion, Severity, VerifyReport, VerifyRequest, verify};
+use crate::storage::{HttpSource, LocalDirectory, Source};
+use anyhow::Result;
+use chrono::Utc;
+use serde_json::json;
+use std::fmt::Write;
+use std::path::Path;
+
+/// `publish verify`.
+pub(super) fn run(global: &Global, arguments: &Verify, output: &Output) -> Result<Report> {
+    let read = |path: &Path| std::fs::read(path).map_err(|error| Failure::io("read", path.display(), error));
+    let given = arguments.location.as_ref().or(global.repo.as_ref());
+    let configured = if given.is_none() { Some(Config::read(&global.config)?) } else { None };
+    let source: Box<dyn Source> = match (given, &configured) {
+        (Some(url), _) if url.starts_with("http://") || url.starts_with("https://") => Box::new(HttpSource::new(url)),
+        (Some(location), _) => Box::new(LocalDirectory::new(Config::directory(location, Path::new(""))?)),
+        (None, Some(config)) => Box::new(LocalDirectory::new(config.repository()?)),
+        (None, None) => return Err(Failure::invalid("no repository is named").into()),
+    };
+    let anchor = match (&arguments.root, &arguments.root_sha512, &configured) {
+        (Some(path), _, _) => Anchor::File(read(path)?),
+        (None, Some(digest), _) => Anchor::Sha512(digest.clone()),
+        (None, None, Some(config)) => Anchor::File(read(&config.root())?),
+        (None, None, None) => Anchor::FirstUse,
+    };
+    let certificates = arguments.openpgp_certificate.iter().map(|path| Ok((path.display().to_string(), read(path)?))).collect::<Result<_>>()?;
+    let progress = Shown::new(global, output);
+    let report = verify(&VerifyRequest { source: source.as_ref(), anchor, certificates, now: Utc::now(), progress: &progress })?;
+    drop(progress);
+    let code = if report.is_good() { 0 } else { exit::code_of(Kind::Untrusted) };
+    Ok(Report::new("verify", describe(&report), json!({"good": report.is_good(), "report": report})).exit(code))
+}
+
+fn describe(report: &VerifyReport) -> String {
+    let mut text = String::new();
+    for finding in &report.findings {
+        let _ = writeln!(text, "{}: {}: {}\n  {}", finding.severity, finding.subject, finding.message, finding.advice);
+    }
+    if !report.findings.is_empty() {
+        text.push('\n');
+    }
+    let versions = &report.versions;
+    let _ = writeln!(text, "{}: root {}, targets {}, snapshot {}, timestamp {}", report.location, versions.root, versions.targets, versions.snapshot, versions.timestamp);
+    let _ = writeln!(text, "{} and {} checked, {} read", count(report.targets, "target"), count(report.signatures, "OpenPGP signature"), size(report.bytes));
+    let _ = match &report.second_opinion {
+        SecondOpinion::Agrees => writeln!(text, "the tuf crate's client agrees"),
+        SecondOpinion::CannotRead { reason } => writeln!(text, "the tuf crate's client was not asked: it cannot read {reason}"),
+        SecondOpinion::NotAsked => writeln!(text, "the tuf crate's client was not asked"),
+        SecondOpinion::Disagrees { reason } => writeln!(text, "the tuf crate's client disagrees: {reason}"),
+    };
+    let number = |severity| report.findings.iter().filter(|finding| finding.severity == severity).count();
+    let verdict = if report.is_good() { "good" } else { "NOT good" };
+    let _ = writeln!(text, "{verdict}: {}, {}, {}", count(number(Severity::Error), "error"), count(number(Severity::Warning), "warning"), count(number(Severity::Note), "note"));
+    text
+}

@@ -1,0 +1,226 @@
+//! `publish.yaml`: what a publisher works on. Paths in it are relative to the file. Flags override variables, variables
+//! override the file, the file overrides the defaults.
+
+use crate::failure::{Failure, Kind, Result};
+use crate::keys::KeyUri;
+use crate::metadata::Role;
+use crate::repository::PlainNames;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// No config is near this long; a longer file is something else.
+const MAX_LENGTH: u64 = 1 << 20;
+
+/// Every key of the file with its default and its meaning; the reference page is made from this.
+pub const KEYS: [(&str, &str, &str); 14] = [
+    ("name", "the directory's name", "what users call the repository in `trdl add NAME …`"),
+    ("repo", "repo", "where the repository lives: a directory, as a path or file: URL"),
+    ("public_url", "none", "where users reach it over http(s); only printed, never used"),
+    ("root", "keys/1.root.json", "the pinned root: what this publisher trusts without question"),
+    ("keys", "file:keys/<role>.pem each", "where the secret key of each role lives: root, targets, snapshot, timestamp"),
+    ("openpgp", "file:keys/openpgp.asc", "where the OpenPGP secret key lives, as exported by gpg or made by init"),
+    ("channels", "trdl_channels.yaml", "the channels file"),
+    ("state", ".publish-state.json", "remembers the highest versions seen, against rollbacks; worth caching in CI"),
+    ("plain_names", "all", "all: plain names beside the hashed ones, for curl and gpg; none: only TUF clients read"),
+    ("consistent_snapshot", "as the root says", "true or false; `publish refresh` switches the repository to it"),
+    ("sha512", "false", "list SHA-512 beside SHA-256 for new targets"),
+    ("passphrase_file", "none", "a file with the passphrase of the role keys"),
+    ("passphrase_command", "none", "a command that prints the passphrase of the role keys"),
+    ("openpgp_passphrase_file", "as for the role keys", "a file with the passphrase of the OpenPGP key"),
+];
+
+/// The file's content, defaults filled in.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// See [`KEYS`] for all of these.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Where the repository lives.
+    #[serde(default = "default_repo")]
+    pub repo: String,
+    /// Where users reach it.
+    #[serde(default)]
+    pub public_url: Option<String>,
+    #[serde(default = "default_root")]
+    root: PathBuf,
+    #[serde(default)]
+    keys: BTreeMap<String, String>,
+    #[serde(default = "default_openpgp")]
+    openpgp: String,
+    #[serde(default = "default_channels")]
+    channels: PathBuf,
+    #[serde(default = "default_state")]
+    state: PathBuf,
+    /// Which plain names to keep.
+    #[serde(default)]
+    pub plain_names: PlainNames,
+    /// Whether consistent snapshots are wished for.
+    #[serde(default)]
+    pub consistent_snapshot: Option<bool>,
+    /// SHA-512 beside SHA-256.
+    #[serde(default)]
+    pub sha512: bool,
+    #[serde(default)]
+    passphrase_file: Option<PathBuf>,
+    /// Prints the passphrase of the role keys.
+    #[serde(default)]
+    pub passphrase_command: Option<String>,
+    #[serde(default)]
+    openpgp_passphrase_file: Option<PathBuf>,
+    /// The directory that relative paths start from.
+    #[serde(skip)]
+    base: PathBuf,
+}
+
+fn default_repo() -> String {
+    "repo".into()
+}
+fn default_root() -> PathBuf {
+    "keys/1.root.json".into()
+}
+fn default_openpgp() -> String {
+    "file:keys/openpgp.asc".into()
+}
+fn default_channels() -> PathBuf {
+    "trdl_channels.yaml".into()
+}
+fn default_state() -> PathBuf {
+    ".publish-state.json".into()
+}
+
+impl Config {
+    /// Reads a config file.
+    pub fn read(path: &Path) -> Result<Self> {
+        let what = path.display().to_string();
+        let metadata = std::fs::metadata(path).map_err(|error| {
+            let missing = error.kind() == std::io::ErrorKind::NotFound;
+            let failure = Failure::io("read the config", &what, error);
+            if missing { failure.hint("make a repository with `publish init`, or name its config with --config or PUBLISH_CONFIG") } else { failure }
+        })?;
+        if metadata.len() > MAX_LENGTH {
+            return Err(Failure::invalid(format!("the config {what} has {} bytes; no more than {MAX_LENGTH} are read", metadata.len())));
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| Failure::io("read the config", &what, error))?;
+        let mut config = Self::parse(&text, &what)?;
+        config.start_from(path.parent().unwrap_or(Path::new("")));
+        config.key_uris()?;
+        Ok(config)
+    }
+
+    /// Checks the text of a config; `what` names the file.
+    pub fn parse(text: &str, what: &str) -> Result<Self> {
+        let broken = |error: &serde_yaml::Error| {
+            let place = error.location().map_or(what.to_owned(), |at| format!("{what}:{}", at.line()));
+            Failure::invalid(format!("the config {what} cannot be read")).detail(format!("{place}: {error}"))
+        };
+        let fields: BTreeMap<String, serde::de::IgnoredAny> = match serde_yaml::from_str(text) {
+            Ok(fields) => fields,
+            Err(_) if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) => BTreeMap::new(),
+            Err(error) => return Err(broken(&error)),
+        };
+        let known = |key: &str| KEYS.iter().any(|(known, ..)| *known == key);
+        if let Some(unknown) = fields.keys().find(|key| !known(key)) {
+            let near = KEYS.iter().map(|(known, ..)| (strsim::damerau_levenshtein(known, unknown), known)).min();
+            let hint = match near {
+                Some((distance, near)) if distance <= 3 => format!("did you mean `{near}`?"),
+                _ => format!("known keys: {}", KEYS.map(|(known, ..)| known).join(", ")),
+            };
+            return Err(Failure::invalid(format!("unknown key `{}` in the config {what}", unknown.escape_debug())).hint(hint));
+        }
+        let text = if fields.is_empty() { "{}" } else { text };
+        serde_yaml::from_str(text).map_err(|error| broken(&error))
+    }
+
+    /// Makes relative paths start from this directory.
+    pub fn start_from(&mut self, base: &Path) {
+        self.base = base.to_owned();
+    }
+
+    /// A relative path of the file, from where we are.
+    fn path(&self, path: &Path) -> PathBuf {
+        self.base.join(path)
+    }
+
+    /// The pinned root.
+    pub fn root(&self) -> PathBuf {
+        self.path(&self.root)
+    }
+
+    /// The channels file.
+    pub fn channels(&self) -> PathBuf {
+        self.path(&self.channels)
+    }
+
+    /// The state file.
+    pub fn state(&self) -> PathBuf {
+        self.path(&self.state)
+    }
+
+    /// The file with the passphrase of the role keys.
+    pub fn passphrase_file(&self) -> Option<PathBuf> {
+        self.passphrase_file.as_deref().map(|path| self.path(path))
+    }
+
+    /// The file with the passphrase of the OpenPGP key.
+    pub fn openpgp_passphrase_file(&self) -> Option<PathBuf> {
+        self.openpgp_passphrase_file.as_deref().map(|path| self.path(path))
+    }
+
+    /// Where the OpenPGP key lives.
+    pub fn openpgp(&self) -> Result<KeyUri> {
+        KeyUri::parse(&self.openpgp, &self.base)
+    }
+
+    /// Where the key of each role lives.
+    pub fn key_uris(&self) -> Result<BTreeMap<Role, Vec<KeyUri>>> {
+        if let Some(unknown) = self.keys.keys().find(|name| !Role::ALL.iter().any(|role| role.name() == name.as_str())) {
+            return Err(Failure::invalid(format!("unknown role `{}` below `keys` in the config", unknown.escape_debug())).hint("roles: root, targets, snapshot, timestamp"));
+        }
+        let uri = |role: Role| {
+            let text = self.keys.get(role.name()).cloned().unwrap_or_else(|| format!("file:keys/{role}.pem"));
+            Ok((role, vec![KeyUri::parse(&text, &self.base)?]))
+        };
+        Role::ALL.into_iter().map(uri).collect()
+    }
+
+    /// The directory that a repository location names; `base` is what relative ones start from.
+    pub fn directory(location: &str, base: &Path) -> Result<PathBuf> {
+        let path = location.strip_prefix("file://").or_else(|| location.strip_prefix("file:")).unwrap_or(location);
+        if path.is_empty() {
+            return Err(Failure::invalid("the repository location is empty").hint("give a directory"));
+        }
+        if let Some((scheme, _)) = path.split_once("://") {
+            return Err(Failure::invalid(format!("repositories at {scheme}:// cannot be published to; only local directories can")).hint("publish to a directory and copy it, `timestamp.json` last"));
+        }
+        Ok(base.join(path))
+    }
+
+    /// The directory of the configured repository.
+    pub fn repository(&self) -> Result<PathBuf> {
+        Self::directory(&self.repo, &self.base)
+    }
+
+    /// What users call the repository.
+    pub fn display_name(&self) -> String {
+        let directory = || std::path::absolute(&self.base).ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+        self.name.clone().or_else(directory).unwrap_or_else(|| "app".into())
+    }
+
+    /// The text of a new config.
+    pub fn template(name: &str, repo: &str, public_url: Option<&str>, openpgp: &str, consistent_snapshot: bool) -> Result<String> {
+        // Values come from the command line: quoted by the YAML writer, whatever they hold.
+        let quote = |value: &str| serde_yaml::to_string(value).map(|text| text.trim_end().to_owned()).map_err(|error| Failure::new(Kind::Invalid, error.to_string()));
+        let url = match public_url {
+            Some(url) => format!("public_url: {}", quote(url)?),
+            None => "# public_url: https://example.org/tuf".into(),
+        };
+        Ok(format!(
+            "# What `publish` works on. Paths are relative to this file; docs/reference.md lists every key.\nname: {}\nrepo: {}\n{url}\nroot: keys/1.root.json\nkeys:\n  root: file:keys/root.pem\n  targets: file:keys/targets.pem\n  snapshot: file:keys/snapshot.pem\n  timestamp: file:keys/timestamp.pem\nopenpgp: {}\nchannels: trdl_channels.yaml\nconsistent_snapshot: {consistent_snapshot}\n",
+            quote(name)?,
+            quote(repo)?,
+            quote(openpgp)?,
+        ))
+    }
+}

@@ -1,0 +1,112 @@
+//! One error type for every room below `operation`: a kind to branch on, a sentence for people, and what to do next.
+
+use std::fmt;
+
+/// What class of trouble it is. Callers branch on this, never on text; `cli::exit` maps each to one exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Something we did not foresee.
+    Unexpected,
+    /// A role is due under `--fail-within`.
+    Due,
+    /// The operating system or the store refused access.
+    Permission,
+    /// It exists already with other content, or somebody else changed it first.
+    Conflict,
+    /// A file, name or setting given to us is not acceptable.
+    Invalid,
+    /// A release, channel, key or file that was named is not there.
+    NotFound,
+    /// The repository does not verify, or would not after the change.
+    Untrusted,
+    /// There is no repository at that place.
+    NoRepository,
+    /// A passphrase is missing or wrong.
+    Passphrase,
+    /// The disk or the network failed; trying again may help.
+    Storage,
+}
+
+/// An error with its kind, its one-sentence message, details (one per line) and hints.
+#[derive(Debug)]
+pub struct Failure {
+    /// The class of trouble.
+    pub kind: Kind,
+    /// Lower case, no full stop; names the file, key, role or target.
+    pub message: String,
+    /// Further lines: each name, digest or place on its own.
+    pub details: Vec<String>,
+    /// What the reader can do now.
+    pub hints: Vec<String>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// The result of everything below `operation`.
+pub type Result<T> = std::result::Result<T, Failure>;
+
+impl Failure {
+    /// A failure without details, hints or source.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), details: Vec::new(), hints: Vec::new(), source: None }
+    }
+
+    /// Shorthand for the commonest kind, [`Kind::Invalid`].
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Kind::Invalid, message)
+    }
+
+    /// Adds a line that says what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Adds a line of detail.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.details.push(detail.into());
+        self
+    }
+
+    /// Adds several lines of detail.
+    #[must_use]
+    pub fn details(mut self, details: impl IntoIterator<Item = String>) -> Self {
+        self.details.extend(details);
+        self
+    }
+
+    /// Keeps the error that led here, so that its text is shown as `caused by`.
+    #[must_use]
+    pub fn source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// An input/output error on `what`, with the kind that the operating system's code stands for.
+    pub fn io(doing: &str, what: impl fmt::Display, error: std::io::Error) -> Self {
+        use std::io::ErrorKind as E;
+        let (kind, hint) = match error.kind() {
+            E::PermissionDenied => (Kind::Permission, "check the owner and mode of the path, and run as the user that owns it"),
+            E::ReadOnlyFilesystem => (Kind::Permission, "the file system is mounted read-only; nothing was changed"),
+            E::StorageFull | E::QuotaExceeded => (Kind::Storage, "free some space and run the same command again; nothing was lost"),
+            E::NotFound => (Kind::NotFound, ""),
+            E::InvalidInput | E::InvalidFilename | E::IsADirectory | E::NotADirectory => (Kind::Invalid, ""),
+            _ => (Kind::Storage, ""),
+        };
+        let failure = Self::new(kind, format!("cannot {doing} {what}")).source(error);
+        if hint.is_empty() { failure } else { failure.hint(hint) }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|e| e as _)
+    }
+}

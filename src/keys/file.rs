@@ -1,0 +1,130 @@
+//! Key files: PKCS#8 PEM that openssl reads, encrypted with scrypt and AES-256 unless the user declines; mode 0600.
+//!
+//! OpenSSL 3.0 opens neither scrypt beyond N=2^14 nor the PKCS#8 v2 form with the public key inside, so we write
+//! exactly N=2^14 and the 48-byte v1 form; we read both forms and PBKDF2 as well.
+
+use super::signer::Ed25519Signer;
+use super::{KeyUri, Passphrases, RoleSigner, Secret, Use};
+use crate::failure::{Failure, Kind, Result};
+use pkcs8::der::Decode;
+use pkcs8::pkcs5::{pbes2, scrypt};
+use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, ObjectIdentifier, PrivateKeyInfoRef, SecretDocument};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+/// The fixed start of the 48-byte PKCS#8 v1 form of an Ed25519 key; the seed follows.
+const V1_PREFIX: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+/// No key file is longer; a wrong file is noticed before it is read.
+const MAX_KEY_FILE: u64 = 1 << 20;
+
+/// Opens the signer that lives at `uri`.
+pub fn load(uri: &KeyUri, passphrases: &dyn Passphrases) -> Result<Arc<dyn RoleSigner>> {
+    let KeyUri::File(path) = uri;
+    let pem = read_private(path)?;
+    let what = path.display().to_string();
+    let seed = seed_from_pem(&pem, &what, passphrases)?;
+    Ok(Arc::new(Ed25519Signer::from_seed(&seed, &what)?))
+}
+
+/// Makes a new Ed25519 key file; one that exists is never overwritten but an error of kind [`Kind::Conflict`].
+pub fn create(path: &Path, passphrase: Option<&Secret>) -> Result<()> {
+    let failed = |why: &str| Failure::new(Kind::Unexpected, format!("cannot make a key: {why}"));
+    let key = openssl::pkey::PKey::generate_ed25519().map_err(|error| failed("OpenSSL").source(error))?;
+    let seed = Zeroizing::new(key.raw_private_key().map_err(|error| failed("OpenSSL").source(error))?);
+    let der = Zeroizing::new([V1_PREFIX.as_slice(), &seed].concat());
+    let pem = match passphrase {
+        None => SecretDocument::try_from(der.as_slice()).and_then(|document| Ok(document.to_pem("PRIVATE KEY", LineEnding::LF)?)).map_err(|error| failed(&error.to_string()))?,
+        Some(passphrase) => encrypt(&der, passphrase).map_err(|error| failed(&error))?,
+    };
+    write_private(path, pem.as_bytes())
+}
+
+fn encrypt(der: &[u8], passphrase: &Secret) -> std::result::Result<Zeroizing<String>, String> {
+    let mut salt = [0_u8; 16];
+    let mut iv = [0_u8; 16];
+    openssl::rand::rand_bytes(&mut salt).and_then(|()| openssl::rand::rand_bytes(&mut iv)).map_err(|error| error.to_string())?;
+    let cost = scrypt::Params::new(14, 8, 1).map_err(|error| error.to_string())?;
+    let parameters = pbes2::Parameters::generate_scrypt_aes256cbc(cost, &salt, iv).map_err(|error| error.to_string())?;
+    let info = PrivateKeyInfoRef::try_from(der).map_err(|error| error.to_string())?;
+    let document = info.encrypt_with_params(parameters, passphrase.expose()).map_err(|error| error.to_string())?;
+    document.to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF).map_err(|error| error.to_string())
+}
+
+fn seed_from_pem(pem: &[u8], what: &str, passphrases: &dyn Passphrases) -> Result<Zeroizing<[u8; 32]>> {
+    // Parse errors are not shown: they could quote the key.
+    let unreadable = || Failure::invalid(format!("{what} is not a private key in PKCS#8 PEM form")).hint("such a key starts with -----BEGIN PRIVATE KEY----- or -----BEGIN ENCRYPTED PRIVATE KEY-----");
+    let text = std::str::from_utf8(pem).map_err(|_| unreadable())?;
+    let (label, document) = SecretDocument::from_pem(text).map_err(|_| unreadable())?;
+    let document = match label {
+        "PRIVATE KEY" => document,
+        "ENCRYPTED PRIVATE KEY" => {
+            let encrypted = EncryptedPrivateKeyInfoRef::from_der(document.as_bytes()).map_err(|_| {
+                Failure::invalid(format!("{what} is encrypted in a way that is not supported")).hint("re-encrypt it: openssl pkcs8 -topk8 -scrypt -in OLD -out NEW")
+            })?;
+            let passphrase = passphrases.get(Use::Roles, what)?;
+            encrypted.decrypt(passphrase.expose()).map_err(|_| {
+                Failure::new(Kind::Passphrase, format!("wrong passphrase for the key file {what}")).hint("give the right one with --passphrase-file, --passphrase-command or PUBLISH_PASSPHRASE")
+            })?
+        }
+        _ => return Err(unreadable()),
+    };
+    let info = PrivateKeyInfoRef::from_der(document.as_bytes()).map_err(|_| unreadable())?;
+    if info.algorithm.oid != ED25519 {
+        return Err(Failure::invalid(format!("{what} is not an Ed25519 key")).hint("make one: openssl genpkey -algorithm ED25519 | openssl pkcs8 -topk8 -scrypt -out FILE"));
+    }
+    // The key is an OCTET STRING inside the OCTET STRING.
+    match info.private_key.as_bytes() {
+        [4, 32, seed @ ..] => seed.try_into().map(Zeroizing::new).map_err(|_| unreadable()),
+        _ => Err(unreadable()),
+    }
+}
+
+/// Reads a file that only its owner may read.
+pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    let what = format!("the key file {}", path.display());
+    let mut file = File::open(path).map_err(|error| {
+        let missing = error.kind() == std::io::ErrorKind::NotFound;
+        let failure = Failure::io("open", &what, error);
+        if missing { failure.hint("the config says where keys live; `publish init` makes them") } else { failure }
+    })?;
+    let metadata = file.metadata().map_err(|error| Failure::io("read", &what, error))?;
+    if !metadata.is_file() {
+        return Err(Failure::invalid(format!("{what} is not a regular file")));
+    }
+    if metadata.mode() & 0o077 != 0 {
+        return Err(Failure::new(Kind::Permission, format!("{what} can be read or written by others (mode {:04o})", metadata.permissions().mode() & 0o7777)).hint(format!("chmod 600 {}", path.display())));
+    }
+    if metadata.len() > MAX_KEY_FILE {
+        return Err(Failure::invalid(format!("{what} is far too long for a key")));
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
+    file.read_to_end(&mut bytes).map_err(|error| Failure::io("read", &what, error))?;
+    Ok(bytes)
+}
+
+/// Writes a new file that only its owner may read; an existing one is left alone and reported as a conflict.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    let what = path.display();
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Written aside and linked into place: a killed run leaves either no key or a whole one.
+    let temporary = directory.join(format!(".publish-key-{}", std::process::id()));
+    let _ = std::fs::remove_file(&temporary);
+    let write = || -> std::io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::hard_link(&temporary, path)?;
+        File::open(directory)?.sync_all()
+    };
+    let written = write();
+    let _ = std::fs::remove_file(&temporary);
+    written.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => Failure::new(Kind::Conflict, format!("{what} exists already; key files are never overwritten")),
+        _ => Failure::io("write the key file", what, error),
+    })
+}

@@ -1,0 +1,11 @@
+//! Where secret keys live, by URI. Today: encrypted files; the signer trait is all that the rooms above know.
+
+mod file;
+mod passphrase;
+mod signer;
+mod uri;
+
+pub use file::{create, load, read_private, write_private};
+pub use passphrase::{Passphrases, Secret, Use};
+pub use signer::{RoleSigner, Signers, sign_all};
+pub use uri::KeyUri;

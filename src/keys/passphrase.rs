@@ -1,0 +1,42 @@
+use crate::failure::Result;
+use zeroize::Zeroizing;
+
+/// Secret bytes: wiped when dropped, never printed.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+impl Secret {
+    /// Takes over the bytes.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(Zeroizing::new(bytes.into()))
+    }
+
+    /// The bytes, for the moment of use.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// What a passphrase is for; OpenPGP keys often have one of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Use {
+    /// The key files of TUF roles.
+    Roles,
+    /// The OpenPGP key.
+    OpenPgp,
+}
+
+/// Where passphrases come from: a file, a command, a variable or a prompt. Asked only when a key is encrypted.
+pub trait Passphrases: Send + Sync {
+    /// The passphrase that opens `what`.
+    fn get(&self, purpose: Use, what: &str) -> Result<Secret>;
+
+    /// The passphrase for a new key, asked for twice when a person types it.
+    fn choose(&self, purpose: Use) -> Result<Secret>;
+}

@@ -1,0 +1,39 @@
+use crate::failure::{Failure, Result};
+
+/// The channel names that the trdl client accepts; others it rejects before any request.
+pub const CHANNELS: [&str; 6] = ["dev", "alpha", "beta", "ea", "stable", "rock-solid"];
+
+/// Checks a channel name against what the trdl client accepts.
+pub fn check_channel(name: &str) -> Result<()> {
+    if CHANNELS.contains(&name) {
+        return Ok(());
+    }
+    Err(Failure::invalid(format!("unknown channel `{}`", name.escape_debug())).hint(format!("trdl knows {}", CHANNELS.join(", "))))
+}
+
+/// Checks that the trdl client can address a group of this name.
+///
+/// The client reads its argument as a version when it starts with `v` and a digit, and as a constraint when it looks
+/// like one (`1.x`, `~1`, `>=1`); such groups could be published but never be asked for.
+pub fn check_group(name: &str) -> Result<()> {
+    let refuse = |why: &str| Err(Failure::invalid(format!("group `{}` {why}", name.escape_debug())));
+    if name.is_empty() {
+        return Err(Failure::invalid("a group name is empty"));
+    }
+    if let Some(rest) = name.strip_prefix('v')
+        && rest.starts_with(|c: char| c.is_ascii_digit())
+    {
+        return Err(Failure::invalid(format!("group `{name}` starts with a v: the trdl client would take it for a version")).hint(format!("write `{rest}`")));
+    }
+    if name == "." || name == ".." || name.len() > 100 {
+        return refuse("cannot be a directory name");
+    }
+    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+-".contains(&b)) {
+        return refuse("may hold only letters, digits and . _ + - (the trdl client takes ~1, >=1 or * for a constraint)");
+    }
+    let mut parts = name.split('.');
+    if parts.any(|part| part.eq_ignore_ascii_case("x")) && name.split('.').all(|part| part.eq_ignore_ascii_case("x") || part.parse::<u64>().is_ok()) {
+        return refuse("looks like a version constraint to the trdl client");
+    }
+    Ok(())
+}

@@ -1,0 +1,85 @@
+use crate::failure::{Failure, Result};
+use std::collections::HashMap;
+use std::fmt;
+use unicode_normalization::{UnicodeNormalization, is_nfc};
+
+/// Longest target name we publish, in bytes; with the hash prefix each part still fits a file system's 255.
+pub const MAX_PATH: usize = 1024;
+/// Longest single part: 255 less the 64 hex digits of SHA-256, the dot, and `.sig`.
+const MAX_PART: usize = 255 - 65 - 4;
+
+/// A name that we publish a new target under. Names found in an adopted repository are not held to these rules.
+///
+/// The refused characters are those that break at least one real client: the trdl client sends names unescaped, some
+/// Windows file systems cannot store them, and clients disagree on `%`, `#` and decomposed Unicode.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetPath(String);
+
+impl TargetPath {
+    /// Checks `name` against the rules for new targets.
+    pub fn parse(name: impl Into<String>) -> Result<Self> {
+        let name = name.into();
+        match fault(&name) {
+            None => Ok(Self(name)),
+            Some(reason) => Err(Failure::invalid(format!("target name `{}` cannot be published: {reason}", name.escape_debug()))
+                .hint("rename the file in the build; letters, digits and . _ + ~ / - are safe with every client")),
+        }
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it holds characters that are allowed but not safe everywhere; the plan warns about these.
+    pub fn is_unusual(&self) -> bool {
+        !self.0.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+~/-".contains(&b))
+    }
+}
+
+impl fmt::Display for TargetPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn fault(name: &str) -> Option<String> {
+    if name.is_empty() {
+        return Some("it is empty".into());
+    }
+    if name.len() > MAX_PATH {
+        return Some(format!("it is longer than {MAX_PATH} bytes"));
+    }
+    if let Some(c) = name.chars().find(|c| c.is_control()) {
+        return Some(format!("it holds the control character U+{:04X}", c as u32));
+    }
+    if let Some(c) = name.chars().find(|c| "%#?\\:*<>\"|".contains(*c)) {
+        return Some(format!("it holds `{c}`"));
+    }
+    if name.starts_with('/') || name.ends_with('/') {
+        return Some("it starts or ends with a slash".into());
+    }
+    for part in name.split('/') {
+        match part {
+            "" => return Some("it has an empty part".into()),
+            "." | ".." => return Some(format!("it has the part `{part}`")),
+            _ if part.len() > MAX_PART => return Some(format!("one part is longer than {MAX_PART} bytes")),
+            _ => {}
+        }
+    }
+    (!is_nfc(name)).then(|| "its Unicode is not in composed form (NFC)".into())
+}
+
+/// Two of the names that are equal but for case (or Unicode form), if there are any: file systems would merge them.
+pub fn case_collision<'a>(names: impl Iterator<Item = &'a str>) -> Option<(&'a str, &'a str)> {
+    let mut seen: HashMap<String, &str> = HashMap::new();
+    for name in names {
+        let folded: String = name.nfc().flat_map(char::to_lowercase).collect();
+        if let Some(earlier) = seen.insert(folded, name)
+            && earlier != name
+        {
+            return Some((earlier, name));
+        }
+    }
+    None
+}

@@ -1,0 +1,64 @@
+use crate::failure::{Failure, Result};
+use std::fmt;
+
+/// A release version: strict semantic versioning 2.0, kept as it was written. Ordered by precedence, then build metadata.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReleaseVersion(semver::Version);
+
+impl ReleaseVersion {
+    /// Parses the exact form that stands in channels files and target names: no leading `v`, all three numbers.
+    pub fn parse(text: &str) -> Result<Self> {
+        match semver::Version::parse(text) {
+            Ok(version) => Ok(Self(version)),
+            Err(_) if text.is_empty() => Err(Failure::invalid("the release version is empty").hint("write it as MAJOR.MINOR.PATCH, for example 1.2.20")),
+            Err(_) if text.starts_with('v') && semver::Version::parse(&text[1..]).is_ok() => {
+                Err(Failure::invalid(format!("version `{text}` starts with a v")).hint(format!("write `{}`", &text[1..])))
+            }
+            Err(error) => Err(Failure::invalid(format!("`{text}` is not a semantic version: {error}")).hint(Self::suggestion(text))),
+        }
+    }
+
+    /// Parses a version given on the command line, where one leading `v` (as in a git tag) is dropped.
+    pub fn from_argument(text: &str) -> Result<Self> {
+        Self::parse(text.strip_prefix('v').unwrap_or(text))
+    }
+
+    fn suggestion(text: &str) -> String {
+        let numbers: Vec<&str> = text.split('.').collect();
+        let numeric = numbers.iter().all(|part| part.len() < 10 && part.parse::<u32>().is_ok());
+        match numbers.as_slice() {
+            [_, _] if numeric => format!("write all three numbers: {text}.0"),
+            [_, _, _] if numeric => {
+                let clean: Vec<String> = numbers.iter().filter_map(|part| part.parse::<u32>().ok()).map(|n| n.to_string()).collect();
+                format!("numbers have no leading zeros: {}", clean.join("."))
+            }
+            _ => "write it as MAJOR.MINOR.PATCH, for example 1.2.20".into(),
+        }
+    }
+
+    /// Whether the two differ in build metadata only; the trdl client picks one of such a pair at random.
+    pub fn same_precedence(&self, other: &Self) -> bool {
+        self.0.cmp_precedence(&other.0).is_eq()
+    }
+
+    /// Whether `self` stands before `other` in precedence (build metadata does not count).
+    pub fn older_than(&self, other: &Self) -> bool {
+        self.0.cmp_precedence(&other.0).is_lt()
+    }
+
+    /// How far apart two versions are, for "did you mean" lists: smaller is nearer.
+    pub fn distance(&self, other: &Self) -> (u64, u64, u64) {
+        (self.0.major.abs_diff(other.0.major), self.0.minor.abs_diff(other.0.minor), self.0.patch.abs_diff(other.0.patch))
+    }
+
+    /// Whether the version has build metadata, which is written with a `+`.
+    pub fn has_plus(&self) -> bool {
+        !self.0.build.is_empty()
+    }
+}
+
+impl fmt::Display for ReleaseVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

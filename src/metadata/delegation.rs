@@ -1,0 +1,131 @@
+use super::root::keys_of;
+use super::{PublicKey, RoleKeys};
+use crate::failure::{Failure, Kind, Result};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// The delegations block of a targets role, as needed to follow it.
+#[derive(Clone, Debug)]
+pub struct Delegations {
+    keys: BTreeMap<String, PublicKey>,
+    /// In order of priority. Hashed bins given as `succinct_roles` are written out.
+    pub roles: Vec<DelegatedRole>,
+}
+
+/// One delegated role.
+#[derive(Clone, Debug)]
+pub struct DelegatedRole {
+    /// Its name; its file is `<name>.json`.
+    pub name: String,
+    /// Who may sign it.
+    pub keys: RoleKeys,
+    /// Which target names it may speak for.
+    scope: Scope,
+}
+
+#[derive(Clone, Debug)]
+enum Scope {
+    Patterns(Vec<String>),
+    HashPrefixes(Vec<String>),
+}
+
+/// More bins than this are refused rather than written out.
+const MAX_BIN_BITS: u32 = 16;
+
+impl Delegations {
+    /// Reads the block; `what` names the role it stands in.
+    pub fn parse(json: &str, what: &str) -> Result<Self> {
+        let broken = |why: String| Failure::new(Kind::Untrusted, format!("{what} has delegations that cannot be read: {why}"));
+        let value: Value = serde_json::from_str(json).map_err(|error| broken(error.to_string()))?;
+        let mut keys = BTreeMap::new();
+        for (id, key) in value.get("keys").and_then(Value::as_object).into_iter().flatten() {
+            // A key we cannot read simply never counts towards a threshold.
+            if let Ok(key) = PublicKey::from_json(key.clone()) {
+                keys.insert(id.clone(), key);
+            }
+        }
+        let mut roles = Vec::new();
+        for role in value.get("roles").and_then(Value::as_array).into_iter().flatten() {
+            roles.push(DelegatedRole::parse(role).map_err(&broken)?);
+        }
+        if let Some(succinct) = value.get("succinct_roles") {
+            roles.extend(bins(succinct).map_err(&broken)?);
+        }
+        Ok(Self { keys, roles })
+    }
+
+    /// The present keys of a role with their ids.
+    pub fn keys_of<'a>(&'a self, role: &'a DelegatedRole) -> impl Iterator<Item = (&'a str, &'a PublicKey)> {
+        keys_of(&role.keys, &self.keys)
+    }
+}
+
+impl DelegatedRole {
+    fn parse(value: &Value) -> std::result::Result<Self, String> {
+        let name = value.get("name").and_then(Value::as_str).ok_or("a role has no name")?.to_owned();
+        let keys = RoleKeys::from_json(value).ok_or_else(|| format!("role {name} has no keyids and threshold of at least 1"))?;
+        let texts = |field: &str| -> Option<Vec<String>> {
+            Some(value.get(field)?.as_array()?.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+        };
+        let scope = match (texts("paths"), texts("path_hash_prefixes")) {
+            (Some(paths), None) => Scope::Patterns(paths),
+            (None, Some(prefixes)) => Scope::HashPrefixes(prefixes),
+            _ => return Err(format!("role {name} must have either paths or path_hash_prefixes")),
+        };
+        Ok(Self { name, keys, scope })
+    }
+
+    /// Whether the role may speak for this target name (specification 4.5; `*` and `?` do not cross a slash).
+    pub fn covers(&self, target: &str) -> bool {
+        match &self.scope {
+            Scope::Patterns(patterns) => patterns.iter().any(|pattern| {
+                let (mut patterns, mut parts) = (pattern.split('/'), target.split('/'));
+                patterns.clone().count() == parts.clone().count() && patterns.all(|pattern| parts.next().is_some_and(|part| glob(pattern.as_bytes(), part.as_bytes())))
+            }),
+            Scope::HashPrefixes(prefixes) => {
+                let hash = hex::encode(openssl::sha::sha256(target.as_bytes()));
+                prefixes.iter().any(|prefix| hash.starts_with(prefix.as_str()))
+            }
+        }
+    }
+}
+
+/// Shell matching of one path part with `*` and `?`, in time proportional to the product of the lengths.
+fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        if p < pattern.len() && pattern[p] == b'*' {
+            star = Some((p, t));
+            p += 1;
+        } else if p < pattern.len() && (pattern[p] == b'?' || pattern[p] == text[t]) {
+            p += 1;
+            t += 1;
+        } else if let Some((at, eaten)) = star {
+            star = Some((at, eaten + 1));
+            p = at + 1;
+            t = eaten + 1;
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|b| *b == b'*')
+}
+
+/// TAP 15: `bit_length` bits of the name's hash choose one of equally named, equally keyed bins.
+fn bins(value: &Value) -> std::result::Result<Vec<DelegatedRole>, String> {
+    let keys = RoleKeys::from_json(value).ok_or("succinct_roles has no keyids and threshold of at least 1")?;
+    let bits = value.get("bit_length").and_then(Value::as_u64).and_then(|bits| u32::try_from(bits).ok());
+    let bits = bits.filter(|bits| (1..=MAX_BIN_BITS).contains(bits)).ok_or("succinct_roles has no bit_length from 1 to 16")?;
+    let prefix = value.get("name_prefix").and_then(Value::as_str).ok_or("succinct_roles has no name_prefix")?;
+    let name_digits = ((1_u64 << bits) - 1).to_string().len().min(format!("{:x}", (1_u64 << bits) - 1).len());
+    let hash_digits = bits.div_ceil(4);
+    let share = 1_u64 << (hash_digits * 4 - bits);
+    Ok((0..1_u64 << bits)
+        .map(|bin| {
+            let prefixes = (bin * share..(bin + 1) * share).map(|value| format!("{value:0width$x}", width = hash_digits as usize)).collect();
+            DelegatedRole { name: format!("{prefix}-{bin:0name_digits$x}"), keys: keys.clone(), scope: Scope::HashPrefixes(prefixes) }
+        })
+        .collect())
+}
+

@@ -1,0 +1,114 @@
+use super::canonical::write_canonical;
+use crate::failure::{Failure, Result};
+use openssl::hash::MessageDigest;
+use openssl::pkey::{PKey, Public};
+use openssl::rsa::Padding;
+use openssl::sha::sha256;
+use openssl::sign::{RsaPssSaltlen, Verifier};
+use serde_json::{Map, Value, json};
+
+/// The key types that [`PublicKey`] verifies with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// RFC 8032; `public` is 32 bytes in hex.
+    Ed25519,
+    /// `ecdsa-sha2-nistp256`; `public` is PEM, signatures are DER over SHA-256.
+    EcdsaP256,
+    /// `rsassa-pss-sha256`; `public` is PEM.
+    RsaPss,
+}
+
+/// A public key as it stands in a root or a delegation, unknown fields and all.
+#[derive(Clone, Debug)]
+pub struct PublicKey {
+    kind: KeyKind,
+    keytype: String,
+    json: Map<String, Value>,
+    pkey: PKey<Public>,
+}
+
+impl PublicKey {
+    /// An Ed25519 key from its 32 bytes.
+    pub fn ed25519(public: &[u8; 32]) -> Result<Self> {
+        Self::from_json(json!({"keytype": "ed25519", "scheme": "ed25519", "keyval": {"public": hex::encode(public)}}))
+    }
+
+    /// Reads a key object of the metadata.
+    pub fn from_json(value: Value) -> Result<Self> {
+        let Value::Object(json) = value else { return Err(Failure::invalid("a key is not a JSON object")) };
+        let text = |field: &str| json.get(field).and_then(Value::as_str);
+        let keytype = text("keytype").ok_or_else(|| Failure::invalid("a key has no keytype"))?.to_owned();
+        let public = json.get("keyval").and_then(|keyval| keyval.get("public")).and_then(Value::as_str);
+        let public = public.ok_or_else(|| Failure::invalid(format!("a key of type {keytype} has no keyval.public")))?;
+        let scheme = text("scheme").unwrap_or("");
+        let unreadable = |error: String| Failure::invalid(format!("a key of type {keytype} cannot be read: {error}"));
+        let from_pem = || PKey::public_key_from_pem(public.as_bytes()).map_err(|error| unreadable(error.to_string()));
+        let (kind, pkey) = match (keytype.as_str(), scheme) {
+            ("ed25519", _) => {
+                let raw = hex::decode(public).map_err(|error| unreadable(error.to_string()))?;
+                (KeyKind::Ed25519, PKey::public_key_from_raw_bytes(&raw, openssl::pkey::Id::ED25519).map_err(|error| unreadable(error.to_string()))?)
+            }
+            ("ecdsa" | "ecdsa-sha2-nistp256", "" | "ecdsa-sha2-nistp256") => (KeyKind::EcdsaP256, from_pem()?),
+            ("rsa", "" | "rsassa-pss-sha256") => (KeyKind::RsaPss, from_pem()?),
+            _ => return Err(Failure::invalid(format!("a key has the type `{keytype}` with scheme `{scheme}`, which we cannot verify"))),
+        };
+        let fits = match kind {
+            KeyKind::Ed25519 => true,
+            KeyKind::EcdsaP256 => pkey.ec_key().is_ok_and(|ec| ec.group().curve_name() == Some(openssl::nid::Nid::X9_62_PRIME256V1)),
+            KeyKind::RsaPss => pkey.rsa().is_ok_and(|rsa| rsa.size() >= 256),
+        };
+        if !fits {
+            return Err(unreadable("the key material is of another kind, or an RSA key is shorter than 2048 bits".into()));
+        }
+        Ok(Self { kind, keytype, json, pkey })
+    }
+
+    /// The key object as stored.
+    pub fn to_json(&self) -> Value {
+        Value::Object(self.json.clone())
+    }
+
+    /// Which algorithm it verifies.
+    pub fn kind(&self) -> KeyKind {
+        self.kind
+    }
+
+    /// The `keytype` field; clients differ in which names they take for one algorithm.
+    pub fn keytype(&self) -> &str {
+        &self.keytype
+    }
+
+    /// The key id as python-tuf computes it: SHA-256 over the canonical key object of three fields.
+    pub fn id(&self) -> String {
+        let public = self.json.get("keyval").and_then(|keyval| keyval.get("public")).cloned().unwrap_or_default();
+        let plain = json!({"keytype": self.keytype, "scheme": self.json.get("scheme"), "keyval": {"public": public}});
+        let mut bytes = Vec::new();
+        // Three strings and an object: writing them cannot meet a number.
+        let _ = write_canonical(&mut bytes, &plain);
+        hex::encode(sha256(&bytes))
+    }
+
+    /// Whether the two are one key, whatever ids and extra fields they have.
+    pub fn same_material(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.pkey.public_eq(&other.pkey)
+    }
+
+    /// Whether `signature` is this key's over `message`.
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        let check = || -> std::result::Result<bool, openssl::error::ErrorStack> {
+            match self.kind {
+                KeyKind::Ed25519 => Verifier::new_without_digest(&self.pkey)?.verify_oneshot(signature, message),
+                KeyKind::EcdsaP256 => Verifier::new(MessageDigest::sha256(), &self.pkey)?.verify_oneshot(signature, message),
+                KeyKind::RsaPss => {
+                    let mut verifier = Verifier::new(MessageDigest::sha256(), &self.pkey)?;
+                    verifier.set_rsa_padding(Padding::PKCS1_PSS)?;
+                    verifier.set_rsa_mgf1_md(MessageDigest::sha256())?;
+                    // go-tuf signs with the longest salt, securesystemslib with the digest's length; the salt is found out.
+                    verifier.set_rsa_pss_saltlen(RsaPssSaltlen::custom(-2))?;
+                    verifier.verify_oneshot(signature, message)
+                }
+            }
+        };
+        check().unwrap_or(false)
+    }
+}

@@ -1,0 +1,35 @@
+//! TUF metadata as values, after the TUF specification 1.0.
+//!
+//! Our own model because unknown fields must survive, canonical bytes are made once, and a targets role of 100 000
+//! entries is edited without building a tree of it. Nothing here reads a clock, a disk or a network.
+
+pub mod canonical;
+mod delegation;
+mod envelope;
+mod expiry;
+mod key;
+mod listing;
+mod role;
+mod root;
+mod target;
+mod targets;
+pub mod trust;
+
+pub use delegation::{DelegatedRole, Delegations};
+pub use envelope::{Envelope, Signature, seal};
+pub use expiry::{Expiry, format_expiry, parse_expiry};
+pub use key::{KeyKind, PublicKey};
+pub use listing::{Listed, Listing};
+pub use role::{Role, SPEC_VERSION};
+pub use root::{Root, RoleKeys};
+pub use target::Target;
+pub use targets::{TargetEdits, Targets};
+
+/// Longest `N.root.json` that the trdl client and python-tuf fetch, in bytes.
+pub const ROOT_LIMIT: u64 = 512_000;
+/// Longest `timestamp.json` that clients fetch, in bytes.
+pub const TIMESTAMP_LIMIT: u64 = 16_384;
+/// Where clients stop reading a targets role whose length the snapshot does not state, in bytes.
+pub const UNSTATED_TARGETS_LIMIT: u64 = 5_000_000;
+/// Where clients stop reading a snapshot whose length the timestamp does not state, in bytes.
+pub const UNSTATED_SNAPSHOT_LIMIT: u64 = 2_000_000;

@@ -1,0 +1,59 @@
+use chrono::TimeDelta;
+use std::fmt;
+
+/// The `spec_version` that we write; every client we know reads it.
+pub const SPEC_VERSION: &str = "1.0.0";
+
+/// The four top-level roles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Names all keys; its versions are contiguous and kept for ever.
+    Root,
+    /// Lists the targets.
+    Targets,
+    /// Lists the versions of all targets roles.
+    Snapshot,
+    /// Names the snapshot; changing it is the commit.
+    Timestamp,
+}
+
+impl Role {
+    /// In the order in which a repository is set up.
+    pub const ALL: [Self; 4] = [Self::Root, Self::Targets, Self::Snapshot, Self::Timestamp];
+
+    /// The name in metadata and file names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Targets => "targets",
+            Self::Snapshot => "snapshot",
+            Self::Timestamp => "timestamp",
+        }
+    }
+
+    /// How long a new signature lives, as trdl's server does it.
+    pub fn lifetime(self) -> TimeDelta {
+        TimeDelta::days(match self {
+            Self::Root => 365,
+            Self::Targets => 90,
+            Self::Snapshot => 7,
+            Self::Timestamp => 1,
+        })
+    }
+
+    /// The age at which `refresh` signs again.
+    pub fn refresh_age(self) -> TimeDelta {
+        match self {
+            Self::Root => TimeDelta::days(90),
+            Self::Targets => TimeDelta::days(21),
+            Self::Snapshot => TimeDelta::days(2),
+            Self::Timestamp => TimeDelta::hours(4),
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,238 @@
+use super::canonical::write_string;
+use super::envelope::Common;
+use super::{Envelope, Expiry, Role, SPEC_VERSION, Target, format_expiry, parse_expiry};
+use crate::failure::{Failure, Kind, Result};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A targets role that borrows from the bytes of its file: an entry is parsed only when somebody asks for it.
+#[derive(Debug)]
+pub struct Targets<'a> {
+    version: u64,
+    expires: Expiry,
+    entries: Entries<'a>,
+    /// Every other field of the role, as it stands.
+    others: BTreeMap<Cow<'a, str>, &'a RawValue>,
+}
+
+/// New entries by name; `None` removes one.
+pub type TargetEdits = BTreeMap<String, Option<Target>>;
+
+/// Names with their unparsed entries, sorted by name.
+#[derive(Debug, Default)]
+struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Entries<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Entries<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of targets")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
+                let mut entries: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
+                let mut sorted = true;
+                while let Some((Name(name), entry)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
+                    sorted &= entries.last().is_none_or(|(last, _)| *last < name);
+                    entries.push((name, entry));
+                }
+                if !sorted {
+                    entries.sort_by(|a, b| a.0.cmp(&b.0));
+                    if let Some(twice) = entries.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+                        return Err(serde::de::Error::custom(format!("target {} is listed twice", twice[0].0)));
+                    }
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+impl<'a> Targets<'a> {
+    /// A role without targets.
+    pub fn empty() -> Self {
+        Self { version: 0, expires: Expiry::UNIX_EPOCH, entries: Entries::default(), others: BTreeMap::new() }
+    }
+
+    /// Reads the role in a file, without checking any signature.
+    pub fn parse(envelope: &Envelope<'a>, what: &str) -> Result<Self> {
+        let broken = |why: String| Failure::new(Kind::Untrusted, format!("{what} is not a targets role: {why}"));
+        let mut deserializer = serde_json::Deserializer::from_str(envelope.signed());
+        let (entries, mut others) = deserializer.deserialize_map(FieldsReader).map_err(|error| broken(error.to_string()))?;
+        let entries = entries.ok_or_else(|| broken("no targets".into()))?;
+        let mut text = |field: &str| -> Result<&'a str> {
+            let raw: &RawValue = others.remove(field).ok_or_else(|| broken(format!("no {field}")))?;
+            Ok(raw.get())
+        };
+        let common = format!("{{\"_type\":{},\"version\":{},\"expires\":{}}}", text("_type")?, text("version")?, text("expires")?);
+        let common = Common::parse(&common, Role::Targets, what)?;
+        let expires = parse_expiry(&common.expires).map_err(|failure| broken(failure.message))?;
+        Ok(Self { version: common.version, expires, entries, others })
+    }
+
+    /// Version, from 1.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// When it stops being valid.
+    pub fn expires(&self) -> Expiry {
+        self.expires
+    }
+
+    /// How many targets there are.
+    pub fn len(&self) -> usize {
+        self.entries.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.0.is_empty()
+    }
+
+    /// The target of this name.
+    pub fn get(&self, name: &str) -> Result<Option<Target>> {
+        match self.entries.0.binary_search_by(|(known, _)| known.as_ref().cmp(name)) {
+            Ok(at) => Target::parse(self.entries.0[at].1.get(), name).map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// All names, sorted by code point.
+    pub fn names(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.entries.0.iter().map(|(name, _)| name.as_ref())
+    }
+
+    /// Names with their entries in JSON, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.entries.0.iter().map(|(name, entry)| (name.as_ref(), entry.get()))
+    }
+
+    /// The names that start with `prefix`.
+    pub fn below<'t>(&'t self, prefix: &'t str) -> impl Iterator<Item = &'t str> {
+        let start = self.entries.0.partition_point(|(name, _)| name.as_ref() < prefix);
+        self.entries.0[start..].iter().map(|(name, _)| name.as_ref()).take_while(move |name| name.starts_with(prefix))
+    }
+
+    /// A field we do not model, as JSON; `delegations` is one.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.others.get(name).map(|raw| raw.get())
+    }
+
+    /// Writes the role that follows this one: entries merged with the edits, all other fields as they were.
+    /// The result is JSON; it is canonical when this role's fields are.
+    pub fn edited(&self, version: u64, expires: Expiry, edits: &TargetEdits) -> Result<Vec<u8>> {
+        let size: usize = self.entries.0.iter().map(|(name, entry)| name.len() + entry.get().len() + 4).sum();
+        let mut out = Vec::with_capacity(size + edits.len() * 400 + 1024);
+        let mut fields: BTreeMap<&str, Field<'_>> = self.others.iter().map(|(name, raw)| (name.as_ref(), Field::Raw(raw.get()))).collect();
+        fields.insert("_type", Field::Text("targets".into()));
+        fields.insert("expires", Field::Text(format_expiry(expires)));
+        fields.insert("version", Field::Number(version));
+        fields.insert("targets", Field::Entries);
+        fields.entry("spec_version").or_insert_with(|| Field::Text(SPEC_VERSION.into()));
+        out.push(b'{');
+        for (i, (name, field)) in fields.iter().enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            json_string(&mut out, name)?;
+            out.push(b':');
+            match field {
+                Field::Raw(raw) => out.extend_from_slice(raw.as_bytes()),
+                Field::Text(text) => json_string(&mut out, text)?,
+                Field::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
+                Field::Entries => {
+                    out.push(b'{');
+                    self.write_entries(&mut out, edits)?;
+                    out.push(b'}');
+                }
+            }
+        }
+        out.push(b'}');
+        Ok(out)
+    }
+
+    fn write_entries(&self, out: &mut Vec<u8>, edits: &TargetEdits) -> Result<()> {
+        let mut old = self.entries.0.iter().peekable();
+        let mut new = edits.iter().peekable();
+        let mut first = true;
+        let mut write = |out: &mut Vec<u8>, name: &str, entry: &str| -> Result<()> {
+            if !std::mem::take(&mut first) {
+                out.push(b',');
+            }
+            json_string(out, name)?;
+            out.push(b':');
+            out.extend_from_slice(entry.as_bytes());
+            Ok(())
+        };
+        loop {
+            let take_new = match (old.peek(), new.peek()) {
+                (None, None) => return Ok(()),
+                (Some(_), None) => false,
+                (None, Some(_)) => true,
+                (Some((name, _)), Some((edit, _))) => {
+                    if name.as_ref() == edit.as_str() {
+                        old.next();
+                        continue;
+                    }
+                    edit.as_str() < name.as_ref()
+                }
+            };
+            if take_new {
+                if let Some((name, Some(target))) = new.next() {
+                    write(out, name, &target.to_json()?)?;
+                }
+            } else if let Some((name, entry)) = old.next() {
+                write(out, name, entry.get())?;
+            }
+        }
+    }
+}
+
+enum Field<'a> {
+    Raw(&'a str),
+    Text(String),
+    Number(u64),
+    Entries,
+}
+
+/// The fields of the role, each once: the targets parsed, the others as they stand.
+struct FieldsReader;
+
+impl<'de> Visitor<'de> for FieldsReader {
+    type Value = (Option<Entries<'de>>, BTreeMap<Cow<'de, str>, &'de RawValue>);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
+        let mut entries = None;
+        let mut others = BTreeMap::new();
+        while let Some(Name(name)) = map.next_key::<Name<'de>>()? {
+            let twice = if name == "targets" { entries.replace(map.next_value()?).is_some() } else { others.insert(name.clone(), map.next_value()?).is_some() };
+            if twice {
+                return Err(serde::de::Error::custom(format!("field {name} stands twice")));
+            }
+        }
+        Ok((entries, others))
+    }
+}
+
+/// JSON needs control characters escaped where canonical JSON has them raw; names without any are the same in both.
+fn json_string(out: &mut Vec<u8>, text: &str) -> Result<()> {
+    if text.bytes().all(|b| b >= 0x20) {
+        write_string(out, text);
+        return Ok(());
+    }
+    serde_json::to_writer(out, text).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))
+}

@@ -1,0 +1,231 @@
+//! The rules of the TUF client workflow (specification 5), as a value that is fed files in the client's order.
+//!
+//! Three readers share it: the publisher loading its own repository, the publisher checking what it is about to publish
+//! as a client who holds the present state would, and `verify`. They differ only in what expiry means to them.
+
+use super::{DelegatedRole, Delegations, Envelope, Expiry, Listed, Listing, PublicKey, ROOT_LIMIT, Role, Root, TIMESTAMP_LIMIT, Targets};
+use crate::digest::Digests;
+use crate::failure::{Failure, Kind, Result};
+use chrono::{DateTime, Utc};
+use std::borrow::Cow;
+
+/// What an expired role means.
+#[derive(Clone, Copy, Debug)]
+pub enum AtExpiry {
+    /// The file is refused, as by a client.
+    Refuse(DateTime<Utc>),
+    /// The file is taken and the role noted in [`Trust::expired`]: else nothing could be renewed after an outage.
+    Report(DateTime<Utc>),
+}
+
+/// What a client trusts so far.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    root: Root,
+    timestamp: Option<Listing>,
+    snapshot: Option<Listing>,
+    expired: Vec<(Role, Expiry)>,
+    at_expiry: AtExpiry,
+}
+
+impl Trust {
+    /// Starts from a root that the caller has reason to trust; it must still be signed by its own keys. Its expiry does
+    /// not matter: a newer root may follow.
+    pub fn pin(root: &[u8], at_expiry: AtExpiry) -> Result<Self> {
+        check_limit(root, ROOT_LIMIT, "the pinned root")?;
+        let envelope = Envelope::parse(root, "the pinned root")?;
+        let root = Root::parse(&envelope, "the pinned root")?;
+        check_threshold(&envelope, &envelope.canonical()?, root.keys_of(Role::Root), root.role(Role::Root).threshold, "the pinned root")?;
+        Ok(Self { root, timestamp: None, snapshot: None, expired: Vec::new(), at_expiry })
+    }
+
+    /// Takes the next root: version N+1, signed by the thresholds of both N and N+1.
+    pub fn next_root(&mut self, bytes: &[u8]) -> Result<()> {
+        let version = self.root.version() + 1;
+        let what = format!("{version}.root.json");
+        check_limit(bytes, ROOT_LIMIT, &what)?;
+        let envelope = Envelope::parse(bytes, &what)?;
+        let root = Root::parse(&envelope, &what)?;
+        let message = envelope.canonical()?;
+        check_threshold(&envelope, &message, self.root.keys_of(Role::Root), self.root.role(Role::Root).threshold, &format!("{what}, by the keys of the root before it,"))?;
+        check_threshold(&envelope, &message, root.keys_of(Role::Root), root.role(Role::Root).threshold, &format!("{what}, by its own keys,"))?;
+        if root.version() != version {
+            return Err(untrusted(format!("{what} has version {}", root.version())));
+        }
+        // After a fast-forward attack the way back is a root with other keys (specification 5.3.11).
+        if [Role::Timestamp, Role::Snapshot].iter().any(|role| !same_keys(&self.root, &root, *role)) {
+            self.timestamp = None;
+            self.snapshot = None;
+        }
+        self.root = root;
+        Ok(())
+    }
+
+    /// Ends the chain of roots: the last one must be unexpired.
+    pub fn end_of_roots(&mut self) -> Result<()> {
+        self.check_expiry(Role::Root, self.root.expires(), "root")
+    }
+
+    /// Takes `timestamp.json`.
+    pub fn timestamp(&mut self, bytes: &[u8]) -> Result<&Listing> {
+        let what = "timestamp.json";
+        check_limit(bytes, TIMESTAMP_LIMIT, what)?;
+        let envelope = Envelope::parse(bytes, what)?;
+        self.check_role(&envelope, &envelope.canonical()?, Role::Timestamp, what)?;
+        let next = Listing::parse(&envelope, Role::Timestamp, what)?;
+        let listed = entry(&next, "snapshot.json", what)?;
+        if let Some(held) = &self.timestamp {
+            check_not_older(held.version(), next.version(), what)?;
+            check_not_older(entry(held, "snapshot.json", what)?.version, listed.version, "the snapshot that timestamp.json names")?;
+        }
+        self.check_expiry(Role::Timestamp, next.expires(), what)?;
+        Ok(self.timestamp.insert(next))
+    }
+
+    /// Takes the snapshot that the timestamp names.
+    pub fn snapshot(&mut self, bytes: &[u8]) -> Result<&Listing> {
+        let timestamp = self.timestamp.as_ref().ok_or_else(|| untrusted("no timestamp was read before the snapshot"))?;
+        let listed = entry(timestamp, "snapshot.json", "timestamp.json")?.clone();
+        let what = format!("snapshot.json (version {})", listed.version);
+        check_listed(bytes, &listed, &what)?;
+        let envelope = Envelope::parse(bytes, &what)?;
+        self.check_role(&envelope, &envelope.canonical()?, Role::Snapshot, &what)?;
+        let next = Listing::parse(&envelope, Role::Snapshot, &what)?;
+        check_version(&listed, next.version(), &what)?;
+        for (file, held) in self.snapshot.iter().flat_map(Listing::files) {
+            let Some(now) = next.get(file) else { return Err(untrusted(format!("{what} no longer lists {file}; an entry may never disappear"))) };
+            check_not_older(held.version, now.version, &format!("{file} in {what}"))?;
+        }
+        entry(&next, "targets.json", &what)?;
+        self.check_expiry(Role::Snapshot, next.expires(), &what)?;
+        Ok(self.snapshot.insert(next))
+    }
+
+    /// Takes the top-level targets role that the snapshot names.
+    pub fn targets<'b>(&mut self, bytes: &'b [u8]) -> Result<Targets<'b>> {
+        let listed = self.listed("targets.json")?.clone();
+        let what = format!("targets.json (version {})", listed.version);
+        check_listed(bytes, &listed, &what)?;
+        let envelope = Envelope::parse(bytes, &what)?;
+        self.check_role(&envelope, &envelope.canonical()?, Role::Targets, &what)?;
+        let targets = Targets::parse(&envelope, &what)?;
+        check_version(&listed, targets.version(), &what)?;
+        self.check_expiry(Role::Targets, targets.expires(), &what)?;
+        Ok(targets)
+    }
+
+    /// Takes a delegated targets role that the snapshot names.
+    pub fn delegated<'b>(&mut self, parent: &Delegations, role: &DelegatedRole, bytes: &'b [u8]) -> Result<Targets<'b>> {
+        let file = format!("{}.json", role.name);
+        let listed = self.listed(&file)?.clone();
+        check_listed(bytes, &listed, &file)?;
+        let envelope = Envelope::parse(bytes, &file)?;
+        check_threshold(&envelope, &envelope.canonical()?, parent.keys_of(role), role.keys.threshold, &file)?;
+        let targets = Targets::parse(&envelope, &file)?;
+        check_version(&listed, targets.version(), &file)?;
+        self.check_expiry(Role::Targets, targets.expires(), &file)?;
+        Ok(targets)
+    }
+
+    /// What the snapshot says of a targets role's file.
+    pub fn listed(&self, file: &str) -> Result<&Listed> {
+        let snapshot = self.snapshot.as_ref().ok_or_else(|| untrusted("no snapshot was read before the targets"))?;
+        entry(snapshot, file, "snapshot.json")
+    }
+
+    /// The root trusted now.
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// The timestamp and snapshot trusted now.
+    pub fn listings(&self) -> Option<(&Listing, &Listing)> {
+        Some((self.timestamp.as_ref()?, self.snapshot.as_ref()?))
+    }
+
+    /// Roles taken although expired, under [`AtExpiry::Report`].
+    pub fn expired(&self) -> &[(Role, Expiry)] {
+        &self.expired
+    }
+
+    /// The same trust, as a client that refuses what has expired by `now`.
+    #[must_use]
+    pub fn as_client(&self, now: DateTime<Utc>) -> Self {
+        Self { at_expiry: AtExpiry::Refuse(now), expired: Vec::new(), ..self.clone() }
+    }
+
+    fn check_role(&self, envelope: &Envelope<'_>, message: &Cow<'_, [u8]>, role: Role, what: &str) -> Result<()> {
+        check_threshold(envelope, message, self.root.keys_of(role), self.root.role(role).threshold, what)
+    }
+
+    fn check_expiry(&mut self, role: Role, expires: Expiry, what: &str) -> Result<()> {
+        let (AtExpiry::Refuse(now) | AtExpiry::Report(now)) = self.at_expiry;
+        if expires > now {
+            return Ok(());
+        }
+        if let AtExpiry::Report(_) = self.at_expiry {
+            self.expired.push((role, expires));
+            return Ok(());
+        }
+        Err(untrusted(format!("{what} expired on {}", super::format_expiry(expires))).hint("the publisher renews it with `publish refresh`"))
+    }
+}
+
+fn untrusted(message: impl Into<String>) -> Failure {
+    Failure::new(Kind::Untrusted, message)
+}
+
+fn entry<'l>(listing: &'l Listing, file: &str, what: &str) -> Result<&'l Listed> {
+    listing.get(file).ok_or_else(|| untrusted(format!("{what} does not list {file}")))
+}
+
+fn check_limit(bytes: &[u8], limit: u64, what: &str) -> Result<()> {
+    if bytes.len() as u64 <= limit {
+        return Ok(());
+    }
+    Err(untrusted(format!("{what} has {} bytes; clients stop at {limit}", bytes.len())))
+}
+
+fn check_listed(bytes: &[u8], listed: &Listed, what: &str) -> Result<()> {
+    if let Some(length) = listed.length
+        && length != bytes.len() as u64
+    {
+        return Err(untrusted(format!("{what} has {} bytes where {length} are listed", bytes.len())));
+    }
+    if let Some(hashes) = &listed.hashes {
+        let digests = if hashes.sha512.is_some() { Digests::both_of(bytes) } else { Digests::of(bytes) };
+        if !hashes.matches(&digests) {
+            return Err(untrusted(format!("{what} does not have the digest that is listed")).detail(format!("listed: {hashes}")).detail(format!("found:  sha256 {}", digests.hex())));
+        }
+    }
+    Ok(())
+}
+
+fn check_version(listed: &Listed, version: u64, what: &str) -> Result<()> {
+    if listed.version == version {
+        return Ok(());
+    }
+    Err(untrusted(format!("{what} says that it is version {version}")))
+}
+
+fn check_not_older(held: u64, next: u64, what: &str) -> Result<()> {
+    if next >= held {
+        return Ok(());
+    }
+    Err(untrusted(format!("{what} went back from version {held} to {next}")))
+}
+
+fn check_threshold<'k>(envelope: &Envelope<'_>, message: &[u8], keys: impl Iterator<Item = (&'k str, &'k PublicKey)>, threshold: u64, what: &str) -> Result<()> {
+    let keys: Vec<_> = keys.collect();
+    let valid = envelope.valid_signers(message, keys.iter().copied()).len() as u64;
+    if valid >= threshold {
+        return Ok(());
+    }
+    let ids: Vec<String> = keys.iter().map(|(id, _)| format!("key {id}: {}", if envelope.signatures.iter().any(|s| s.keyid == *id) { "its signature is wrong" } else { "has not signed" })).collect();
+    Err(untrusted(format!("{what} has {valid} of {threshold} valid signatures")).details(ids))
+}
+
+fn same_keys(a: &Root, b: &Root, role: Role) -> bool {
+    let all_in = |a: &Root, b: &Root| a.keys_of(role).all(|(_, key)| b.keys_of(role).any(|(_, other)| key.same_material(other)));
+    all_in(a, b) && all_in(b, a)
+}

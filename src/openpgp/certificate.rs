@@ -1,0 +1,93 @@
+use super::DetachedSignature;
+use super::signing_key::parse_one;
+use crate::failure::{Failure, Kind, Result};
+use chrono::{DateTime, Utc};
+use openpgp::Cert;
+use openpgp::crypto::hash::Context;
+use openpgp::policy::StandardPolicy;
+use openpgp::types::RevocationStatus;
+use sequoia_openpgp as openpgp;
+use std::time::SystemTime;
+
+/// The certificates that a reader verifies signatures with.
+#[derive(Debug, Default)]
+pub struct Certificates(Vec<Cert>);
+
+/// How a certificate stands today, apart from any signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Usable.
+    Good,
+    /// Its owner revoked it: readers refuse or warn about everything it signed.
+    Revoked,
+    /// Past its expiry; what it signed before stays good.
+    Expired,
+    /// Refused by today's cryptographic policy.
+    Weak,
+}
+
+impl Certificates {
+    /// Adds a public certificate and says its fingerprint; `what` names the file.
+    pub fn add(&mut self, bytes: &[u8], what: &str) -> Result<String> {
+        let cert = parse_one(bytes, what)?;
+        let fingerprint = cert.fingerprint().to_hex();
+        self.0.push(cert.strip_secret_key_material());
+        Ok(fingerprint)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How each certificate stands at `now`, by fingerprint.
+    pub fn standings(&self, now: DateTime<Utc>) -> impl Iterator<Item = (String, Standing)> {
+        self.0.iter().map(move |cert| (cert.fingerprint().to_hex(), standing(cert, now)))
+    }
+
+    /// Checks a signature over content whose hash state is given: made by a signing key of one of the certificates that
+    /// was valid when it signed. Says the certificate's fingerprint.
+    pub fn verify(&self, signature: &DetachedSignature, state: &Context, now: DateTime<Utc>, what: &str) -> Result<String> {
+        let refused = |why: String| Failure::new(Kind::Untrusted, format!("{what}: {why}"));
+        let signature = &signature.packet;
+        let policy = StandardPolicy::new();
+        let made = signature.signature_creation_time().ok_or_else(|| refused("the signature has no creation time".into()))?;
+        if made > SystemTime::from(now) + std::time::Duration::from_secs(300) {
+            return Err(refused("the signature was made in the future".into()));
+        }
+        let issuers = signature.get_issuers();
+        let cert = self.0.iter().find(|cert| cert.keys().any(|key| issuers.iter().any(|issuer| key.key().key_handle().aliases(issuer))));
+        let Some(cert) = cert else {
+            let who: Vec<String> = issuers.iter().map(ToString::to_string).collect();
+            return Err(refused(format!("no certificate for its signer {} is known", who.join(", "))));
+        };
+        if standing(cert, now) == Standing::Revoked {
+            return Err(refused(format!("its certificate {} is revoked", cert.fingerprint())));
+        }
+        let valid = cert.with_policy(&policy, made).map_err(|error| refused(format!("its certificate {} is not valid", cert.fingerprint())).source(error))?;
+        let mut keys = valid.keys().alive().revoked(false).for_signing();
+        let key = keys.find(|key| issuers.iter().any(|issuer| key.key().key_handle().aliases(issuer)));
+        let key = key.ok_or_else(|| refused(format!("the key in {} that made it was expired, revoked or not for signing", cert.fingerprint())))?;
+        policy_accepts(signature).map_err(|error| refused("today's policy refuses its digest".into()).source(error))?;
+        signature.verify_hash(key.key(), state.clone()).map_err(|error| refused(format!("it is not {}'s signature over this file", cert.fingerprint())).source(error))?;
+        Ok(cert.fingerprint().to_hex())
+    }
+}
+
+fn policy_accepts(signature: &openpgp::packet::Signature) -> openpgp::Result<()> {
+    use openpgp::policy::{HashAlgoSecurity, Policy};
+    StandardPolicy::new().signature(signature, HashAlgoSecurity::CollisionResistance)
+}
+
+fn standing(cert: &Cert, now: DateTime<Utc>) -> Standing {
+    let policy = StandardPolicy::new();
+    let at = SystemTime::from(now);
+    if matches!(cert.revocation_status(&policy, at), RevocationStatus::Revoked(_)) {
+        return Standing::Revoked;
+    }
+    match cert.with_policy(&policy, at) {
+        Err(_) => Standing::Weak,
+        Ok(valid) if valid.alive().is_err() => Standing::Expired,
+        Ok(_) => Standing::Good,
+    }
+}

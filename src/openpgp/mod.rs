@@ -1,0 +1,13 @@
+//! OpenPGP: certificates, signing keys and detached signatures. Bytes and a `now` come in, values go out; a signer is
+//! known only as sequoia's trait.
+
+mod certificate;
+mod generate;
+mod rsa;
+mod signature;
+mod signing_key;
+
+pub use certificate::{Certificates, Standing};
+pub use generate::{Algorithm, Generated, generate};
+pub use signature::{DetachedSignature, sign};
+pub use signing_key::{SigningKey, Unlock};

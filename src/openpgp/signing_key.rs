@@ -1,0 +1,188 @@
+use super::rsa::RsaSigner;
+use crate::failure::{Failure, Kind, Result};
+use chrono::{DateTime, Utc};
+use openpgp::Cert;
+use openpgp::cert::amalgamation::ValidAmalgamation;
+use openpgp::cert::prelude::{CertParser, ValidErasedKeyAmalgamation};
+use openpgp::crypto::{Password, S2K, Signer};
+use openpgp::packet::Key;
+use openpgp::packet::key::{PublicParts, SecretKeyMaterial, SecretParts, UnspecifiedRole};
+use openpgp::parse::Parse;
+use openpgp::policy::{AsymmetricAlgorithm, StandardPolicy};
+use openpgp::serialize::SerializeInto;
+use openpgp::types::{Curve, HashAlgorithm, PublicKeyAlgorithm, RevocationStatus};
+use sequoia_openpgp as openpgp;
+use std::time::SystemTime;
+
+/// Asks for the passphrase of an OpenPGP key; called only when the key is encrypted.
+pub type Unlock<'a> = &'a dyn Fn(&str) -> Result<zeroize::Zeroizing<Vec<u8>>>;
+
+/// A secret key that may sign artifacts now, with the certificate that verifies what it signs.
+#[derive(Clone)]
+pub struct SigningKey {
+    cert: Cert,
+    key: Key<SecretParts, UnspecifiedRole>,
+}
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SigningKey({})", self.fingerprint())
+    }
+}
+
+impl SigningKey {
+    /// Reads a secret key as GnuPG exports it, armored or binary, and picks the newest key of it that may sign.
+    ///
+    /// Refused, each in its own words: no OpenPGP data, several keys, public only, revoked, expired, too weak, no signing
+    /// key, wrong passphrase. `what` names the file.
+    pub fn load(bytes: &[u8], what: &str, now: DateTime<Utc>, unlock: Unlock<'_>) -> Result<Self> {
+        let cert = parse_one(bytes, what)?;
+        if !cert.is_tsk() {
+            return Err(Failure::invalid(format!("{what} holds only a public key"))
+                .detail(format!("certificate {}", cert.fingerprint()))
+                .hint(format!("export the secret key: gpg --export-secret-keys --armor {} > FILE", cert.fingerprint())));
+        }
+        check_usable(&cert, what, now)?;
+        let key = signing_key(&cert, what, now)?;
+        let key = decrypt(key, what, unlock)?;
+        Ok(Self { cert: cert.strip_secret_key_material(), key })
+    }
+
+    /// The fingerprint of the certificate, upper-case hex.
+    pub fn fingerprint(&self) -> String {
+        self.cert.fingerprint().to_hex()
+    }
+
+    /// The certificate to publish, armored.
+    pub fn armored_certificate(&self) -> Result<Vec<u8>> {
+        self.cert.armored().to_vec().map_err(|error| Failure::new(Kind::Unexpected, "cannot write the OpenPGP certificate").source(error))
+    }
+
+    /// The digest its signatures are over; large curves need more than SHA-256, or gpg refuses them.
+    pub fn hash(&self) -> HashAlgorithm {
+        match self.key.mpis() {
+            openpgp::crypto::mpi::PublicKey::ECDSA { curve: Curve::NistP384, .. } => HashAlgorithm::SHA384,
+            openpgp::crypto::mpi::PublicKey::ECDSA { curve: Curve::NistP521, .. } => HashAlgorithm::SHA512,
+            _ => HashAlgorithm::SHA256,
+        }
+    }
+
+    /// A signer of its own for one thread.
+    pub fn signer(&self) -> Result<Box<dyn Signer + Send>> {
+        #[allow(deprecated)]
+        if matches!(self.key.pk_algo(), PublicKeyAlgorithm::RSAEncryptSign | PublicKeyAlgorithm::RSASign) {
+            return Ok(Box::new(RsaSigner::new(&self.key)?));
+        }
+        let pair = self.key.clone().into_keypair().map_err(|error| Failure::new(Kind::Unexpected, "cannot use the OpenPGP key").source(error))?;
+        Ok(Box::new(pair))
+    }
+
+    /// The public half, for checking what was just signed.
+    pub(super) fn public(&self) -> &Key<PublicParts, UnspecifiedRole> {
+        self.key.parts_as_public()
+    }
+}
+
+/// The only certificate in `bytes`.
+pub(super) fn parse_one(bytes: &[u8], what: &str) -> Result<Cert> {
+    let not_openpgp = |error: anyhow::Error| {
+        Failure::invalid(format!("{what} is not an OpenPGP key")).source(error).hint("a key made by GnuPG is exported with: gpg --export-secret-keys --armor KEY-ID > FILE")
+    };
+    let parser = CertParser::from_bytes(bytes).map_err(not_openpgp)?;
+    let mut certs = parser.collect::<std::result::Result<Vec<Cert>, _>>().map_err(not_openpgp)?;
+    match (certs.pop(), certs.len()) {
+        (Some(cert), 0) => Ok(cert),
+        (None, _) => Err(Failure::invalid(format!("{what} holds no OpenPGP key"))),
+        (Some(cert), others) => {
+            let all = certs.iter().chain([&cert]).map(|cert| format!("certificate {}", cert.fingerprint()));
+            Err(Failure::invalid(format!("{what} holds {} OpenPGP keys; one is needed", others + 1)).details(all).hint("export just one: gpg --export-secret-keys --armor FINGERPRINT > FILE"))
+        }
+    }
+}
+
+/// Refuses a certificate that no reader would accept signatures of now.
+fn check_usable(cert: &Cert, what: &str, now: DateTime<Utc>) -> Result<()> {
+    let id = cert.fingerprint();
+    let policy = StandardPolicy::new();
+    let valid = cert.with_policy(&policy, SystemTime::from(now));
+    let revocation = cert.revocation_status(&policy, SystemTime::from(now));
+    if let RevocationStatus::Revoked(signatures) = revocation {
+        let reason = signatures.first().and_then(|signature| signature.reason_for_revocation()).map(|(code, text)| format!("{code}: {}", String::from_utf8_lossy(text)));
+        return Err(Failure::invalid(format!("the OpenPGP certificate {id} in {what} is revoked"))
+            .details(reason)
+            .hint("make or choose another key, set `openpgp:` in the config, and replace the signatures that the old one made: publish release VERSION --from DIR --resign"));
+    }
+    let valid = valid.map_err(|error| {
+        let weak = cert.with_policy(&yesterdays_policy(), SystemTime::from(now)).is_ok();
+        let why = if weak { "is too weak to sign with" } else { "has no valid self-signature" };
+        Failure::invalid(format!("the OpenPGP certificate {id} in {what} {why}")).source(error).hint("make a new key with GnuPG 2.2 or newer, or let `publish init` make one")
+    })?;
+    valid.alive().map_err(|error| {
+        Failure::invalid(format!("the OpenPGP certificate {id} in {what} is expired or not yet valid")).source(error).hint(format!("extend it: gpg --quick-set-expire {id} 2y, then export it again"))
+    })
+}
+
+/// What was good enough once; used only to word the refusal, never to accept a key.
+fn yesterdays_policy() -> StandardPolicy<'static> {
+    let mut policy = StandardPolicy::new();
+    policy.accept_hash(HashAlgorithm::SHA1);
+    policy.accept_asymmetric_algo(AsymmetricAlgorithm::RSA1024);
+    policy.accept_asymmetric_algo(AsymmetricAlgorithm::DSA1024);
+    policy
+}
+
+fn signing_key(cert: &Cert, what: &str, now: DateTime<Utc>) -> Result<Key<SecretParts, UnspecifiedRole>> {
+    let policy = StandardPolicy::new();
+    let valid = cert.with_policy(&policy, SystemTime::from(now)).map_err(|error| Failure::invalid(format!("{what} cannot be used")).source(error))?;
+    let mut refused = Vec::new();
+    let mut best: Option<ValidErasedKeyAmalgamation<'_, PublicParts>> = None;
+    for key in valid.keys().for_signing() {
+        match fault(&key) {
+            Some(why) => refused.push(format!("key {}: {why}", key.key().fingerprint())),
+            None if best.as_ref().is_none_or(|best| key.key().creation_time() > best.key().creation_time()) => best = Some(key),
+            None => {}
+        }
+    }
+    let best = best.ok_or_else(|| {
+        let why = if refused.is_empty() { "has no key that may sign" } else { "has no signing key that can be used" };
+        Failure::invalid(format!("the OpenPGP certificate {} in {what} {why}", cert.fingerprint())).details(refused).hint("export the signing subkey with its secret: gpg --export-secret-subkeys --armor KEY-ID! > FILE")
+    })?;
+    best.key().clone().parts_into_secret().map_err(|error| Failure::invalid(format!("{what} lacks the secret of its signing key")).source(error))
+}
+
+/// Why this key of a good certificate cannot sign, if it cannot.
+fn fault(key: &ValidErasedKeyAmalgamation<'_, PublicParts>) -> Option<String> {
+    if matches!(key.revocation_status(), RevocationStatus::Revoked(_)) {
+        return Some("revoked".into());
+    }
+    if let Err(error) = key.alive() {
+        return Some(format!("expired or not yet valid ({error})"));
+    }
+    if key.key().version() != 4 {
+        return Some(format!("version {}; only version 4 keys make signatures that gpg reads", key.key().version()));
+    }
+    if !key.key().pk_algo().is_supported() {
+        return Some(format!("algorithm {} is not supported", key.key().pk_algo()));
+    }
+    match key.key().optional_secret() {
+        None => Some("its secret is not in the file".into()),
+        Some(SecretKeyMaterial::Encrypted(secret)) if is_stub(secret.s2k()) => Some("its secret is a stub (kept offline or on a card)".into()),
+        Some(_) => None,
+    }
+}
+
+/// GnuPG writes `gnu-dummy` in place of a secret that it does not have.
+fn is_stub(s2k: &S2K) -> bool {
+    !s2k.is_supported()
+}
+
+fn decrypt(key: Key<SecretParts, UnspecifiedRole>, what: &str, unlock: Unlock<'_>) -> Result<Key<SecretParts, UnspecifiedRole>> {
+    if !key.secret().is_encrypted() {
+        return Ok(key);
+    }
+    let passphrase = unlock(what)?;
+    // Sequoia's texts for a wrong passphrase vary with the garbage that comes out; none of them helps.
+    key.decrypt_secret(&Password::from(passphrase.as_slice())).map_err(|_| {
+        Failure::new(Kind::Passphrase, format!("wrong passphrase for the OpenPGP key in {what}")).hint("give the right one with --openpgp-passphrase-file, --openpgp-passphrase-command or PUBLISH_OPENPGP_PASSPHRASE")
+    })
+}

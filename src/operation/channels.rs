@@ -1,0 +1,196 @@
+//! `publish channels`: `trdl_channels.yaml` becomes `channels/<group>/<channel>`.
+
+use super::{Outcome, RoleStep, Workspace, steps};
+use crate::channels::{Assignment, ChannelsFile};
+use crate::digest::Digests;
+use crate::failure::{Failure, Kind};
+use crate::keys::Signers;
+use crate::layout::{ReleaseVersion, channel_content, channel_name, released_versions};
+use crate::metadata::{Role, Target, Targets};
+use crate::repository::{Change, Condition, Edit, Present, stage_bytes};
+use anyhow::Result;
+use serde::Serialize;
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct ChannelsRequest {
+    /// The channels file.
+    pub file: PathBuf,
+    /// Moving a channel to an older version is meant.
+    pub allow_downgrade: bool,
+    /// Remove published channels that the file does not have.
+    pub prune: bool,
+}
+
+/// What publishing channels will do.
+#[derive(Debug, Default, Serialize)]
+pub struct ChannelsPlan {
+    /// Each change.
+    pub changes: Vec<ChannelChange>,
+    /// How many channels stay as they are.
+    pub unchanged: usize,
+    /// Published channels that the file does not have, as `group/channel`; kept unless pruned.
+    pub vanished: Vec<String>,
+    /// Roles that will be signed; empty inside a release plan.
+    pub roles: Vec<RoleStep>,
+    /// Whether there is nothing to do.
+    pub empty: bool,
+    #[serde(skip)]
+    present: Option<Box<Present>>,
+}
+
+impl std::fmt::Debug for Present {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Present({:?})", self.versions())
+    }
+}
+
+/// One channel's change.
+#[derive(Debug, Serialize)]
+pub struct ChannelChange {
+    /// `group/channel`.
+    pub channel: String,
+    /// The version published now; absent for a new channel, `?` if its content is no known release.
+    pub from: Option<String>,
+    /// The version to publish; absent if the channel is removed.
+    pub to: Option<String>,
+    #[serde(skip)]
+    published: Option<Target>,
+}
+
+/// Decides what publishing channels will do; nothing is written and no key is opened.
+pub fn plan(workspace: &Workspace, request: &ChannelsRequest) -> Result<ChannelsPlan> {
+    // The file first: its mistakes can be told without any repository.
+    ChannelsFile::read(&request.file)?;
+    let present = workspace.load()?;
+    workspace.check_root(&present)?;
+    let mut plan = plan_on(workspace, request, &present.targets()?, None)?;
+    if !plan.empty {
+        plan.roles = steps(&present.versions(), &[Role::Targets, Role::Snapshot, Role::Timestamp]);
+    }
+    plan.present = Some(Box::new(present));
+    Ok(plan)
+}
+
+/// Carries out a plan. An empty one only completes what a killed run may have left.
+pub fn apply(workspace: &Workspace, mut plan: ChannelsPlan) -> Result<Outcome> {
+    let present = *plan.present.take().ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
+    if plan.empty {
+        return Ok(workspace.commit(present, &Edit::default(), &Signers::new())?.into());
+    }
+    let signers = workspace.signers(present.trust.root(), &[Role::Targets, Role::Snapshot, Role::Timestamp])?;
+    workspace.progress.phase("committing");
+    let edit = Edit { changes: plan.stage(workspace)?, conditions: plan.conditions(), renewals: Vec::new() };
+    Ok(workspace.commit(present, &edit, &signers)?.into())
+}
+
+/// The plan on a given state; `releasing` is a version that the same commit publishes.
+pub(super) fn plan_on(workspace: &Workspace, request: &ChannelsRequest, targets: &Targets<'_>, releasing: Option<&ReleaseVersion>) -> Result<ChannelsPlan> {
+    let file = ChannelsFile::read(&request.file)?;
+    let mut released: BTreeSet<String> = released_versions(targets.below("releases/")).into_iter().map(str::to_owned).collect();
+    released.extend(releasing.map(ToString::to_string));
+    check_released(request, &file.assignments, &released)?;
+    let mut plan = ChannelsPlan::default();
+    let mut wanted = BTreeSet::new();
+    let mut contents: Option<HashMap<[u8; 32], String>> = None;
+    for assignment in &file.assignments {
+        let name = channel_name(&assignment.group, &assignment.channel);
+        let published = targets.get(&name)?;
+        wanted.insert(name.clone());
+        if published.as_ref().is_some_and(|published| published.matches(&Digests::both_of(&channel_content(&assignment.version)))) {
+            plan.unchanged += 1;
+            continue;
+        }
+        let from = published.as_ref().map(|target| known_version(workspace, &name, target, &released, &mut contents)).transpose()?;
+        plan.changes.push(ChannelChange { channel: format!("{}/{}", assignment.group, assignment.channel), from, to: Some(assignment.version.clone()), published });
+    }
+    plan.check_downgrades(request)?;
+    for name in targets.below("channels/").filter(|name| !wanted.contains(*name)) {
+        let channel = name["channels/".len()..].to_owned();
+        if request.prune {
+            let published = targets.get(name)?;
+            let from = published.as_ref().map(|target| known_version(workspace, name, target, &released, &mut contents)).transpose()?;
+            plan.changes.push(ChannelChange { channel, from, to: None, published });
+        } else {
+            plan.vanished.push(channel);
+        }
+    }
+    plan.empty = plan.changes.is_empty();
+    Ok(plan)
+}
+
+impl ChannelsPlan {
+    /// Stages the new contents and says the changes as the commit needs them.
+    pub(super) fn stage(&self, workspace: &Workspace) -> Result<Vec<Change>> {
+        let stage = |change: &ChannelChange| {
+            let name = format!("channels/{}", change.channel);
+            let wanted = change.to.as_ref().map(|version| stage_bytes(workspace.storage.as_ref(), &name, &channel_content(version), workspace.sha512)).transpose()?;
+            Ok(Change { name, expected: change.published.clone(), wanted, keep_existing: false })
+        };
+        self.changes.iter().map(stage).collect()
+    }
+
+    /// Every version that a channel is moved to must still be there at the commit.
+    pub(super) fn conditions(&self) -> Vec<Condition> {
+        let versions: BTreeSet<&String> = self.changes.iter().filter_map(|change| change.to.as_ref()).collect();
+        versions.into_iter().map(|version| Condition::Exists { prefix: format!("releases/{version}/") }).collect()
+    }
+
+    fn check_downgrades(&self, request: &ChannelsRequest) -> Result<()> {
+        let older = |change: &&ChannelChange| {
+            let parse = |text: &Option<String>| ReleaseVersion::parse(text.as_deref()?).ok();
+            parse(&change.from).zip(parse(&change.to)).is_some_and(|(from, to)| to.older_than(&from))
+        };
+        let downgrades: Vec<String> = self.changes.iter().filter(older).map(ToString::to_string).collect();
+        if downgrades.is_empty() || request.allow_downgrade {
+            return Ok(());
+        }
+        Err(Failure::new(Kind::Conflict, "channels would move to an older version").details(downgrades).hint("if that is meant, say so with --allow-downgrade").into())
+    }
+}
+
+impl std::fmt::Display for ChannelChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.from, &self.to) {
+            (Some(from), Some(to)) => write!(f, "{} {from} -> {to}", self.channel),
+            (None, Some(to)) => write!(f, "{} {to} (new)", self.channel),
+            (from, None) => write!(f, "{} {} (removed)", self.channel, from.as_deref().unwrap_or("?")),
+        }
+    }
+}
+
+/// All versions of the file that are not released, at once, each with the nearest that are.
+fn check_released(request: &ChannelsRequest, assignments: &[Assignment], released: &BTreeSet<String>) -> Result<()> {
+    let missing: Vec<&Assignment> = assignments.iter().filter(|assignment| !released.contains(&assignment.version)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let lines = missing.iter().map(|assignment| {
+        let near = nearest(&assignment.version, released);
+        let near = if near.is_empty() { "nothing is released yet".to_owned() } else { format!("nearest released: {}", near.join(", ")) };
+        format!("{}:{}: {}/{} is {}, which is not released ({near})", request.file.display(), assignment.line, assignment.group, assignment.channel, assignment.version)
+    });
+    Err(Failure::new(Kind::NotFound, "channels point at versions that are not released")
+        .details(lines)
+        .hint("publish the release first, or together with its channels: publish release VERSION --from DIR --channels")
+        .into())
+}
+
+fn nearest(version: &str, released: &BTreeSet<String>) -> Vec<String> {
+    let Ok(wanted) = ReleaseVersion::parse(version) else { return Vec::new() };
+    let mut all: Vec<ReleaseVersion> = released.iter().filter_map(|text| ReleaseVersion::parse(text).ok()).collect();
+    all.sort_by_key(|candidate| candidate.distance(&wanted));
+    all.into_iter().take(3).map(|version| version.to_string()).collect()
+}
+
+/// The version that a published channel holds: found by digest, or read where the content has another form than ours.
+fn known_version(workspace: &Workspace, name: &str, target: &Target, released: &BTreeSet<String>, contents: &mut Option<HashMap<[u8; 32], String>>) -> Result<String> {
+    let contents = contents.get_or_insert_with(|| released.iter().map(|version| (openssl::sha::sha256(&channel_content(version)), version.clone())).collect());
+    if let Some(version) = target.hashes.sha256.and_then(|digest| contents.get(&digest)) {
+        return Ok(version.clone());
+    }
+    let content = workspace.read_small(name, target)?;
+    Ok(content.map_or("?".to_owned(), |content| String::from_utf8_lossy(&content).trim().escape_debug().to_string()))
+}

@@ -1,0 +1,50 @@
+//! What a person asks for. Every changing operation is a plan (reads, decides, refuses) and an apply (acts); dry runs,
+//! JSON, reports and tests read the same plan.
+
+pub mod build;
+pub mod channels;
+pub mod init;
+pub mod refresh;
+pub mod release;
+pub mod status;
+pub mod verify;
+mod workspace;
+
+pub use workspace::Workspace;
+
+use crate::metadata::Role;
+use crate::repository::{Committed, Versions};
+use serde::Serialize;
+
+/// A role's step from one version to the next, as plans show it. A rival publisher may make the number larger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct RoleStep {
+    /// The role's name.
+    pub role: &'static str,
+    /// Version now.
+    pub from: u64,
+    /// Version after.
+    pub to: u64,
+}
+
+/// The steps for signing these roles again.
+fn steps(versions: &Versions, roles: &[Role]) -> Vec<RoleStep> {
+    roles.iter().map(|role| RoleStep { role: role.name(), from: versions.of(*role), to: versions.of(*role) + 1 }).collect()
+}
+
+/// What applying a plan did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    /// Whether anything was published by this run.
+    pub changed: bool,
+    /// The versions published now.
+    pub versions: Versions,
+    /// How often other publishers made it start over.
+    pub rebases: u32,
+}
+
+impl From<Committed> for Outcome {
+    fn from(committed: Committed) -> Self {
+        Self { changed: committed.changed, versions: committed.versions, rebases: committed.rebases }
+    }
+}

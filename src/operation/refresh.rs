@@ -1,0 +1,157 @@
+//! `publish refresh`: signs again what is due, touches nothing otherwise.
+
+use super::{Outcome, RoleStep, Workspace, steps};
+use crate::failure::{Failure, Kind};
+use crate::keys::Signers;
+use crate::layout::ObjectName;
+use crate::metadata::{Role, Target, format_expiry};
+use crate::repository::{Edit, PlainNames, Present, Renewal, digest_object, publish_root, sign_root};
+use anyhow::Result;
+use serde::Serialize;
+
+/// What a refresh will do.
+#[derive(Debug, Serialize)]
+pub struct RefreshPlan {
+    /// Roles to sign, with the reason for each.
+    pub due: Vec<Due>,
+    /// Consistent snapshots are switched to this by the next root.
+    pub consistent_snapshot: Option<bool>,
+    /// Roles that will be signed.
+    pub roles: Vec<RoleStep>,
+    /// When the next role falls due, if nothing is due now.
+    pub next: Option<String>,
+    /// Whether there is nothing to do.
+    pub empty: bool,
+    #[serde(skip)]
+    present: Option<Box<Present>>,
+}
+
+/// A role that is to be signed again.
+#[derive(Debug, Serialize)]
+pub struct Due {
+    /// The role's name.
+    pub role: &'static str,
+    /// Why.
+    pub reason: String,
+    #[serde(skip)]
+    which: Role,
+}
+
+/// Decides what is due. `consistent_snapshot` is the configured wish, if there is one.
+pub fn plan(workspace: &Workspace, consistent_snapshot: Option<bool>) -> Result<RefreshPlan> {
+    let present = workspace.load()?;
+    let now = workspace.now();
+    let expiries = expiries(&present)?;
+    let mut due: Vec<Due> = Vec::new();
+    for (role, expires) in &expiries {
+        let reason = if *expires <= now {
+            format!("expired on {}", format_expiry(*expires))
+        } else if role.is_due(*expires, now) {
+            format!("older than {}", describe(role.refresh_age()))
+        } else {
+            continue;
+        };
+        due.push(Due { role: role.name(), reason, which: *role });
+    }
+    let switch = consistent_snapshot.filter(|wish| *wish != present.trust.root().consistent_snapshot());
+    if let Some(on) = switch
+        && !due.iter().any(|due| due.which == Role::Root)
+    {
+        due.insert(0, Due { role: "root", reason: format!("consistent snapshots are switched {}", if on { "on" } else { "off" }), which: Role::Root });
+    }
+    // A role that lists a newly signed one must follow it.
+    for (above, below) in [(Role::Targets, Role::Snapshot), (Role::Snapshot, Role::Timestamp)] {
+        if due.iter().any(|due| due.which == above) && !due.iter().any(|due| due.which == below) {
+            due.push(Due { role: below.name(), reason: format!("lists {above}"), which: below });
+        }
+    }
+    let next = expiries.iter().map(|(role, expires)| (role.due_at(*expires), role)).min().map(|(at, role)| format!("{role} at {}", format_expiry(at)));
+    let roles: Vec<Role> = due.iter().map(|due| due.which).collect();
+    let empty = due.is_empty();
+    Ok(RefreshPlan { roles: steps(&present.versions(), &roles), consistent_snapshot: switch, next: next.filter(|_| empty), empty, due, present: Some(Box::new(present)) })
+}
+
+/// Carries out a plan. An empty one only completes what a killed run may have left.
+pub fn apply(workspace: &Workspace, plan: RefreshPlan) -> Result<Outcome> {
+    let mut present = *plan.present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
+    let roles: Vec<Role> = plan.due.iter().map(|due| due.which).collect();
+    let signers = workspace.signers(present.trust.root(), &roles)?;
+    let online: Vec<Renewal> = roles.iter().filter(|role| **role != Role::Root).map(|role| Renewal { role: *role, version: present.versions().of(*role) }).collect();
+    let root_before = present.versions().root;
+    if roles.contains(&Role::Root) {
+        workspace.progress.phase("renewing the root");
+        renew_root(workspace, &present, &signers, plan.consistent_snapshot)?;
+        present = workspace.load()?;
+    }
+    workspace.progress.phase("committing");
+    let mut outcome: Outcome = workspace.commit(present, &Edit { renewals: online, ..Edit::default() }, &signers)?.into();
+    outcome.changed |= outcome.versions.root != root_before;
+    Ok(outcome)
+}
+
+/// Expiries of all roles, root first.
+pub(super) fn expiries(present: &Present) -> Result<Vec<(Role, crate::metadata::Expiry)>> {
+    let (timestamp, snapshot) = present.trust.listings().ok_or_else(|| Failure::new(Kind::Untrusted, "no published state"))?;
+    Ok(vec![
+        (Role::Root, present.trust.root().expires()),
+        (Role::Targets, present.targets()?.expires()),
+        (Role::Snapshot, snapshot.expires()),
+        (Role::Timestamp, timestamp.expires()),
+    ])
+}
+
+fn renew_root(workspace: &Workspace, present: &Present, signers: &Signers, consistent_snapshot: Option<bool>) -> Result<()> {
+    let before = present.trust.root();
+    let mut root = before.renewed(Role::Root.expiry_from(workspace.now()))?;
+    if let Some(on) = consistent_snapshot {
+        // Whichever names the next root asks for must all be in place before it is.
+        if on { place_hashed_names(workspace, present)? } else { place_plain_names(workspace, present)? }
+        root = root.with_consistent_snapshot(on);
+    }
+    let file = sign_root(&root, Some(before), signers.get(&Role::Root).map_or(&[], Vec::as_slice))?;
+    let trust = present.trust.as_client(workspace.now());
+    if publish_root(workspace.storage.as_ref(), &trust, &file)? {
+        workspace.progress.status(&format!("root signed (version {})", root.version()));
+        return Ok(());
+    }
+    Err(Failure::new(Kind::Conflict, format!("somebody else published root version {} meanwhile", root.version())).hint("run the same command again").into())
+}
+
+fn place_hashed_names(workspace: &Workspace, present: &Present) -> Result<()> {
+    workspace.progress.phase("making hashed names");
+    for (name, entry) in present.targets()?.iter() {
+        let target = Target::parse(entry, name)?;
+        let Some(hash) = target.hashes.prefixes().next() else { continue };
+        let hashed = ObjectName::hashed_target(name, &hash);
+        if workspace.storage.stat(&hashed)?.is_some_and(|stored| stored.length == target.length) {
+            continue;
+        }
+        let plain = ObjectName::plain_target(name);
+        // What gets a hashed name is served for ever without a question: it is read and checked first.
+        let digests = digest_object(workspace.storage.as_ref(), &plain)?;
+        if !digests.is_some_and(|digests| target.matches(&digests)) {
+            return Err(Failure::new(Kind::Untrusted, format!("{plain} is missing or is not what the targets role says")).hint("`publish verify` lists everything that is wrong").into());
+        }
+        workspace.storage.copy(&plain, &hashed)?;
+    }
+    Ok(())
+}
+
+fn place_plain_names(workspace: &Workspace, present: &Present) -> Result<()> {
+    workspace.progress.phase("making plain names");
+    crate::repository::catch_up(workspace.storage.as_ref(), &workspace.pinned()?, PlainNames::All, present, workspace.now())?;
+    let versions = present.versions();
+    for role in [Role::Targets, Role::Snapshot] {
+        let versioned = ObjectName::versioned(role.name(), versions.of(role));
+        workspace.storage.copy(&versioned, &ObjectName::plain_role(role.name()))?;
+    }
+    Ok(())
+}
+
+/// A span of time in the largest unit that divides it.
+pub(super) fn describe(span: chrono::TimeDelta) -> String {
+    match (span.num_hours(), span.num_days()) {
+        (hours, days) if hours % 24 == 0 => format!("{days} days"),
+        (hours, _) => format!("{hours} hours"),
+    }
+}

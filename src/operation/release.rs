@@ -1,0 +1,282 @@
+//! `publish release`: a build becomes `releases/<version>/…` with its signatures, in one commit.
+
+use super::build::Build;
+use super::channels::{ChannelsPlan, ChannelsRequest};
+use super::{Outcome, RoleStep, Workspace, channels, steps};
+use crate::failure::{Failure, Kind};
+use crate::keys::Signers;
+use crate::layout::{Platform, ReleaseVersion, TargetPath, artifact_name, certificate_name, released_versions, signature_name};
+use crate::metadata::{Role, Target, Targets};
+use crate::openpgp::{Certificates, Standing};
+use crate::repository::{Artifact, Change, Condition, Edit, Present, digest_file, stage, stage_bytes};
+use anyhow::Result;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct ReleaseRequest {
+    /// The version to publish.
+    pub version: ReleaseVersion,
+    /// The build directory.
+    pub from: PathBuf,
+    /// Sign again what is published already.
+    pub resign: bool,
+    /// Publish channels in the same commit.
+    pub channels: Option<ChannelsRequest>,
+}
+
+/// What a release will do.
+#[derive(Debug, Serialize)]
+pub struct ReleasePlan {
+    /// The version.
+    pub version: String,
+    /// Each platform of the build.
+    pub platforms: Vec<PlatformPlan>,
+    /// Channel changes of the same commit.
+    pub channels: Option<ChannelsPlan>,
+    /// Roles that will be signed.
+    pub roles: Vec<RoleStep>,
+    /// Things worth a second look.
+    pub warnings: Vec<String>,
+    /// Bytes of new artifacts.
+    pub upload_bytes: u64,
+    /// Whether there is nothing to do.
+    pub empty: bool,
+    #[serde(skip)]
+    work: Work,
+}
+
+/// One platform of a release plan.
+#[derive(Debug, Serialize)]
+pub struct PlatformPlan {
+    /// For example `linux-amd64`.
+    pub platform: String,
+    /// What happens to it.
+    pub state: PlatformState,
+    /// Its artifacts.
+    pub files: Vec<PlannedFile>,
+}
+
+/// What a release does to a platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlatformState {
+    /// Published now.
+    New,
+    /// Published already with the same bytes.
+    Identical,
+    /// Published already; gets new or missing signatures.
+    Resign,
+}
+
+/// One artifact of a release plan.
+#[derive(Debug, Serialize)]
+pub struct PlannedFile {
+    /// Its target name.
+    pub name: String,
+    /// Its length in bytes.
+    pub length: u64,
+}
+
+/// What apply needs beyond what people see.
+#[derive(Default)]
+struct Work {
+    present: Option<Present>,
+    artifacts: Vec<Artifact>,
+    /// The published signature that each artifact's new one replaces.
+    replaced: Vec<Option<Target>>,
+    edit: Edit,
+}
+
+impl std::fmt::Debug for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} artifacts", self.artifacts.len())
+    }
+}
+
+/// Decides what a release will do; nothing is written, no key is opened, and an artifact is read only if its platform is
+/// published already.
+pub fn plan(workspace: &Workspace, request: &ReleaseRequest) -> Result<ReleasePlan> {
+    let build = Build::read(&request.from, &request.version)?;
+    let present = workspace.load()?;
+    workspace.check_root(&present)?;
+    let targets = present.targets()?;
+    let mut plan = ReleasePlan { version: request.version.to_string(), platforms: Vec::new(), channels: None, roles: Vec::new(), warnings: Vec::new(), upload_bytes: 0, empty: true, work: Work::default() };
+    plan.warn_about_version(&request.version, &targets);
+    for platform in build.platforms.keys() {
+        plan.add_platform(workspace, request, &build, *platform, &targets)?;
+    }
+    plan.warn_about_choice(&request.version, &build, &targets);
+    if let Some(channels) = &request.channels {
+        let channels = channels::plan_on(workspace, channels, &targets, Some(&request.version))?;
+        plan.work.edit.conditions.extend(channels.conditions());
+        plan.channels = Some(channels);
+    }
+    if plan.platforms.iter().any(|platform| platform.state == PlatformState::Identical) {
+        plan.warn_about_certificate(workspace, &request.version)?;
+    }
+    plan.empty = plan.work.artifacts.is_empty() && plan.channels.as_ref().is_none_or(|channels| channels.empty);
+    if !plan.empty {
+        plan.roles = steps(&present.versions(), &[Role::Targets, Role::Snapshot, Role::Timestamp]);
+    }
+    drop(targets);
+    plan.work.present = Some(present);
+    Ok(plan)
+}
+
+/// Carries out a plan. An empty one only completes what a killed run may have left.
+pub fn apply(workspace: &Workspace, plan: ReleasePlan) -> Result<Outcome> {
+    let Work { present, artifacts, replaced, mut edit } = plan.work;
+    let present = present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
+    if plan.empty {
+        return Ok(workspace.commit(present, &Edit::default(), &Signers::new())?.into());
+    }
+    let signers = workspace.signers(present.trust.root(), &[Role::Targets, Role::Snapshot, Role::Timestamp])?;
+    if !artifacts.is_empty() {
+        let key = workspace.openpgp_key()?;
+        workspace.progress.phase("staging");
+        let staged = stage(workspace.storage.as_ref(), &artifacts, &key, workspace.sha512, workspace.now(), workspace.progress.as_ref())?;
+        for ((artifact, staged), replaced) in artifacts.iter().zip(staged).zip(replaced) {
+            edit.changes.push(Change { name: artifact.target.clone(), expected: None, wanted: Some(staged.target), keep_existing: false });
+            edit.changes.push(Change { name: artifact.signature.clone(), keep_existing: replaced.is_none(), expected: replaced, wanted: Some(staged.signature) });
+        }
+        edit.changes.push(certificate_change(workspace, &present.targets()?, &key)?);
+    }
+    workspace.progress.phase("committing");
+    if let Some(channels) = &plan.channels {
+        edit.changes.extend(channels.stage(workspace)?);
+    }
+    Ok(workspace.commit(present, &edit, &signers)?.into())
+}
+
+/// The certificate is a target like any other, so that readers can fetch it as safely as the artifacts.
+fn certificate_change(workspace: &Workspace, targets: &Targets<'_>, key: &crate::openpgp::SigningKey) -> Result<Change> {
+    let name = certificate_name(&key.fingerprint());
+    let expected = targets.get(&name)?;
+    let wanted = stage_bytes(workspace.storage.as_ref(), &name, &key.armored_certificate()?, workspace.sha512)?;
+    Ok(Change { name, expected, wanted: Some(wanted), keep_existing: false })
+}
+
+impl ReleasePlan {
+    fn add_platform(&mut self, workspace: &Workspace, request: &ReleaseRequest, build: &Build, platform: Platform, targets: &Targets<'_>) -> Result<()> {
+        let version = &request.version;
+        let files = &build.platforms[&platform];
+        let prefix = artifact_name(version, platform, "");
+        let names: Vec<String> = files.iter().map(|file| artifact_name(version, platform, &file.name)).collect();
+        let published: Vec<&str> = targets.below(&prefix).collect();
+        let mut state = PlatformState::New;
+        let mut artifacts = Vec::new();
+        for (file, target) in files.iter().zip(&names) {
+            artifacts.push(Artifact { path: file.path.clone(), target: target.clone(), signature: signature_name(version, platform, &file.name), length: file.length });
+        }
+        if !published.is_empty() {
+            check_identical(workspace, &prefix, &published, &artifacts, targets)?;
+            if !request.resign {
+                let mut unsigned = Vec::new();
+                for artifact in artifacts {
+                    if targets.get(&artifact.signature)?.is_none() {
+                        unsigned.push(artifact);
+                    }
+                }
+                artifacts = unsigned;
+            }
+            state = if artifacts.is_empty() { PlatformState::Identical } else { PlatformState::Resign };
+        } else {
+            self.upload_bytes += files.iter().map(|file| file.length).sum::<u64>();
+            self.warnings.extend(names.iter().filter(|name| TargetPath::parse(name.as_str()).is_ok_and(|path| path.is_unusual())).map(|name| format!("{name}: characters outside [A-Za-z0-9._+~/-] may trouble some clients and proxies")));
+            if !files.iter().any(|file| file.name.starts_with("bin/")) {
+                self.warnings.push(format!("{platform} has no bin/ directory; `trdl use`, `exec` and `bin-path` need one"));
+            }
+        }
+        let mut sealed = names.clone();
+        sealed.sort();
+        self.work.edit.conditions.push(Condition::Sealed { prefix, names: sealed });
+        for artifact in artifacts {
+            self.work.replaced.push(targets.get(&artifact.signature)?);
+            self.work.artifacts.push(artifact);
+        }
+        let files = files.iter().zip(names).map(|(file, name)| PlannedFile { name, length: file.length }).collect();
+        self.platforms.push(PlatformPlan { platform: platform.to_string(), state, files });
+        Ok(())
+    }
+
+    /// The trdl client treats versions that differ in build metadata as equal and takes one at random.
+    fn warn_about_version(&mut self, version: &ReleaseVersion, targets: &Targets<'_>) {
+        for name in released_versions(targets.below("releases/")) {
+            if let Ok(other) = ReleaseVersion::parse(name)
+                && other != *version
+                && other.same_precedence(version)
+            {
+                self.warnings.push(format!("{version} and the released {other} differ in build metadata only; a trdl client that pins a version takes one of them at random"));
+            }
+        }
+    }
+
+    /// A platform that is added later can change which directory a machine picks.
+    fn warn_about_choice(&mut self, version: &ReleaseVersion, build: &Build, targets: &Targets<'_>) {
+        let prefix = format!("releases/{version}/");
+        let mut published: Vec<Platform> = targets.below(&prefix).filter_map(|name| Platform::parse(name[prefix.len()..].split('/').next()?).ok()).collect();
+        published.dedup();
+        let after: Vec<Platform> = published.iter().chain(build.platforms.keys()).copied().collect();
+        for machine in ["linux-amd64", "linux-arm64", "darwin-amd64", "darwin-arm64", "windows-amd64", "windows-arm64"] {
+            let Ok(machine) = Platform::parse(machine) else { continue };
+            let pick = |platforms: &[Platform]| platforms.iter().copied().filter(|platform| platform.serves(machine)).min_by_key(|platform| platform.precedence());
+            if let (Some(old), Some(new)) = (pick(&published), pick(&after))
+                && old != new
+            {
+                self.warnings.push(format!("{machine} machines took {old} so far and take {new} from now on"));
+            }
+        }
+    }
+
+    /// Signatures stay when nothing changes, so somebody must say that they have become worthless.
+    fn warn_about_certificate(&mut self, workspace: &Workspace, version: &ReleaseVersion) -> Result<()> {
+        let Ok(bytes) = workspace.openpgp_file() else { return Ok(()) };
+        let mut certificates = Certificates::default();
+        if certificates.add(&bytes, "the OpenPGP key").is_err() {
+            return Ok(());
+        }
+        for (fingerprint, standing) in certificates.standings(workspace.now()) {
+            if standing == Standing::Revoked {
+                self.warnings.push(format!(
+                    "the OpenPGP certificate {fingerprint} is revoked; the published signatures by it are worth nothing: set `openpgp:` to another key, then `publish release {version} --from DIR --resign`"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A published platform never changes: names and bytes must be those published. Sizes are compared first, so that a
+/// different build of some gigabytes is refused without reading all of it.
+fn check_identical(workspace: &Workspace, prefix: &str, published: &[&str], artifacts: &[Artifact], targets: &Targets<'_>) -> Result<()> {
+    let mut differences = Vec::new();
+    for name in published.iter().filter(|name| !artifacts.iter().any(|artifact| artifact.target == **name)) {
+        differences.push(format!("{name}: published, not in this build"));
+    }
+    let known: Vec<(&Artifact, Option<Target>)> = artifacts.iter().map(|artifact| Ok((artifact, targets.get(&artifact.target)?))).collect::<Result<_>>()?;
+    let differs_already = !differences.is_empty() || known.iter().any(|(artifact, target)| target.as_ref().is_none_or(|target| target.length != artifact.length));
+    for (artifact, target) in known {
+        let Some(target) = target else {
+            differences.push(format!("{}: in this build, not published", artifact.target));
+            continue;
+        };
+        if differs_already && target.length == artifact.length {
+            continue;
+        }
+        let digests = digest_file(&artifact.path, workspace.progress.as_ref())?;
+        if !target.matches(&digests) {
+            differences.push(artifact.target.clone());
+            differences.push(format!("  published: {} ({} bytes)", target.hashes, target.length));
+            differences.push(format!("  this build: sha256 {} ({} bytes)", digests.hex(), digests.length));
+        }
+    }
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(Kind::Conflict, format!("{prefix} is published with other content; a published platform never changes"))
+        .details(differences)
+        .hint("publish this build under a new version; if it should be the same, the build is not reproducible")
+        .into())
+}

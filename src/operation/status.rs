@@ -1,0 +1,128 @@
+//! `publish status`: what is published, until when it is valid, and what to do next.
+
+use super::Workspace;
+use super::refresh::expiries;
+use crate::layout::ReleaseVersion;
+use crate::metadata::{Role, Targets, format_expiry};
+use crate::repository::Present;
+use anyhow::Result;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The state of a repository.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// Where it is.
+    pub location: String,
+    /// Whether clients fetch versioned names.
+    pub consistent_snapshot: bool,
+    /// Each role.
+    pub roles: Vec<RoleStatus>,
+    /// How many targets there are.
+    pub targets: usize,
+    /// Releases, newest version first.
+    pub releases: Vec<ReleaseStatus>,
+    /// Channels: `group/channel` and version.
+    pub channels: BTreeMap<String, String>,
+    /// The most useful next command, if one is due.
+    pub next: Option<String>,
+    /// Roles that expire within the asked span.
+    pub alarms: Vec<String>,
+}
+
+/// One role.
+#[derive(Debug, Serialize)]
+pub struct RoleStatus {
+    /// Its name.
+    pub role: &'static str,
+    /// Its version.
+    pub version: u64,
+    /// When it expires.
+    pub expires: String,
+    /// Seconds until then; negative once it has.
+    pub seconds_left: i64,
+    /// Seconds until `refresh` signs it again; negative once that is due.
+    pub refresh_in: i64,
+    /// Keys that may sign it.
+    pub keys: usize,
+    /// How many must.
+    pub threshold: u64,
+}
+
+/// One release.
+#[derive(Debug, Serialize)]
+pub struct ReleaseStatus {
+    /// Its version.
+    pub version: String,
+    /// Its platforms.
+    pub platforms: Vec<String>,
+    /// How many artifacts it has.
+    pub files: usize,
+    /// Channels that point at it.
+    pub channels: Vec<String>,
+}
+
+/// Reads the state. `fail_within` raises an alarm for every role that expires sooner.
+pub fn status(workspace: &Workspace, fail_within: Option<TimeDelta>) -> Result<Status> {
+    let present = workspace.load()?;
+    let now = workspace.now();
+    let root = present.trust.root();
+    let versions = present.versions();
+    let roles: Vec<RoleStatus> = expiries(&present)?.into_iter().map(|(role, expires)| role_status(&present, role, versions.of(role), expires, now)).collect();
+    let targets = present.targets()?;
+    let channels = read_channels(workspace, &targets)?;
+    let alarms = roles.iter().filter(|role| fail_within.is_some_and(|span| role.seconds_left < span.num_seconds())).map(|role| format!("{} expires {}", role.role, role.expires)).collect();
+    let due = roles.iter().any(|role| role.refresh_in < 0);
+    let releases = read_releases(&targets, &channels);
+    let next = match (due, releases.is_empty()) {
+        (true, _) => Some("publish refresh".to_owned()),
+        (false, true) => Some("publish release VERSION --from DIR".to_owned()),
+        (false, false) => None,
+    };
+    Ok(Status { location: workspace.storage.location(), consistent_snapshot: root.consistent_snapshot(), roles, targets: targets.len(), releases, channels, next, alarms })
+}
+
+fn role_status(present: &Present, role: Role, version: u64, expires: DateTime<Utc>, now: DateTime<Utc>) -> RoleStatus {
+    let keys = present.trust.root().role(role);
+    RoleStatus {
+        role: role.name(),
+        version,
+        expires: format_expiry(expires),
+        seconds_left: (expires - now).num_seconds(),
+        refresh_in: (role.due_at(expires) - now).num_seconds(),
+        keys: keys.keyids.len(),
+        threshold: keys.threshold,
+    }
+}
+
+fn read_channels(workspace: &Workspace, targets: &Targets<'_>) -> Result<BTreeMap<String, String>> {
+    let mut channels = BTreeMap::new();
+    for name in targets.below("channels/") {
+        let target = targets.get(name)?;
+        let content = target.map(|target| workspace.read_small(name, &target)).transpose()?.flatten();
+        let version = content.map_or("?".to_owned(), |content| String::from_utf8_lossy(&content).trim().escape_debug().to_string());
+        channels.insert(name["channels/".len()..].to_owned(), version);
+    }
+    Ok(channels)
+}
+
+fn read_releases(targets: &Targets<'_>, channels: &BTreeMap<String, String>) -> Vec<ReleaseStatus> {
+    let mut releases: Vec<ReleaseStatus> = Vec::new();
+    for name in targets.below("releases/") {
+        let mut parts = name.split('/').skip(1);
+        let (Some(version), Some(platform)) = (parts.next(), parts.next()) else { continue };
+        if releases.last().is_none_or(|release| release.version != version) {
+            let channels = channels.iter().filter(|(_, points)| *points == version).map(|(channel, _)| channel.clone()).collect();
+            releases.push(ReleaseStatus { version: version.into(), platforms: Vec::new(), files: 0, channels });
+        }
+        if let Some(release) = releases.last_mut() {
+            release.files += 1;
+            if release.platforms.last().is_none_or(|last| last != platform) {
+                release.platforms.push(platform.into());
+            }
+        }
+    }
+    releases.sort_by_key(|release| std::cmp::Reverse(ReleaseVersion::parse(&release.version).ok()));
+    releases
+}

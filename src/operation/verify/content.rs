@@ -1,0 +1,165 @@
+//! Reads every target once under each of its names, files in parallel.
+
+use super::VerifyRequest;
+use super::finding::{Findings, Severity};
+use crate::digest::{Digester, Digests, Wanted};
+use crate::failure::{Failure, Kind, Result};
+use crate::layout::ObjectName;
+use crate::metadata::Target;
+use sequoia_openpgp::crypto::hash::Context;
+use sequoia_openpgp::types::HashAlgorithm;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Longest target that is kept in memory: channels, signatures and certificates are looked into.
+pub(super) const SMALL: u64 = 64 * 1024;
+const BUFFER: usize = 256 * 1024;
+
+/// What reading one target gave.
+pub(super) struct Read {
+    /// Its content, if it is what its entry says and was to be kept.
+    pub(super) kept: Option<Vec<u8>>,
+    /// The hash state after its content, if it is what its entry says and was asked for.
+    pub(super) state: Option<Context>,
+    /// Bytes read.
+    pub(super) bytes: u64,
+    /// How its plain name stands beside the hashed one.
+    plain: Plain,
+    fault: Option<Failure>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Plain {
+    Same,
+    Missing,
+    Different,
+}
+
+/// What a pass is to give besides the check.
+#[derive(Clone, Copy)]
+pub(super) enum Want {
+    /// The content itself.
+    Content,
+    /// The hash state for a signature with this digest.
+    State(HashAlgorithm),
+    /// Nothing more.
+    Nothing,
+}
+
+/// Reads targets and reports those that are not what they should be; the rest are handed to `each`, on the reading
+/// thread.
+pub(super) fn read_all<T: Send>(
+    request: &VerifyRequest<'_>,
+    consistent: bool,
+    plain_names_kept: bool,
+    targets: &[(&String, &Target)],
+    want: impl Fn(&str) -> Want + Sync,
+    each: impl Fn(&str, Read) -> T + Sync,
+    findings: &mut Findings,
+) -> Result<Vec<T>> {
+    let next = AtomicUsize::new(0);
+    let found = Mutex::new(std::mem::take(findings));
+    let results: Mutex<Vec<(usize, T)>> = Mutex::default();
+    let run = || -> Result<()> {
+        while let Some((name, target)) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let read = read_one(request, consistent, name, target, want(name))?;
+            read.report(name, plain_names_kept, &mut found.lock().unwrap_or_else(PoisonError::into_inner));
+            let at = targets.partition_point(|(other, _)| other < name);
+            let result = each(name, read);
+            results.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
+            request.progress.file();
+        }
+        Ok(())
+    };
+    // Over the network, waiting is what takes the time.
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).max(4);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(&run)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|_| Err(Failure::new(Kind::Unexpected, "a reading thread panicked"))))
+    })?;
+    *findings = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_by_key(|(at, _)| *at);
+    Ok(results.into_iter().map(|(_, result)| result).collect())
+}
+
+fn read_one(request: &VerifyRequest<'_>, consistent: bool, name: &str, target: &Target, want: Want) -> Result<Read> {
+    let mut read = Read { kept: None, state: None, bytes: 0, plain: Plain::Same, fault: None };
+    let plain = ObjectName::plain_target(name);
+    let main = if consistent { target.hashes.prefixes().map(|hash| ObjectName::hashed_target(name, &hash)).next().unwrap_or(plain.clone()) } else { plain.clone() };
+    match pass(request, &main, target, want, &mut read) {
+        Ok(Some(())) => {}
+        Ok(None) => read.fault = Some(Failure::new(Kind::Untrusted, format!("{main} is missing"))),
+        Err(failure) if failure.kind == Kind::Untrusted => read.fault = Some(failure),
+        Err(failure) => return Err(failure),
+    }
+    if consistent {
+        let mut beside = Read { kept: None, state: None, bytes: 0, plain: Plain::Same, fault: None };
+        read.plain = match pass(request, &plain, target, Want::Nothing, &mut beside) {
+            Ok(Some(())) => Plain::Same,
+            Ok(None) => Plain::Missing,
+            Err(failure) if failure.kind == Kind::Untrusted => Plain::Different,
+            Err(failure) => return Err(failure),
+        };
+    }
+    Ok(read)
+}
+
+/// Reads an object against a target's entry. `None`: there is no such object.
+fn pass(request: &VerifyRequest<'_>, object: &ObjectName, target: &Target, want: Want, read: &mut Read) -> Result<Option<()>> {
+    let Some(mut reader) = request.source.open(object)? else { return Ok(None) };
+    let openpgp = if let Want::State(algorithm) = want { Some(algorithm) } else { None };
+    let mut digester = Digester::new(Wanted { sha512: target.hashes.sha512.is_some(), openpgp })?;
+    let mut kept = Vec::new();
+    let mut buffer = vec![0_u8; BUFFER.min(usize::try_from(target.length).unwrap_or(BUFFER) + 1)];
+    let mut length = 0;
+    loop {
+        let count = reader.read(&mut buffer).map_err(|error| Failure::io("read", object, error))?;
+        if count == 0 {
+            break;
+        }
+        length += count as u64;
+        read.bytes += count as u64;
+        request.progress.bytes(count as u64);
+        if length > target.length {
+            return Err(Failure::new(Kind::Untrusted, format!("{object} is longer than the {} bytes its entry states", target.length)));
+        }
+        digester.update(&buffer[..count]);
+        if matches!(want, Want::Content) {
+            kept.extend_from_slice(&buffer[..count]);
+        }
+    }
+    let (digests, state) = digester.finish()?;
+    if !target.matches(&digests) {
+        return Err(different(object, target, &digests));
+    }
+    read.state = state;
+    read.kept = matches!(want, Want::Content).then_some(kept);
+    Ok(Some(()))
+}
+
+fn different(object: &ObjectName, target: &Target, digests: &Digests) -> Failure {
+    Failure::new(Kind::Untrusted, format!("{object} is not what its entry says"))
+        .detail(format!("stated: {} ({} bytes)", target.hashes, target.length))
+        .detail(format!("found: sha256 {} ({} bytes)", digests.hex(), digests.length))
+}
+
+impl Read {
+    fn report(&self, name: &str, plain_names_kept: bool, findings: &mut Findings) {
+        if let Some(fault) = &self.fault {
+            findings.error(name, fault, "clients refuse the file: restore it from a backup or a mirror, or from the build");
+        }
+        match self.plain {
+            Plain::Same => {}
+            Plain::Different => findings.add(Severity::Error, name, "its plain name holds other bytes than its hashed name: curl and gpg users get something that nobody signed", "find out who changed it; restore it from the hashed name"),
+            Plain::Missing if plain_names_kept => findings.add(Severity::Warning, name, "its plain name is missing", "curl and gpg users cannot fetch it: restore it from the hashed name"),
+            Plain::Missing => {}
+        }
+    }
+}
+
+/// Groups targets into those small enough to look into and the others.
+pub(super) fn split(targets: &BTreeMap<String, Target>) -> (Vec<(&String, &Target)>, Vec<(&String, &Target)>) {
+    targets.iter().partition(|(name, target)| !name.starts_with("releases/") && target.length <= SMALL)
+}

@@ -1,0 +1,263 @@
+//! `publish verify`: a repository as strangers see it, ours or anybody's, in a directory or over http(s).
+//!
+//! The chain is walked with the client's rules; then every target is read once, and what the digests do not say is
+//! checked: signatures, channels, plain names, and what real clients are known to stumble over.
+
+mod clients;
+mod content;
+mod finding;
+mod releases;
+mod second_opinion;
+
+pub use finding::{Finding, Severity};
+pub use second_opinion::SecondOpinion;
+
+use crate::failure::{Failure, Kind};
+use crate::layout::ObjectName;
+use crate::metadata::trust::{AtExpiry, Trust};
+use crate::metadata::{Delegations, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Target, Targets, UNSTATED_SNAPSHOT_LIMIT, UNSTATED_TARGETS_LIMIT};
+use crate::repository::{Progress, Versions};
+use crate::storage::Source;
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+use finding::Findings;
+use releases::Signatures;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What is asked for.
+pub struct VerifyRequest<'a> {
+    /// The repository.
+    pub source: &'a dyn Source,
+    /// What is trusted to start with.
+    pub anchor: Anchor,
+    /// Further OpenPGP certificates, with the names of their files.
+    pub certificates: Vec<(String, Vec<u8>)>,
+    /// The time to judge expiry by.
+    pub now: DateTime<Utc>,
+    /// Told how far things are.
+    pub progress: &'a dyn Progress,
+}
+
+/// The root that verification starts from.
+#[derive(Clone, Debug)]
+pub enum Anchor {
+    /// This file.
+    File(Vec<u8>),
+    /// The repository's `1.root.json`, if it has this SHA-512 (lower-case hex).
+    Sha512(String),
+    /// Whatever `1.root.json` is there, with a warning.
+    FirstUse,
+}
+
+/// What was found.
+#[derive(Debug, Serialize)]
+pub struct VerifyReport {
+    /// Where it is.
+    pub location: String,
+    /// The versions, as far as they could be read.
+    pub versions: Versions,
+    /// How many targets were checked.
+    pub targets: usize,
+    /// How many bytes of content were read.
+    pub bytes: u64,
+    /// How many OpenPGP signatures are good.
+    pub signatures: usize,
+    /// Everything worth saying, worst first.
+    pub findings: Vec<Finding>,
+    /// What the client of the `tuf` crate makes of it.
+    pub second_opinion: SecondOpinion,
+}
+
+impl VerifyReport {
+    /// Whether a client that follows the rules can use all of it.
+    pub fn is_good(&self) -> bool {
+        !self.findings.iter().any(|finding| finding.severity == Severity::Error)
+    }
+}
+
+/// Checks everything. What is wrong with the repository is in the report; an error means that it could not be looked at.
+pub fn verify(request: &VerifyRequest<'_>) -> Result<VerifyReport> {
+    let mut findings = Findings::default();
+    let mut report = VerifyReport { location: request.source.location(), versions: Versions::default(), targets: 0, bytes: 0, signatures: 0, findings: Vec::new(), second_opinion: SecondOpinion::NotAsked };
+    let anchor = anchor(request, &mut findings)?;
+    request.progress.phase("verifying metadata");
+    match read_chain(request, &anchor, &mut findings, &mut report.versions) {
+        Err(failure) if failure.kind == Kind::Untrusted => findings.error("metadata", &failure, "clients refuse the repository; publish again from a good state, or restore the file"),
+        Err(failure) => return Err(failure.into()),
+        Ok(chain) => {
+            let top = Targets::parse(&crate::metadata::Envelope::parse(&chain.targets_file, "targets.json")?, "targets.json")?;
+            let targets = all_targets(&chain, &top, &mut findings);
+            report.targets = targets.len();
+            clients::check(request.source, &chain, &top, &targets, &mut findings)?;
+            check_targets(request, &chain, &targets, &mut findings, &mut report)?;
+            request.progress.phase("asking the tuf crate's client");
+            report.second_opinion = second_opinion::ask(request, &anchor, &chain, &top, findings.any_errors());
+            if let SecondOpinion::Disagrees { reason } = &report.second_opinion {
+                findings.add(Severity::Error, "second opinion", format!("the client of the tuf crate refuses the repository: {reason}"), "report this: either the repository or one of the two clients is wrong");
+            }
+        }
+    }
+    report.findings = findings.sorted();
+    Ok(report)
+}
+
+/// Reads all content and checks what it means.
+fn check_targets(request: &VerifyRequest<'_>, chain: &Chain, targets: &BTreeMap<String, Target>, findings: &mut Findings, report: &mut VerifyReport) -> Result<()> {
+    request.progress.phase("verifying targets");
+    request.progress.expect(targets.len() as u64, targets.values().map(|target| target.length).sum());
+    let consistent = chain.trust.root().consistent_snapshot();
+    let plain_names_kept = plain_names_complete(request.source, report.versions.targets)?;
+    let (small, large) = content::split(targets);
+    let mut read = 0;
+    let mut kept: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let keep = |name: &str, read: content::Read| (name.to_owned(), read.bytes, read.kept);
+    for (name, bytes, content) in content::read_all(request, consistent, plain_names_kept, &small, |_| content::Want::Content, keep, findings)? {
+        read += bytes;
+        kept.extend(content.map(|content| (name, content)));
+    }
+    let signatures = Signatures::find(request, &kept, findings)?;
+    let want = |name: &str| signatures.hash(name).map_or(content::Want::Nothing, content::Want::State);
+    let check = |name: &str, read: content::Read| (name.to_owned(), read.bytes, signatures.verify(request, name, read.state.as_ref()));
+    for (name, bytes, verdict) in content::read_all(request, consistent, plain_names_kept, &large, want, check, findings)? {
+        read += bytes;
+        match verdict {
+            Some(Ok(_)) => report.signatures += 1,
+            Some(Err(failure)) => findings.error(&name, &failure, "do not install it; sign the release again: publish release VERSION --from DIR --resign"),
+            None => {}
+        }
+    }
+    report.bytes = read;
+    signatures.check_pairs(targets, findings);
+    releases::check_channels(targets, &kept, findings);
+    Ok(())
+}
+
+/// Whether plain names are promised for this targets version. Repositories by other tools promise nothing.
+fn plain_names_complete(source: &dyn Source, targets_version: u64) -> Result<bool> {
+    let marker = source.get(&ObjectName::plain_marker(), 4096)?;
+    let marker: Option<serde_json::Value> = marker.and_then(|object| serde_json::from_slice(&object.bytes).ok());
+    Ok(marker.and_then(|marker| marker.get("targets").and_then(serde_json::Value::as_u64)) == Some(targets_version))
+}
+
+/// Verified metadata with the files it came from.
+struct Chain {
+    trust: Trust,
+    targets_file: Vec<u8>,
+    /// Files of delegated roles by role name, parents before children.
+    delegated: Vec<(String, Vec<u8>, crate::metadata::DelegatedRole)>,
+    /// Roots after the anchor, newest last.
+    newest_root: Option<Vec<u8>>,
+}
+
+fn anchor(request: &VerifyRequest<'_>, findings: &mut Findings) -> Result<Vec<u8>> {
+    let first = || -> Result<Vec<u8>> {
+        let (numbered, plain) = (ObjectName::versioned("root", 1), ObjectName::plain_role("root"));
+        if let Some(root) = request.source.get(&numbered, ROOT_LIMIT)? {
+            return Ok(root.bytes);
+        }
+        let root = request.source.get(&plain, ROOT_LIMIT)?.ok_or_else(|| {
+            Failure::new(Kind::NoRepository, format!("there is no TUF repository at {}: neither 1.root.json nor root.json", request.source.location())).hint("give the directory or URL that holds timestamp.json")
+        })?;
+        Ok(root.bytes)
+    };
+    match &request.anchor {
+        Anchor::File(bytes) => Ok(bytes.clone()),
+        Anchor::FirstUse => {
+            findings.add(Severity::Warning, "1.root.json", "trusted because it was there: whoever controls the repository controls this check", "give the root you trust with --root FILE or --root-sha512 HEX");
+            first()
+        }
+        Anchor::Sha512(wanted) => {
+            let root = first()?;
+            let found = hex::encode(openssl::sha::sha512(&root));
+            if found == wanted.to_ascii_lowercase() {
+                return Ok(root);
+            }
+            Err(Failure::new(Kind::Untrusted, "the first root is not the one with the given SHA-512").detail(format!("given: {wanted}")).detail(format!("found: {found}")).hint("the repository was replaced, or the SHA-512 is that of another root").into())
+        }
+    }
+}
+
+fn read_chain(request: &VerifyRequest<'_>, anchor: &[u8], findings: &mut Findings, versions: &mut Versions) -> crate::failure::Result<Chain> {
+    let source = request.source;
+    let mut trust = Trust::pin(anchor, AtExpiry::Report(request.now))?;
+    let mut newest_root = None;
+    versions.root = trust.root().version();
+    while let Some(next) = source.get(&ObjectName::versioned("root", trust.root().version() + 1), ROOT_LIMIT)? {
+        trust.next_root(&next.bytes)?;
+        versions.root = trust.root().version();
+        newest_root = Some(next.bytes);
+    }
+    trust.end_of_roots()?;
+    let missing = |name: String| Failure::new(Kind::Untrusted, format!("{name} is missing"));
+    let timestamp = source.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?.ok_or_else(|| missing("timestamp.json".into()))?;
+    let listed = trust.timestamp(&timestamp.bytes)?.get("snapshot.json").cloned();
+    versions.timestamp = trust.listings().map_or_else(|| 0, |(timestamp, _)| timestamp.version());
+    let consistent = trust.root().consistent_snapshot();
+    let read = |role: &str, version: u64, length: Option<u64>, unstated: u64| {
+        let name = if consistent { ObjectName::versioned(role, version) } else { ObjectName::plain_role(role) };
+        source.get(&name, length.unwrap_or(unstated))?.map(|object| object.bytes).ok_or_else(|| missing(name.to_string()))
+    };
+    let (version, length) = listed.map_or((0, None), |listed| (listed.version, listed.length));
+    let snapshot = read("snapshot", version, length, UNSTATED_SNAPSHOT_LIMIT)?;
+    versions.snapshot = trust.snapshot(&snapshot)?.version();
+    versions.timestamp = trust.listings().map_or(0, |(timestamp, _)| timestamp.version());
+    let listed = trust.listed("targets.json")?.clone();
+    let targets_file = read("targets", listed.version, listed.length, UNSTATED_TARGETS_LIMIT)?;
+    let top = trust.targets(&targets_file)?;
+    versions.targets = top.version();
+    let mut delegated = Vec::new();
+    let mut open: Vec<Delegations> = delegations(&top, "targets.json")?.into_iter().collect();
+    while let Some(parent) = open.pop() {
+        for role in parent.roles.clone() {
+            if delegated.iter().any(|(name, ..): &(String, Vec<u8>, _)| *name == role.name) {
+                continue;
+            }
+            let file = format!("{}.json", role.name);
+            // A delegation nobody has signed for yet is legal; clients skip it only if the snapshot has no entry.
+            let Ok(listed) = trust.listed(&file).cloned() else {
+                findings.add(Severity::Note, &file, "delegated to, but not in the snapshot", "nothing, unless the role should have been signed");
+                continue;
+            };
+            let bytes = read(&role.name, listed.version, listed.length, UNSTATED_TARGETS_LIMIT)?;
+            let targets = trust.delegated(&parent, &role, &bytes)?;
+            open.extend(delegations(&targets, &file)?);
+            drop(targets);
+            delegated.push((role.name.clone(), bytes, role));
+        }
+    }
+    for (role, expires) in trust.expired() {
+        let what = format!("expired on {}", crate::metadata::format_expiry(*expires));
+        findings.add(Severity::Error, role.name(), what, "renew it with `publish refresh`; until then clients fail");
+    }
+    Ok(Chain { trust, targets_file, delegated, newest_root })
+}
+
+fn delegations(targets: &Targets<'_>, what: &str) -> crate::failure::Result<Option<Delegations>> {
+    targets.field("delegations").map(|json| Delegations::parse(json, what)).transpose()
+}
+
+/// All targets of all roles; the first role that names a target wins, as for clients.
+fn all_targets(chain: &Chain, top: &Targets<'_>, findings: &mut Findings) -> BTreeMap<String, Target> {
+    let mut all = BTreeMap::new();
+    let mut take = |targets: &Targets<'_>, allowed: &dyn Fn(&str) -> bool, role: &str| {
+        for (name, entry) in targets.iter() {
+            if !allowed(name) {
+                findings.add(Severity::Warning, name, format!("listed by role {role}, which may not speak for it; clients ignore the entry"), "remove the entry, or widen the delegation");
+                continue;
+            }
+            match Target::parse(entry, name) {
+                Ok(target) => drop(all.entry(name.to_owned()).or_insert(target)),
+                Err(failure) => findings.error(name, &failure, "publish the target again"),
+            }
+        }
+    };
+    take(top, &|_| true, Role::Targets.name());
+    for (name, bytes, role) in &chain.delegated {
+        let parsed = crate::metadata::Envelope::parse(bytes, name).and_then(|envelope| Targets::parse(&envelope, name));
+        if let Ok(targets) = parsed {
+            take(&targets, &|target| role.covers(target), name);
+        }
+    }
+    all
+}

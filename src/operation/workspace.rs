@@ -1,0 +1,156 @@
+use crate::digest::Digests;
+use crate::failure::{Failure, Kind, Result};
+use crate::keys::{self, KeyUri, Passphrases, Secret, Signers, Use};
+use crate::layout::ObjectName;
+use crate::metadata::{Envelope, Role, Root, Target};
+use crate::openpgp::SigningKey;
+use crate::repository::{Committed, Committer, Edit, PlainNames, Present, Progress, Seen, Versions, check_signers, load};
+use crate::storage::Storage;
+use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use zeroize::Zeroizing;
+
+/// Everything an operation works with: the store, the pinned root, the keys by reference, the clock.
+pub struct Workspace {
+    /// Where the repository lives.
+    pub storage: Box<dyn Storage>,
+    /// The root file that is trusted without question.
+    pub pinned_root: PathBuf,
+    /// Key references by role.
+    pub keys: BTreeMap<Role, Vec<KeyUri>>,
+    /// Where the OpenPGP key lives.
+    pub openpgp: KeyUri,
+    /// Opens encrypted keys.
+    pub passphrases: Box<dyn Passphrases>,
+    /// Remembers the highest versions seen.
+    pub state_file: PathBuf,
+    /// Which plain names to keep.
+    pub plain_names: PlainNames,
+    /// SHA-512 beside SHA-256 for new targets.
+    pub sha512: bool,
+    /// Take an older state than the one seen before.
+    pub accept_rollback: bool,
+    /// The clock.
+    pub clock: Box<dyn Fn() -> DateTime<Utc> + Send + Sync>,
+    /// Told how far things are.
+    pub progress: Box<dyn Progress>,
+}
+
+impl Workspace {
+    /// The clock's time.
+    pub fn now(&self) -> DateTime<Utc> {
+        (self.clock)()
+    }
+
+    /// The pinned root file.
+    pub fn pinned(&self) -> Result<Vec<u8>> {
+        std::fs::read(&self.pinned_root).map_err(|error| {
+            Failure::io("read the pinned root", self.pinned_root.display(), error).hint("`publish init` writes it; keep it with the config, it is what this publisher trusts")
+        })
+    }
+
+    /// Loads and verifies the published state, and refuses one that is older than the state seen before.
+    pub fn load(&self) -> Result<Present> {
+        let pinned = self.pinned()?;
+        let present = load(self.storage.as_ref(), &pinned, self.now())?;
+        if let Some(seen) = self.seen()?.filter(|seen| seen.pinned == identity(&pinned))
+            && !self.accept_rollback
+        {
+            seen.check(&present.versions())?;
+        }
+        Ok(present)
+    }
+
+    fn seen(&self) -> Result<Option<Seen>> {
+        let bytes = match std::fs::read(&self.state_file) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Failure::io("read", self.state_file.display(), error)),
+        };
+        let seen = serde_json::from_slice(&bytes).map_err(|error| {
+            Failure::invalid(format!("the state file {} cannot be read: {error}", self.state_file.display())).hint("it guards against rollbacks; if you know that the repository is current, delete it")
+        })?;
+        Ok(Some(seen))
+    }
+
+    /// Remembers versions, never lower ones unless a rollback was accepted.
+    pub fn remember(&self, versions: &Versions) -> Result<()> {
+        let seen = Seen { pinned: identity(&self.pinned()?), versions: *versions };
+        if self.seen()?.as_ref() == Some(&seen) {
+            return Ok(());
+        }
+        let failed = |error| Failure::io("write the state file", self.state_file.display(), error);
+        let temporary = self.state_file.with_extension(format!("{}.tmp", std::process::id()));
+        let json = serde_json::to_vec(&seen).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
+        std::fs::write(&temporary, json).and_then(|()| std::fs::rename(&temporary, &self.state_file)).map_err(failed)
+    }
+
+    /// Opens the keys of these roles and checks that the root accepts them.
+    pub fn signers(&self, root: &Root, roles: &[Role]) -> Result<Signers> {
+        let mut signers = Signers::new();
+        for role in roles {
+            for uri in self.keys.get(role).map_or(&[][..], Vec::as_slice) {
+                signers.entry(*role).or_default().push(keys::load(uri, self.passphrases.as_ref())?);
+            }
+        }
+        check_signers(root, &signers, roles)?;
+        Ok(signers)
+    }
+
+    /// The bytes of the OpenPGP key file.
+    pub fn openpgp_file(&self) -> Result<Zeroizing<Vec<u8>>> {
+        let KeyUri::File(path) = &self.openpgp;
+        keys::read_private(path)
+    }
+
+    /// Opens the OpenPGP key.
+    pub fn openpgp_key(&self) -> Result<SigningKey> {
+        let KeyUri::File(path) = &self.openpgp;
+        let unlock = |what: &str| self.passphrases.get(Use::OpenPgp, what).map(|secret: Secret| Zeroizing::new(secret.expose().to_vec()));
+        SigningKey::load(&self.openpgp_file()?, &path.display().to_string(), self.now(), &unlock)
+    }
+
+    /// Commits an edit planned on `present` and remembers what is published then.
+    pub fn commit(&self, present: Present, edit: &Edit, signers: &Signers) -> Result<Committed> {
+        let pinned = self.pinned()?;
+        let committer = self.committer(&pinned, signers);
+        let committed = committer.commit(present, edit)?;
+        self.remember(&committed.versions)?;
+        Ok(committed)
+    }
+
+    /// The content of a small target such as a channel, from whichever of its names holds it.
+    pub(super) fn read_small(&self, name: &str, target: &Target) -> Result<Option<Vec<u8>>> {
+        let hashed = target.hashes.prefixes().map(|hash| ObjectName::hashed_target(name, &hash));
+        for place in hashed.chain([ObjectName::plain_target(name)]) {
+            if let Some(object) = self.storage.get(&place, 4096)?
+                && target.matches(&Digests::both_of(&object.bytes))
+            {
+                return Ok(Some(object.bytes));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A committer on this workspace's store.
+    pub(super) fn committer<'a>(&'a self, pinned: &'a [u8], signers: &'a Signers) -> Committer<'a> {
+        Committer { storage: self.storage.as_ref(), pinned, signers, plain_names: self.plain_names, clock: &*self.clock, progress: self.progress.as_ref() }
+    }
+
+    /// Refuses to build on an expired root: clients refuse everything below it.
+    pub(super) fn check_root(&self, present: &Present) -> Result<()> {
+        let root = present.trust.root();
+        if root.expires() > self.now() {
+            return Ok(());
+        }
+        Err(Failure::new(Kind::Untrusted, format!("the root expired on {}; clients refuse everything until it is renewed", crate::metadata::format_expiry(root.expires()))).hint("renew it, then run this command again: publish refresh"))
+    }
+}
+
+/// Names a repository by its pinned root, in the state file.
+fn identity(pinned: &[u8]) -> String {
+    // The same root saved with other white space is another file but the same root.
+    let canonical = Envelope::parse(pinned, "the pinned root").and_then(|envelope| Ok(openssl::sha::sha256(&envelope.canonical()?)));
+    hex::encode(canonical.unwrap_or_else(|_| openssl::sha::sha256(pinned)))
+}

@@ -1,0 +1,124 @@
+use crate::failure::{Failure, Kind, Result};
+use crate::metadata::{Role, Target, TargetEdits, Targets};
+
+use super::Versions;
+
+/// A planned change of the repository, with everything the plan relied on. It can be laid over a newer state as long as
+/// that still holds.
+#[derive(Clone, Debug, Default)]
+pub struct Edit {
+    /// Target by target.
+    pub changes: Vec<Change>,
+    /// What else must hold.
+    pub conditions: Vec<Condition>,
+    /// Roles to sign again although nothing in them changes.
+    pub renewals: Vec<Renewal>,
+}
+
+/// One target's change.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The target's name.
+    pub name: String,
+    /// What the plan saw; `None` is absent.
+    pub expected: Option<Target>,
+    /// What shall be; `None` removes it.
+    pub wanted: Option<Target>,
+    /// Whatever stands there already may stay: signatures differ from run to run and are all as good.
+    pub keep_existing: bool,
+}
+
+/// Something a plan relied on.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// Below this prefix there is nothing, or exactly these names: a published platform never changes.
+    Sealed {
+        /// For example `releases/1.2.20/linux-amd64/`.
+        prefix: String,
+        /// The names this edit puts there, sorted.
+        names: Vec<String>,
+    },
+    /// Below this prefix there is something: a channel points at a release that exists.
+    Exists {
+        /// For example `releases/1.2.20/`.
+        prefix: String,
+    },
+}
+
+/// A role to sign again, unless somebody has signed it since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renewal {
+    /// The role.
+    pub role: Role,
+    /// The version that was due.
+    pub version: u64,
+}
+
+impl Edit {
+    /// What remains to be done to `targets`; an error of kind [`Kind::Conflict`] if the plan no longer holds.
+    pub fn against(&self, targets: &Targets<'_>) -> Result<TargetEdits> {
+        let mut edits = TargetEdits::new();
+        for change in &self.changes {
+            let now = targets.get(&change.name)?;
+            if same(&now, &change.wanted) || (change.keep_existing && now.is_some()) {
+                continue;
+            }
+            if !same(&now, &change.expected) {
+                return Err(conflict(&change.name, &now, &change.wanted));
+            }
+            edits.insert(change.name.clone(), change.wanted.clone());
+        }
+        for condition in &self.conditions {
+            self.check(condition, targets)?;
+        }
+        Ok(edits)
+    }
+
+    /// The renewals nobody has made meanwhile.
+    pub fn open_renewals(&self, versions: &Versions) -> Vec<Role> {
+        self.renewals.iter().filter(|renewal| versions.of(renewal.role) <= renewal.version).map(|renewal| renewal.role).collect()
+    }
+
+    fn check(&self, condition: &Condition, targets: &Targets<'_>) -> Result<()> {
+        match condition {
+            Condition::Sealed { prefix, names } => {
+                let there: Vec<&str> = targets.below(prefix).collect();
+                if there.is_empty() || there.iter().eq(names.iter()) {
+                    return Ok(());
+                }
+                Err(Failure::new(Kind::Conflict, format!("somebody else has published other files below {prefix} meanwhile"))
+                    .details(there.iter().map(|name| format!("published: {name}")))
+                    .details(names.iter().map(|name| format!("yours:     {name}")))
+                    .hint("a published platform never changes; publish yours under a new version"))
+            }
+            Condition::Exists { prefix } => {
+                let adds = self.changes.iter().any(|change| change.wanted.is_some() && change.name.starts_with(prefix.as_str()));
+                if adds || targets.below(prefix).next().is_some() {
+                    return Ok(());
+                }
+                Err(Failure::new(Kind::Conflict, format!("nothing is published below {prefix} any more")))
+            }
+        }
+    }
+}
+
+/// Whether two entries name the same content: by SHA-256 where both have it, else by SHA-512.
+pub(super) fn same(a: &Option<Target>, b: &Option<Target>) -> bool {
+    match (a, b) {
+        (None, None) => true,
+        (Some(a), Some(b)) => {
+            let by_sha256 = a.hashes.sha256.zip(b.hashes.sha256).map(|(a, b)| a == b);
+            let by_sha512 = a.hashes.sha512.zip(b.hashes.sha512).map(|(a, b)| a == b);
+            a.length == b.length && by_sha256.or(by_sha512).unwrap_or(false)
+        }
+        _ => false,
+    }
+}
+
+fn conflict(name: &str, now: &Option<Target>, wanted: &Option<Target>) -> Failure {
+    let say = |target: &Option<Target>| target.as_ref().map_or("absent".to_owned(), |target| format!("{} ({} bytes)", target.hashes, target.length));
+    Failure::new(Kind::Conflict, format!("target {name} was changed by somebody else meanwhile"))
+        .detail(format!("published: {}", say(now)))
+        .detail(format!("yours:     {}", say(wanted)))
+        .hint("look at `publish status`, then run the command again if the change is still wanted")
+}

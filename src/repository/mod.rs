@@ -1,0 +1,26 @@
+//! A TUF repository on a storage: load it, stage artifacts, commit a change.
+//!
+//! The commit protocol, in short: role files get numbers nobody has used (`create` decides), and one compare-and-swap of
+//! `timestamp.json` makes the whole change visible. Whoever loses the swap starts over from what is there now and goes
+//! on only while everything its plan relied on still holds. Before the swap only hash-named objects are written, so an
+//! abandoned run leaves nothing that a reader can see.
+
+mod commit;
+mod edit;
+mod plain_names;
+mod present;
+mod progress;
+mod roots;
+mod seen;
+mod stage;
+mod steps;
+
+pub use commit::{Committed, Committer};
+pub use edit::{Change, Condition, Edit, Renewal};
+pub use plain_names::{PlainNames, catch_up};
+pub use present::{Present, Versions, load, load_roots};
+pub use progress::{Progress, Quiet};
+pub use roots::{publish_root, sign_root};
+pub use seen::Seen;
+pub use stage::{Artifact, Staged, digest_file, digest_object, stage, stage_bytes};
+pub use steps::{SignedRole, check_signers, sign_snapshot, sign_targets, sign_timestamp};

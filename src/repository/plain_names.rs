@@ -1,0 +1,132 @@
+//! Plain names beside the hashed ones, for curl, installers and `gpg --verify`. They follow the commit: a marker says for
+//! which targets version they are complete, and whoever finds it behind brings them up to date.
+
+use super::edit::same;
+use super::present::load;
+use super::Present;
+use crate::failure::{Failure, Kind, Result};
+use crate::layout::ObjectName;
+use crate::metadata::{Envelope, Target, Targets};
+use crate::storage::Storage;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// Which targets get a plain name beside the hashed one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlainNames {
+    /// All.
+    #[default]
+    All,
+    /// None: all readers are TUF clients.
+    None,
+}
+
+/// The content of `plain.json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+struct Marker {
+    /// `root.json` is this version, or a newer one.
+    root: u64,
+    /// Plain names are those of this targets version; 0 where there are none.
+    targets: u64,
+}
+
+const MARKER_LIMIT: u64 = 4096;
+
+/// Brings plain names and `root.json` up to the published state, and says whether anything was behind.
+pub fn catch_up(storage: &dyn Storage, pinned: &[u8], mode: PlainNames, present: &Present, now: DateTime<Utc>) -> Result<bool> {
+    let mut marker = read(storage)?;
+    let mut current: Option<Present> = None;
+    loop {
+        let present = current.as_ref().unwrap_or(present);
+        let versions = present.versions();
+        let wanted = mode == PlainNames::All || !present.trust.root().consistent_snapshot();
+        let done = Marker { root: versions.root, targets: if wanted { versions.targets } else { 0 } };
+        if marker == done {
+            return Ok(current.is_some());
+        }
+        if marker.root != done.root {
+            copy_root(storage, done.root)?;
+        }
+        if wanted && marker.targets != done.targets {
+            copy_difference(storage, marker.targets, present)?;
+        }
+        storage.barrier()?;
+        storage.put(&ObjectName::plain_marker(), &serde_json::to_vec(&done).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?)?;
+        marker = done;
+        // Somebody may have committed while we copied, and seen our marker before theirs.
+        current = Some(load(storage, pinned, now)?);
+    }
+}
+
+fn read(storage: &dyn Storage) -> Result<Marker> {
+    let object = storage.get(&ObjectName::plain_marker(), MARKER_LIMIT)?;
+    // A marker that cannot be read is as good as none: everything is copied again.
+    Ok(object.and_then(|object| serde_json::from_slice(&object.bytes).ok()).unwrap_or(Marker { root: 0, targets: 0 }))
+}
+
+fn copy_root(storage: &dyn Storage, version: u64) -> Result<()> {
+    let name = ObjectName::versioned("root", version);
+    let root = storage.get(&name, crate::metadata::ROOT_LIMIT)?.ok_or_else(|| Failure::new(Kind::Untrusted, format!("{name} is missing from {}", storage.location())))?;
+    storage.put(&ObjectName::plain_role("root"), &root.bytes)
+}
+
+fn copy_difference(storage: &dyn Storage, from: u64, present: &Present) -> Result<()> {
+    let targets = present.targets()?;
+    let before = match from {
+        0 => None,
+        version => storage.get(&ObjectName::versioned("targets", version), u64::MAX)?,
+    };
+    // What was in place is our own file of an earlier commit; without it, everything is copied again.
+    let before = before.as_ref().and_then(|object| Envelope::parse(&object.bytes, "").and_then(|envelope| Targets::parse(&envelope, "")).ok()).unwrap_or_else(Targets::empty);
+    for (name, target) in difference(&before, &targets)? {
+        apply(storage, name, target.as_ref(), present.trust.root().consistent_snapshot())?;
+    }
+    Ok(())
+}
+
+/// The names whose target is another one in `after` than in `before`.
+fn difference<'a>(before: &'a Targets<'_>, after: &'a Targets<'_>) -> Result<Vec<(&'a str, Option<Target>)>> {
+    let mut different = Vec::new();
+    let mut old = before.iter().peekable();
+    for (name, entry) in after.iter() {
+        while let Some((gone, _)) = old.next_if(|(other, _)| *other < name) {
+            different.push((gone, None));
+        }
+        let known = old.next_if(|(other, _)| *other == name);
+        // Entries are compared as text first: parsing 100 000 of them to find ten is what takes the time.
+        if known.is_some_and(|(_, known)| known == entry) {
+            continue;
+        }
+        let target = Target::parse(entry, name)?;
+        let unchanged = match known {
+            Some((_, known)) => same(&Some(Target::parse(known, name)?), &Some(target.clone())),
+            None => false,
+        };
+        if !unchanged {
+            different.push((name, Some(target)));
+        }
+    }
+    different.extend(old.map(|(gone, _)| (gone, None)));
+    Ok(different)
+}
+
+/// Makes one plain name what the target says. Without consistent snapshots this happens before the commit, and the
+/// hashed name goes afterwards: plain names are all that such a repository has.
+pub(super) fn apply(storage: &dyn Storage, name: &str, target: Option<&Target>, consistent: bool) -> Result<()> {
+    let plain = ObjectName::plain_target(name);
+    let Some(target) = target else { return storage.delete(&plain) };
+    for hash in target.hashes.prefixes() {
+        let hashed = ObjectName::hashed_target(name, &hash);
+        if storage.stat(&hashed)?.is_some() {
+            storage.copy(&hashed, &plain)?;
+            return if consistent { Ok(()) } else { storage.delete(&hashed) };
+        }
+    }
+    if !consistent && storage.stat(&plain)?.is_some_and(|stored| stored.length == target.length) {
+        return Ok(());
+    }
+    Err(Failure::new(Kind::Untrusted, format!("the content of target {name} is missing from {}", storage.location()))
+        .detail(format!("{}", target.hashes))
+        .hint("restore the file from a backup or a mirror; `publish verify` lists everything that is missing"))
+}

@@ -1,0 +1,99 @@
+use crate::failure::{Failure, Kind, Result};
+use crate::layout::ObjectName;
+use crate::metadata::trust::{AtExpiry, Trust};
+use crate::metadata::{Envelope, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Targets, UNSTATED_SNAPSHOT_LIMIT, UNSTATED_TARGETS_LIMIT};
+use crate::storage::{Source, Token};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// The published state that a change starts from, verified from the pinned root.
+pub struct Present {
+    /// What a client trusts after reading it all.
+    pub trust: Trust,
+    /// Stands for the `timestamp.json` that was read: the commit swaps against it.
+    pub token: Token,
+    /// The file of the top-level targets role.
+    pub targets_file: Vec<u8>,
+}
+
+/// The versions of the four roles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versions {
+    /// Of the newest root.
+    pub root: u64,
+    /// Of the targets role.
+    pub targets: u64,
+    /// Of the snapshot.
+    pub snapshot: u64,
+    /// Of the timestamp.
+    pub timestamp: u64,
+}
+
+impl Versions {
+    /// The version of one role.
+    pub fn of(&self, role: Role) -> u64 {
+        match role {
+            Role::Root => self.root,
+            Role::Targets => self.targets,
+            Role::Snapshot => self.snapshot,
+            Role::Timestamp => self.timestamp,
+        }
+    }
+}
+
+impl Present {
+    /// The targets role.
+    pub fn targets(&self) -> Result<Targets<'_>> {
+        Targets::parse(&Envelope::parse(&self.targets_file, "targets.json")?, "targets.json")
+    }
+
+    /// All versions.
+    pub fn versions(&self) -> Versions {
+        let (timestamp, snapshot) = self.trust.listings().map_or((0, 0), |(timestamp, snapshot)| (timestamp.version(), snapshot.version()));
+        let targets = self.trust.listed("targets.json").map_or(0, |listed| listed.version);
+        Versions { root: self.trust.root().version(), targets, snapshot, timestamp }
+    }
+}
+
+/// Follows the roots from a pinned one to the newest. The pinned one may be any published version.
+pub fn load_roots(source: &dyn Source, pinned: &[u8], at_expiry: AtExpiry) -> Result<Trust> {
+    let mut trust = Trust::pin(pinned, at_expiry)?;
+    while let Some(next) = source.get(&ObjectName::versioned("root", trust.root().version() + 1), ROOT_LIMIT)? {
+        trust.next_root(&next.bytes)?;
+    }
+    trust.end_of_roots()?;
+    Ok(trust)
+}
+
+/// Reads and verifies the published state. Expired roles are noted, not refused; everything else a client would refuse
+/// is refused.
+pub fn load(source: &dyn Source, pinned: &[u8], now: DateTime<Utc>) -> Result<Present> {
+    let mut trust = load_roots(source, pinned, AtExpiry::Report(now))?;
+    let place = source.location();
+    let timestamp = source.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?;
+    let timestamp = timestamp.ok_or_else(|| {
+        Failure::new(Kind::NoRepository, format!("there is no TUF repository at {place}: no timestamp.json")).hint("check --repo, or make one there with `publish init`; a killed `publish init` is finished by running it again")
+    })?;
+    let listed = trust.timestamp(&timestamp.bytes)?.get("snapshot.json").cloned();
+    let (version, length) = listed.map_or((0, None), |listed| (listed.version, listed.length));
+    let snapshot = read_role(source, &trust, Role::Snapshot, version, length.unwrap_or(UNSTATED_SNAPSHOT_LIMIT))?;
+    trust.snapshot(&snapshot)?;
+    let (version, length) = (trust.listed("targets.json")?.version, trust.listed("targets.json")?.length);
+    let targets_file = read_role(source, &trust, Role::Targets, version, length.unwrap_or(UNSTATED_TARGETS_LIMIT))?;
+    trust.targets(&targets_file)?;
+    Ok(Present { trust, token: timestamp.token, targets_file })
+}
+
+/// Reads a role file by its version. Repositories without consistent snapshots may have the plain name only; ours have
+/// both, so that a publisher killed between two plain names finds a whole state to start from.
+fn read_role(source: &dyn Source, trust: &Trust, role: Role, version: u64, limit: u64) -> Result<Vec<u8>> {
+    let versioned = ObjectName::versioned(role.name(), version);
+    if let Some(object) = source.get(&versioned, limit)? {
+        return Ok(object.bytes);
+    }
+    let plain = ObjectName::plain_role(role.name());
+    let object = if trust.root().consistent_snapshot() { None } else { source.get(&plain, limit)? };
+    object.map(|object| object.bytes).ok_or_else(|| {
+        Failure::new(Kind::Untrusted, format!("{versioned} is missing from {}", source.location())).hint("restore the file from a backup or a mirror; clients fail until it is there")
+    })
+}

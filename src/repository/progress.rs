@@ -1,0 +1,29 @@
+/// Where a long operation tells how far it is. Only `cli` shows anything.
+pub trait Progress: Send + Sync {
+    /// A step begins; `what` is a short phrase such as "staging".
+    fn phase(&self, what: &str);
+
+    /// The work of this step: so many files with so many bytes.
+    fn expect(&self, files: u64, bytes: u64);
+
+    /// Bytes done.
+    fn bytes(&self, count: u64);
+
+    /// A file done.
+    fn file(&self);
+
+    /// A status line of a commit, such as "targets signed (12 targets, version 4)".
+    fn status(&self, line: &str);
+}
+
+/// Tells nobody.
+#[derive(Clone, Copy, Debug)]
+pub struct Quiet;
+
+impl Progress for Quiet {
+    fn phase(&self, _: &str) {}
+    fn expect(&self, _: u64, _: u64) {}
+    fn bytes(&self, _: u64) {}
+    fn file(&self) {}
+    fn status(&self, _: &str) {}
+}

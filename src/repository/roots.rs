@@ -1,0 +1,44 @@
+use crate::failure::{Failure, Kind, Result};
+use crate::keys::{RoleSigner, sign_all};
+use crate::layout::ObjectName;
+use crate::metadata::canonical::canonical;
+use crate::metadata::trust::{AtExpiry, Trust};
+use crate::metadata::{ROOT_LIMIT, Role, Root, seal};
+use crate::storage::Storage;
+use std::sync::Arc;
+
+/// Signs a root with the keys at hand: those of the root before it and its own.
+pub fn sign_root(root: &Root, before: Option<&Root>, signers: &[Arc<dyn RoleSigner>]) -> Result<Vec<u8>> {
+    let signed = root.to_signed_json();
+    let message = canonical(&signed)?;
+    let mut signatures = sign_all(&message, signers, root.keys_of(Role::Root))?;
+    if let Some(before) = before {
+        for signature in sign_all(&message, signers, before.keys_of(Role::Root))? {
+            if !signatures.iter().any(|known| known.keyid == signature.keyid) {
+                signatures.push(signature);
+            }
+        }
+    }
+    Ok(seal(&signed, &signatures))
+}
+
+/// Publishes the root that follows `trust`'s, after checking it as a client would. The number is the commit: whoever
+/// creates it first has it, and `false` means that somebody else did.
+pub fn publish_root(storage: &dyn Storage, trust: &Trust, file: &[u8]) -> Result<bool> {
+    let mut next = trust.clone();
+    next.next_root(file)?;
+    next.end_of_roots()?;
+    let name = ObjectName::versioned("root", next.root().version());
+    storage.barrier()?;
+    if storage.create(&name, file)? {
+        storage.barrier()?;
+        return Ok(true);
+    }
+    Ok(storage.get(&name, ROOT_LIMIT)?.is_some_and(|object| object.bytes == file))
+}
+
+/// Makes `1.root.json` ours: created now, or there already with exactly these bytes.
+pub(super) fn check_first(file: &[u8], at_expiry: AtExpiry) -> Result<Trust> {
+    let trust = Trust::pin(file, at_expiry)?;
+    if trust.root().version() == 1 { Ok(trust) } else { Err(Failure::new(Kind::Invalid, "a repository starts with root version 1")) }
+}

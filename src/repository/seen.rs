@@ -1,0 +1,31 @@
+use super::Versions;
+use crate::failure::{Failure, Kind, Result};
+use crate::metadata::Role;
+use serde::{Deserialize, Serialize};
+
+/// The highest versions this publisher has seen of a repository. An older state is somebody's rollback, or a restored
+/// backup; publishing on top of it would launder it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// SHA-256 of the pinned root, in hex: which repository this is about.
+    pub pinned: String,
+    /// The versions.
+    pub versions: Versions,
+}
+
+impl Seen {
+    /// Refuses versions below those seen.
+    pub fn check(&self, now: &Versions) -> Result<()> {
+        let back: Vec<String> = Role::ALL
+            .iter()
+            .filter(|role| now.of(**role) < self.versions.of(**role))
+            .map(|role| format!("{role}: version {} there, version {} was seen before", now.of(*role), self.versions.of(*role)))
+            .collect();
+        if back.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::new(Kind::Untrusted, "the repository is in an older state than this publisher has seen")
+            .details(back)
+            .hint("if a backup was restored on purpose, say so with --accept-rollback; readers that saw the newer state will refuse the older one until versions pass it"))
+    }
+}

@@ -1,0 +1,153 @@
+//! Staging: each artifact is read once. The pass feeds its SHA-256 and the OpenPGP signature from one hash state while
+//! the bytes are copied to the store; memory is one buffer a thread, whatever the sizes.
+
+use super::Progress;
+use crate::digest::{Digester, Digests, Wanted};
+use crate::failure::{Failure, Kind, Result};
+use crate::layout::ObjectName;
+use crate::metadata::Target;
+use crate::openpgp::{SigningKey, sign};
+use crate::storage::Storage;
+use chrono::{DateTime, Utc};
+use rustix::fs::{Mode, OFlags, open};
+use sequoia_openpgp::crypto::Signer;
+use sequoia_openpgp::crypto::hash::Context;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Big enough that system calls do not count, small enough to stay in the processor's cache.
+const BUFFER: usize = 256 * 1024;
+
+/// A file of a build with the names it is published under.
+#[derive(Clone, Debug)]
+pub struct Artifact {
+    /// Where the build left it.
+    pub path: PathBuf,
+    /// Its target name.
+    pub target: String,
+    /// The target name of its signature.
+    pub signature: String,
+    /// Its length when the plan was made.
+    pub length: u64,
+}
+
+/// What staging an artifact gave.
+#[derive(Clone, Debug)]
+pub struct Staged {
+    /// The artifact's entry.
+    pub target: Target,
+    /// The signature's entry.
+    pub signature: Target,
+}
+
+/// Copies artifacts and their new signatures to the store under hashed names, files in parallel. The answers stand in
+/// the order of `artifacts`.
+pub fn stage(storage: &dyn Storage, artifacts: &[Artifact], key: &SigningKey, sha512: bool, now: DateTime<Utc>, progress: &dyn Progress) -> Result<Vec<Staged>> {
+    progress.expect(artifacts.len() as u64, artifacts.iter().map(|artifact| artifact.length).sum());
+    let wanted = Wanted { sha512, openpgp: Some(key.hash()) };
+    each_in_parallel(artifacts, || key.signer(), |artifact, signer| {
+        let mut upload = storage.begin()?;
+        let (digests, state) = read(&artifact.path, Some(artifact.length), wanted, progress, |bytes| upload.write(bytes))?;
+        upload.finish(&ObjectName::hashed_target(&artifact.target, &digests.hex()))?;
+        let state: Context = state.ok_or_else(|| Failure::new(Kind::Unexpected, "no hash state to sign from"))?;
+        let signature = stage_bytes(storage, &artifact.signature, &sign(key, signer.as_mut(), state, now)?, sha512)?;
+        progress.file();
+        Ok(Staged { target: Target::of(&digests), signature })
+    })
+}
+
+/// Puts small content to the store under its hashed name.
+pub fn stage_bytes(storage: &dyn Storage, name: &str, bytes: &[u8], sha512: bool) -> Result<Target> {
+    let digests = if sha512 { Digests::both_of(bytes) } else { Digests::of(bytes) };
+    let mut upload = storage.begin()?;
+    upload.write(bytes)?;
+    upload.finish(&ObjectName::hashed_target(name, &digests.hex()))?;
+    Ok(Target::of(&digests))
+}
+
+/// The digests of a file of a build, read once.
+pub fn digest_file(path: &Path, progress: &dyn Progress) -> Result<Digests> {
+    // Both digests: an adopted repository may state SHA-512 alone.
+    read(path, None, Wanted { sha512: true, openpgp: None }, progress, |_| Ok(())).map(|(digests, _)| digests)
+}
+
+/// Does `work` for every artifact on all cores, with one signer a thread, and stops at the first failure.
+fn each_in_parallel<T: Send>(
+    artifacts: &[Artifact],
+    signer: impl Fn() -> Result<Box<dyn Signer + Send>> + Sync,
+    work: impl Fn(&Artifact, &mut Box<dyn Signer + Send>) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(artifacts.len().max(1));
+    let next = AtomicUsize::new(0);
+    let stop = AtomicBool::new(false);
+    let done: Mutex<Vec<(usize, T)>> = Mutex::new(Vec::with_capacity(artifacts.len()));
+    let run = || -> Result<()> {
+        let mut signer = signer()?;
+        while !stop.load(Ordering::Relaxed) {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(artifact) = artifacts.get(at) else { break };
+            let result = work(artifact, &mut signer).inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(&run)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|_| Err(Failure::new(Kind::Unexpected, "a staging thread panicked"))))
+    })?;
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(at, _)| *at);
+    Ok(done.into_iter().map(|(_, result)| result).collect())
+}
+
+/// One pass over a file; refuses what is no regular file and what changes while it is read.
+fn read(path: &Path, length: Option<u64>, wanted: Wanted, progress: &dyn Progress, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<(Digests, Option<Context>)> {
+    let failed = |error: std::io::Error| Failure::io("read", path.display(), error);
+    let descriptor = open(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()).map_err(|error| match error {
+        rustix::io::Errno::LOOP => Failure::invalid(format!("{} is a symbolic link", path.display())),
+        error => failed(error.into()),
+    })?;
+    let mut file = File::from(descriptor);
+    let before = file.metadata().map_err(failed)?;
+    if !before.is_file() {
+        return Err(Failure::invalid(format!("{} is not a regular file", path.display())));
+    }
+    let changed = || Failure::new(Kind::Conflict, format!("{} changed while it was read", path.display())).hint("wait until the build is finished, then run the same command again; nothing was published");
+    let mut digester = Digester::new(wanted)?;
+    let mut buffer = vec![0_u8; BUFFER.min(usize::try_from(before.len()).unwrap_or(BUFFER) + 1)];
+    let mut count = 0_u64;
+    loop {
+        let read = file.read(&mut buffer).map_err(failed)?;
+        if read == 0 {
+            break;
+        }
+        digester.update(&buffer[..read]);
+        each(&buffer[..read])?;
+        progress.bytes(read as u64);
+        count += read as u64;
+    }
+    let after = file.metadata().map_err(failed)?;
+    let stamp = |metadata: &std::fs::Metadata| (metadata.len(), metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec());
+    if stamp(&before) != stamp(&after) || count != after.len() || length.is_some_and(|planned| planned != count) {
+        return Err(changed());
+    }
+    digester.finish()
+}
+
+/// The digests of a stored object, `None` if there is none.
+pub fn digest_object(source: &dyn crate::storage::Source, name: &ObjectName) -> Result<Option<Digests>> {
+    let Some(mut reader) = source.open(name)? else { return Ok(None) };
+    let mut digester = Digester::new(Wanted { sha512: true, openpgp: None })?;
+    let mut buffer = vec![0_u8; BUFFER];
+    loop {
+        match reader.read(&mut buffer).map_err(|error| Failure::io("read", name, error))? {
+            0 => return digester.finish().map(|(digests, _)| Some(digests)),
+            count => digester.update(&buffer[..count]),
+        }
+    }
+}

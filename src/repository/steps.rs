@@ -1,0 +1,78 @@
+//! The three steps of a commit, each for one role with that role's keys only: storage-free, so that the same code signs
+//! in one process today and in separate workers tomorrow.
+
+use crate::digest::Digests;
+use crate::failure::{Failure, Kind, Result};
+use crate::keys::{RoleSigner, Signers, sign_all};
+use crate::metadata::canonical::canonical;
+use crate::metadata::{Listed, Listing, Role, Root, TargetEdits, Targets, seal};
+use chrono::{DateTime, Utc};
+use std::sync::Arc;
+
+/// A signed role file with what the next role lists of it. The bytes hashed are the bytes written.
+#[derive(Clone, Debug)]
+pub struct SignedRole {
+    /// The role's version.
+    pub version: u64,
+    /// The whole file.
+    pub bytes: Vec<u8>,
+    /// Of the file.
+    pub digests: Digests,
+}
+
+impl SignedRole {
+    fn listed(&self) -> Listed {
+        Listed::of(self.version, &self.digests)
+    }
+}
+
+/// Signs the targets role that follows `present`.
+pub fn sign_targets(root: &Root, signers: &Signers, present: &Targets<'_>, edits: &TargetEdits, version: u64, now: DateTime<Utc>) -> Result<SignedRole> {
+    sign(root, signers, Role::Targets, version, present.edited(version, Role::Targets.expiry_from(now), edits)?)
+}
+
+/// Signs the snapshot that lists `targets` (`None`: as before).
+pub fn sign_snapshot(root: &Root, signers: &Signers, present: &Listing, targets: Option<&SignedRole>, version: u64, now: DateTime<Utc>) -> Result<SignedRole> {
+    let listed = targets.map(SignedRole::listed).or_else(|| present.get("targets.json").cloned());
+    let listed = listed.ok_or_else(|| Failure::new(Kind::Untrusted, "the snapshot does not list targets.json"))?;
+    let next = present.next(version, Role::Snapshot.expiry_from(now), "targets.json", listed);
+    sign(root, signers, Role::Snapshot, version, next.to_signed_json())
+}
+
+/// Signs the timestamp that lists `snapshot` (`None`: as before).
+pub fn sign_timestamp(root: &Root, signers: &Signers, present: &Listing, snapshot: Option<&SignedRole>, version: u64, now: DateTime<Utc>) -> Result<SignedRole> {
+    let listed = snapshot.map(SignedRole::listed).or_else(|| present.get("snapshot.json").cloned());
+    let listed = listed.ok_or_else(|| Failure::new(Kind::Untrusted, "the timestamp does not list snapshot.json"))?;
+    let next = present.next(version, Role::Timestamp.expiry_from(now), "snapshot.json", listed);
+    sign(root, signers, Role::Timestamp, version, next.to_signed_json())
+}
+
+fn sign(root: &Root, signers: &Signers, role: Role, version: u64, signed: Vec<u8>) -> Result<SignedRole> {
+    let at_hand: &[Arc<dyn RoleSigner>] = signers.get(&role).map_or(&[], Vec::as_slice);
+    let signatures = sign_all(&canonical(&signed)?, at_hand, root.keys_of(role))?;
+    let bytes = seal(&signed, &signatures);
+    Ok(SignedRole { version, digests: Digests::of(&bytes), bytes })
+}
+
+/// Refuses to start work that could not be signed: for each role, enough of the keys at hand must be keys of the role.
+pub fn check_signers(root: &Root, signers: &Signers, roles: &[Role]) -> Result<()> {
+    for role in roles {
+        let at_hand: &[Arc<dyn RoleSigner>] = signers.get(role).map_or(&[], Vec::as_slice);
+        let fitting = root.keys_of(*role).filter(|(_, key)| at_hand.iter().any(|signer| signer.public().same_material(key))).count() as u64;
+        let threshold = root.role(*role).threshold;
+        if fitting >= threshold {
+            continue;
+        }
+        let mut failure = Failure::invalid(format!("role {role} needs {threshold} signature{} and {fitting} of the configured keys can sign it", if threshold == 1 { "" } else { "s" }));
+        for (id, _) in root.keys_of(*role) {
+            failure = failure.detail(format!("the root names: {id}"));
+        }
+        for signer in at_hand {
+            let other = Role::ALL.iter().find(|other| root.keys_of(**other).any(|(_, key)| key.same_material(signer.public())));
+            let of = other.map_or("of no role".to_owned(), |other| format!("of {other}"));
+            failure = failure.detail(format!("configured:     {} in {} ({of})", signer.public().id(), signer.origin()));
+        }
+        return Err(failure.hint(format!("check `keys: {role}:` in the config")));
+    }
+    Ok(())
+}

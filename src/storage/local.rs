@@ -1,0 +1,393 @@
+//! A repository in a local directory, with the contract of an object store.
+//!
+//! - Every object is written under a temporary name in a directory of this process below `.staging` and moved into place
+//!   whole: by hard link where the name must be free, by rename otherwise. Published files are never opened for writing.
+//! - `swap` is the only step under a lock: compare, rename, fsync. Readers take no lock, ever.
+//! - A process holds a lock on its staging directory while it lives. The next one removes those whose lock is free:
+//!   their owner is gone, however it went.
+//! - `barrier` is one syncfs: it orders everything before it, files and directory entries, ahead of everything after.
+//!   File systems without hard links are served too, by a no-replace rename or, last, by creating the file exclusively.
+
+use super::memory::check_limit;
+use super::{Object, Rivals, Source, Storage, Stored, Token, Upload};
+use crate::failure::{Failure, Kind, Result};
+use crate::layout::ObjectName;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const STAGING: &str = ".staging";
+const LOCK: &str = ".lock";
+
+/// A directory that holds a repository.
+#[derive(Debug)]
+pub struct LocalDirectory {
+    root: PathBuf,
+    links: bool,
+    staging: OnceLock<Staging>,
+}
+
+/// This process's own staging directory.
+#[derive(Debug)]
+struct Staging {
+    directory: PathBuf,
+    counter: AtomicU64,
+    /// Held locked as long as the process lives.
+    _lock: File,
+}
+
+impl LocalDirectory {
+    /// The repository in `root`, which need not exist yet.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), links: true, staging: OnceLock::new() }
+    }
+
+    /// The same, for a file system that cannot make hard links.
+    pub fn without_links(root: impl Into<PathBuf>) -> Self {
+        Self { links: false, ..Self::new(root) }
+    }
+
+    fn path(&self, name: &ObjectName) -> Result<PathBuf> {
+        let relative = Path::new(name.as_str());
+        // Names come from metadata that somebody else may have written.
+        if name.as_str().is_empty() || name.as_str().contains('\0') || !relative.components().all(|part| matches!(part, Component::Normal(_))) {
+            return Err(Failure::new(Kind::Untrusted, format!("object name `{}` leads out of the repository", name.as_str().escape_debug())));
+        }
+        Ok(self.root.join(relative))
+    }
+
+    fn staging(&self) -> Result<&Staging> {
+        if let Some(staging) = self.staging.get() {
+            return Ok(staging);
+        }
+        let made = Staging::new(&self.root).map_err(|error| Failure::io("write to", self.root.display(), error))?;
+        Ok(self.staging.get_or_init(|| made))
+    }
+
+    fn stage(&self, bytes: &[u8]) -> Result<PathBuf> {
+        let staging = self.staging()?;
+        let path = staging.next();
+        let write = || -> io::Result<()> { create_file(&path)?.write_all(bytes) };
+        write().map_err(|error| {
+            let _ = fs::remove_file(&path);
+            Failure::io("write", path.display(), error)
+        })?;
+        Ok(path)
+    }
+
+    /// Links or moves a staged file to a free name; `false` if it is taken. The staged file is gone afterwards.
+    fn place_new(&self, staged: &Path, path: &Path) -> io::Result<bool> {
+        let placed = with_parent(path, || if self.links { fs::hard_link(staged, path) } else { Err(ErrorKind::Unsupported.into()) });
+        let placed = match placed {
+            Err(error) if links_unsupported(&error) => with_parent(path, || match renameat_with(CWD, staged, CWD, path, RenameFlags::NOREPLACE) {
+                Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => copy_exclusively(staged, path),
+                other => other.map_err(Into::into),
+            }),
+            other => other,
+        };
+        let _ = fs::remove_file(staged);
+        match placed {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Staging {
+    fn new(root: &Path) -> io::Result<Self> {
+        create_directories(root)?;
+        let parent = root.join(STAGING);
+        match fs::DirBuilder::new().mode(0o700).create(&parent) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        sweep(&parent);
+        let mut random = [0_u8; 8];
+        openssl::rand::rand_bytes(&mut random).map_err(io::Error::other)?;
+        let directory = parent.join(hex::encode(random));
+        fs::DirBuilder::new().mode(0o700).create(&directory)?;
+        let lock = create_file(&directory.join(LOCK))?;
+        lock.lock()?;
+        Ok(Self { directory, counter: AtomicU64::new(0), _lock: lock })
+    }
+
+    fn next(&self) -> PathBuf {
+        self.directory.join(self.counter.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Removes staging directories whose owner is gone. Whatever cannot be removed now is tried again next time.
+fn sweep(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for directory in entries.flatten().map(|entry| entry.path()) {
+        // One without a lock file is being made, or was left in that very moment; it holds nothing. Removing an empty
+        // directory costs its maker no more than an error that a second run does not meet.
+        let abandoned = match File::open(directory.join(LOCK)) {
+            Ok(lock) => lock.try_lock().is_ok(),
+            Err(_) => fs::metadata(&directory).is_ok_and(|metadata| metadata.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age.as_secs() > 60))),
+        };
+        if abandoned {
+            let _ = fs::remove_dir_all(&directory);
+        }
+    }
+}
+
+fn create_file(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
+    // Readable for everybody whatever the umask or the source's mode: this is what gets served.
+    file.set_permissions(fs::Permissions::from_mode(0o644))?;
+    Ok(file)
+}
+
+/// Creates missing directories down to `path`, readable for everybody.
+fn create_directories(path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        create_directories(parent)?;
+    }
+    match fs::create_dir(path) {
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o755)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Runs `place`, and again after making the parent directory if that was missing.
+fn with_parent(path: &Path, place: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    match place() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            path.parent().map_or(Ok(()), create_directories)?;
+            place()
+        }
+        other => other,
+    }
+}
+
+fn links_unsupported(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let code = error.raw_os_error().map(Errno::from_raw_os_error);
+    error.kind() == ErrorKind::Unsupported || matches!(code, Some(Errno::PERM | Errno::MLINK | Errno::XDEV | Errno::NOTSUP | Errno::NOSYS))
+}
+
+/// For file systems with neither links nor no-replace renames. A reader may see part of the file, but nothing names it
+/// before the commit, and a part that a crash leaves is an orphan like any other.
+fn copy_exclusively(staged: &Path, path: &Path) -> io::Result<()> {
+    let mut target = create_file(path)?;
+    io::copy(&mut File::open(staged)?, &mut target)?;
+    target.sync_all()
+}
+
+impl Source for LocalDirectory {
+    fn location(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn get(&self, name: &ObjectName, limit: u64) -> Result<Option<Object>> {
+        let Some(mut file) = open_file(&self.path(name)?)? else { return Ok(None) };
+        let failed = |error| Failure::io("read", self.root.join(name.as_str()).display(), error);
+        let length = file.metadata().map_err(failed)?.len();
+        check_limit(name, length, limit)?;
+        let mut bytes = Vec::with_capacity(length as usize + 1);
+        file.read_to_end(&mut bytes).map_err(failed)?;
+        // The content is its own token where it is small; larger objects are never swapped.
+        Ok(Some(Object { token: Token(openssl::sha::sha256(&bytes).to_vec()), bytes }))
+    }
+
+    fn open(&self, name: &ObjectName) -> Result<Option<Box<dyn Read + Send>>> {
+        Ok(open_file(&self.path(name)?)?.map(|file| Box::new(file) as Box<dyn Read + Send>))
+    }
+}
+
+fn open_file(path: &Path) -> Result<Option<File>> {
+    match File::open(path) {
+        Ok(file) if file.metadata().is_ok_and(|metadata| metadata.is_dir()) => Ok(None),
+        Ok(file) => Ok(Some(file)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(Failure::io("open", path.display(), error)),
+    }
+}
+
+impl Storage for LocalDirectory {
+    fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<bool> {
+        let path = self.path(name)?;
+        let staged = self.stage(bytes)?;
+        self.place_new(&staged, &path).map_err(|error| Failure::io("write", path.display(), error))
+    }
+
+    fn swap(&self, name: &ObjectName, expected: Option<&Token>, bytes: &[u8]) -> Result<bool> {
+        let path = self.path(name)?;
+        let staged = self.stage(bytes)?;
+        let swap = || -> io::Result<bool> {
+            File::open(&staged)?.sync_all()?;
+            let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(self.root.join(LOCK))?;
+            lock.lock()?;
+            let present = match fs::read(&path) {
+                Ok(present) => Some(Token(openssl::sha::sha256(&present).to_vec())),
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                Err(error) => return Err(error),
+            };
+            if present.as_ref() != expected {
+                return Ok(false);
+            }
+            fs::rename(&staged, &path)?;
+            File::open(path.parent().unwrap_or(&self.root))?.sync_all()?;
+            Ok(true)
+        };
+        let swapped = swap();
+        let _ = fs::remove_file(&staged);
+        swapped.map_err(|error| Failure::io("replace", path.display(), error))
+    }
+
+    fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
+        let path = self.path(name)?;
+        let staged = self.stage(bytes)?;
+        with_parent(&path, || fs::rename(&staged, &path)).map_err(|error| {
+            let _ = fs::remove_file(&staged);
+            Failure::io("write", path.display(), error)
+        })
+    }
+
+    fn begin(&self) -> Result<Box<dyn Upload + '_>> {
+        let path = self.staging()?.next();
+        let file = create_file(&path).map_err(|error| Failure::io("write", path.display(), error))?;
+        Ok(Box::new(Writing { directory: self, path, file: Some(file) }))
+    }
+
+    fn copy(&self, from: &ObjectName, to: &ObjectName) -> Result<()> {
+        let (source, target) = (self.path(from)?, self.path(to)?);
+        let failed = |error| Failure::io(&format!("copy {from} to"), target.display(), error);
+        if self.links {
+            match with_parent(&target, || fs::hard_link(&source, &target)) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) if links_unsupported(&error) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        let staged = self.staging()?.next();
+        let replace = || -> io::Result<()> {
+            let linked = if self.links { fs::hard_link(&source, &staged) } else { Err(ErrorKind::Unsupported.into()) };
+            match linked {
+                Err(error) if links_unsupported(&error) => drop(io::copy(&mut File::open(&source)?, &mut create_file(&staged)?)?),
+                other => other?,
+            }
+            with_parent(&target, || fs::rename(&staged, &target))
+        };
+        let replaced = replace();
+        // A rename between two links of one file does nothing and leaves both names.
+        let _ = fs::remove_file(&staged);
+        replaced.map_err(failed)
+    }
+
+    fn stat(&self, name: &ObjectName) -> Result<Option<Stored>> {
+        let path = self.path(name)?;
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => Ok(Some(stored(name.clone(), &metadata))),
+            Ok(_) => Ok(None),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(error) => Err(Failure::io("look at", path.display(), error)),
+        }
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<Stored>> {
+        let mut found = Vec::new();
+        // Walk from the deepest directory that the prefix names.
+        let start = match prefix.rsplit_once('/') {
+            Some((directory, _)) => self.path(&ObjectName::listed(directory))?,
+            None => self.root.clone(),
+        };
+        if !start.is_dir() {
+            return Ok(found);
+        }
+        let walk = walkdir::WalkDir::new(&start).sort_by_file_name().into_iter();
+        for entry in walk.filter_entry(|entry| !(entry.depth() == 1 && start == self.root && [STAGING, LOCK].iter().any(|own| entry.file_name() == *own))) {
+            let entry = entry.map_err(|error| Failure::new(Kind::Storage, format!("cannot list {}", start.display())).source(error))?;
+            let relative = entry.path().strip_prefix(&self.root).ok().and_then(Path::to_str);
+            let (Some(name), true) = (relative, entry.file_type().is_file()) else { continue };
+            if name.starts_with(prefix) {
+                let metadata = entry.metadata().map_err(|error| Failure::new(Kind::Storage, format!("cannot look at {name}")).source(error))?;
+                found.push(stored(ObjectName::listed(name), &metadata));
+            }
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<()> {
+        let path = self.path(name)?;
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(Failure::io("delete", path.display(), error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn barrier(&self) -> Result<()> {
+        let sync = || -> io::Result<()> {
+            let root = File::open(&self.root)?;
+            #[cfg(target_os = "linux")]
+            rustix::fs::syncfs(&root)?;
+            // Elsewhere there is no ordered flush of a whole file system; docs/format.md says what that means.
+            #[cfg(not(target_os = "linux"))]
+            {
+                root.sync_all()?;
+                rustix::fs::sync();
+            }
+            Ok(())
+        };
+        sync().map_err(|error| Failure::io("flush", self.root.display(), error))
+    }
+
+    fn rivals(&self) -> Result<Rivals> {
+        let own = &self.staging()?.directory;
+        let entries = fs::read_dir(self.root.join(STAGING)).map_err(|error| Failure::io("list", self.root.display(), error))?;
+        let others = entries.flatten().map(|entry| entry.path()).filter(|path| path != own);
+        // Every publisher that has written anything holds the lock of its staging directory.
+        let mut alive = others.filter_map(|path| File::open(path.join(LOCK)).ok()).filter(|lock| lock.try_lock_shared().is_err());
+        Ok(if alive.next().is_some() { Rivals::Somebody } else { Rivals::Nobody })
+    }
+}
+
+fn stored(name: ObjectName, metadata: &fs::Metadata) -> Stored {
+    Stored { name, length: metadata.len(), modified: metadata.modified().unwrap_or(std::time::UNIX_EPOCH) }
+}
+
+struct Writing<'d> {
+    directory: &'d LocalDirectory,
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl Upload for Writing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.file {
+            Some(file) => file.write_all(bytes).map_err(|error| Failure::io("write", self.path.display(), error)),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(mut self: Box<Self>, name: &ObjectName) -> Result<()> {
+        self.file = None;
+        let path = self.directory.path(name)?;
+        with_parent(&path, || fs::rename(&self.path, &path)).map_err(|error| Failure::io("write", path.display(), error))
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        // After a finished upload the temporary name is free and this does nothing.
+        let _ = fs::remove_file(&self.path);
+    }
+}

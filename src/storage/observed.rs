@@ -1,0 +1,109 @@
+use super::{Object, Rivals, Source, Storage, Stored, Token, Upload};
+use crate::failure::Result;
+use crate::layout::ObjectName;
+use std::io::Read;
+
+/// A call to a storage, as an observer sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The method's name; an upload is seen once, as `upload`, when it is finished.
+    pub method: &'static str,
+    /// The object, the prefix for `list`, the destination for `copy`; empty for `barrier`.
+    pub name: String,
+    /// Whether the call has been carried out already: each one is seen before and after.
+    pub done: bool,
+}
+
+/// A storage whose calls somebody watches and may fail: how tests count requests and kill publishers between any two
+/// of them.
+pub struct Observed<S, F> {
+    inner: S,
+    watch: F,
+}
+
+impl<S: Storage, F: Fn(Call) -> Result<()> + Send + Sync> Observed<S, F> {
+    /// Wraps a storage. `watch` sees every call before and after; an error from it becomes the call's.
+    pub fn new(inner: S, watch: F) -> Self {
+        Self { inner, watch }
+    }
+
+    fn around<T>(&self, method: &'static str, name: &str, call: impl FnOnce() -> Result<T>) -> Result<T> {
+        let seen = |done| Call { method, name: name.into(), done };
+        (self.watch)(seen(false))?;
+        let answer = call()?;
+        (self.watch)(seen(true))?;
+        Ok(answer)
+    }
+}
+
+impl<S: Storage, F: Fn(Call) -> Result<()> + Send + Sync> Source for Observed<S, F> {
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+
+    fn get(&self, name: &ObjectName, limit: u64) -> Result<Option<Object>> {
+        self.around("get", name.as_str(), || self.inner.get(name, limit))
+    }
+
+    fn open(&self, name: &ObjectName) -> Result<Option<Box<dyn Read + Send>>> {
+        self.around("open", name.as_str(), || self.inner.open(name))
+    }
+}
+
+impl<S: Storage, F: Fn(Call) -> Result<()> + Send + Sync> Storage for Observed<S, F> {
+    fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<bool> {
+        self.around("create", name.as_str(), || self.inner.create(name, bytes))
+    }
+
+    fn swap(&self, name: &ObjectName, expected: Option<&Token>, bytes: &[u8]) -> Result<bool> {
+        self.around("swap", name.as_str(), || self.inner.swap(name, expected, bytes))
+    }
+
+    fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
+        self.around("put", name.as_str(), || self.inner.put(name, bytes))
+    }
+
+    fn begin(&self) -> Result<Box<dyn Upload + '_>> {
+        Ok(Box::new(Watched { storage: self, upload: self.inner.begin()? }))
+    }
+
+    fn copy(&self, from: &ObjectName, to: &ObjectName) -> Result<()> {
+        self.around("copy", to.as_str(), || self.inner.copy(from, to))
+    }
+
+    fn stat(&self, name: &ObjectName) -> Result<Option<Stored>> {
+        self.around("stat", name.as_str(), || self.inner.stat(name))
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<Stored>> {
+        self.around("list", prefix, || self.inner.list(prefix))
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<()> {
+        self.around("delete", name.as_str(), || self.inner.delete(name))
+    }
+
+    fn barrier(&self) -> Result<()> {
+        self.around("barrier", "", || self.inner.barrier())
+    }
+
+    fn rivals(&self) -> Result<Rivals> {
+        self.inner.rivals()
+    }
+}
+
+struct Watched<'s, S, F> {
+    storage: &'s Observed<S, F>,
+    upload: Box<dyn Upload + 's>,
+}
+
+impl<S: Storage, F: Fn(Call) -> Result<()> + Send + Sync> Upload for Watched<'_, S, F> {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.upload.write(bytes)
+    }
+
+    fn finish(self: Box<Self>, name: &ObjectName) -> Result<()> {
+        let Self { storage, upload } = *self;
+        storage.around("upload", name.as_str(), || upload.finish(name))
+    }
+}
