@@ -112,6 +112,10 @@ fn check_usable(cert: &Cert, what: &str, now: DateTime<Utc>) -> Result<()> {
             .details(reason)
             .hint("make or choose another key, set `openpgp:` in the config, and replace the signatures that the old one made: publish release VERSION --from DIR --resign"));
     }
+    let made = DateTime::<Utc>::from(cert.primary_key().key().creation_time());
+    if made > now {
+        return Err(Failure::invalid(format!("the OpenPGP certificate {id} in {what} was made in the future, at {made}")).hint("set this machine's clock"));
+    }
     let valid = valid.map_err(|error| {
         let weak = cert.with_policy(&yesterdays_policy(), SystemTime::from(now)).is_ok();
         let why = if weak { "is too weak to sign with" } else { "has no valid self-signature" };

@@ -33,7 +33,7 @@ fn steps(versions: &Versions, roles: &[Role]) -> Vec<RoleStep> {
 }
 
 /// What applying a plan did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Outcome {
     /// Whether anything was published by this run.
     pub changed: bool,

@@ -1,0 +1,314 @@
+"""Scenarios against real clients; started by `interop/run`, which installs them."""
+
+import contextlib
+import functools
+import hashlib
+import http.server
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+import urllib.parse
+from pathlib import Path
+
+from tuf.ngclient import Updater
+
+PUBLISH = os.environ["PUBLISH"]
+TRDL = os.environ["TRDL"]
+BUILDS = Path(os.environ["INTEROP_CACHE"]) / "dist"
+OLD, NEW = "0.12.0", "0.12.1"
+MACHINE = {"x86_64": "linux-amd64", "aarch64": "linux-arm64"}[os.uname().machine]
+
+
+def run(*command, env=None, cwd=None, fails=False, timeout=120):
+    """Runs a command and gives its stdout; an exit code other than the expected kind is an error that shows everything."""
+    result = subprocess.run([str(part) for part in command], env={**os.environ, **(env or {})}, cwd=cwd, capture_output=True, text=True, timeout=timeout)
+    if (result.returncode != 0) != fails:
+        raise AssertionError(f"{command} ended with {result.returncode}\n{result.stdout}\n{result.stderr}")
+    return result.stdout + (result.stderr if fails else "")
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+class Project:
+    """A publisher's directory with its repository served over http."""
+
+    def __init__(self, directory):
+        self.directory = Path(directory)
+        (self.directory / "repo").mkdir()
+        handler = functools.partial(Quiet, directory=str(self.directory / "repo"))
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.groups = {}
+
+    def publish(self, *arguments, at=None, **kwargs):
+        command = [PUBLISH, *arguments] if at is None else ["faketime", "-f", at, PUBLISH, *arguments]
+        return run(*command, cwd=self.directory, **kwargs)
+
+    def init(self, *arguments, at=None):
+        document = json.loads(self.publish("init", "--name", "ruff", "--public-url", self.url, "--no-passphrase", "--json", *arguments, at=at))
+        self.sha512 = document["result"]["root_sha512"]
+        self.certificate = document["certificate_url"]
+        assert document["trdl_add"] == f"trdl add ruff {self.url} 1 {self.sha512}", document
+
+    def point(self, group, version):
+        """Writes all channels of a group, pointing at one version."""
+        self.groups[group] = version
+        lines = ["groups:"]
+        for name, points in self.groups.items():
+            lines += [f'- name: "{name}"', "  channels:"]
+            for channel in ["dev", "alpha", "beta", "ea", "stable", "rock-solid"]:
+                lines += [f"  - name: {channel}", f"    version: {points}"]
+        (self.directory / "trdl_channels.yaml").write_text("\n".join(lines) + "\n")
+
+    def release(self, version, *arguments, **kwargs):
+        return self.publish("release", version, "--from", BUILDS / version, *arguments, **kwargs)
+
+    def targets(self):
+        timestamp = json.loads((self.directory / "repo/timestamp.json").read_bytes())
+        snapshot = self.directory / f"repo/{timestamp['signed']['meta']['snapshot.json']['version']}.snapshot.json"
+        version = json.loads(snapshot.read_bytes())["signed"]["meta"]["targets.json"]["version"]
+        return json.loads((self.directory / f"repo/{version}.targets.json").read_bytes())["signed"]["targets"]
+
+
+class Trdl:
+    """A user of the trdl client with a home of its own."""
+
+    def __init__(self, project, name):
+        self.project = project
+        self.env = {"TRDL_HOME_DIR": str(project.directory / f"trdl-{name}"), "TRDL_NO_SELF_UPDATE": "1"}
+        self.call("add", "ruff", project.url, "1", project.sha512)
+
+    def call(self, *arguments, **kwargs):
+        return run(TRDL, *arguments, env=self.env, **kwargs).strip()
+
+    def installs(self, version, *what):
+        self.call("update", "ruff", *what)
+        expected = self.call("bin-path", "ruff", *what)
+        assert expected.endswith(f"releases/{version}/{MACHINE}/bin"), expected
+        said = self.call("exec", "ruff", *what, "--", "--version")
+        assert said == f"ruff {version}", said
+
+
+class PythonTuf:
+    """A python-tuf user pinned to the first root, with a cache that lasts."""
+
+    def __init__(self, project, name):
+        self.project = project
+        self.home = project.directory / f"python-{name}"
+        self.home.mkdir()
+        self.root = (project.directory / "repo/1.root.json").read_bytes()
+
+    def downloads_everything(self):
+        updater = Updater(
+            metadata_dir=str(self.home), metadata_base_url=self.project.url + "/", target_dir=str(self.home),
+            target_base_url=self.project.url + "/targets/", bootstrap=self.root,
+        )
+        updater.refresh()
+        targets = self.project.targets()
+        for name, entry in targets.items():
+            info = updater.get_targetinfo(name)
+            assert info is not None, name
+            path = updater.download_target(info, str(self.home / "target"))
+            content = Path(path).read_bytes()
+            assert hashlib.sha256(content).hexdigest() == entry["hashes"]["sha256"], name
+        return len(targets)
+
+
+@contextlib.contextmanager
+def project(*init, at=None):
+    with tempfile.TemporaryDirectory() as directory:
+        made = Project(directory)
+        try:
+            made.init(*init, at=at)
+            yield made
+        finally:
+            made.server.shutdown()
+
+
+def trdl_follows_releases_promotions_and_pins():
+    with project() as p:
+        user = Trdl(p, "user")
+        p.point("0", OLD)
+        p.release(OLD, "--channels")
+        for channel in ["dev", "alpha", "beta", "ea", "stable", "rock-solid"]:
+            user.installs(OLD, "0", channel)
+        p.release(NEW)
+        user.installs(OLD, "0", "stable")
+        p.point("0", NEW)
+        p.publish("channels")
+        user.installs(NEW, "0", "stable")
+        Trdl(p, "fresh").installs(NEW, "0")
+        user.installs(OLD, f"v{OLD}")
+        user.installs(NEW, ">=0.1")
+        user.installs(OLD, f"<{NEW}")
+        user.installs(NEW, "~0.12")
+        # A rollback on purpose reaches users who are ahead.
+        p.point("0", OLD)
+        p.publish("channels", fails=True)
+        p.publish("channels", "--allow-downgrade")
+        user.installs(OLD, "0", "stable")
+        assert "good: 0 errors" in p.publish("verify", p.url, "--root-sha512", p.sha512)
+
+
+def trdl_follows_refreshes():
+    with project(at="-6h") as p:
+        p.point("0", OLD)
+        # Signed five hours ago: the timestamp is due, nothing else is.
+        p.release(OLD, "--channels", at="-5h")
+        before = p.targets()
+        user = Trdl(p, "user")
+        user.installs(OLD, "0")
+        document = json.loads(p.publish("refresh", "--json"))
+        assert [due["role"] for due in document["plan"]["due"]] == ["timestamp"], document
+        user.installs(OLD, "0")
+        Trdl(p, "fresh").installs(OLD, "0")
+        assert json.loads(p.publish("refresh", "--json"))["plan"]["empty"]
+        assert p.targets() == before
+
+
+def everything_expired_is_renewed():
+    with project(at="-2y") as p:
+        p.point("0", OLD)
+        said = p.release(OLD, "--channels", fails=True)
+        assert "the root expired" in said and "publish refresh" in said, said
+        due = [due["role"] for due in json.loads(p.publish("refresh", "--json"))["plan"]["due"]]
+        assert due == ["root", "targets", "snapshot", "timestamp"], due
+        p.release(OLD, "--channels")
+        Trdl(p, "fresh").installs(OLD, "0")
+        PythonTuf(p, "fresh").downloads_everything()
+
+
+def consistent_snapshots_off_and_switched():
+    with project("--consistent-snapshot", "false") as p:
+        p.point("0", OLD)
+        p.release(OLD, "--channels")
+        hashed = [path for path in (p.directory / "repo/targets").rglob("*") if len(path.name.split(".")[0]) == 64]
+        assert not hashed, hashed
+        user, python = Trdl(p, "user"), PythonTuf(p, "user")
+        user.installs(OLD, "0")
+        python.downloads_everything()
+        for wish, version in [("true", NEW), ("false", OLD), ("true", NEW)]:
+            config = p.directory / "publish.yaml"
+            lines = [line for line in config.read_text().splitlines() if not line.startswith("consistent_snapshot")]
+            config.write_text("\n".join([*lines, f"consistent_snapshot: {wish}", ""]))
+            p.publish("refresh")
+            user.installs(p.groups["0"], "0")
+            if version == NEW:
+                p.release(NEW)
+            p.point("0", version)
+            p.publish("channels", "--allow-downgrade")
+            user.installs(version, "0")
+            python.downloads_everything()
+            Trdl(p, f"fresh-{wish}-{version}-{len(list(p.directory.iterdir()))}").installs(version, "0")
+            assert "good: 0 errors" in p.publish("verify", p.url, "--root-sha512", p.sha512)
+
+
+def python_tuf_downloads_everything_after_every_publish():
+    with project() as p:
+        user = PythonTuf(p, "user")
+        assert user.downloads_everything() == 0
+        p.point("0", OLD)
+        p.release(OLD, "--channels")
+        # Six artifacts with their signatures, six channels, one certificate.
+        assert user.downloads_everything() == 19
+        p.release(NEW)
+        assert user.downloads_everything() == 31
+        p.point("0", NEW)
+        p.publish("channels")
+        assert user.downloads_everything() == 31
+
+
+def verify_with_gpg(p, version):
+    """As release notes tell users: curl the artifact, its signature and the certificate, then gpg and gpgv."""
+    home = p.directory / "gnupg"
+    home.mkdir(mode=0o700, exist_ok=True)
+    env = {"GNUPGHOME": str(home)}
+    fetch = lambda url, to: run("curl", "--silent", "--show-error", "--fail", "--output", to, url)
+    fetch(p.certificate, home / "release.asc")
+    run("gpg", "--batch", "--import", home / "release.asc", env=env)
+    run("gpg", "--batch", "--yes", "--dearmor", "--output", home / "release.gpg", home / "release.asc", env=env)
+    checked = 0
+    for name in p.targets():
+        if not name.startswith(f"releases/{version}/"):
+            continue
+        artifact, signature = home / "artifact", home / "artifact.sig"
+        fetch(f"{p.url}/targets/{urllib.parse.quote(name)}", artifact)
+        fetch(f"{p.url}/targets/{urllib.parse.quote(name.replace('releases/', 'signatures/', 1))}.sig", signature)
+        run("gpg", "--batch", "--verify", signature, artifact, env=env)
+        run("gpgv", "--keyring", home / "release.gpg", signature, artifact, env=env)
+        checked += 1
+    assert checked == 6, checked
+    artifact.write_bytes(artifact.read_bytes() + b"x")
+    run("gpg", "--batch", "--verify", signature, artifact, env=env, fails=True)
+
+
+def gpg_and_gpgv_verify_our_own_keys():
+    for algorithm in ["ed25519", "rsa4096"]:
+        with project("--openpgp-algorithm", algorithm) as p:
+            p.release(OLD)
+            verify_with_gpg(p, OLD)
+
+
+def gpg_exported_keys_sign():
+    recipes = {
+        "rsa": "Key-Type: RSA\nKey-Length: 3072\nKey-Usage: sign,cert\n",
+        "ed25519": "Key-Type: EDDSA\nKey-Curve: ed25519\nKey-Usage: sign,cert\n",
+        "nistp256": "Key-Type: ECDSA\nKey-Curve: nistp256\nKey-Usage: sign,cert\n",
+        "nistp384": "Key-Type: ECDSA\nKey-Curve: nistp384\nKey-Usage: sign,cert\n",
+        "subkey": "Key-Type: RSA\nKey-Length: 3072\nKey-Usage: cert\nSubkey-Type: EDDSA\nSubkey-Curve: ed25519\nSubkey-Usage: sign\n",
+        "stub": "Key-Type: RSA\nKey-Length: 3072\nKey-Usage: cert\nSubkey-Type: RSA\nSubkey-Length: 3072\nSubkey-Usage: sign\n",
+    }
+    for name, recipe in recipes.items():
+        with tempfile.TemporaryDirectory() as home:
+            env = {"GNUPGHOME": home}
+            Path(home, "recipe").write_text(f"{recipe}Name-Real: {name}\nExpire-Date: 0\nPassphrase: test only {name}\n%commit\n")
+            run("gpg", "--batch", "--generate-key", Path(home, "recipe"), env=env)
+            export = "--export-secret-subkeys" if name == "stub" else "--export-secret-keys"
+            key = Path(home, "key.asc")
+            key.touch(mode=0o600)
+            run("gpg", "--batch", "--yes", "--pinentry-mode", "loopback", "--passphrase", f"test only {name}", "--armor", "--output", key, export, env=env)
+            key.chmod(0o600)
+            with project("--openpgp-key", str(key)) as p:
+                p.release(OLD, env={"PUBLISH_OPENPGP_PASSPHRASE": f"test only {name}"})
+                verify_with_gpg(p, OLD)
+            run("gpgconf", "--kill", "all", env=env)
+
+
+SCENARIOS = [
+    trdl_follows_releases_promotions_and_pins,
+    trdl_follows_refreshes,
+    everything_expired_is_renewed,
+    consistent_snapshots_off_and_switched,
+    python_tuf_downloads_everything_after_every_publish,
+    gpg_and_gpgv_verify_our_own_keys,
+    gpg_exported_keys_sign,
+]
+
+
+def main():
+    wanted = [scenario for scenario in SCENARIOS if not sys.argv[1:] or scenario.__name__ in sys.argv[1:]]
+    failed = 0
+    for scenario in wanted:
+        try:
+            scenario()
+            print(f"ok      {scenario.__name__}", flush=True)
+        except Exception:
+            failed += 1
+            print(f"FAILED  {scenario.__name__}", flush=True)
+            traceback.print_exc()
+    if os.environ["TRDL_KIND"] != "real":
+        print("PREVIEW: the real trdl client cannot be installed here; its place was taken by an imitation around the real")
+        print("         client's own TUF library. Check against yours with: TRDL=/path/to/trdl interop/run")
+    print(f"interop: {len(wanted) - failed} passed, {failed} failed")
+    sys.exit(1 if failed or not wanted else 0)
+
+
+main()

@@ -1,0 +1,59 @@
+//! The floors of the house: a room knows only rooms below it.
+
+use std::fs;
+use std::path::Path;
+
+/// Room and the rooms it may know.
+const MAY_KNOW: [(&str, &[&str]); 12] = [
+    ("failure", &[]),
+    ("layout", &["failure"]),
+    ("digest", &["failure"]),
+    ("metadata", &["failure", "digest"]),
+    ("openpgp", &["failure"]),
+    ("channels", &["failure", "layout"]),
+    ("keys", &["failure", "metadata", "openpgp"]),
+    ("storage", &["failure", "layout"]),
+    ("repository", &["failure", "layout", "digest", "metadata", "openpgp", "storage", "keys"]),
+    ("operation", &["failure", "layout", "digest", "metadata", "openpgp", "channels", "keys", "storage", "repository"]),
+    ("config", &["failure", "metadata", "keys", "repository"]),
+    ("cli", &["failure", "layout", "openpgp", "keys", "storage", "repository", "operation", "config"]),
+];
+
+#[test]
+fn no_room_knows_a_room_above_it() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut sizes = Vec::new();
+    let mut broken = Vec::new();
+    for entry in walkdir::WalkDir::new(&source).into_iter().filter_map(Result::ok).filter(|entry| entry.path().extension().is_some_and(|extension| extension == "rs")) {
+        let relative = entry.path().strip_prefix(&source).unwrap().to_str().unwrap().to_owned();
+        let text = fs::read_to_string(entry.path()).unwrap();
+        sizes.push((text.lines().count(), relative.clone()));
+        if relative == "main.rs" || relative == "lib.rs" {
+            continue;
+        }
+        let room = relative.split(['/', '.']).next().unwrap();
+        let (_, allowed) = MAY_KNOW.iter().find(|(name, _)| *name == room).unwrap_or_else(|| panic!("no floor for {room}"));
+        for known in text.split("crate::").skip(1).map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap()) {
+            if !known.is_empty() && known != room && !allowed.contains(&known) {
+                broken.push(format!("{relative} knows {known}"));
+            }
+        }
+        let prints = ["println!", "eprintln!", "print!(", "std::process::exit"].iter().any(|word| text.contains(word));
+        if prints && room != "cli" {
+            broken.push(format!("{relative} prints or exits"));
+        }
+        if ["failure", "layout", "digest", "metadata", "openpgp"].contains(&room) && ["Utc::now", "SystemTime::now", "std::fs", "std::env", "std::net"].iter().any(|word| text.contains(word)) {
+            broken.push(format!("{relative} is on the ground floor and reaches outside"));
+        }
+    }
+    sizes.sort();
+    println!("largest files: {:?}", sizes.iter().rev().take(8).collect::<Vec<_>>());
+    assert!(broken.is_empty(), "{broken:#?}");
+    assert!(sizes.len() > 50, "the walk found the sources");
+}
+
+#[test]
+fn the_pinned_tuf_crate_is_the_measured_one() {
+    let lock = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap();
+    assert!(lock.contains("name = \"tuf\"\nversion = \"0.3.0-beta14\""));
+}

@@ -1,0 +1,138 @@
+use crate::sandbox::Sandbox;
+use publish::channels::ChannelsFile;
+use std::fs;
+
+#[test]
+fn shows_and_publishes_each_change() {
+    let sandbox = Sandbox::new();
+    for version in ["1.2.19", "1.2.20"] {
+        sandbox.release(version).ok();
+    }
+    sandbox.channels(&[("1.2", "stable", "1.2.19"), ("1.2", "alpha", "1.2.19")]);
+    sandbox.publish(&["channels"]).ok().says(&["+ 1.2/alpha 1.2.19 (new)", "+ 1.2/stable 1.2.19 (new)"]);
+    assert_eq!(fs::read(sandbox.path("repo/targets/channels/1.2/stable")).unwrap(), b"1.2.19\n");
+    sandbox.channels(&[("1.2", "stable", "1.2.20"), ("1.2", "alpha", "1.2.19")]);
+    sandbox.unchanged(|| sandbox.publish(&["channels", "--dry-run"]).ok().says(&["~ 1.2/stable 1.2.19 -> 1.2.20", "= 1 channel unchanged", "nothing was written"]));
+    sandbox.publish(&["channels"]).ok();
+    assert_eq!(fs::read(sandbox.path("repo/targets/channels/1.2/stable")).unwrap(), b"1.2.20\n");
+    sandbox.unchanged(|| sandbox.publish(&["channels"]).ok().says(&["nothing to do"]));
+    sandbox.publish(&["verify"]).ok();
+}
+
+#[test]
+fn downgrades_must_be_meant() {
+    let sandbox = Sandbox::new();
+    for version in ["1.9.0", "1.10.0", "1.10.0-rc.1"] {
+        sandbox.release(version).ok();
+    }
+    sandbox.channels(&[("1", "stable", "1.10.0")]);
+    sandbox.publish(&["channels"]).ok();
+    for older in ["1.9.0", "1.10.0-rc.1"] {
+        sandbox.channels(&[("1", "stable", older)]);
+        sandbox.unchanged(|| sandbox.publish(&["channels"]).fails(5, &[&format!("1/stable 1.10.0 -> {older}"), "--allow-downgrade"]));
+    }
+    sandbox.publish(&["channels", "--allow-downgrade"]).ok();
+    sandbox.channels(&[("1", "stable", "1.9.0")]);
+    sandbox.publish(&["channels", "--allow-downgrade"]).ok();
+}
+
+#[test]
+fn vanished_channels_are_kept_unless_pruned() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    sandbox.channels(&[("1", "stable", "1.0.0"), ("2", "stable", "1.0.0")]);
+    sandbox.publish(&["channels"]).ok();
+    sandbox.channels(&[("1", "stable", "1.0.0")]);
+    sandbox.unchanged(|| sandbox.publish(&["channels"]).ok().says(&["! 2/stable is published but not in the file; kept", "--prune"]));
+    sandbox.publish(&["channels", "--prune"]).ok().says(&["- 2/stable 1.0.0 (removed)"]);
+    assert!(!sandbox.path("repo/targets/channels/2/stable").exists());
+    let status = sandbox.publish(&["status", "--json"]).ok().json();
+    assert_eq!(status["status"]["channels"], serde_json::json!({"1/stable": "1.0.0"}));
+    // No groups at all is a file like any other.
+    sandbox.write("trdl_channels.yaml", "{}\n");
+    sandbox.publish(&["channels", "--prune"]).ok();
+    sandbox.publish(&["verify"]).ok();
+}
+
+#[test]
+fn versions_that_are_not_released_name_the_nearest() {
+    let sandbox = Sandbox::new();
+    sandbox.channels(&[("1", "stable", "1.0.0")]);
+    sandbox.publish(&["channels"]).fails(7, &["trdl_channels.yaml:5: 1/stable is 1.0.0, which is not released (nothing is released yet)"]);
+    for version in ["1.2.0", "1.2.9", "3.0.0", "1.3.0"] {
+        sandbox.release(version).ok();
+    }
+    sandbox.channels(&[("1", "alpha", "1.2.7"), ("1", "stable", "9.0.0")]);
+    sandbox.unchanged(|| sandbox.publish(&["channels"]).fails(7, &["1/alpha is 1.2.7", "nearest released: 1.2.9, 1.2.0, 1.3.0", "1/stable is 9.0.0"]));
+}
+
+/// Text of a channels file and the words, each with its line, that its refusal must hold.
+const MISTAKES: &[(&str, &[&str])] = &[
+    ("", &["1: the file is empty"]),
+    ("groups: 1", &["1: `groups` must be a list"]),
+    ("- a", &["1: the file must be a mapping"]),
+    ("gruops: []", &["1: unknown key `gruops` in the file; did you mean `groups`?"]),
+    ("groups:\n- name: 1\n  name: 2\n", &["3: key `name` stands twice"]),
+    ("groups: []\ngroups: []\n", &["2: key `groups` stands twice"]),
+    ("groups: []\n---\ngroups: []\n", &["2: a second document"]),
+    ("groups:\n- name: v1\n", &["2: group `v1` starts with a v", "write `1`"]),
+    ("groups:\n- name: 1.x\n", &["looks like a version constraint"]),
+    ("groups:\n- name: ~1\n", &["group `~1`"]),
+    ("groups:\n- name: ''\n", &["`name` of a group is empty"]),
+    ("groups:\n- channels: []\n", &["2: a group has no `name`"]),
+    ("groups:\n- name: 1\n- name: 1\n", &["3: group `1` stands already in line 2"]),
+    ("groups:\n- name: 1\n  channels:\n  - name: stabel\n    version: 1.0.0\n", &["4: unknown channel `stabel`"]),
+    ("groups:\n- name: 1\n  channels:\n  - name: beta\n    version: 1.0.0\n  - name: beta\n    version: 1.0.0\n", &["6: channel `beta` stands already in line 4"]),
+    ("groups:\n- name: 1\n  channels:\n  - name: beta\n    version: v1.0.0\n", &["5: version `v1.0.0` starts with a v; write `1.0.0`"]),
+    ("groups:\n- name: 1\n  channels:\n  - name: beta\n    version: 1.10\n", &["5: `1.10` is not a semantic version", "write all three numbers: 1.10.0"]),
+    ("groups:\n- name: 1\n  channels:\n  - name: beta\n    version:\n", &["5: `version` of a channel is empty"]),
+    ("groups:\n- name: 1\n  channels:\n  - name: beta\n    version: [1]\n", &["5: `version` of a channel must be a text"]),
+    ("groups:\n- name: 1\n  channels:\n  - nmae: beta\n", &["4: unknown key `nmae` in a channel; did you mean `name`?", "4: a channel has no `name`", "4: a channel has no `version`"]),
+    ("groups:\n- name: 1\n\tchannels: []\n", &["3: a tab is used for indentation"]),
+    ("groups: [\n", &["not YAML"]),
+    ("groups: &a []\n", &["1: anchors (&name) are not allowed"]),
+    ("groups: *a\n", &["not YAML"]),
+    ("groups: !!seq []\n", &["1: tags (!name) are not allowed"]),
+    ("a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\n", &["1: anchors (&name) are not allowed"]),
+];
+
+#[test]
+fn all_mistakes_of_a_file_are_told_with_their_lines() {
+    for (text, words) in MISTAKES {
+        let failure = ChannelsFile::parse(text.as_bytes(), "f").expect_err(text);
+        let all = failure.details.join("\n");
+        for word in *words {
+            assert!(all.contains(word), "`{word}` is not in\n{all}\nfor {text:?}");
+        }
+    }
+    let failure = ChannelsFile::parse(b"groups:\n- name: v1\n  channels:\n  - name: x\n    version: 1\n", "f").unwrap_err();
+    assert_eq!(failure.details.len(), 3, "{:?}", failure.details);
+    assert!(ChannelsFile::parse(b"\xff", "f").unwrap_err().message.contains("not UTF-8 at byte 0"));
+    assert!(ChannelsFile::parse(format!("groups: {}{}", "[".repeat(10_000), "]".repeat(10_000)).as_bytes(), "f").unwrap_err().details[0].contains("nested"));
+}
+
+#[test]
+fn scalars_keep_their_source_text() {
+    let file = ChannelsFile::parse(b"groups:\n- name: 1.10\n  channels:\n  - {name: stable, version: 1.10.0}\n- name: 010\n- name: latest\n  channels:\n", "f").unwrap();
+    assert_eq!((file.assignments[0].group.as_str(), file.assignments[0].version.as_str(), file.assignments[0].line), ("1.10", "1.10.0", 4));
+    assert_eq!(ChannelsFile::parse(b"groups:\n", "f").unwrap(), ChannelsFile::default());
+    assert_eq!(ChannelsFile::parse(b"{}", "f").unwrap(), ChannelsFile::default());
+}
+
+#[test]
+fn mistakes_leave_the_repository_alone() {
+    let sandbox = Sandbox::new();
+    sandbox.write("trdl_channels.yaml", "groups: nonsense\n");
+    sandbox.unchanged(|| sandbox.publish(&["channels"]).fails(6, &["trdl_channels.yaml:1:", "nothing was published"]));
+    fs::remove_file(sandbox.path("trdl_channels.yaml")).unwrap();
+    sandbox.publish(&["channels"]).fails(7, &["cannot read the channels file trdl_channels.yaml", "--file"]);
+    let file = fs::File::create(sandbox.path("huge.yaml")).unwrap();
+    file.set_len(100 << 20).unwrap();
+    sandbox.unchanged(|| sandbox.publish(&["channels", "--file", "huge.yaml"]).fails(6, &["has 104857600 bytes; no more than 1048576 are read"]));
+}
+
+#[test]
+fn our_own_example_is_a_good_file() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("trdl_channels.yaml");
+    assert_eq!(ChannelsFile::read(&path).unwrap().assignments.len(), 5);
+}

@@ -1,0 +1,140 @@
+use crate::sandbox::{Run, Sandbox};
+use std::fs;
+use std::path::Path;
+
+/// The commands that stand in help texts, in an order in which they can run.
+#[test]
+fn examples_of_help_texts_run() {
+    let sandbox = Sandbox::empty();
+    sandbox.write("dist/linux-amd64/bin/acme", b"x");
+    let commands = ["init", "release", "channels", "refresh", "status", "verify", "completions", "reference"];
+    let mut ran = 0;
+    for command in commands {
+        let help = sandbox.publish(&[command, "--help"]).ok().stdout;
+        let (_, examples) = help.split_once("Example").unwrap_or_else(|| panic!("{command} has no example"));
+        for line in examples.lines().filter(|line| line.starts_with("  publish ")) {
+            if command == "release" {
+                sandbox.channels(&[("1", "stable", "1.0.0")]);
+            }
+            let arguments: Vec<&str> = line.split_whitespace().skip(1).collect();
+            sandbox.publish(&arguments).ok();
+            ran += 1;
+        }
+    }
+    assert!(ran >= 12, "{ran}");
+}
+
+#[test]
+fn the_reference_page_is_current() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference.md");
+    let sandbox = Sandbox::empty();
+    let now = sandbox.publish(&["reference"]).ok().stdout;
+    assert!(fs::read_to_string(page).unwrap_or_default() == now, "run: publish reference > docs/reference.md");
+    for variable in ["PUBLISH_CONFIG", "PUBLISH_REPO", "PUBLISH_PASSPHRASE", "PUBLISH_DRY_RUN"] {
+        assert!(now.contains(variable), "{variable}");
+    }
+}
+
+#[test]
+fn errors_are_json_documents_on_request() {
+    let sandbox = Sandbox::empty();
+    let error = sandbox.publish(&["status", "--json"]).json();
+    assert_eq!((&error["schema"], &error["error"]["kind"], &error["error"]["exit_code"]), (&1.into(), &"not_found".into(), &7.into()));
+    assert!(error["error"]["hints"][0].as_str().unwrap().contains("publish init"));
+    let usage = sandbox.publish(&["release", "--json"]);
+    assert_eq!((usage.code, &usage.json()["error"]["kind"]), (2, &"usage".into()));
+    let sandbox = Sandbox::new();
+    sandbox.write("trdl_channels.yaml", "x: 1\n");
+    let error = sandbox.publish(&["channels", "--json"]);
+    assert_eq!((error.code, error.stderr.as_str()), (6, ""));
+    assert!(error.json()["error"]["details"][0].as_str().unwrap().contains("trdl_channels.yaml:1"));
+    let release = sandbox.publish(&["release", "1.0.0", "--from", "dist", "--json"]).ok();
+    assert_eq!((release.stderr.as_str(), &release.json()["result"]["changed"]), ("", &true.into()));
+}
+
+#[test]
+fn variables_stand_behind_flags_and_before_the_config() {
+    let sandbox = Sandbox::new();
+    let other = Sandbox::new();
+    let run = |name: &str, value: &str, arguments: &[&str]| Run::from(sandbox.command().args(arguments).env(name, value).output().unwrap());
+    let elsewhere = other.path("repo").display().to_string();
+    // The other repository does not verify from our root: it was looked at.
+    run("PUBLISH_REPO", &elsewhere, &["status"]).fails(9, &["valid signatures"]);
+    run("PUBLISH_REPO", &elsewhere, &["status", "--repo", "repo"]).ok();
+    run("PUBLISH_CONFIG", "nowhere.yaml", &["status"]).fails(7, &["nowhere.yaml"]);
+    run("PUBLISH_DRY_RUN", "1", &["release", "1.0.0", "--from", "dist"]).ok().says(&["nothing was written"]);
+    assert_eq!(run("PUBLISH_JSON", "true", &["status"]).ok().json()["command"], "status");
+    run("PUBLISH_PROGRESS", "sometimes", &["status"]).fails(2, &["sometimes", "PUBLISH_PROGRESS"]);
+    run("PUBLISH_DRY_RUN", "perhaps", &["status"]).fails(2, &["perhaps", "PUBLISH_DRY_RUN"]);
+}
+
+#[test]
+fn quiet_drops_status_and_keeps_warnings() {
+    let sandbox = Sandbox::new();
+    sandbox.write("dist/linux-arm64/x", b"x");
+    let run = sandbox.publish(&["release", "1.0.0", "--from", "dist", "--quiet"]).ok();
+    assert_eq!(run.stdout, "");
+    assert_eq!(run.stderr, "warning: linux-arm64 has no bin/ directory; `trdl use`, `exec` and `bin-path` need one\n");
+    assert!(sandbox.publish(&["status", "-q"]).ok().stdout.contains("ROLE"));
+}
+
+#[test]
+fn a_commit_tells_each_status_as_it_comes() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.release("1.0.0").ok();
+    let lines: Vec<&str> = run.stderr.lines().collect();
+    assert_eq!(lines, ["staging", "committing", "targets signed (3 targets, version 2)", "snapshot signed (version 2)", "timestamp signed (version 2)", "visible to clients"]);
+}
+
+#[test]
+fn progress_bars_can_be_forced() {
+    let sandbox = Sandbox::new();
+    sandbox.write("dist/linux-amd64/bin/big", vec![1_u8; 8 << 20]);
+    sandbox.publish(&["release", "1.0.0", "--from", "dist", "--progress", "always"]).ok();
+}
+
+#[test]
+fn config_mistakes_are_told() {
+    let sandbox = Sandbox::new();
+    let good = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    for (text, words) in [
+        ("repoo: x\n", ["unknown key `repoo`", "did you mean `repo`?"]),
+        ("frobnicate: x\n", ["unknown key `frobnicate`", "known keys:"]),
+        ("repo: [1]\n", ["cannot be read", "publish.yaml:"]),
+        ("repo: a\nrepo: b\n", ["cannot be read", "duplicate"]),
+        ("keys:\n  tragets: file:x\n", ["unknown role `tragets`", "roles: root, targets"]),
+        ("keys:\n  targets: vault:x\n", ["`vault:` are not supported", "file:PATH"]),
+        ("repo: s3://bucket/x\n", ["s3:// cannot be published to", "only local directories"]),
+        ("plain_names: some\n", ["cannot be read", "unknown variant"]),
+        ("a: &a [x]\nb: [*a, *a]\n", ["unknown key `a`", "known keys"]),
+        ("\tx", ["cannot be read", "publish.yaml"]),
+    ] {
+        sandbox.write("publish.yaml", text);
+        sandbox.unchanged(|| sandbox.publish(&["status"]).fails(6, &words));
+    }
+    // A config that says nothing takes every default, which are those that init writes.
+    sandbox.write("publish.yaml", "# nothing\n");
+    sandbox.publish(&["status"]).ok();
+    sandbox.write("publish.yaml", good);
+    sandbox.publish(&["status"]).ok();
+}
+
+#[test]
+fn completions_are_made_for_the_usual_shells() {
+    let sandbox = Sandbox::empty();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        assert!(sandbox.publish(&["completions", shell]).ok().stdout.contains("publish"));
+    }
+}
+
+#[test]
+fn places_without_a_repository_are_told_apart() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("nothing")).unwrap();
+    sandbox.publish(&["status", "--repo", "nothing"]).fails(10, &["there is no TUF repository at nothing", "publish init"]);
+    sandbox.publish(&["status", "--repo", "nowhere"]).fails(10, &["there is no TUF repository at nowhere"]);
+    sandbox.publish(&["verify", "nothing"]).fails(10, &["neither 1.root.json nor root.json"]);
+    sandbox.publish(&["release", "1.0.0", "--from", "dist", "--repo", "publish.yaml"]).fails(10, &["no TUF repository"]);
+    let empty = Sandbox::empty();
+    empty.publish(&["release", "1.0.0", "--from", "dist"]).fails(7, &["publish.yaml", "publish init"]);
+}

@@ -1,0 +1,104 @@
+//! What operations cost, in exact numbers: a regression here is a slower or a dearer publish.
+
+use crate::trial::Trial;
+use publish::operation::{channels, refresh, release, status};
+use publish::storage::{Call, LocalDirectory, Observed};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+/// Runs something on a recording storage and counts calls by method.
+fn calls(trial: &Trial, act: impl FnOnce(&publish::operation::Workspace)) -> BTreeMap<&'static str, usize> {
+    let seen: Arc<Mutex<Vec<Call>>> = Arc::default();
+    let recorder = seen.clone();
+    let watch = move |call: Call| {
+        recorder.lock().unwrap().push(call);
+        Ok(())
+    };
+    act(&trial.workspace_on(Box::new(Observed::new(LocalDirectory::new(trial.path("repo")), watch))));
+    let mut counts = BTreeMap::new();
+    for call in seen.lock().unwrap().iter().filter(|call| call.done) {
+        *counts.entry(call.method).or_default() += 1;
+    }
+    counts
+}
+
+fn writes(counts: &BTreeMap<&'static str, usize>) -> usize {
+    ["create", "swap", "put", "upload", "copy", "delete"].iter().filter_map(|method| counts.get(method)).sum()
+}
+
+#[test]
+fn a_release_writes_each_object_once() {
+    let trial = Trial::new();
+    let counts = calls(&trial, |workspace| drop(trial.release_on(workspace, "1.0.0").unwrap()));
+    // Two artifacts, two signatures, one certificate: uploaded once, then named once; two role files, one swap, one marker.
+    assert_eq!((counts["upload"], counts["copy"], counts["create"], counts["swap"], counts["put"]), (5, 5, 2, 1, 1), "{counts:?}");
+    assert_eq!(counts.get("delete"), None);
+}
+
+#[test]
+fn a_channel_change_writes_only_what_changed() {
+    let trial = Trial::new();
+    trial.release("1.0.0").unwrap();
+    let counts = calls(&trial, |workspace| drop(trial.channels_on(workspace, "1.0.0").unwrap()));
+    assert_eq!((counts["upload"], counts["copy"], counts["create"], counts["swap"], counts["put"]), (2, 2, 2, 1, 1), "{counts:?}");
+}
+
+#[test]
+fn nothing_to_do_writes_nothing() {
+    let trial = Trial::new();
+    trial.release("1.0.0").unwrap();
+    trial.channels_on(&trial.workspace(), "1.0.0").unwrap();
+    let idle: [(&str, Box<dyn Fn(&publish::operation::Workspace)>); 4] = [
+        ("identical release", Box::new(|workspace| drop(trial.release_on(workspace, "1.0.0").unwrap()))),
+        ("same channels", Box::new(|workspace| drop(trial.channels_on(workspace, "1.0.0").unwrap()))),
+        ("refresh", Box::new(|workspace| drop(refresh::apply(workspace, refresh::plan(workspace, None).unwrap()).unwrap()))),
+        ("dry run", Box::new(|workspace| drop(release::plan(workspace, &trial.release_request("2.0.0")).unwrap()))),
+    ];
+    for (what, act) in idle {
+        let counts = calls(&trial, |workspace| act(workspace));
+        assert_eq!(writes(&counts), 0, "{what}: {counts:?}");
+        // The roots' end, timestamp, snapshot, targets; those that apply also ask for the marker of the plain names.
+        assert!(counts["get"] <= 5, "{what}: {counts:?}");
+        assert_eq!(counts.get("open"), None, "{what} reads no content");
+    }
+    let counts = calls(&trial, |workspace| drop(status::status(workspace, None).unwrap()));
+    assert_eq!(writes(&counts), 0);
+    let _ = channels::ChannelsPlan::default();
+}
+
+#[test]
+fn a_dry_run_reads_no_artifact() {
+    let trial = Trial::new();
+    // A named pipe would block a reader for ever, but it is refused; an unreadable file tells, so make one that is huge.
+    let path = trial.path("dist/linux-amd64/bin/sparse");
+    std::fs::File::create(&path).unwrap().set_len(1 << 42).unwrap();
+    let plan = release::plan(&trial.workspace(), &trial.release_request("1.0.0")).unwrap();
+    assert_eq!(plan.upload_bytes, (1 << 42) + 6);
+}
+
+#[test]
+fn each_byte_of_an_artifact_is_read_once() {
+    let trial = Trial::new();
+    trial.build("linux-amd64/bin/big", &vec![3_u8; 3_000_000]);
+    // What the kernel says this process has read, around a run of the binary.
+    let config = trial.path("publish.yaml");
+    let output = std::process::Command::new("strace")
+        .args(["-f", "-qq", "-e", "trace=read,openat,copy_file_range,sendfile", "-e", "status=successful", "-y"])
+        .arg(env!("CARGO_BIN_EXE_publish"))
+        .args(["release", "1.0.0", "--from"])
+        .arg(trial.path("dist"))
+        .arg("--config")
+        .arg(config)
+        .output()
+        .expect("strace is installed (.ci/test does it)");
+    let trace = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{trace}");
+    let read: u64 = trace
+        .lines()
+        .filter(|line| line.contains("read(") && line.contains("/bin/big>"))
+        .filter_map(|line| line.rsplit("= ").next()?.trim().parse::<u64>().ok())
+        .sum();
+    assert_eq!(read, 3_000_000);
+    let stored = trace.lines().filter(|line| line.contains("openat") && line.contains("O_RDONLY") && line.contains("repo/targets/releases")).count();
+    assert_eq!(stored, 0, "nothing is read back from the store");
+}

@@ -1,0 +1,87 @@
+//! A publisher dies between any two storage calls. At each point a fresh client and one that holds the old state verify
+//! the old or the new repository, and running the same command again finishes the work.
+
+use crate::trial::Trial;
+use anyhow::Result;
+use chrono::TimeDelta;
+use publish::failure::{Failure, Kind};
+use publish::operation::{Workspace, refresh};
+use publish::storage::{Call, LocalDirectory, Observed};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A workspace whose storage fails for good from the `at`th sight of a call on: even sights fall before a call, odd ones
+/// after it was carried out, as when a request was served and its answer lost.
+fn dying(trial: &Trial, at: usize) -> (Workspace, std::sync::Arc<AtomicUsize>) {
+    let seen = std::sync::Arc::new(AtomicUsize::new(0));
+    let counter = seen.clone();
+    let watch = move |call: Call| {
+        if counter.fetch_add(1, Ordering::SeqCst) >= at {
+            return Err(Failure::new(Kind::Storage, format!("died at {call:?}")));
+        }
+        Ok(())
+    };
+    (trial.workspace_on(Box::new(Observed::new(LocalDirectory::new(trial.path("repo")), watch))), seen)
+}
+
+fn every_point(prepare: impl Fn() -> Trial, act: impl Fn(&Trial, &Workspace) -> Result<()>, check: impl Fn(&Trial)) {
+    let mut at = 0;
+    loop {
+        let trial = prepare();
+        let old = trial.trust();
+        let (workspace, _) = dying(&trial, at);
+        let result = act(&trial, &workspace);
+        drop(workspace);
+        let survived = result.is_ok();
+        // Plain names follow the commit, so only what TUF clients read is promised at every instant.
+        trial.updates(&old).unwrap_or_else(|failure| panic!("old client, death at {at}: {failure}"));
+        trial.updates(&publish::metadata::trust::Trust::pin(&std::fs::read(trial.path("keys/1.root.json")).unwrap(), publish::metadata::trust::AtExpiry::Refuse(chrono::Utc::now())).unwrap())
+            .unwrap_or_else(|failure| panic!("fresh client, death at {at}: {failure}"));
+        let verdict = trial.client();
+        if let Err(errors) = &verdict.0 {
+            assert!(errors.iter().all(|error| error.contains("plain name")), "death at {at}: {errors:?}");
+        }
+        act(&trial, &trial.workspace()).unwrap_or_else(|error| panic!("again after death at {at}: {error}"));
+        check(&trial);
+        trial.client().expect("complete after the second run");
+        if survived {
+            assert!(at > 20, "only {at} points were tried");
+            return;
+        }
+        at += 1;
+    }
+}
+
+#[test]
+fn a_release_survives_death_at_every_point() {
+    let act = |trial: &Trial, workspace: &Workspace| trial.release_on(workspace, "1.0.0").map(drop);
+    let check = |trial: &Trial| assert!(trial.path("repo/targets/releases/1.0.0/linux-amd64/bin/acme").exists());
+    every_point(Trial::new, act, check);
+}
+
+#[test]
+fn a_channel_change_survives_death_at_every_point() {
+    let prepare = || {
+        let trial = Trial::new();
+        trial.release("1.0.0").unwrap();
+        trial.release("1.0.1").unwrap();
+        trial.channels_on(&trial.workspace(), "1.0.0").unwrap();
+        trial
+    };
+    let act = |trial: &Trial, workspace: &Workspace| trial.channels_on(workspace, "1.0.1").map(drop);
+    let check = |trial: &Trial| assert_eq!(std::fs::read(trial.path("repo/targets/channels/1/stable")).unwrap(), b"1.0.1\n");
+    every_point(prepare, act, check);
+}
+
+#[test]
+fn a_refresh_of_all_roles_survives_death_at_every_point() {
+    let prepare = || {
+        let mut trial = Trial::new();
+        trial.release("1.0.0").unwrap();
+        trial.wait(TimeDelta::hours(5));
+        trial
+    };
+    // With a new root, which is a commit point of its own.
+    let act = |_: &Trial, workspace: &Workspace| refresh::apply(workspace, refresh::plan(workspace, Some(false))?).map(drop);
+    let check = |trial: &Trial| assert!(!trial.trust().root().consistent_snapshot());
+    every_point(prepare, act, check);
+}

@@ -1,0 +1,20 @@
+//! Behaviour through the binary and the public API, with real parts. One binary, so that it links once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod architecture;
+mod channels;
+mod cli;
+mod concurrency;
+mod counts;
+mod faults;
+mod init;
+mod keys;
+mod metadata;
+mod operators;
+mod properties;
+mod refresh;
+mod release;
+mod sandbox;
+mod storage;
+mod trial;
+mod verify;

@@ -1,0 +1,105 @@
+//! Every parser on arbitrary input: it answers, and what it accepts means what it says.
+
+use proptest::prelude::*;
+use publish::channels::ChannelsFile;
+use publish::config::Config;
+use publish::digest::Digests;
+use publish::layout::{Platform, ReleaseVersion, TargetPath};
+use publish::metadata::canonical::{canonical, write_canonical};
+use publish::metadata::{Envelope, Root, Target, TargetEdits, Targets};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+fn json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), any::<i64>().prop_map(Value::from), any::<u64>().prop_map(Value::from), any::<String>().prop_map(Value::from)];
+    leaf.prop_recursive(4, 40, 6, |inner| {
+        prop_oneof![prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from), prop::collection::btree_map(any::<String>(), inner, 0..6).prop_map(|map| Value::Object(map.into_iter().collect()))]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_fast_way_to_canonical_json_is_the_slow_way(value in json(), pretty: bool) {
+        let text = if pretty { serde_json::to_vec_pretty(&value) } else { serde_json::to_vec(&value) }.unwrap();
+        let mut slow = Vec::new();
+        write_canonical(&mut slow, &value).unwrap();
+        prop_assert_eq!(canonical(&text).unwrap().into_owned(), slow);
+    }
+
+    #[test]
+    fn canonical_json_never_accepts_what_serde_refuses(text in "[\\[\\]{}\":,0-9a-z\\\\\\- ]{0,24}") {
+        if let Ok(out) = canonical(text.as_bytes()) {
+            let value: Value = serde_json::from_str(&text).unwrap();
+            let mut slow = Vec::new();
+            write_canonical(&mut slow, &value).unwrap();
+            prop_assert_eq!(out.into_owned(), slow);
+        }
+    }
+
+    #[test]
+    fn accepted_target_paths_stay_inside(name in any::<String>()) {
+        if let Ok(path) = TargetPath::parse(name.clone()) {
+            prop_assert_eq!(path.as_str(), &name);
+            let components: Vec<_> = std::path::Path::new(&name).components().collect();
+            prop_assert!(components.iter().all(|part| matches!(part, std::path::Component::Normal(_))));
+            prop_assert_eq!(components.len(), name.split('/').count());
+            prop_assert!(!name.chars().any(char::is_control));
+        }
+    }
+
+    #[test]
+    fn parsers_answer_whatever_they_get(bytes in prop::collection::vec(any::<u8>(), 0..400), text in any::<String>()) {
+        let _ = ChannelsFile::parse(&bytes, "f");
+        let _ = ChannelsFile::parse(text.as_bytes(), "f");
+        let _ = Config::parse(&text, "f");
+        let _ = canonical(&bytes);
+        let _ = Platform::parse(&text);
+        let _ = ReleaseVersion::parse(&text);
+        let _ = publish::openpgp::DetachedSignature::parse(&bytes, "f");
+        let _ = publish::openpgp::SigningKey::load(&bytes, "f", chrono::Utc::now(), &|_| unreachable!());
+        if let Ok(envelope) = Envelope::parse(&bytes, "f") {
+            let _ = Root::parse(&envelope, "f");
+        }
+    }
+
+    #[test]
+    fn yaml_shaped_text_never_breaks_the_channels_parser(text in "[ \\n\\t\\-:&*!\\[\\]{}#'\"a-c0-2.]{0,60}") {
+        if let Ok(file) = ChannelsFile::parse(text.as_bytes(), "f") {
+            prop_assert!(file.assignments.iter().all(|assignment| assignment.line <= text.lines().count().max(1)));
+        }
+        let _ = Config::parse(&text, "f");
+    }
+
+    #[test]
+    fn editing_targets_is_editing_a_map(
+        old in prop::collection::btree_map("[a-d/]{1,4}", any::<u8>(), 0..20),
+        edits in prop::collection::btree_map("[a-d/]{1,4}", prop::option::of(any::<u8>()), 0..20),
+    ) {
+        let target = |seed: u8| Target::of(&Digests::of(&[seed]));
+        let to_edits = |map: &BTreeMap<String, Option<u8>>| -> TargetEdits { map.iter().map(|(name, seed)| (name.clone(), seed.map(target))).collect() };
+        let sealed = |json: &[u8]| publish::metadata::seal(json, &[]);
+        let first: BTreeMap<String, Option<u8>> = old.iter().map(|(name, seed)| (name.clone(), Some(*seed))).collect();
+        let expires = chrono::Utc::now();
+        let before = sealed(&Targets::empty().edited(1, expires, &to_edits(&first)).unwrap());
+        let envelope = Envelope::parse(&before, "f").unwrap();
+        let targets = Targets::parse(&envelope, "f").unwrap();
+        let after = sealed(&targets.edited(2, expires, &to_edits(&edits)).unwrap());
+        let mut model = old;
+        for (name, seed) in &edits {
+            match seed {
+                Some(seed) => drop(model.insert(name.clone(), *seed)),
+                None => drop(model.remove(name)),
+            }
+        }
+        let envelope = Envelope::parse(&after, "f").unwrap();
+        prop_assert!(matches!(envelope.canonical().unwrap(), std::borrow::Cow::Borrowed(_)));
+        let targets = Targets::parse(&envelope, "f").unwrap();
+        let found: BTreeMap<String, Target> = targets.names().map(|name| (name.to_owned(), targets.get(name).unwrap().unwrap())).collect();
+        prop_assert_eq!(found, model.into_iter().map(|(name, seed)| (name, target(seed))).collect::<BTreeMap<_, _>>());
+        for name in targets.names() {
+            prop_assert!(targets.below(name).next() == Some(name));
+        }
+    }
+}

@@ -1,0 +1,91 @@
+use crate::sandbox::Sandbox;
+use crate::trial::Trial;
+use chrono::TimeDelta;
+use publish::metadata::Role;
+use publish::operation::{refresh, status};
+use std::fs;
+
+#[test]
+fn touches_nothing_when_nothing_is_due() {
+    let sandbox = Sandbox::new();
+    sandbox.unchanged(|| sandbox.publish(&["refresh"]).ok().says(&["nothing is due; next: timestamp at"]));
+}
+
+fn due(trial: &Trial) -> Vec<&'static str> {
+    refresh::plan(&trial.workspace(), None).unwrap().due.iter().map(|due| due.role).collect()
+}
+
+#[test]
+fn roles_fall_due_at_their_age_and_drag_along_what_lists_them() {
+    for (age, roles) in [
+        (TimeDelta::hours(3), vec![]),
+        (TimeDelta::hours(5), vec!["timestamp"]),
+        (TimeDelta::days(3), vec!["snapshot", "timestamp"]),
+        (TimeDelta::days(22), vec!["targets", "snapshot", "timestamp"]),
+        (TimeDelta::days(91), vec!["root", "targets", "snapshot", "timestamp"]),
+        (TimeDelta::days(1000), vec!["root", "targets", "snapshot", "timestamp"]),
+    ] {
+        let mut trial = Trial::new();
+        trial.release("1.0.0").unwrap();
+        trial.wait(age);
+        assert_eq!(due(&trial), roles, "{age}");
+        let before = trial.client().unwrap_err_if(age > TimeDelta::days(1));
+        let workspace = trial.workspace();
+        let outcome = refresh::apply(&workspace, refresh::plan(&workspace, None).unwrap()).unwrap();
+        assert_eq!(outcome.changed, !roles.is_empty());
+        let versions = outcome.versions;
+        for role in Role::ALL {
+            let expected = u64::from(role != Role::Root) + 1 + u64::from(roles.contains(&role.name()));
+            assert_eq!(versions.of(role), expected, "{role} after {age}");
+        }
+        assert!(due(&trial).is_empty());
+        trial.client().expect("a client takes the refreshed repository");
+        drop(before);
+    }
+}
+
+#[test]
+fn an_expired_root_names_the_command_that_renews_it() {
+    let mut trial = Trial::new();
+    trial.wait(TimeDelta::days(400));
+    let error = trial.release("1.0.0").unwrap_err();
+    let failure = error.downcast_ref::<publish::failure::Failure>().unwrap();
+    assert!(failure.message.contains("the root expired on") && failure.hints[0].contains("publish refresh"), "{failure:?}");
+    let workspace = trial.workspace();
+    refresh::apply(&workspace, refresh::plan(&workspace, None).unwrap()).unwrap();
+    trial.release("1.0.0").unwrap();
+    trial.client().unwrap();
+}
+
+#[test]
+fn status_is_an_alarm_on_request() {
+    let sandbox = Sandbox::new();
+    sandbox.publish(&["status", "--fail-within", "3h"]).ok();
+    sandbox.publish(&["status", "--fail-within", "2d"]).fails(3, &[]).says(&["alarm: timestamp expires", "publish refresh"]);
+    let document = sandbox.publish(&["status", "--fail-within", "8d", "--json"]).json();
+    assert_eq!(document["status"]["alarms"].as_array().unwrap().len(), 2);
+    for wrong in ["3", "d", "", "3w", "-1d", "99999999999999999d"] {
+        sandbox.publish(&["status", &format!("--fail-within={wrong}")]).fails(2, &["fail-within"]);
+    }
+    let mut trial = Trial::new();
+    trial.wait(TimeDelta::days(2));
+    let status = status::status(&trial.workspace(), None).unwrap();
+    assert_eq!(status.next.as_deref(), Some("publish refresh"));
+}
+
+#[test]
+fn the_config_switches_consistent_snapshots() {
+    let sandbox = Sandbox::new();
+    sandbox.channels(&[("1", "stable", "1.0.0")]);
+    sandbox.publish(&["release", "1.0.0", "--from", "dist", "--channels"]).ok();
+    let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    for (wish, word) in [("false", "off"), ("true", "on")] {
+        sandbox.write("publish.yaml", config.replace("consistent_snapshot: true", &format!("consistent_snapshot: {wish}")));
+        sandbox.unchanged(|| sandbox.publish(&["refresh", "--dry-run"]).ok().says(&[&format!("root: consistent snapshots are switched {word}")]));
+        sandbox.publish(&["refresh"]).ok();
+        sandbox.publish(&["verify"]).ok();
+        sandbox.release(if wish == "true" { "1.0.1" } else { "1.0.2" }).ok();
+        sandbox.publish(&["verify"]).ok();
+        sandbox.unchanged(|| sandbox.publish(&["refresh"]).ok());
+    }
+}

@@ -1,0 +1,231 @@
+use crate::sandbox::Sandbox;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+#[test]
+fn a_dry_run_shows_the_plan_and_writes_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.unchanged(|| {
+        sandbox.publish(&["release", "v1.0.0", "--from", "dist", "--dry-run"]).ok().says(&["releases/1.0.0/linux-amd64/bin/acme 21 B", "targets 1 -> 2, snapshot 1 -> 2, timestamp 1 -> 2", "nothing was written"])
+    });
+    let plan = sandbox.publish(&["release", "1.0.0", "--from", "dist", "-n", "--json"]).ok().json();
+    assert_eq!(plan["plan"]["platforms"][0]["files"][0]["name"], "releases/1.0.0/linux-amd64/bin/acme");
+    assert_eq!((&plan["plan"]["empty"], &plan["dry_run"]), (&false.into(), &true.into()));
+}
+
+#[test]
+fn stores_the_build_unchanged_under_both_names() {
+    let sandbox = Sandbox::new();
+    sandbox.write("dist/linux-amd64/share/deep/er/empty", b"");
+    sandbox.write("dist/windows-amd64/bin/acme.exe", [0_u8, 255, 10, 13].repeat(100_000));
+    fs::set_permissions(sandbox.path("dist/linux-amd64/bin/acme"), fs::Permissions::from_mode(0o500)).unwrap();
+    sandbox.release("1.0.0").ok();
+    let repository = sandbox.repository();
+    for (file, content) in crate::sandbox::files(&sandbox.path("dist")) {
+        let name = format!("targets/releases/1.0.0/{file}");
+        assert!(repository[&name] == content, "{name}");
+        let (directory, base) = name.rsplit_once('/').unwrap();
+        assert!(repository[&format!("{directory}/{}.{base}", hex::encode(openssl::sha::sha256(&content)))] == content, "{name}");
+        assert!(repository.contains_key(&format!("targets/signatures/1.0.0/{file}.sig")), "{file}");
+    }
+    let mode = |path: &str| fs::metadata(sandbox.path(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("repo/targets/releases/1.0.0/linux-amd64/bin/acme"), mode("repo/targets/releases/1.0.0")), (0o644, 0o755));
+    sandbox.publish(&["verify"]).ok().says(&["7 targets and 3 OpenPGP signatures checked", "the tuf crate's client agrees"]);
+}
+
+#[test]
+fn again_it_writes_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    let times = |sandbox: &Sandbox| walkdir::WalkDir::new(sandbox.path("repo")).into_iter().map(|entry| entry.unwrap().metadata().unwrap().modified().unwrap()).collect::<Vec<_>>();
+    let before = times(&sandbox);
+    sandbox.unchanged(|| sandbox.release("1.0.0").ok().says(&["release 1.0.0 is already published; nothing to do"]));
+    assert_eq!(before, times(&sandbox));
+    // Not even a key is opened.
+    fs::remove_file(sandbox.path("keys/targets.pem")).unwrap();
+    sandbox.release("1.0.0").ok();
+}
+
+#[test]
+fn a_published_platform_never_changes() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    let published = hex::encode(openssl::sha::sha256(&fs::read(sandbox.path("dist/linux-amd64/bin/acme")).unwrap()));
+    // Other bytes of the same length.
+    sandbox.write("dist/linux-amd64/bin/acme", b"#!/bin/sh\necho HELLO\n");
+    let new = hex::encode(openssl::sha::sha256(b"#!/bin/sh\necho HELLO\n"));
+    sandbox.unchanged(|| sandbox.release("1.0.0").fails(5, &["releases/1.0.0/linux-amd64/bin/acme", &published, &new, "under a new version"]));
+    // Other bytes of another length.
+    sandbox.write("dist/linux-amd64/bin/acme", b"longer than it was before");
+    sandbox.unchanged(|| sandbox.release("1.0.0").fails(5, &[&published, "(25 bytes)"]));
+    // A file more, a file less.
+    sandbox.write("dist/linux-amd64/bin/acme", b"#!/bin/sh\necho hello\n");
+    sandbox.write("dist/linux-amd64/bin/more", b"");
+    sandbox.unchanged(|| sandbox.release("1.0.0").fails(5, &["bin/more: in this build, not published"]));
+    fs::rename(sandbox.path("dist/linux-amd64/bin/more"), sandbox.path("dist/linux-amd64/bin/acme")).unwrap();
+    fs::rename(sandbox.path("dist/linux-amd64/bin/acme"), sandbox.path("dist/linux-amd64/bin/other")).unwrap();
+    sandbox.unchanged(|| sandbox.release("1.0.0").fails(5, &["bin/acme: published, not in this build"]));
+}
+
+#[test]
+fn a_platform_can_come_later() {
+    let sandbox = Sandbox::new();
+    sandbox.write("dist/any-any/bin/acme", b"generic");
+    sandbox.release("1.0.0").ok();
+    let signature = fs::read(sandbox.path("repo/targets/signatures/1.0.0/linux-amd64/bin/acme.sig")).unwrap();
+    sandbox.write("dist/darwin-arm64/bin/acme", b"mac");
+    sandbox.release("1.0.0").ok().says(&["+ darwin-arm64", "= linux-amd64"]).fails(0, &["darwin-arm64 machines took any-any so far and take darwin-arm64 from now on"]);
+    assert!(signature == fs::read(sandbox.path("repo/targets/signatures/1.0.0/linux-amd64/bin/acme.sig")).unwrap(), "published signatures stay");
+    // The late build alone is enough.
+    let late = sandbox.write("late/windows-amd64/bin/acme.exe", b"win").parent().unwrap().parent().unwrap().parent().unwrap().to_owned();
+    sandbox.publish(&["release", "1.0.0", "--from", late.to_str().unwrap()]).ok();
+    sandbox.publish(&["verify"]).ok();
+}
+
+#[test]
+fn signatures_are_replaced_on_request_only() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    let path = sandbox.path("repo/targets/signatures/1.0.0/linux-amd64/bin/acme.sig");
+    let before = fs::read(&path).unwrap();
+    // The key is revoked, as its owner would do it.
+    fs::copy(sandbox.openpgp("revoked.asc"), sandbox.path("keys/openpgp.asc")).unwrap();
+    sandbox.unchanged(|| sandbox.release("1.0.0").ok().fails(0, &["is revoked", "publish release 1.0.0 --from DIR --resign"]));
+    // A new key, and its certificate, by the advice given.
+    let new = sandbox.openpgp("ed25519.asc");
+    fs::copy(new, sandbox.path("keys/openpgp.asc")).unwrap();
+    sandbox.publish(&["release", "1.0.0", "--from", "dist", "--resign"]).ok().says(&["~ linux-amd64", "its signatures or channels are up to date now"]);
+    assert!(before != fs::read(&path).unwrap());
+    sandbox.publish(&["verify"]).ok().says(&["1 OpenPGP signature checked", "good: 0 errors, 0 warnings"]);
+}
+
+#[test]
+fn channels_can_come_in_the_same_commit() {
+    let sandbox = Sandbox::new();
+    sandbox.channels(&[("1", "stable", "1.0.0")]);
+    sandbox.publish(&["release", "1.0.0", "--from", "dist", "--channels"]).ok().says(&["+ 1/stable 1.0.0 (new)", "targets 2"]);
+    sandbox.channels(&[("1", "stable", "1.0.1")]);
+    let other = sandbox.path("trdl_channels.yaml");
+    sandbox.publish(&["release", "1.0.1", "--from", "dist", "--channels", other.to_str().unwrap()]).ok().says(&["~ 1/stable 1.0.0 -> 1.0.1"]);
+    // A mistake in the channels refuses the release too, before anything is written.
+    sandbox.channels(&[("1", "stable", "9.9.9")]);
+    sandbox.unchanged(|| sandbox.publish(&["release", "1.0.2", "--from", "dist", "--channels"]).fails(7, &["9.9.9, which is not released", "nearest released: 1.0.2"]));
+    sandbox.publish(&["verify"]).ok();
+}
+
+#[test]
+fn versions_are_strict() {
+    let sandbox = Sandbox::new();
+    for (version, words) in [
+        ("1.2", "write all three numbers: 1.2.0"),
+        ("01.2.3", "no leading zeros: 1.2.3"),
+        ("", "the release version is empty"),
+        ("vv1.2.3", "is not a semantic version"),
+        ("1.2.3/../x", "is not a semantic version"),
+        ("latest", "MAJOR.MINOR.PATCH"),
+    ] {
+        sandbox.unchanged(|| sandbox.release(version).fails(6, &[words]));
+    }
+    sandbox.release("1.2.219+fix3").ok();
+    sandbox.release("1.2.219").ok().fails(0, &["differ in build metadata only"]);
+    sandbox.release("2.0.0-rc.1").ok();
+}
+
+#[test]
+fn builds_that_cannot_be_published_are_refused_by_name() {
+    type Make = fn(&Sandbox);
+    let cases: [(Make, &[&str]); 14] = [
+        (|s| drop(s.write("dist/linux/bin/acme", b"")), &["`linux` is not a platform directory", "linux-amd64"]),
+        (|s| drop(s.write("dist/plan9-amd64/bin/acme", b"")), &["unknown operating system `plan9`"]),
+        (|s| drop(s.write("dist/macos-arm64/bin/acme", b"")), &["did you mean `darwin`?"]),
+        (|s| drop(s.write("dist/linux-x86_64/bin/acme", b"")), &["did you mean `amd64`?"]),
+        (|s| drop(s.write("dist/README", b"")), &["dist/README: only <os>-<arch> directories"]),
+        (|s| fs::create_dir_all(s.path("dist/linux-arm64/bin")).unwrap(), &["dist/linux-arm64", "holds no files"]),
+        (|s| symlink("acme", s.path("dist/linux-amd64/bin/link")).unwrap(), &["bin/link: a symbolic link"]),
+        (|s| drop(std::os::unix::net::UnixListener::bind(s.path("dist/linux-amd64/bin/socket")).unwrap()), &["bin/socket: neither a file"]),
+        (|s| drop(s.write("dist/linux-amd64/bin/100%", b"")), &["bin/100%", "it holds `%`"]),
+        (|s| drop(s.write("dist/linux-amd64/bin/a\nb", b"")), &["a\\nb", "control character U+000A"]),
+        (|s| drop(s.write("dist/linux-amd64/bin/e\u{301}", b"")), &["not in composed form (NFC)"]),
+        (|s| drop(s.write("dist/linux-amd64/bin/ACME", b"")), &["`bin/ACME` and `bin/acme` differ only in case"]),
+        (|s| drop(s.write(&format!("dist/linux-amd64/bin/{}", "x".repeat(200)), b"")), &["one part is longer than 186 bytes"]),
+        (
+            |s| {
+                use std::os::unix::ffi::OsStrExt;
+                fs::write(s.path("dist/linux-amd64/bin").join(std::ffi::OsStr::from_bytes(b"\xff\xfe")), b"").unwrap();
+            },
+            &["the name is not UTF-8"],
+        ),
+    ];
+    for (make, words) in cases {
+        let sandbox = Sandbox::new();
+        make(&sandbox);
+        sandbox.unchanged(|| sandbox.release("1.0.0").fails(6, words));
+    }
+    for character in ["#", "?", "\\", ":", "*", "<", ">", "\"", "|"] {
+        let sandbox = Sandbox::new();
+        sandbox.write(&format!("dist/linux-amd64/bin/a{character}b"), b"");
+        sandbox.unchanged(|| sandbox.release("1.0.0").fails(6, &["it holds `"]));
+    }
+}
+
+#[test]
+fn all_problems_of_a_build_are_told_at_once() {
+    let sandbox = Sandbox::new();
+    sandbox.write("dist/linux/x", b"");
+    sandbox.write("dist/beos-amd64/x", b"");
+    symlink("x", sandbox.path("dist/linux-amd64/link")).unwrap();
+    sandbox.release("1.0.0").fails(6, &["`linux` is not", "unknown operating system `beos`", "a symbolic link"]);
+}
+
+#[test]
+fn missing_and_empty_builds_are_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.publish(&["release", "1.0.0", "--from", "nowhere"]).fails(7, &["cannot read the build directory nowhere", "--from"]);
+    fs::create_dir(sandbox.path("empty")).unwrap();
+    sandbox.publish(&["release", "1.0.0", "--from", "empty"]).fails(6, &["the build directory empty is empty"]);
+    sandbox.publish(&["release", "1.0.0", "--from", "publish.yaml"]).fails(6, &["publish.yaml"]);
+}
+
+#[test]
+fn unusual_names_and_a_missing_bin_are_warned_about() {
+    let sandbox = Sandbox::new();
+    sandbox.write("dist/linux-amd64/share/é and ü", b"x");
+    sandbox.write("dist/linux-arm64/lib/x", b"x");
+    sandbox.release("1.0.0").ok().fails(0, &["characters outside [A-Za-z0-9._+~/-]", "linux-arm64 has no bin/ directory"]);
+    sandbox.publish(&["verify"]).ok();
+}
+
+#[test]
+fn an_artifact_that_changes_while_it_is_read_is_refused() {
+    use publish::repository::{Artifact, Quiet, stage};
+    use publish::storage::{Memory, Source};
+    let sandbox = Sandbox::new();
+    let key = sandbox.openpgp("ed25519.asc");
+    let key = publish::openpgp::SigningKey::load(&fs::read(key).unwrap(), "key", chrono::Utc::now(), &|_| unreachable!()).unwrap();
+    let path = sandbox.path("dist/linux-amd64/bin/acme");
+    // The plan saw one length, staging another.
+    let artifact = Artifact { path, target: "releases/a".into(), signature: "signatures/a.sig".into(), length: 20 };
+    let storage = Memory::default();
+    let failure = stage(&storage, &[artifact], &key, false, chrono::Utc::now(), &Quiet).unwrap_err();
+    assert!(failure.message.contains("changed while it was read"), "{failure}");
+    assert!(storage.get(&publish::layout::ObjectName::plain_target("releases/a"), 100).unwrap().is_none());
+}
+
+#[test]
+fn a_build_growing_under_the_reader_is_refused() {
+    use std::io::Write;
+    let sandbox = Sandbox::new();
+    let path = sandbox.write("dist/linux-amd64/bin/big", vec![7_u8; 64 << 20]);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                file.write_all(b"x").unwrap();
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        });
+        sandbox.unchanged_metadata(|| sandbox.release("1.0.0").fails(5, &["bin/big changed while it was read", "nothing was published"]));
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}

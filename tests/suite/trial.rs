@@ -1,0 +1,171 @@
+//! A publisher in this process, on a directory, with a clock and faults of the test's choosing.
+
+use anyhow::Result;
+use chrono::{DateTime, TimeDelta, Utc};
+use publish::keys::{KeyUri, Passphrases, Secret, Use};
+use publish::layout::ReleaseVersion;
+use publish::metadata::Role;
+use publish::operation::channels::ChannelsRequest;
+use publish::operation::init::{self, InitRequest};
+use publish::operation::release::{self, ReleaseRequest};
+use publish::operation::verify::{Anchor, VerifyRequest, verify};
+use publish::operation::{Outcome, Workspace, channels};
+use publish::repository::{PlainNames, Quiet, load};
+use publish::storage::{LocalDirectory, Storage};
+use std::fs;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+pub struct Trial {
+    pub dir: TempDir,
+    now: DateTime<Utc>,
+}
+
+struct NoPassphrase;
+
+impl Passphrases for NoPassphrase {
+    fn get(&self, _: Use, what: &str) -> publish::failure::Result<Secret> {
+        panic!("{what} is not encrypted")
+    }
+    fn choose(&self, _: Use) -> publish::failure::Result<Secret> {
+        panic!("keys are not encrypted")
+    }
+}
+
+/// Memory is kinder than a disk to tests that flush a thousand times; the calls are the same.
+pub fn fast_directory() -> TempDir {
+    let shm = Path::new("/dev/shm");
+    if shm.is_dir() { TempDir::new_in(shm).unwrap() } else { TempDir::new().unwrap() }
+}
+
+impl Trial {
+    pub fn new() -> Self {
+        Self::with(true)
+    }
+
+    pub fn with(consistent_snapshot: bool) -> Self {
+        let trial = Self { dir: fast_directory(), now: Utc::now() };
+        trial.build("linux-amd64/bin/acme", b"one");
+        trial.build("any-any/bin/acme", b"two");
+        let request = InitRequest {
+            config: trial.path("publish.yaml"),
+            config_text: "# test\n".into(),
+            consistent_snapshot,
+            encrypt: false,
+            algorithm: publish::openpgp::Algorithm::Ed25519,
+            user_id: "test".into(),
+        };
+        init::apply(&trial.workspace(), &request).unwrap();
+        trial
+    }
+
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.dir.path().join(relative)
+    }
+
+    pub fn build(&self, file: &str, content: &[u8]) {
+        let path = self.path("dist").join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    pub fn wait(&mut self, span: TimeDelta) {
+        self.now += span;
+    }
+
+    pub fn workspace(&self) -> Workspace {
+        self.workspace_on(Box::new(LocalDirectory::new(self.path("repo"))))
+    }
+
+    pub fn workspace_on(&self, storage: Box<dyn Storage>) -> Workspace {
+        let now = self.now;
+        Workspace {
+            storage,
+            pinned_root: self.path("keys/1.root.json"),
+            keys: Role::ALL.into_iter().map(|role| (role, vec![KeyUri::File(self.path(&format!("keys/{role}.pem")))])).collect(),
+            openpgp: KeyUri::File(self.path("keys/openpgp.asc")),
+            passphrases: Box::new(NoPassphrase),
+            state_file: self.path("state.json"),
+            plain_names: PlainNames::All,
+            sha512: false,
+            accept_rollback: false,
+            clock: Box::new(move || now),
+            progress: Box::new(Quiet),
+        }
+    }
+
+    pub fn release_request(&self, version: &str) -> ReleaseRequest {
+        ReleaseRequest { version: ReleaseVersion::parse(version).unwrap(), from: self.path("dist"), resign: false, channels: None }
+    }
+
+    pub fn release(&self, version: &str) -> Result<Outcome> {
+        self.release_on(&self.workspace(), version)
+    }
+
+    pub fn release_on(&self, workspace: &Workspace, version: &str) -> Result<Outcome> {
+        release::apply(workspace, release::plan(workspace, &self.release_request(version))?)
+    }
+
+    pub fn channels_on(&self, workspace: &Workspace, version: &str) -> Result<Outcome> {
+        let file = self.path("channels.yaml");
+        fs::write(&file, format!("groups:\n- name: \"1\"\n  channels:\n  - {{name: stable, version: {version}}}\n  - {{name: beta, version: {version}}}\n")).unwrap();
+        channels::apply(workspace, channels::plan(workspace, &ChannelsRequest { file, allow_downgrade: true, prune: false })?)
+    }
+
+    /// What a fresh client that reads everything says.
+    pub fn client(&self) -> Verdict {
+        let storage = LocalDirectory::new(self.path("repo"));
+        let anchor = Anchor::File(fs::read(self.path("keys/1.root.json")).unwrap());
+        let report = verify(&VerifyRequest { source: &storage, anchor, certificates: Vec::new(), now: self.now, progress: &Quiet }).unwrap();
+        let errors: Vec<String> = report.findings.iter().filter(|finding| finding.severity == publish::operation::verify::Severity::Error).map(|finding| format!("{}: {}", finding.subject, finding.message)).collect();
+        Verdict(if errors.is_empty() { Ok(report.versions.timestamp) } else { Err(errors) })
+    }
+
+    /// The trust of a client that reads the present state.
+    pub fn trust(&self) -> publish::metadata::trust::Trust {
+        load(&LocalDirectory::new(self.path("repo")), &fs::read(self.path("keys/1.root.json")).unwrap(), self.now).unwrap().trust
+    }
+
+    /// A client that holds an older state updates to the present one, refusing what is expired.
+    pub fn updates(&self, old: &publish::metadata::trust::Trust) -> publish::failure::Result<()> {
+        use publish::layout::ObjectName;
+        use publish::storage::Source;
+        let storage = LocalDirectory::new(self.path("repo"));
+        let get = |name: ObjectName| storage.get(&name, 1 << 30).unwrap().map(|object| object.bytes);
+        let mut trust = old.as_client(self.now);
+        while let Some(root) = get(ObjectName::versioned("root", trust.root().version() + 1)) {
+            trust.next_root(&root)?;
+        }
+        trust.end_of_roots()?;
+        let consistent = trust.root().consistent_snapshot();
+        let file = |role: &str, version: u64| if consistent { ObjectName::versioned(role, version) } else { ObjectName::plain_role(role) };
+        trust.timestamp(&get(ObjectName::timestamp()).unwrap())?;
+        let version = trust.listings().map_or_else(|| 0, |(timestamp, _)| timestamp.get("snapshot.json").unwrap().version);
+        trust.snapshot(&get(file("snapshot", version)).unwrap())?;
+        let version = trust.listed("targets.json")?.version;
+        trust.targets(&get(file("targets", version)).unwrap())?;
+        Ok(())
+    }
+}
+
+/// A client's verdict: the timestamp version it ended at, or what it refused.
+#[derive(Debug)]
+pub struct Verdict(pub Result<u64, Vec<String>>);
+
+impl Verdict {
+    #[track_caller]
+    pub fn unwrap(self) -> u64 {
+        self.0.unwrap()
+    }
+
+    #[track_caller]
+    pub fn expect(self, words: &str) -> u64 {
+        self.0.expect(words)
+    }
+
+    #[track_caller]
+    pub fn unwrap_err_if(self, expected: bool) -> Self {
+        assert_eq!(self.0.is_err(), expected, "{self:?}");
+        self
+    }
+}
