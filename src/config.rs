@@ -124,7 +124,7 @@ impl Config {
         if let Some(unknown) = fields.keys().find(|key| !known(key)) {
             let near = KEYS.iter().map(|(known, ..)| (strsim::damerau_levenshtein(known, unknown), known)).min();
             let hint = match near {
-                Some((distance, near)) if distance <= 3 => format!("did you mean `{near}`?"),
+                Some((distance, near)) if distance <= 1 + near.len() / 5 && distance < unknown.len() => format!("did you mean `{near}`?"),
                 _ => format!("known keys: {}", KEYS.map(|(known, ..)| known).join(", ")),
             };
             return Err(Failure::invalid(format!("unknown key `{}` in the config {what}", unknown.escape_debug())).hint(hint));

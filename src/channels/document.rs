@@ -63,7 +63,7 @@ impl<'t> Reader<'t> {
             Some(Err(error)) => {
                 let line = error.marker().line().max(1);
                 // Scanners notice a tab late, as something else; the nearest line that starts with one is the cause.
-                let tab = self.text.lines().take(line).enumerate().filter(|(_, text)| text.trim_start_matches(' ').starts_with('\t')).map(|(at, _)| at + 1).last();
+                let tab = self.text.lines().take(line + 1).enumerate().filter(|(_, text)| text.trim_start_matches(' ').starts_with('\t')).map(|(at, _)| at + 1).last();
                 Err(match tab {
                     Some(line) => Problem { line, message: "a tab is used for indentation; YAML allows spaces only".into() },
                     None => Problem { line, message: format!("not YAML: {}", error.info()) },

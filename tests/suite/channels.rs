@@ -108,7 +108,10 @@ fn all_mistakes_of_a_file_are_told_with_their_lines() {
     let failure = ChannelsFile::parse(b"groups:\n- name: v1\n  channels:\n  - name: x\n    version: 1\n", "f").unwrap_err();
     assert_eq!(failure.details.len(), 3, "{:?}", failure.details);
     assert!(ChannelsFile::parse(b"\xff", "f").unwrap_err().message.contains("not UTF-8 at byte 0"));
-    assert!(ChannelsFile::parse(format!("groups: {}{}", "[".repeat(10_000), "]".repeat(10_000)).as_bytes(), "f").unwrap_err().details[0].contains("nested"));
+    let nested = |depth: usize| ChannelsFile::parse(format!("groups: {}{}", "[".repeat(depth), "]".repeat(depth)).as_bytes(), "f").unwrap_err().details.join("");
+    assert!(nested(30).contains("too deeply nested"), "{}", nested(30));
+    // The scanner itself gives up here; what counts is that it does so in words.
+    assert!(nested(10_000).contains("f:1: "), "{}", nested(10_000));
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn a_tampered_repository_is_not_built_upon() {
         ("repo/timestamp.json", "\"version\":2", "\"version\":9", "timestamp.json has 0 of 1 valid signatures"),
         ("repo/2.snapshot.json", "\"version\":2", "\"version\":3", "does not have the digest that is listed"),
         ("repo/2.targets.json", "bin/acme", "bin/evil", "does not have the digest that is listed"),
-        ("repo/2.targets.json", "{", "{ ", "bytes where"),
+        ("repo/2.targets.json", "{", "{ ", "bytes; no more than"),
         ("repo/timestamp.json", "{", "<html>", "is not a signed TUF role"),
     ] {
         let sandbox = Sandbox::new();

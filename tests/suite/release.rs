@@ -120,7 +120,7 @@ fn versions_are_strict() {
         ("1.2", "write all three numbers: 1.2.0"),
         ("01.2.3", "no leading zeros: 1.2.3"),
         ("", "the release version is empty"),
-        ("vv1.2.3", "is not a semantic version"),
+        ("vv1.2.3", "starts with a v"),
         ("1.2.3/../x", "is not a semantic version"),
         ("latest", "MAJOR.MINOR.PATCH"),
     ] {

@@ -139,8 +139,7 @@ impl Trial {
         trust.end_of_roots()?;
         let consistent = trust.root().consistent_snapshot();
         let file = |role: &str, version: u64| if consistent { ObjectName::versioned(role, version) } else { ObjectName::plain_role(role) };
-        trust.timestamp(&get(ObjectName::timestamp()).unwrap())?;
-        let version = trust.listings().map_or_else(|| 0, |(timestamp, _)| timestamp.get("snapshot.json").unwrap().version);
+        let version = trust.timestamp(&get(ObjectName::timestamp()).unwrap())?.get("snapshot.json").unwrap().version;
         trust.snapshot(&get(file("snapshot", version)).unwrap())?;
         let version = trust.listed("targets.json")?.version;
         trust.targets(&get(file("targets", version)).unwrap())?;
