@@ -9,21 +9,37 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// A targets role that borrows from the bytes of its file: an entry is parsed only when somebody asks for it.
-#[derive(Debug)]
-pub struct Targets<'a> {
+/// A targets role with the bytes of its file: fields and entries are places in those bytes, and an entry is parsed only
+/// when somebody asks for it.
+#[derive(Clone, Debug)]
+pub struct Targets {
+    file: Vec<u8>,
     version: u64,
     expires: Expiry,
-    entries: Entries<'a>,
+    /// Sorted by name.
+    entries: Vec<(Text, Span)>,
     /// Every other field of the role, as it stands.
-    others: BTreeMap<Cow<'a, str>, &'a RawValue>,
+    others: BTreeMap<String, Span>,
+}
+
+/// A part of the file.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: usize,
+    length: usize,
+}
+
+/// A string of the file: a place in it, or its own text where escapes make the two differ.
+#[derive(Clone, Debug)]
+enum Text {
+    Plain(Span),
+    Escaped(Box<str>),
 }
 
 /// New entries by name; `None` removes one.
 pub type TargetEdits = BTreeMap<String, Option<Target>>;
 
 /// Names with their unparsed entries, sorted by name.
-#[derive(Debug, Default)]
 struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 #[derive(Deserialize)]
@@ -57,26 +73,38 @@ impl<'de> Deserialize<'de> for Entries<'de> {
     }
 }
 
-impl<'a> Targets<'a> {
+impl Targets {
     /// A role without targets.
     pub fn empty() -> Self {
-        Self { version: 0, expires: Expiry::UNIX_EPOCH, entries: Entries::default(), others: BTreeMap::new() }
+        Self { file: Vec::new(), version: 0, expires: Expiry::UNIX_EPOCH, entries: Vec::new(), others: BTreeMap::new() }
     }
 
     /// Reads the role in a file, without checking any signature.
-    pub fn parse(envelope: &Envelope<'a>, what: &str) -> Result<Self> {
-        let broken = |why: String| Failure::new(Kind::Untrusted, format!("{what} is not a targets role: {why}"));
-        let mut deserializer = serde_json::Deserializer::from_str(envelope.signed());
-        let (entries, mut others) = deserializer.deserialize_map(FieldsReader).map_err(|error| broken(error.to_string()))?;
-        let entries = entries.ok_or_else(|| broken("no targets".into()))?;
-        let mut text = |field: &str| -> Result<&'a str> {
-            let raw: &RawValue = others.remove(field).ok_or_else(|| broken(format!("no {field}")))?;
-            Ok(raw.get())
-        };
-        let common = format!("{{\"_type\":{},\"version\":{},\"expires\":{}}}", text("_type")?, text("version")?, text("expires")?);
-        let common = Common::parse(&common, Role::Targets, what)?;
-        let expires = parse_expiry(&common.expires).map_err(|failure| broken(failure.message))?;
-        Ok(Self { version: common.version, expires, entries, others })
+    pub fn parse(file: Vec<u8>, what: &str) -> Result<Self> {
+        let parts = Parts::of(&Envelope::parse(&file, what)?, &file, what)?;
+        Ok(Self::from_parts(file, parts))
+    }
+
+    pub(super) fn from_parts(file: Vec<u8>, parts: Parts) -> Self {
+        let Parts { version, expires, entries, others } = parts;
+        Self { file, version, expires, entries, others }
+    }
+
+    /// The whole file.
+    pub fn file(&self) -> &[u8] {
+        &self.file
+    }
+
+    fn at(&self, span: Span) -> &str {
+        // Spans are only made from strings of this very file.
+        std::str::from_utf8(&self.file[span.start..span.start + span.length]).unwrap_or("")
+    }
+
+    fn text<'t>(&'t self, text: &'t Text) -> &'t str {
+        match text {
+            Text::Plain(span) => self.at(*span),
+            Text::Escaped(text) => text,
+        }
     }
 
     /// Version, from 1.
@@ -91,49 +119,48 @@ impl<'a> Targets<'a> {
 
     /// How many targets there are.
     pub fn len(&self) -> usize {
-        self.entries.0.len()
+        self.entries.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.entries.0.is_empty()
+        self.entries.is_empty()
     }
 
     /// The target of this name.
     pub fn get(&self, name: &str) -> Result<Option<Target>> {
-        match self.entries.0.binary_search_by(|(known, _)| known.as_ref().cmp(name)) {
-            Ok(at) => Target::parse(self.entries.0[at].1.get(), name).map(Some),
+        match self.entries.binary_search_by(|(known, _)| self.text(known).cmp(name)) {
+            Ok(at) => Target::parse(self.at(self.entries[at].1), name).map(Some),
             Err(_) => Ok(None),
         }
     }
 
     /// All names, sorted by code point.
     pub fn names(&self) -> impl DoubleEndedIterator<Item = &str> {
-        self.entries.0.iter().map(|(name, _)| name.as_ref())
+        self.entries.iter().map(|(name, _)| self.text(name))
     }
 
     /// Names with their entries in JSON, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.entries.0.iter().map(|(name, entry)| (name.as_ref(), entry.get()))
+        self.entries.iter().map(|(name, entry)| (self.text(name), self.at(*entry)))
     }
 
     /// The names that start with `prefix`.
     pub fn below<'t>(&'t self, prefix: &'t str) -> impl Iterator<Item = &'t str> {
-        let start = self.entries.0.partition_point(|(name, _)| name.as_ref() < prefix);
-        self.entries.0[start..].iter().map(|(name, _)| name.as_ref()).take_while(move |name| name.starts_with(prefix))
+        let start = self.entries.partition_point(|(name, _)| self.text(name) < prefix);
+        self.entries[start..].iter().map(|(name, _)| self.text(name)).take_while(move |name| name.starts_with(prefix))
     }
 
     /// A field we do not model, as JSON; `delegations` is one.
     pub fn field(&self, name: &str) -> Option<&str> {
-        self.others.get(name).map(|raw| raw.get())
+        self.others.get(name).map(|span| self.at(*span))
     }
 
     /// Writes the role that follows this one: entries merged with the edits, all other fields as they were.
     /// The result is JSON; it is canonical when this role's fields are.
     pub fn edited(&self, version: u64, expires: Expiry, edits: &TargetEdits) -> Result<Vec<u8>> {
-        let size: usize = self.entries.0.iter().map(|(name, entry)| name.len() + entry.get().len() + 4).sum();
-        let mut out = Vec::with_capacity(size + edits.len() * 400 + 1024);
-        let mut fields: BTreeMap<&str, Field<'_>> = self.others.iter().map(|(name, raw)| (name.as_ref(), Field::Raw(raw.get()))).collect();
+        let mut out = Vec::with_capacity(self.file.len() + edits.len() * 400 + 1024);
+        let mut fields: BTreeMap<&str, Field<'_>> = self.others.iter().map(|(name, span)| (name.as_str(), Field::Raw(self.at(*span)))).collect();
         fields.insert("_type", Field::Text("targets".into()));
         fields.insert("expires", Field::Text(format_expiry(expires)));
         fields.insert("version", Field::Number(version));
@@ -162,7 +189,7 @@ impl<'a> Targets<'a> {
     }
 
     fn write_entries(&self, out: &mut Vec<u8>, edits: &TargetEdits) -> Result<()> {
-        let mut old = self.entries.0.iter().peekable();
+        let mut old = self.iter().peekable();
         let mut new = edits.iter().peekable();
         let mut first = true;
         let mut write = |out: &mut Vec<u8>, name: &str, entry: &str| -> Result<()> {
@@ -180,11 +207,11 @@ impl<'a> Targets<'a> {
                 (Some(_), None) => false,
                 (None, Some(_)) => true,
                 (Some((name, _)), Some((edit, _))) => {
-                    if name.as_ref() == edit.as_str() {
+                    if *name == edit.as_str() {
                         old.next();
                         continue;
                     }
-                    edit.as_str() < name.as_ref()
+                    edit.as_str() < *name
                 }
             };
             if take_new {
@@ -192,7 +219,7 @@ impl<'a> Targets<'a> {
                     write(out, name, &target.to_json()?)?;
                 }
             } else if let Some((name, entry)) = old.next() {
-                write(out, name, entry.get())?;
+                write(out, name, entry)?;
             }
         }
     }
@@ -203,6 +230,40 @@ enum Field<'a> {
     Text(String),
     Number(u64),
     Entries,
+}
+
+/// A parsed role whose file is still borrowed elsewhere.
+pub(super) struct Parts {
+    version: u64,
+    expires: Expiry,
+    entries: Vec<(Text, Span)>,
+    others: BTreeMap<String, Span>,
+}
+
+impl Parts {
+    /// Reads the role in an envelope that was parsed from `file`.
+    pub(super) fn of(envelope: &Envelope<'_>, file: &[u8], what: &str) -> Result<Self> {
+        let broken = |why: String| Failure::new(Kind::Untrusted, format!("{what} is not a targets role: {why}"));
+        let mut deserializer = serde_json::Deserializer::from_str(envelope.signed());
+        let (entries, mut others) = deserializer.deserialize_map(FieldsReader).map_err(|error| broken(error.to_string()))?;
+        let entries = entries.ok_or_else(|| broken("no targets".into()))?;
+        let mut text = |field: &str| -> Result<&str> {
+            let raw: &RawValue = others.remove(field).ok_or_else(|| broken(format!("no {field}")))?;
+            Ok(raw.get())
+        };
+        let common = format!("{{\"_type\":{},\"version\":{},\"expires\":{}}}", text("_type")?, text("version")?, text("expires")?);
+        let common = Common::parse(&common, Role::Targets, what)?;
+        let expires = parse_expiry(&common.expires).map_err(|failure| broken(failure.message))?;
+        let base = file.as_ptr() as usize;
+        let span = |text: &str| Span { start: text.as_ptr() as usize - base, length: text.len() };
+        let name = |name: Cow<'_, str>| match name {
+            Cow::Borrowed(text) => Text::Plain(span(text)),
+            Cow::Owned(text) => Text::Escaped(text.into()),
+        };
+        let entries = entries.0.into_iter().map(|(text, entry)| (name(text), span(entry.get()))).collect();
+        let others = others.into_iter().map(|(name, raw)| (name.into_owned(), span(raw.get()))).collect();
+        Ok(Self { version: common.version, expires, entries, others })
+    }
 }
 
 /// The fields of the role, each once: the targets parsed, the others as they stand.

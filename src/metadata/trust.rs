@@ -3,6 +3,7 @@
 //! Three readers share it: the publisher loading its own repository, the publisher checking what it is about to publish
 //! as a client who holds the present state would, and `verify`. They differ only in what expiry means to them.
 
+use super::targets::Parts;
 use super::{DelegatedRole, Delegations, Envelope, Expiry, Listed, Listing, PublicKey, ROOT_LIMIT, Role, Root, TIMESTAMP_LIMIT, Targets};
 use crate::digest::Digests;
 use crate::failure::{Failure, Kind, Result};
@@ -102,26 +103,28 @@ impl Trust {
     }
 
     /// Takes the top-level targets role that the snapshot names.
-    pub fn targets<'b>(&mut self, bytes: &'b [u8]) -> Result<Targets<'b>> {
+    pub fn targets(&mut self, bytes: Vec<u8>) -> Result<Targets> {
         let listed = self.listed("targets.json")?.clone();
         let what = format!("targets.json (version {})", listed.version);
-        check_listed(bytes, &listed, &what)?;
-        let envelope = Envelope::parse(bytes, &what)?;
+        check_listed(&bytes, &listed, &what)?;
+        let envelope = Envelope::parse(&bytes, &what)?;
         self.check_role(&envelope, &envelope.canonical()?, Role::Targets, &what)?;
-        let targets = Targets::parse(&envelope, &what)?;
+        let parts = Parts::of(&envelope, &bytes, &what)?;
+        let targets = Targets::from_parts(bytes, parts);
         check_version(&listed, targets.version(), &what)?;
         self.check_expiry(Role::Targets, targets.expires(), &what)?;
         Ok(targets)
     }
 
     /// Takes a delegated targets role that the snapshot names.
-    pub fn delegated<'b>(&mut self, parent: &Delegations, role: &DelegatedRole, bytes: &'b [u8]) -> Result<Targets<'b>> {
+    pub fn delegated(&mut self, parent: &Delegations, role: &DelegatedRole, bytes: Vec<u8>) -> Result<Targets> {
         let file = format!("{}.json", role.name);
         let listed = self.listed(&file)?.clone();
-        check_listed(bytes, &listed, &file)?;
-        let envelope = Envelope::parse(bytes, &file)?;
+        check_listed(&bytes, &listed, &file)?;
+        let envelope = Envelope::parse(&bytes, &file)?;
         check_threshold(&envelope, &envelope.canonical()?, parent.keys_of(role), role.keys.threshold, &file)?;
-        let targets = Targets::parse(&envelope, &file)?;
+        let parts = Parts::of(&envelope, &bytes, &file)?;
+        let targets = Targets::from_parts(bytes, parts);
         check_version(&listed, targets.version(), &file)?;
         self.check_expiry(Role::Targets, targets.expires(), &file)?;
         Ok(targets)

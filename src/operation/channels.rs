@@ -66,7 +66,7 @@ pub fn plan(workspace: &Workspace, request: &ChannelsRequest) -> Result<Channels
     ChannelsFile::read(&request.file)?;
     let present = workspace.load()?;
     workspace.check_root(&present)?;
-    let mut plan = plan_on(workspace, request, &present.targets()?, None)?;
+    let mut plan = plan_on(workspace, request, &present.targets, None)?;
     if !plan.empty {
         plan.roles = steps(&present.versions(), &[Role::Targets, Role::Snapshot, Role::Timestamp]);
     }
@@ -87,7 +87,7 @@ pub fn apply(workspace: &Workspace, mut plan: ChannelsPlan) -> Result<Outcome> {
 }
 
 /// The plan on a given state; `releasing` is a version that the same commit publishes.
-pub(super) fn plan_on(workspace: &Workspace, request: &ChannelsRequest, targets: &Targets<'_>, releasing: Option<&ReleaseVersion>) -> Result<ChannelsPlan> {
+pub(super) fn plan_on(workspace: &Workspace, request: &ChannelsRequest, targets: &Targets, releasing: Option<&ReleaseVersion>) -> Result<ChannelsPlan> {
     let file = ChannelsFile::read(&request.file)?;
     let mut released: BTreeSet<String> = released_versions(targets.below("releases/")).into_iter().map(str::to_owned).collect();
     released.extend(releasing.map(ToString::to_string));

@@ -94,7 +94,7 @@ pub(super) fn expiries(present: &Present) -> Result<Vec<(Role, crate::metadata::
     let (timestamp, snapshot) = present.trust.listings().ok_or_else(|| Failure::new(Kind::Untrusted, "no published state"))?;
     Ok(vec![
         (Role::Root, present.trust.root().expires()),
-        (Role::Targets, present.targets()?.expires()),
+        (Role::Targets, present.targets.expires()),
         (Role::Snapshot, snapshot.expires()),
         (Role::Timestamp, timestamp.expires()),
     ])
@@ -119,7 +119,7 @@ fn renew_root(workspace: &Workspace, present: &Present, signers: &Signers, consi
 
 fn place_hashed_names(workspace: &Workspace, present: &Present) -> Result<()> {
     workspace.progress.phase("making hashed names");
-    for (name, entry) in present.targets()?.iter() {
+    for (name, entry) in present.targets.iter() {
         let target = Target::parse(entry, name)?;
         let Some(hash) = target.hashes.prefixes().next() else { continue };
         let hashed = ObjectName::hashed_target(name, &hash);
@@ -139,7 +139,7 @@ fn place_hashed_names(workspace: &Workspace, present: &Present) -> Result<()> {
 
 fn place_plain_names(workspace: &Workspace, present: &Present) -> Result<()> {
     workspace.progress.phase("making plain names");
-    crate::repository::catch_up(workspace.storage.as_ref(), &workspace.pinned()?, PlainNames::All, present, workspace.now())?;
+    crate::repository::catch_up(workspace.storage.as_ref(), &workspace.pinned()?, PlainNames::All, present, None, workspace.now())?;
     let versions = present.versions();
     for role in [Role::Targets, Role::Snapshot] {
         let versioned = ObjectName::versioned(role.name(), versions.of(role));

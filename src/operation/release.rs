@@ -101,15 +101,15 @@ pub fn plan(workspace: &Workspace, request: &ReleaseRequest) -> Result<ReleasePl
     let build = Build::read(&request.from, &request.version)?;
     let present = workspace.load()?;
     workspace.check_root(&present)?;
-    let targets = present.targets()?;
+    let targets = &present.targets;
     let mut plan = ReleasePlan { version: request.version.to_string(), platforms: Vec::new(), channels: None, roles: Vec::new(), warnings: Vec::new(), upload_bytes: 0, empty: true, work: Work::default() };
-    plan.warn_about_version(&request.version, &targets);
+    plan.warn_about_version(&request.version, targets);
     for platform in build.platforms.keys() {
-        plan.add_platform(workspace, request, &build, *platform, &targets)?;
+        plan.add_platform(workspace, request, &build, *platform, targets)?;
     }
-    plan.warn_about_choice(&request.version, &build, &targets);
+    plan.warn_about_choice(&request.version, &build, targets);
     if let Some(channels) = &request.channels {
-        let channels = channels::plan_on(workspace, channels, &targets, Some(&request.version))?;
+        let channels = channels::plan_on(workspace, channels, targets, Some(&request.version))?;
         plan.work.edit.conditions.extend(channels.conditions());
         plan.channels = Some(channels);
     }
@@ -120,7 +120,6 @@ pub fn plan(workspace: &Workspace, request: &ReleaseRequest) -> Result<ReleasePl
     if !plan.empty {
         plan.roles = steps(&present.versions(), &[Role::Targets, Role::Snapshot, Role::Timestamp]);
     }
-    drop(targets);
     plan.work.present = Some(present);
     Ok(plan)
 }
@@ -141,7 +140,7 @@ pub fn apply(workspace: &Workspace, plan: ReleasePlan) -> Result<Outcome> {
             edit.changes.push(Change { name: artifact.target.clone(), expected: None, wanted: Some(staged.target), keep_existing: false });
             edit.changes.push(Change { name: artifact.signature.clone(), keep_existing: replaced.is_none(), expected: replaced, wanted: Some(staged.signature) });
         }
-        edit.changes.push(certificate_change(workspace, &present.targets()?, &key)?);
+        edit.changes.push(certificate_change(workspace, &present.targets, &key)?);
     }
     workspace.progress.phase("committing");
     if let Some(channels) = &plan.channels {
@@ -151,7 +150,7 @@ pub fn apply(workspace: &Workspace, plan: ReleasePlan) -> Result<Outcome> {
 }
 
 /// The certificate is a target like any other, so that readers can fetch it as safely as the artifacts.
-fn certificate_change(workspace: &Workspace, targets: &Targets<'_>, key: &crate::openpgp::SigningKey) -> Result<Change> {
+fn certificate_change(workspace: &Workspace, targets: &Targets, key: &crate::openpgp::SigningKey) -> Result<Change> {
     let name = certificate_name(&key.fingerprint());
     let expected = targets.get(&name)?;
     let wanted = stage_bytes(workspace.storage.as_ref(), &name, &key.armored_certificate()?, workspace.sha512)?;
@@ -159,7 +158,7 @@ fn certificate_change(workspace: &Workspace, targets: &Targets<'_>, key: &crate:
 }
 
 impl ReleasePlan {
-    fn add_platform(&mut self, workspace: &Workspace, request: &ReleaseRequest, build: &Build, platform: Platform, targets: &Targets<'_>) -> Result<()> {
+    fn add_platform(&mut self, workspace: &Workspace, request: &ReleaseRequest, build: &Build, platform: Platform, targets: &Targets) -> Result<()> {
         let version = &request.version;
         let files = &build.platforms[&platform];
         let prefix = artifact_name(version, platform, "");
@@ -202,7 +201,7 @@ impl ReleasePlan {
     }
 
     /// The trdl client treats versions that differ in build metadata as equal and takes one at random.
-    fn warn_about_version(&mut self, version: &ReleaseVersion, targets: &Targets<'_>) {
+    fn warn_about_version(&mut self, version: &ReleaseVersion, targets: &Targets) {
         for name in released_versions(targets.below("releases/")) {
             if let Ok(other) = ReleaseVersion::parse(name)
                 && other != *version
@@ -214,7 +213,7 @@ impl ReleasePlan {
     }
 
     /// A platform that is added later can change which directory a machine picks.
-    fn warn_about_choice(&mut self, version: &ReleaseVersion, build: &Build, targets: &Targets<'_>) {
+    fn warn_about_choice(&mut self, version: &ReleaseVersion, build: &Build, targets: &Targets) {
         let prefix = format!("releases/{version}/");
         let mut published: Vec<Platform> = targets.below(&prefix).filter_map(|name| Platform::parse(name[prefix.len()..].split('/').next()?).ok()).collect();
         published.dedup();
@@ -250,7 +249,7 @@ impl ReleasePlan {
 
 /// A published platform never changes: names and bytes must be those published. Sizes are compared first, so that a
 /// different build of some gigabytes is refused without reading all of it.
-fn check_identical(workspace: &Workspace, prefix: &str, published: &[&str], artifacts: &[Artifact], targets: &Targets<'_>) -> Result<()> {
+fn check_identical(workspace: &Workspace, prefix: &str, published: &[&str], artifacts: &[Artifact], targets: &Targets) -> Result<()> {
     let mut differences = Vec::new();
     for name in published.iter().filter(|name| !artifacts.iter().any(|artifact| artifact.target == **name)) {
         differences.push(format!("{name}: published, not in this build"));

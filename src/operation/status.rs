@@ -70,11 +70,11 @@ pub fn status(workspace: &Workspace, fail_within: Option<TimeDelta>) -> Result<S
     let root = present.trust.root();
     let versions = present.versions();
     let roles: Vec<RoleStatus> = expiries(&present)?.into_iter().map(|(role, expires)| role_status(&present, role, versions.of(role), expires, now)).collect();
-    let targets = present.targets()?;
-    let channels = read_channels(workspace, &targets)?;
+    let targets = &present.targets;
+    let channels = read_channels(workspace, targets)?;
     let alarms = roles.iter().filter(|role| fail_within.is_some_and(|span| role.seconds_left < span.num_seconds())).map(|role| format!("{} expires {}", role.role, role.expires)).collect();
     let due = roles.iter().any(|role| role.refresh_in < 0);
-    let releases = read_releases(&targets, &channels);
+    let releases = read_releases(targets, &channels);
     let next = match (due, releases.is_empty()) {
         (true, _) => Some("publish refresh".to_owned()),
         (false, true) => Some("publish release VERSION --from DIR".to_owned()),
@@ -96,7 +96,7 @@ fn role_status(present: &Present, role: Role, version: u64, expires: DateTime<Ut
     }
 }
 
-fn read_channels(workspace: &Workspace, targets: &Targets<'_>) -> Result<BTreeMap<String, String>> {
+fn read_channels(workspace: &Workspace, targets: &Targets) -> Result<BTreeMap<String, String>> {
     let mut channels = BTreeMap::new();
     for name in targets.below("channels/") {
         let target = targets.get(name)?;
@@ -107,7 +107,7 @@ fn read_channels(workspace: &Workspace, targets: &Targets<'_>) -> Result<BTreeMa
     Ok(channels)
 }
 
-fn read_releases(targets: &Targets<'_>, channels: &BTreeMap<String, String>) -> Vec<ReleaseStatus> {
+fn read_releases(targets: &Targets, channels: &BTreeMap<String, String>) -> Vec<ReleaseStatus> {
     let mut releases: Vec<ReleaseStatus> = Vec::new();
     for name in targets.below("releases/") {
         let mut parts = name.split('/').skip(1);

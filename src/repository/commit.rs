@@ -53,7 +53,8 @@ pub struct Committed {
 }
 
 enum Attempt {
-    Done,
+    /// Published: the state as a client sees it now.
+    Done(Present),
     /// Somebody else holds a number we need, or was faster.
     Again,
 }
@@ -63,21 +64,17 @@ impl Committer<'_> {
     pub fn commit(&self, present: Present, edit: &Edit) -> Result<Committed> {
         let mut present = present;
         for rebases in 0..ATTEMPTS {
-            let targets = present.targets()?;
-            let edits = edit.against(&targets)?;
+            let edits = edit.against(&present.targets)?;
             let renewals = edit.open_renewals(&present.versions());
             if edits.is_empty() && renewals.is_empty() {
                 // Done by somebody else, or by a run of ours that was killed after its swap.
-                catch_up(self.storage, self.pinned, self.plain_names, &present, (self.clock)())?;
+                catch_up(self.storage, self.pinned, self.plain_names, &present, None, (self.clock)())?;
                 return Ok(Committed { versions: present.versions(), changed: false, rebases });
             }
-            let attempt = self.attempt(&present, &targets, &edits, &renewals)?;
-            drop(targets);
-            match attempt {
-                Attempt::Done => {
-                    let now = load(self.storage, self.pinned, (self.clock)())?;
+            match self.attempt(&present, &edits, &renewals)? {
+                Attempt::Done(now) => {
                     self.progress.status("visible to clients");
-                    catch_up(self.storage, self.pinned, self.plain_names, &now, (self.clock)())?;
+                    catch_up(self.storage, self.pinned, self.plain_names, &now, Some(&present.targets), (self.clock)())?;
                     self.storage.barrier()?;
                     return Ok(Committed { versions: now.versions(), changed: true, rebases });
                 }
@@ -90,11 +87,11 @@ impl Committer<'_> {
         Err(Failure::new(Kind::Conflict, format!("other publishers were faster {ATTEMPTS} times in a row; nothing was published")).hint("run the same command again when they are done"))
     }
 
-    fn attempt(&self, present: &Present, targets: &Targets<'_>, edits: &TargetEdits, renewals: &[Role]) -> Result<Attempt> {
+    fn attempt(&self, present: &Present, edits: &TargetEdits, renewals: &[Role]) -> Result<Attempt> {
         let now = (self.clock)();
         let root = present.trust.root();
         let Some((timestamp, snapshot)) = present.trust.listings() else { return Err(Failure::new(Kind::Untrusted, "no published state to build on")) };
-        let versions = present.versions();
+        let (versions, targets) = (present.versions(), &present.targets);
         // Staged content is durable before anything names it.
         self.storage.barrier()?;
         let mut new_targets = None;
@@ -111,12 +108,16 @@ impl Committer<'_> {
             self.progress.status(&format!("snapshot signed (version {})", signed.version));
         }
         let signed = sign_timestamp(root, self.signers, timestamp, new_snapshot.as_ref(), versions.timestamp + 1, now)?;
-        self.check_as_client(present, now, &signed, new_snapshot.as_ref(), new_targets.as_ref())?;
+        if !root.consistent_snapshot() {
+            self.place_plain_targets(edits)?;
+        }
+        let plain_roles = if root.consistent_snapshot() { Vec::new() } else { plain_roles(new_targets.as_ref(), new_snapshot.as_ref()) };
+        let next = as_client(present, now, &signed, new_snapshot, new_targets)?;
         if self.storage.get(&ObjectName::versioned("root", root.version() + 1), ROOT_LIMIT)?.is_some() {
             return Ok(Attempt::Again);
         }
-        if !root.consistent_snapshot() {
-            self.place_plain(edits, new_targets.as_ref(), new_snapshot.as_ref())?;
+        for (name, file) in plain_roles {
+            self.storage.put(&name, &file)?;
         }
         self.storage.barrier()?;
         let swapped = self.storage.swap(&ObjectName::timestamp(), Some(&present.token), &signed.bytes)?;
@@ -124,7 +125,7 @@ impl Committer<'_> {
             return Ok(Attempt::Again);
         }
         self.progress.status(&format!("timestamp signed (version {})", signed.version));
-        Ok(Attempt::Done)
+        Ok(Attempt::Done(next))
     }
 
     /// Creates the first free version from `first` on. `None`: the number's owner may be about to commit.
@@ -173,38 +174,13 @@ impl Committer<'_> {
         Ok(version)
     }
 
-    /// What is about to be published must satisfy a client that holds the present state.
-    fn check_as_client(&self, present: &Present, now: DateTime<Utc>, timestamp: &SignedRole, snapshot: Option<&SignedRole>, targets: Option<&SignedRole>) -> Result<()> {
-        let mut client = present.trust.as_client(now);
-        client.end_of_roots().map_err(|failure| failure.hint("`publish refresh` renews the root, then run this command again"))?;
-        client.timestamp(&timestamp.bytes)?;
-        match snapshot {
-            Some(snapshot) => drop(client.snapshot(&snapshot.bytes)?),
-            // Carried over: it must not have expired meanwhile.
-            None => check_carried(present, Role::Snapshot, now)?,
+    /// Without consistent snapshots, plain names are what clients read: content comes before the roles that list it.
+    fn place_plain_targets(&self, edits: &TargetEdits) -> Result<()> {
+        // Removals wait until no metadata names the target any more.
+        for (name, target) in edits.iter().filter(|(_, target)| target.is_some()) {
+            apply(self.storage, name, target.as_ref(), false)?;
         }
-        match targets {
-            Some(targets) => drop(client.targets(&targets.bytes)?),
-            None => check_carried(present, Role::Targets, now)?,
-        }
-        Ok(())
-    }
-
-    /// Without consistent snapshots, plain names are what clients read: content first, then the roles upwards.
-    fn place_plain(&self, edits: &TargetEdits, targets: Option<&SignedRole>, snapshot: Option<&SignedRole>) -> Result<()> {
-        for (name, target) in edits {
-            // Removals wait until no metadata names the target any more.
-            if target.is_some() {
-                apply(self.storage, name, target.as_ref(), false)?;
-            }
-        }
-        self.storage.barrier()?;
-        for (role, signed) in [(Role::Targets, targets), (Role::Snapshot, snapshot)] {
-            if let Some(signed) = signed {
-                self.storage.put(&ObjectName::plain_role(role.name()), &signed.bytes)?;
-            }
-        }
-        Ok(())
+        self.storage.barrier()
     }
 
     /// Whether our timestamp is what stands there although the swap said no.
@@ -224,14 +200,16 @@ impl Committer<'_> {
         trust.end_of_roots()?;
         trust.timestamp(&timestamp.bytes)?;
         trust.snapshot(&snapshot.bytes)?;
-        trust.targets(&targets.bytes)?;
         if !root.consistent_snapshot() {
-            self.place_plain(&TargetEdits::new(), Some(&targets), Some(&snapshot))?;
+            for (name, file) in plain_roles(Some(&targets), Some(&snapshot)) {
+                self.storage.put(&name, &file)?;
+            }
         }
+        trust.targets(targets.bytes)?;
         self.storage.barrier()?;
         let changed = self.storage.swap(&ObjectName::timestamp(), None, &timestamp.bytes)?;
         let present = load(self.storage, self.pinned, now)?;
-        catch_up(self.storage, self.pinned, self.plain_names, &present, now)?;
+        catch_up(self.storage, self.pinned, self.plain_names, &present, None, now)?;
         self.storage.barrier()?;
         Ok(Committed { versions: present.versions(), changed, rebases: 0 })
     }
@@ -245,6 +223,32 @@ impl Committer<'_> {
         let there = self.storage.get(&name, 1 << 20)?.ok_or_else(|| Failure::new(Kind::Storage, format!("{name} came and went")))?;
         Ok(SignedRole { version: 1, digests: crate::digest::Digests::of(&there.bytes), bytes: there.bytes })
     }
+}
+
+/// What is about to be published, read as a client who holds the present state and refuses what has expired.
+fn as_client(present: &Present, now: DateTime<Utc>, timestamp: &SignedRole, snapshot: Option<SignedRole>, targets: Option<SignedRole>) -> Result<Present> {
+    let mut trust = present.trust.as_client(now);
+    trust.end_of_roots().map_err(|failure| failure.hint("`publish refresh` renews the root, then run this command again"))?;
+    trust.timestamp(&timestamp.bytes)?;
+    match snapshot {
+        Some(snapshot) => drop(trust.snapshot(&snapshot.bytes)?),
+        // Carried over: it must not have expired meanwhile.
+        None => check_carried(present, Role::Snapshot, now)?,
+    }
+    let targets = match targets {
+        Some(targets) => trust.targets(targets.bytes)?,
+        None => {
+            check_carried(present, Role::Targets, now)?;
+            present.targets.clone()
+        }
+    };
+    Ok(Present { trust, token: present.token.clone(), timestamp_file: timestamp.bytes.clone(), targets })
+}
+
+/// The role files that clients read by plain name, the one that is listed before the one that lists it.
+fn plain_roles(targets: Option<&SignedRole>, snapshot: Option<&SignedRole>) -> Vec<(ObjectName, Vec<u8>)> {
+    let roles = [(Role::Targets, targets), (Role::Snapshot, snapshot)].into_iter();
+    roles.filter_map(|(role, signed)| Some((ObjectName::plain_role(role.name()), signed?.bytes.clone()))).collect()
 }
 
 fn check_carried(present: &Present, role: Role, now: DateTime<Utc>) -> Result<()> {

@@ -56,7 +56,7 @@ pub struct Renewal {
 
 impl Edit {
     /// What remains to be done to `targets`; an error of kind [`Kind::Conflict`] if the plan no longer holds.
-    pub fn against(&self, targets: &Targets<'_>) -> Result<TargetEdits> {
+    pub fn against(&self, targets: &Targets) -> Result<TargetEdits> {
         let mut edits = TargetEdits::new();
         for change in &self.changes {
             let now = targets.get(&change.name)?;
@@ -79,7 +79,7 @@ impl Edit {
         self.renewals.iter().filter(|renewal| versions.of(renewal.role) <= renewal.version).map(|renewal| renewal.role).collect()
     }
 
-    fn check(&self, condition: &Condition, targets: &Targets<'_>) -> Result<()> {
+    fn check(&self, condition: &Condition, targets: &Targets) -> Result<()> {
         match condition {
             Condition::Sealed { prefix, names } => {
                 let there: Vec<&str> = targets.below(prefix).collect();

@@ -6,7 +6,7 @@ use super::present::load;
 use super::Present;
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
-use crate::metadata::{Envelope, Target, Targets};
+use crate::metadata::{TIMESTAMP_LIMIT, Target, Targets};
 use crate::storage::Storage;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -33,29 +33,34 @@ struct Marker {
 
 const MARKER_LIMIT: u64 = 4096;
 
-/// Brings plain names and `root.json` up to the published state, and says whether anything was behind.
-pub fn catch_up(storage: &dyn Storage, pinned: &[u8], mode: PlainNames, present: &Present, now: DateTime<Utc>) -> Result<bool> {
+/// Brings plain names and `root.json` up to the published state. `before` is a targets role the caller happens to hold;
+/// if the marker names it, it need not be read again.
+pub fn catch_up(storage: &dyn Storage, pinned: &[u8], mode: PlainNames, present: &Present, before: Option<&Targets>, now: DateTime<Utc>) -> Result<()> {
     let mut marker = read(storage)?;
-    let mut current: Option<Present> = None;
+    let mut newer: Option<Present> = None;
     loop {
-        let present = current.as_ref().unwrap_or(present);
+        let present = newer.as_ref().unwrap_or(present);
         let versions = present.versions();
         let wanted = mode == PlainNames::All || !present.trust.root().consistent_snapshot();
         let done = Marker { root: versions.root, targets: if wanted { versions.targets } else { 0 } };
         if marker == done {
-            return Ok(current.is_some());
+            return Ok(());
         }
         if marker.root != done.root {
             copy_root(storage, done.root)?;
         }
         if wanted && marker.targets != done.targets {
-            copy_difference(storage, marker.targets, present)?;
+            copy_difference(storage, marker.targets, before, present)?;
         }
         storage.barrier()?;
         storage.put(&ObjectName::plain_marker(), &serde_json::to_vec(&done).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?)?;
         marker = done;
         // Somebody may have committed while we copied, and seen our marker before theirs.
-        current = Some(load(storage, pinned, now)?);
+        let timestamp = storage.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?;
+        if timestamp.is_some_and(|timestamp| timestamp.bytes == present.timestamp_file) {
+            return Ok(());
+        }
+        newer = Some(load(storage, pinned, now)?);
     }
 }
 
@@ -71,22 +76,25 @@ fn copy_root(storage: &dyn Storage, version: u64) -> Result<()> {
     storage.put(&ObjectName::plain_role("root"), &root.bytes)
 }
 
-fn copy_difference(storage: &dyn Storage, from: u64, present: &Present) -> Result<()> {
-    let targets = present.targets()?;
-    let before = match from {
-        0 => None,
-        version => storage.get(&ObjectName::versioned("targets", version), u64::MAX)?,
+fn copy_difference(storage: &dyn Storage, from: u64, held: Option<&Targets>, present: &Present) -> Result<()> {
+    let read;
+    let before = match held.filter(|held| held.version() == from) {
+        Some(held) => held,
+        None => {
+            let file = if from == 0 { None } else { storage.get(&ObjectName::versioned("targets", from), u64::MAX)? };
+            // What was in place is our own file of an earlier commit; without it, everything is copied again.
+            read = file.and_then(|object| Targets::parse(object.bytes, "").ok()).unwrap_or_else(Targets::empty);
+            &read
+        }
     };
-    // What was in place is our own file of an earlier commit; without it, everything is copied again.
-    let before = before.as_ref().and_then(|object| Envelope::parse(&object.bytes, "").and_then(|envelope| Targets::parse(&envelope, "")).ok()).unwrap_or_else(Targets::empty);
-    for (name, target) in difference(&before, &targets)? {
+    for (name, target) in difference(before, &present.targets)? {
         apply(storage, name, target.as_ref(), present.trust.root().consistent_snapshot())?;
     }
     Ok(())
 }
 
 /// The names whose target is another one in `after` than in `before`.
-fn difference<'a>(before: &'a Targets<'_>, after: &'a Targets<'_>) -> Result<Vec<(&'a str, Option<Target>)>> {
+fn difference<'a>(before: &'a Targets, after: &'a Targets) -> Result<Vec<(&'a str, Option<Target>)>> {
     let mut different = Vec::new();
     let mut old = before.iter().peekable();
     for (name, entry) in after.iter() {

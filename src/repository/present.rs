@@ -1,7 +1,7 @@
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust};
-use crate::metadata::{Envelope, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Targets, UNSTATED_SNAPSHOT_LIMIT, UNSTATED_TARGETS_LIMIT};
+use crate::metadata::{ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Targets, UNSTATED_SNAPSHOT_LIMIT, UNSTATED_TARGETS_LIMIT};
 use crate::storage::{Source, Token};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -12,8 +12,10 @@ pub struct Present {
     pub trust: Trust,
     /// Stands for the `timestamp.json` that was read: the commit swaps against it.
     pub token: Token,
-    /// The file of the top-level targets role.
-    pub targets_file: Vec<u8>,
+    /// The `timestamp.json` itself.
+    pub timestamp_file: Vec<u8>,
+    /// The top-level targets role.
+    pub targets: Targets,
 }
 
 /// The versions of the four roles.
@@ -42,11 +44,6 @@ impl Versions {
 }
 
 impl Present {
-    /// The targets role.
-    pub fn targets(&self) -> Result<Targets<'_>> {
-        Targets::parse(&Envelope::parse(&self.targets_file, "targets.json")?, "targets.json")
-    }
-
     /// All versions.
     pub fn versions(&self) -> Versions {
         let (timestamp, snapshot) = self.trust.listings().map_or((0, 0), |(timestamp, snapshot)| (timestamp.version(), snapshot.version()));
@@ -79,9 +76,8 @@ pub fn load(source: &dyn Source, pinned: &[u8], now: DateTime<Utc>) -> Result<Pr
     let snapshot = read_role(source, &trust, Role::Snapshot, version, length.unwrap_or(UNSTATED_SNAPSHOT_LIMIT))?;
     trust.snapshot(&snapshot)?;
     let (version, length) = (trust.listed("targets.json")?.version, trust.listed("targets.json")?.length);
-    let targets_file = read_role(source, &trust, Role::Targets, version, length.unwrap_or(UNSTATED_TARGETS_LIMIT))?;
-    trust.targets(&targets_file)?;
-    Ok(Present { trust, token: timestamp.token, targets_file })
+    let targets = trust.targets(read_role(source, &trust, Role::Targets, version, length.unwrap_or(UNSTATED_TARGETS_LIMIT))?)?;
+    Ok(Present { trust, token: timestamp.token, timestamp_file: timestamp.bytes, targets })
 }
 
 /// Reads a role file by its version. Repositories without consistent snapshots may have the plain name only; ours have

@@ -27,7 +27,7 @@ impl SignedRole {
 }
 
 /// Signs the targets role that follows `present`.
-pub fn sign_targets(root: &Root, signers: &Signers, present: &Targets<'_>, edits: &TargetEdits, version: u64, now: DateTime<Utc>) -> Result<SignedRole> {
+pub fn sign_targets(root: &Root, signers: &Signers, present: &Targets, edits: &TargetEdits, version: u64, now: DateTime<Utc>) -> Result<SignedRole> {
     sign(root, signers, Role::Targets, version, present.edited(version, Role::Targets.expiry_from(now), edits)?)
 }
 

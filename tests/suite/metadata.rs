@@ -59,12 +59,12 @@ impl Bench {
         let now = self.trial.workspace().now();
         let root = self.client.root();
         let (timestamp, snapshot) = self.client.listings().unwrap();
-        let present = Targets::parse(&Envelope::parse(&self.files.targets, "").unwrap(), "").unwrap();
+        let present = Targets::parse(self.files.targets.clone(), "").unwrap();
         let targets = sign_targets(root, &self.signers, &present, &TargetEdits::new(), versions.0, now).unwrap();
         let snapshot = sign_snapshot(root, &self.signers, snapshot, Some(&targets), versions.1, now).unwrap();
         let timestamp = sign_timestamp(root, &self.signers, timestamp, Some(&snapshot), versions.2, now).unwrap();
         let mut client = self.client.clone();
-        let result = client.timestamp(&timestamp.bytes).map(drop).and_then(|()| client.snapshot(&snapshot.bytes).map(drop)).and_then(|()| client.targets(&targets.bytes).map(drop));
+        let result = client.timestamp(&timestamp.bytes).map(drop).and_then(|()| client.snapshot(&snapshot.bytes).map(drop)).and_then(|()| client.targets(targets.bytes.clone()).map(drop));
         let message = result.expect_err(words).message;
         assert!(message.contains(words), "{message}");
     }
@@ -108,8 +108,8 @@ fn clients_refuse_mixed_and_changed_files() {
     client.snapshot(&bench.files.snapshot).unwrap();
     let mut flipped = bench.files.targets.clone();
     *flipped.last_mut().unwrap() = b' ';
-    assert!(client.targets(&flipped).unwrap_err().message.contains("digest"));
-    assert_eq!(client.targets(&bench.files.targets).unwrap().len(), 5);
+    assert!(client.targets(flipped).unwrap_err().message.contains("digest"));
+    assert_eq!(client.targets(bench.files.targets.clone()).unwrap().len(), 5);
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn clients_refuse_what_has_expired_and_publishers_note_it() {
         trust.end_of_roots()?;
         trust.timestamp(&bench.files.timestamp)?;
         trust.snapshot(&bench.files.snapshot)?;
-        trust.targets(&bench.files.targets)?;
+        trust.targets(bench.files.targets.clone())?;
         Ok(trust)
     };
     read(AtExpiry::Refuse(later(0))).unwrap();
@@ -169,8 +169,7 @@ fn a_key_counts_once_towards_a_threshold() {
 #[test]
 fn unknown_fields_survive_an_edit() {
     let file = br#"{"signatures":[],"signed":{"_type":"targets","delegations":{"keys":{},"roles":[]},"expires":"2030-01-01T00:00:00Z","spec_version":"1.0.31","targets":{"a":{"custom":{"x":[1,"y"]},"hashes":{"sha256":"aa"},"length":1},"c":{}},"version":4,"x-unknown":"kept"}}"#;
-    let envelope = Envelope::parse(file, "f").unwrap();
-    let targets = Targets::parse(&envelope, "f").unwrap();
+    let targets = Targets::parse(file.to_vec(), "f").unwrap();
     let edits: TargetEdits = [("b".to_owned(), Some(publish::metadata::Target::of(&Digests::of(b"b")))), ("c".to_owned(), None)].into();
     let edited = String::from_utf8(targets.edited(5, parse_expiry("2031-01-01T00:00:00Z").unwrap(), &edits).unwrap()).unwrap();
     let digest = Digests::of(b"b").hex();
@@ -187,7 +186,7 @@ fn unknown_fields_survive_an_edit() {
         (r#"{"_type":"targets","expires":"2030-01-01T00:00:00Z","version":1}"#, "no targets"),
     ] {
         let file = format!(r#"{{"signatures":[],"signed":{broken}}}"#);
-        let message = Targets::parse(&Envelope::parse(file.as_bytes(), "f").unwrap(), "f").unwrap_err().message;
+        let message = Targets::parse(file.into_bytes(), "f").unwrap_err().message;
         assert!(message.contains(words), "{message}");
     }
 }

@@ -142,7 +142,7 @@ impl Trial {
         let version = trust.timestamp(&get(ObjectName::timestamp()).unwrap())?.get("snapshot.json").unwrap().version;
         trust.snapshot(&get(file("snapshot", version)).unwrap())?;
         let version = trust.listed("targets.json")?.version;
-        trust.targets(&get(file("targets", version)).unwrap())?;
+        trust.targets(get(file("targets", version)).unwrap())?;
         Ok(())
     }
 }

@@ -68,7 +68,7 @@ fn with_target(sandbox: &Sandbox, name: &str, content: &[u8]) {
     let pinned = fs::read(sandbox.path("keys/1.root.json")).unwrap();
     let present = load(&storage, &pinned, chrono::Utc::now()).unwrap();
     let wanted = Some(stage_bytes(&storage, name, content, false).unwrap());
-    let expected = present.targets().unwrap().get(name).unwrap();
+    let expected = present.targets.get(name).unwrap();
     let mut signers = publish::keys::Signers::new();
     for role in publish::metadata::Role::ALL {
         let uri = publish::keys::KeyUri::File(sandbox.path(&format!("keys/{role}.pem")));

@@ -4,11 +4,11 @@ use super::finding::{Findings, Severity};
 use super::Chain;
 use crate::failure::Result;
 use crate::layout::{ObjectName, TargetPath, case_collision};
-use crate::metadata::{ROOT_LIMIT, Role, Target, Targets, UNSTATED_TARGETS_LIMIT};
+use crate::metadata::{ROOT_LIMIT, Role, Target, UNSTATED_TARGETS_LIMIT};
 use crate::storage::Source;
 use std::collections::BTreeMap;
 
-pub(super) fn check(source: &dyn Source, chain: &Chain, top: &Targets<'_>, targets: &BTreeMap<String, Target>, findings: &mut Findings) -> Result<()> {
+pub(super) fn check(source: &dyn Source, chain: &Chain, targets: &BTreeMap<String, Target>, findings: &mut Findings) -> Result<()> {
     check_root(source, chain, findings)?;
     check_lengths(chain, findings);
     check_names(targets, findings);
@@ -23,7 +23,7 @@ pub(super) fn check(source: &dyn Source, chain: &Chain, top: &Targets<'_>, targe
             findings.add(Severity::Warning, name, format!("has digests of kind {}, for which the trdl client refuses the whole file", target.hashes.unknown.join(", ")), "list sha256 and sha512 only");
         }
     }
-    for (role, field) in [(Role::Root, chain.trust.root().field("spec_version").cloned()), (Role::Targets, top.field("spec_version").and_then(|json| serde_json::from_str(json).ok()))] {
+    for (role, field) in [(Role::Root, chain.trust.root().field("spec_version").cloned()), (Role::Targets, chain.top.field("spec_version").and_then(|json| serde_json::from_str(json).ok()))] {
         match field.as_ref().and_then(serde_json::Value::as_str) {
             None => findings.add(Severity::Warning, role.name(), "has no spec_version; python-tuf refuses it", "sign the role again with a current tool"),
             Some(version) if !version.starts_with("1.") && version != "1" => findings.add(Severity::Warning, role.name(), format!("has spec_version {}", version.escape_debug()), "sign the role again with spec_version 1.0.0"),
@@ -67,8 +67,8 @@ fn check_root(source: &dyn Source, chain: &Chain, findings: &mut Findings) -> Re
 
 fn check_lengths(chain: &Chain, findings: &mut Findings) {
     if let Ok(listed) = chain.trust.listed("targets.json") {
-        if listed.length.is_none() && chain.targets_file.len() as u64 > UNSTATED_TARGETS_LIMIT / 2 {
-            findings.add(Severity::Warning, "targets.json", format!("has {} bytes and the snapshot does not state its length; python-tuf and others stop at {UNSTATED_TARGETS_LIMIT}", chain.targets_file.len()), "state lengths in the snapshot");
+        if listed.length.is_none() && chain.top.file().len() as u64 > UNSTATED_TARGETS_LIMIT / 2 {
+            findings.add(Severity::Warning, "targets.json", format!("has {} bytes and the snapshot does not state its length; python-tuf and others stop at {UNSTATED_TARGETS_LIMIT}", chain.top.file().len()), "state lengths in the snapshot");
         }
         if listed.hashes.is_none() {
             findings.add(Severity::Note, "snapshot.json", "does not state the digest of targets.json", "nothing; versions alone are legal, digests are stronger");

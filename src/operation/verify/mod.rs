@@ -15,7 +15,7 @@ pub use second_opinion::SecondOpinion;
 use crate::failure::{Failure, Kind};
 use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust};
-use crate::metadata::{Delegations, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Target, Targets, UNSTATED_SNAPSHOT_LIMIT, UNSTATED_TARGETS_LIMIT};
+use crate::metadata::{DelegatedRole, Delegations, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Target, Targets, UNSTATED_SNAPSHOT_LIMIT, UNSTATED_TARGETS_LIMIT};
 use crate::repository::{Progress, Versions};
 use crate::storage::Source;
 use anyhow::Result;
@@ -86,13 +86,12 @@ pub fn verify(request: &VerifyRequest<'_>) -> Result<VerifyReport> {
         Err(failure) if failure.kind == Kind::Untrusted => findings.error("metadata", &failure, "clients refuse the repository; publish again from a good state, or restore the file"),
         Err(failure) => return Err(failure.into()),
         Ok(chain) => {
-            let top = Targets::parse(&crate::metadata::Envelope::parse(&chain.targets_file, "targets.json")?, "targets.json")?;
-            let targets = all_targets(&chain, &top, &mut findings);
+            let targets = all_targets(&chain, &mut findings);
             report.targets = targets.len();
-            clients::check(request.source, &chain, &top, &targets, &mut findings)?;
+            clients::check(request.source, &chain, &targets, &mut findings)?;
             check_targets(request, &chain, &targets, &mut findings, &mut report)?;
             request.progress.phase("asking the tuf crate's client");
-            report.second_opinion = second_opinion::ask(request, &anchor, &chain, &top, findings.any_errors());
+            report.second_opinion = second_opinion::ask(request, &anchor, &chain, findings.any_errors());
             if let SecondOpinion::Disagrees { reason } = &report.second_opinion {
                 findings.add(Severity::Error, "second opinion", format!("the client of the tuf crate refuses the repository: {reason}"), "report this: either the repository or one of the two clients is wrong");
             }
@@ -143,9 +142,9 @@ fn plain_names_complete(source: &dyn Source, targets_version: u64) -> Result<boo
 /// Verified metadata with the files it came from.
 struct Chain {
     trust: Trust,
-    targets_file: Vec<u8>,
-    /// Files of delegated roles by role name, parents before children.
-    delegated: Vec<(String, Vec<u8>, crate::metadata::DelegatedRole)>,
+    top: Targets,
+    /// Delegated roles with what they may speak for, parents before children.
+    delegated: Vec<(DelegatedRole, Targets)>,
     /// Roots after the anchor, newest last.
     newest_root: Option<Vec<u8>>,
 }
@@ -203,14 +202,13 @@ fn read_chain(request: &VerifyRequest<'_>, anchor: &[u8], findings: &mut Finding
     versions.snapshot = trust.snapshot(&snapshot)?.version();
     versions.timestamp = trust.listings().map_or(0, |(timestamp, _)| timestamp.version());
     let listed = trust.listed("targets.json")?.clone();
-    let targets_file = read("targets", listed.version, listed.length, UNSTATED_TARGETS_LIMIT)?;
-    let top = trust.targets(&targets_file)?;
+    let top = trust.targets(read("targets", listed.version, listed.length, UNSTATED_TARGETS_LIMIT)?)?;
     versions.targets = top.version();
-    let mut delegated = Vec::new();
+    let mut delegated: Vec<(DelegatedRole, Targets)> = Vec::new();
     let mut open: Vec<Delegations> = delegations(&top, "targets.json")?.into_iter().collect();
     while let Some(parent) = open.pop() {
         for role in parent.roles.clone() {
-            if delegated.iter().any(|(name, ..): &(String, Vec<u8>, _)| *name == role.name) {
+            if delegated.iter().any(|(known, _)| known.name == role.name) {
                 continue;
             }
             let file = format!("{}.json", role.name);
@@ -220,27 +218,26 @@ fn read_chain(request: &VerifyRequest<'_>, anchor: &[u8], findings: &mut Finding
                 continue;
             };
             let bytes = read(&role.name, listed.version, listed.length, UNSTATED_TARGETS_LIMIT)?;
-            let targets = trust.delegated(&parent, &role, &bytes)?;
+            let targets = trust.delegated(&parent, &role, bytes)?;
             open.extend(delegations(&targets, &file)?);
-            drop(targets);
-            delegated.push((role.name.clone(), bytes, role));
+            delegated.push((role, targets));
         }
     }
     for (role, expires) in trust.expired() {
         let what = format!("expired on {}", crate::metadata::format_expiry(*expires));
         findings.add(Severity::Error, role.name(), what, "renew it with `publish refresh`; until then clients fail");
     }
-    Ok(Chain { trust, targets_file, delegated, newest_root })
+    Ok(Chain { trust, top, delegated, newest_root })
 }
 
-fn delegations(targets: &Targets<'_>, what: &str) -> crate::failure::Result<Option<Delegations>> {
+fn delegations(targets: &Targets, what: &str) -> crate::failure::Result<Option<Delegations>> {
     targets.field("delegations").map(|json| Delegations::parse(json, what)).transpose()
 }
 
 /// All targets of all roles; the first role that names a target wins, as for clients.
-fn all_targets(chain: &Chain, top: &Targets<'_>, findings: &mut Findings) -> BTreeMap<String, Target> {
+fn all_targets(chain: &Chain, findings: &mut Findings) -> BTreeMap<String, Target> {
     let mut all = BTreeMap::new();
-    let mut take = |targets: &Targets<'_>, allowed: &dyn Fn(&str) -> bool, role: &str| {
+    let mut take = |targets: &Targets, allowed: &dyn Fn(&str) -> bool, role: &str| {
         for (name, entry) in targets.iter() {
             if !allowed(name) {
                 findings.add(Severity::Warning, name, format!("listed by role {role}, which may not speak for it; clients ignore the entry"), "remove the entry, or widen the delegation");
@@ -252,12 +249,9 @@ fn all_targets(chain: &Chain, top: &Targets<'_>, findings: &mut Findings) -> BTr
             }
         }
     };
-    take(top, &|_| true, Role::Targets.name());
-    for (name, bytes, role) in &chain.delegated {
-        let parsed = crate::metadata::Envelope::parse(bytes, name).and_then(|envelope| Targets::parse(&envelope, name));
-        if let Ok(targets) = parsed {
-            take(&targets, &|target| role.covers(target), name);
-        }
+    take(&chain.top, &|_| true, Role::Targets.name());
+    for (role, targets) in &chain.delegated {
+        take(targets, &|target| role.covers(target), &role.name);
     }
     all
 }

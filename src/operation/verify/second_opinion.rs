@@ -35,22 +35,22 @@ pub enum SecondOpinion {
 }
 
 /// Asks the other client about metadata that ours has accepted.
-pub(super) fn ask(request: &VerifyRequest<'_>, anchor: &[u8], chain: &Chain, top: &Targets<'_>, has_errors: bool) -> SecondOpinion {
+pub(super) fn ask(request: &VerifyRequest<'_>, anchor: &[u8], chain: &Chain, has_errors: bool) -> SecondOpinion {
     if has_errors {
         return SecondOpinion::NotAsked;
     }
-    if let Some(reason) = unsupported(chain, top) {
+    if let Some(reason) = unsupported(chain) {
         return SecondOpinion::CannotRead { reason };
     }
-    match futures_executor::block_on(read(request, anchor, top)) {
+    match futures_executor::block_on(read(request, anchor, &chain.top)) {
         Ok(()) => SecondOpinion::Agrees,
         Err(reason) => SecondOpinion::Disagrees { reason },
     }
 }
 
 /// What of the repository the crate is known not to read.
-fn unsupported(chain: &Chain, top: &Targets<'_>) -> Option<String> {
-    let root = chain.trust.root();
+fn unsupported(chain: &Chain) -> Option<String> {
+    let (root, top) = (chain.trust.root(), &chain.top);
     let versions = [root.field("spec_version").and_then(Value::as_str).map(str::to_owned), top.field("spec_version").and_then(|json| serde_json::from_str(json).ok())];
     for version in versions.into_iter().flatten() {
         if version != "1.0" && version != "1.0.0" {
@@ -75,7 +75,7 @@ fn unsupported(chain: &Chain, top: &Targets<'_>) -> Option<String> {
     name.map(|name| format!("the target name {name}"))
 }
 
-async fn read(request: &VerifyRequest<'_>, anchor: &[u8], top: &Targets<'_>) -> Result<(), String> {
+async fn read(request: &VerifyRequest<'_>, anchor: &[u8], top: &Targets) -> Result<(), String> {
     let words = |error: tuf::Error| error.to_string();
     let root = RawSignedMetadata::<Pouf1, _>::new(anchor.to_vec());
     // Our own limits have been applied already; the crate's flat ones are smaller than what a stated length allows.
