@@ -151,6 +151,12 @@ impl<'a> Scanner<'a> {
     fn string(&mut self) -> Option<&'a [u8]> {
         self.literal(b"\"")?;
         let start = self.at;
+        // Nearly all strings are plain: found by their closing quote, then checked in one go.
+        let plain = &self.bytes[start..start + memchr::memchr(b'"', &self.bytes[start..])?];
+        if !plain.iter().fold(false, |odd, b| odd | (*b < 0x20) | (*b == b'\\')) {
+            self.at += plain.len() + 1;
+            return Some(plain);
+        }
         loop {
             match self.peek()? {
                 b'"' => break,

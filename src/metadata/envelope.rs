@@ -25,8 +25,8 @@ pub struct Envelope<'a> {
 
 impl<'a> Envelope<'a> {
     /// Splits a role file; `what` names it in errors.
-    pub fn parse(bytes: &'a [u8], what: &str) -> Result<Self> {
-        serde_json::from_slice(bytes).map_err(|error| Failure::new(Kind::Untrusted, format!("{what} is not a signed TUF role: {error}")))
+    pub fn parse<T: AsRef<[u8]> + ?Sized>(bytes: &'a T, what: &str) -> Result<Self> {
+        serde_json::from_slice(bytes.as_ref()).map_err(|error| Failure::new(Kind::Untrusted, format!("{what} is not a signed TUF role: {error}")))
     }
 
     /// The `signed` part as it is stored.

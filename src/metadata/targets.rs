@@ -13,7 +13,7 @@ use std::fmt;
 /// when somebody asks for it.
 #[derive(Clone, Debug)]
 pub struct Targets {
-    file: Vec<u8>,
+    file: String,
     version: u64,
     expires: Expiry,
     /// Sorted by name.
@@ -76,28 +76,34 @@ impl<'de> Deserialize<'de> for Entries<'de> {
 impl Targets {
     /// A role without targets.
     pub fn empty() -> Self {
-        Self { file: Vec::new(), version: 0, expires: Expiry::UNIX_EPOCH, entries: Vec::new(), others: BTreeMap::new() }
+        Self { file: String::new(), version: 0, expires: Expiry::UNIX_EPOCH, entries: Vec::new(), others: BTreeMap::new() }
     }
 
     /// Reads the role in a file, without checking any signature.
     pub fn parse(file: Vec<u8>, what: &str) -> Result<Self> {
+        let file = Self::as_text(file, what)?;
         let parts = Parts::of(&Envelope::parse(&file, what)?, &file, what)?;
         Ok(Self::from_parts(file, parts))
     }
 
-    pub(super) fn from_parts(file: Vec<u8>, parts: Parts) -> Self {
+    /// The file as text, checked once.
+    pub(super) fn as_text(file: Vec<u8>, what: &str) -> Result<String> {
+        String::from_utf8(file).map_err(|error| Failure::new(Kind::Untrusted, format!("{what} is not UTF-8")).source(error))
+    }
+
+    pub(super) fn from_parts(file: String, parts: Parts) -> Self {
         let Parts { version, expires, entries, others } = parts;
         Self { file, version, expires, entries, others }
     }
 
     /// The whole file.
     pub fn file(&self) -> &[u8] {
-        &self.file
+        self.file.as_bytes()
     }
 
     fn at(&self, span: Span) -> &str {
         // Spans are only made from strings of this very file.
-        std::str::from_utf8(&self.file[span.start..span.start + span.length]).unwrap_or("")
+        self.file.get(span.start..span.start + span.length).unwrap_or("")
     }
 
     fn text<'t>(&'t self, text: &'t Text) -> &'t str {
@@ -242,7 +248,7 @@ pub(super) struct Parts {
 
 impl Parts {
     /// Reads the role in an envelope that was parsed from `file`.
-    pub(super) fn of(envelope: &Envelope<'_>, file: &[u8], what: &str) -> Result<Self> {
+    pub(super) fn of(envelope: &Envelope<'_>, file: &str, what: &str) -> Result<Self> {
         let broken = |why: String| Failure::new(Kind::Untrusted, format!("{what} is not a targets role: {why}"));
         let mut deserializer = serde_json::Deserializer::from_str(envelope.signed());
         let (entries, mut others) = deserializer.deserialize_map(FieldsReader).map_err(|error| broken(error.to_string()))?;

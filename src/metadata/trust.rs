@@ -107,6 +107,7 @@ impl Trust {
         let listed = self.listed("targets.json")?.clone();
         let what = format!("targets.json (version {})", listed.version);
         check_listed(&bytes, &listed, &what)?;
+        let bytes = Targets::as_text(bytes, &what)?;
         let envelope = Envelope::parse(&bytes, &what)?;
         self.check_role(&envelope, &envelope.canonical()?, Role::Targets, &what)?;
         let parts = Parts::of(&envelope, &bytes, &what)?;
@@ -121,6 +122,7 @@ impl Trust {
         let file = format!("{}.json", role.name);
         let listed = self.listed(&file)?.clone();
         check_listed(&bytes, &listed, &file)?;
+        let bytes = Targets::as_text(bytes, &file)?;
         let envelope = Envelope::parse(&bytes, &file)?;
         check_threshold(&envelope, &envelope.canonical()?, parent.keys_of(role), role.keys.threshold, &file)?;
         let parts = Parts::of(&envelope, &bytes, &file)?;

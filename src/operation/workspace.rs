@@ -53,10 +53,10 @@ impl Workspace {
     /// Loads and verifies the published state, and refuses one that is older than the state seen before.
     pub fn load(&self) -> Result<Present> {
         let pinned = self.pinned()?;
+        // Before the repository: another publisher on this machine may remember a newer state while we read.
+        let seen = self.seen()?.filter(|seen| seen.pinned == identity(&pinned) && !self.accept_rollback);
         let present = load(self.storage.as_ref(), &pinned, self.now())?;
-        if let Some(seen) = self.seen()?.filter(|seen| seen.pinned == identity(&pinned))
-            && !self.accept_rollback
-        {
+        if let Some(seen) = seen {
             seen.check(&present.versions())?;
         }
         Ok(present)
@@ -76,8 +76,12 @@ impl Workspace {
 
     /// Remembers versions, never lower ones unless a rollback was accepted.
     pub fn remember(&self, versions: &Versions) -> Result<()> {
-        let seen = Seen { pinned: identity(&self.pinned()?), versions: *versions };
-        if self.seen()?.as_ref() == Some(&seen) {
+        let known = self.seen()?;
+        let mut seen = Seen { pinned: identity(&self.pinned()?), versions: *versions };
+        if let Some(known) = known.as_ref().filter(|known| known.pinned == seen.pinned && !self.accept_rollback) {
+            seen.versions = versions.newest(&known.versions);
+        }
+        if known.as_ref() == Some(&seen) {
             return Ok(());
         }
         let failed = |error| Failure::io("write the state file", self.state_file.display(), error);

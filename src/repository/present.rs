@@ -32,6 +32,16 @@ pub struct Versions {
 }
 
 impl Versions {
+    /// The higher of two versions, role by role.
+    pub fn newest(&self, other: &Self) -> Self {
+        Self {
+            root: self.root.max(other.root),
+            targets: self.targets.max(other.targets),
+            snapshot: self.snapshot.max(other.snapshot),
+            timestamp: self.timestamp.max(other.timestamp),
+        }
+    }
+
     /// The version of one role.
     pub fn of(&self, role: Role) -> u64 {
         match role {
