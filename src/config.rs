@@ -97,7 +97,11 @@ impl Config {
         let metadata = std::fs::metadata(path).map_err(|error| {
             let missing = error.kind() == std::io::ErrorKind::NotFound;
             let failure = Failure::io("read the config", &what, error);
-            if missing { failure.hint("make a repository with `publish init`, or name its config with --config or PUBLISH_CONFIG") } else { failure }
+            if missing {
+                failure.hint("make a repository with `publish init`, or name its config with --config or PUBLISH_CONFIG")
+            } else {
+                failure
+            }
         })?;
         if metadata.len() > MAX_LENGTH {
             return Err(Failure::invalid(format!("the config {what} has {} bytes; no more than {MAX_LENGTH} are read", metadata.len())));
@@ -176,7 +180,8 @@ impl Config {
     /// Where the key of each role lives.
     pub fn key_uris(&self) -> Result<BTreeMap<Role, Vec<KeyUri>>> {
         if let Some(unknown) = self.keys.keys().find(|name| !Role::ALL.iter().any(|role| role.name() == name.as_str())) {
-            return Err(Failure::invalid(format!("unknown role `{}` below `keys` in the config", unknown.escape_debug())).hint("roles: root, targets, snapshot, timestamp"));
+            return Err(Failure::invalid(format!("unknown role `{}` below `keys` in the config", unknown.escape_debug()))
+                .hint("roles: root, targets, snapshot, timestamp"));
         }
         let uri = |role: Role| {
             let text = self.keys.get(role.name()).cloned().unwrap_or_else(|| format!("file:keys/{role}.pem"));
@@ -192,7 +197,8 @@ impl Config {
             return Err(Failure::invalid("the repository location is empty").hint("give a directory"));
         }
         if let Some((scheme, _)) = path.split_once("://") {
-            return Err(Failure::invalid(format!("repositories at {scheme}:// cannot be published to; only local directories can")).hint("publish to a directory and copy it, `timestamp.json` last"));
+            return Err(Failure::invalid(format!("repositories at {scheme}:// cannot be published to; only local directories can"))
+                .hint("publish to a directory and copy it, `timestamp.json` last"));
         }
         Ok(base.join(path))
     }
@@ -211,7 +217,11 @@ impl Config {
     /// The text of a new config.
     pub fn template(name: &str, repo: &str, public_url: Option<&str>, openpgp: &str, consistent_snapshot: bool) -> Result<String> {
         // Values come from the command line: quoted by the YAML writer, whatever they hold.
-        let quote = |value: &str| serde_yaml::to_string(value).map(|text| text.trim_end().to_owned()).map_err(|error| Failure::new(Kind::Invalid, error.to_string()));
+        let quote = |value: &str| {
+            serde_yaml::to_string(value)
+                .map(|text| text.trim_end().to_owned())
+                .map_err(|error| Failure::new(Kind::Invalid, error.to_string()))
+        };
         let url = match public_url {
             Some(url) => format!("public_url: {}", quote(url)?),
             None => "# public_url: https://example.org/tuf".into(),

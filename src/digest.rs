@@ -124,7 +124,8 @@ impl Digester {
     /// Starts a pass.
     pub fn new(wanted: Wanted) -> Result<Self> {
         let state = |algorithm: HashAlgorithm| {
-            let builder = algorithm.context().map_err(|error| Failure::new(Kind::Unexpected, format!("cannot compute {algorithm}")).source(error))?;
+            let builder =
+                algorithm.context().map_err(|error| Failure::new(Kind::Unexpected, format!("cannot compute {algorithm}")).source(error))?;
             Ok(builder.for_signature(4))
         };
         let share = wanted.openpgp == Some(HashAlgorithm::SHA256);

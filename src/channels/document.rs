@@ -42,7 +42,9 @@ pub(super) fn parse(text: &str) -> Result<Node, Problem> {
     loop {
         match reader.next()? {
             (Event::StreamEnd, _) => break,
-            (Event::DocumentStart(_), span) if root.is_some() => return Err(problem(span, "a second document starts here; the file must hold one")),
+            (Event::DocumentStart(_), span) if root.is_some() => {
+                return Err(problem(span, "a second document starts here; the file must hold one"));
+            }
             (Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing, _) => {}
             (event, span) => root = Some(reader.node(event, span, 0)?),
         }
@@ -63,7 +65,14 @@ impl<'t> Reader<'t> {
             Some(Err(error)) => {
                 let line = error.marker().line().max(1);
                 // Scanners notice a tab late, as something else; the nearest line that starts with one is the cause.
-                let tab = self.text.lines().take(line + 1).enumerate().filter(|(_, text)| text.trim_start_matches(' ').starts_with('\t')).map(|(at, _)| at + 1).last();
+                let tab = self
+                    .text
+                    .lines()
+                    .take(line + 1)
+                    .enumerate()
+                    .filter(|(_, text)| text.trim_start_matches(' ').starts_with('\t'))
+                    .map(|(at, _)| at + 1)
+                    .last();
                 Err(match tab {
                     Some(line) => Problem { line, message: "a tab is used for indentation; YAML allows spaces only".into() },
                     None => Problem { line, message: format!("not YAML: {}", error.info()) },
@@ -83,7 +92,9 @@ impl<'t> Reader<'t> {
             Event::Scalar(_, _, anchor, _) | Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) if anchor != 0 => {
                 return Err(problem(span, "anchors (&name) are not allowed in a channels file"));
             }
-            Event::Scalar(_, _, _, Some(_)) | Event::SequenceStart(_, Some(_)) | Event::MappingStart(_, Some(_)) => return Err(problem(span, "tags (!name) are not allowed in a channels file")),
+            Event::Scalar(_, _, _, Some(_)) | Event::SequenceStart(_, Some(_)) | Event::MappingStart(_, Some(_)) => {
+                return Err(problem(span, "tags (!name) are not allowed in a channels file"));
+            }
             Event::Scalar(text, ..) => Content::Scalar(text.into_owned()),
             Event::SequenceStart(..) => Content::List(self.list(depth)?),
             Event::MappingStart(..) => Content::Map(self.map(depth)?),

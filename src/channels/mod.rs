@@ -35,9 +35,15 @@ impl ChannelsFile {
     /// Reads and checks a file.
     pub fn read(path: &Path) -> Result<Self> {
         let what = path.display().to_string();
-        let metadata = std::fs::metadata(path).map_err(|error| Failure::io("read the channels file", &what, error).hint("name another one with --file, or copy the example trdl_channels.yaml from the documentation"))?;
+        let metadata = std::fs::metadata(path).map_err(|error| {
+            Failure::io("read the channels file", &what, error)
+                .hint("name another one with --file, or copy the example trdl_channels.yaml from the documentation")
+        })?;
         if metadata.len() > MAX_LENGTH {
-            return Err(Failure::invalid(format!("the channels file {what} has {} bytes; no more than {MAX_LENGTH} are read", metadata.len())));
+            return Err(Failure::invalid(format!(
+                "the channels file {what} has {} bytes; no more than {MAX_LENGTH} are read",
+                metadata.len()
+            )));
         }
         let bytes = std::fs::read(path).map_err(|error| Failure::io("read the channels file", &what, error))?;
         Self::parse(&bytes, &what)
@@ -45,7 +51,8 @@ impl ChannelsFile {
 
     /// Checks the text of a file and reports all its mistakes at once; `what` names it.
     pub fn parse(bytes: &[u8], what: &str) -> Result<Self> {
-        let text = std::str::from_utf8(bytes).map_err(|error| Failure::invalid(format!("the channels file {what} is not UTF-8 at byte {}", error.valid_up_to())))?;
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| Failure::invalid(format!("the channels file {what} is not UTF-8 at byte {}", error.valid_up_to())))?;
         let mut checker = Checker::default();
         match document::parse(text) {
             Ok(root) => checker.root(&root),

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 /// Publishes releases into a TUF repository that trdl, curl with gpg, and any TUF client can install from.
 #[derive(Debug, Parser)]
 #[command(name = "publish", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
-#[command(after_help = "Example:\n  publish init --no-passphrase && publish release 1.0.0 --from dist\n\nExit codes, variables and every key of publish.yaml: docs/reference.md")]
+#[command(
+    after_help = "Example:\n  publish init --no-passphrase && publish release 1.0.0 --from dist\n\nExit codes, variables and every key of publish.yaml: docs/reference.md"
+)]
 pub(super) struct Arguments {
     #[command(flatten)]
     pub global: Global,
@@ -69,7 +71,10 @@ pub(super) enum When {
 }
 
 /// Variables that hold secrets and therefore have no flag.
-pub(super) const SECRET_VARIABLES: [(&str, &str); 2] = [("PUBLISH_PASSPHRASE", "the passphrase of the key files"), ("PUBLISH_OPENPGP_PASSPHRASE", "the passphrase of the OpenPGP key (default: that of the key files)")];
+pub(super) const SECRET_VARIABLES: [(&str, &str); 2] = [
+    ("PUBLISH_PASSPHRASE", "the passphrase of the key files"),
+    ("PUBLISH_OPENPGP_PASSPHRASE", "the passphrase of the OpenPGP key (default: that of the key files)"),
+];
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -83,7 +88,9 @@ pub(super) enum Command {
     #[command(after_help = "Examples:\n  publish channels --dry-run\n  publish channels")]
     Channels(Channels),
     /// Sign again what is due and touch nothing otherwise; made for cron
-    #[command(after_help = "Roles fall due when they are older than: root 90 days, targets 21 days, snapshot 2 days, timestamp 4 hours.\nThe timestamp expires after a day: run this every hour or two.\n\nExample:\n  publish refresh --quiet")]
+    #[command(
+        after_help = "Roles fall due when they are older than: root 90 days, targets 21 days, snapshot 2 days, timestamp 4 hours.\nThe timestamp expires after a day: run this every hour or two.\n\nExample:\n  publish refresh --quiet"
+    )]
     Refresh,
     /// Show roles, expiry, releases, channels, and what is next
     #[command(after_help = "Examples:\n  publish status\n  publish status --fail-within 3h")]

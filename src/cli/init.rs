@@ -3,8 +3,8 @@ use super::output::{Output, Report};
 use super::workspace::open;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::operation::init::{self as operation, InitRequest};
 use crate::openpgp::Algorithm;
+use crate::operation::init::{self as operation, InitRequest};
 use anyhow::Result;
 use serde_json::json;
 use std::fmt::Write;
@@ -39,7 +39,11 @@ pub(super) fn run(global: &Global, arguments: &Init, output: &Output) -> Result<
     let url = url.trim_end_matches('/');
     let add = format!("trdl add {name} {url} 1 {}", report.root_sha512);
     let certificate = format!("{url}/targets/{}", report.certificate);
-    let mut text = if plan.empty { format!("the repository at {} is ready already\n", plan.location) } else { format!("the repository at {} is ready\n", plan.location) };
+    let mut text = if plan.empty {
+        format!("the repository at {} is ready already\n", plan.location)
+    } else {
+        format!("the repository at {} is ready\n", plan.location)
+    };
     let _ = write!(
         text,
         "\nUsers type, once:\n  {add}\n\nOpenPGP certificate {}\n  published with the first release as {certificate}\n",
@@ -48,12 +52,17 @@ pub(super) fn run(global: &Global, arguments: &Init, output: &Output) -> Result<
     if let Some(revocation) = &report.revocation {
         let _ = writeln!(text, "  if the key is ever lost, {revocation} revokes it: keep that elsewhere");
     }
-    let config_flag = if global.config == Path::new("publish.yaml") { String::new() } else { format!(" --config {}", global.config.display()) };
+    let config_flag =
+        if global.config == Path::new("publish.yaml") { String::new() } else { format!(" --config {}", global.config.display()) };
     let _ = write!(
         text,
         "\nNext:\n  publish release 1.0.0 --from dist{config_flag}\n  publish refresh{config_flag}    every hour or two, from cron: clients refuse a timestamp older than a day\n\nKeep the keys directory out of version control and a copy of it off this machine.\n"
     );
-    Ok(Report::new("init", text, json!({"dry_run": false, "plan": plan, "result": report, "trdl_add": add, "certificate_url": certificate})))
+    Ok(Report::new(
+        "init",
+        text,
+        json!({"dry_run": false, "plan": plan, "result": report, "trdl_add": add, "certificate_url": certificate}),
+    ))
 }
 
 /// The config that is there, or the one to make, with its text.
@@ -63,7 +72,9 @@ fn config(global: &Global, arguments: &Init) -> Result<(Config, String)> {
         let config = Config::read(&global.config)?;
         let differs = |given: &Option<String>, there: Option<&str>| given.as_deref().is_some_and(|given| Some(given) != there);
         if differs(&arguments.name, config.name.as_deref()) || differs(&arguments.public_url, config.public_url.as_deref()) {
-            return Err(Failure::invalid(format!("the config {what} exists and says otherwise")).hint("edit the file, or leave the flags out").into());
+            return Err(Failure::invalid(format!("the config {what} exists and says otherwise"))
+                .hint("edit the file, or leave the flags out")
+                .into());
         }
         let text = std::fs::read_to_string(&global.config).map_err(|error| Failure::io("read the config", &what, error))?;
         return Ok((config, text));
@@ -72,16 +83,22 @@ fn config(global: &Global, arguments: &Init) -> Result<(Config, String)> {
         && !url.starts_with("http://")
         && !url.starts_with("https://")
     {
-        return Err(Failure::invalid(format!("the public URL `{}` is not http(s)", url.escape_debug())).hint("trdl clients take http:// and https:// only").into());
+        return Err(Failure::invalid(format!("the public URL `{}` is not http(s)", url.escape_debug()))
+            .hint("trdl clients take http:// and https:// only")
+            .into());
     }
     let base = global.config.parent().unwrap_or(Path::new("")).to_owned();
     let name = arguments.name.clone().map_or_else(|| Config::parse("", &what).map(|config| config.display_name()), Ok)?;
     if name == "trdl" || name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
-        return Err(Failure::invalid(format!("the name `{}` cannot be used with `trdl add`", name.escape_debug())).hint("give another with --name: letters, digits and . _ - (and not `trdl`, which is the client's own)").into());
+        return Err(Failure::invalid(format!("the name `{}` cannot be used with `trdl add`", name.escape_debug()))
+            .hint("give another with --name: letters, digits and . _ - (and not `trdl`, which is the client's own)")
+            .into());
     }
     // Paths in the config start from its own directory; flags start from where we are.
-    let relocate = |path: &Path| if base.as_os_str().is_empty() || path.is_absolute() { Ok(path.to_owned()) } else { std::path::absolute(path) };
-    let shown = |path: &Path| relocate(path).map(|path| path.display().to_string()).map_err(|error| Failure::io("resolve", path.display(), error));
+    let relocate =
+        |path: &Path| if base.as_os_str().is_empty() || path.is_absolute() { Ok(path.to_owned()) } else { std::path::absolute(path) };
+    let shown =
+        |path: &Path| relocate(path).map(|path| path.display().to_string()).map_err(|error| Failure::io("resolve", path.display(), error));
     let repo = match &global.repo {
         Some(location) => shown(&Config::directory(location, Path::new(""))?)?,
         None => "repo".into(),

@@ -134,12 +134,18 @@ fn error_document(error: &anyhow::Error) -> Value {
 pub(super) fn usage_document(error: &clap::Error, hint: Option<&str>) -> String {
     let message = error.to_string();
     let message = message.strip_prefix("error: ").unwrap_or(&message).trim();
-    format!("{}\n", json!({"schema": 1, "error": {"kind": "usage", "exit_code": exit::USAGE, "message": message, "details": [], "causes": [], "hints": hint.into_iter().collect::<Vec<_>>()}}))
+    format!(
+        "{}\n",
+        json!({"schema": 1, "error": {"kind": "usage", "exit_code": exit::USAGE, "message": message, "details": [], "causes": [], "hints": hint.into_iter().collect::<Vec<_>>()}})
+    )
 }
 
 /// An interruption as a document.
 pub(super) fn interrupt_document(message: &str, code: i32) -> String {
-    format!("{}\n", json!({"schema": 1, "error": {"kind": "interrupted", "exit_code": code, "message": message, "details": [], "causes": [], "hints": ["run the same command again"]}}))
+    format!(
+        "{}\n",
+        json!({"schema": 1, "error": {"kind": "interrupted", "exit_code": code, "message": message, "details": [], "causes": [], "hints": ["run the same command again"]}})
+    )
 }
 
 fn snake(name: &str) -> String {

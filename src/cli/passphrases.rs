@@ -25,15 +25,32 @@ struct Source {
 impl Sources {
     /// Flags and their variables first, then the secret variables, then the config.
     pub fn new(global: &Global, config: &Config) -> Self {
-        let source = |file: &Option<PathBuf>, command: &Option<String>, variable, config_file: Option<PathBuf>, config_command: Option<String>| {
-            let given = file.is_some() || command.is_some();
-            let from_variable = !given && std::env::var_os(variable).is_some();
-            let fall_back = !given && !from_variable;
-            Source { file: file.clone().or(config_file.filter(|_| fall_back)), command: command.clone().or(config_command.filter(|_| fall_back)), variable }
-        };
+        let source =
+            |file: &Option<PathBuf>, command: &Option<String>, variable, config_file: Option<PathBuf>, config_command: Option<String>| {
+                let given = file.is_some() || command.is_some();
+                let from_variable = !given && std::env::var_os(variable).is_some();
+                let fall_back = !given && !from_variable;
+                Source {
+                    file: file.clone().or(config_file.filter(|_| fall_back)),
+                    command: command.clone().or(config_command.filter(|_| fall_back)),
+                    variable,
+                }
+            };
         Self {
-            roles: source(&global.passphrase_file, &global.passphrase_command, "PUBLISH_PASSPHRASE", config.passphrase_file(), config.passphrase_command.clone()),
-            openpgp: source(&global.openpgp_passphrase_file, &global.openpgp_passphrase_command, "PUBLISH_OPENPGP_PASSPHRASE", config.openpgp_passphrase_file(), None),
+            roles: source(
+                &global.passphrase_file,
+                &global.passphrase_command,
+                "PUBLISH_PASSPHRASE",
+                config.passphrase_file(),
+                config.passphrase_command.clone(),
+            ),
+            openpgp: source(
+                &global.openpgp_passphrase_file,
+                &global.openpgp_passphrase_command,
+                "PUBLISH_OPENPGP_PASSPHRASE",
+                config.openpgp_passphrase_file(),
+                None,
+            ),
             known: Mutex::default(),
         }
     }
@@ -68,7 +85,8 @@ impl Passphrases for Sources {
                 return Ok(secret);
             }
             let what = if purpose == Use::Roles { "the new key files" } else { "the new OpenPGP key" };
-            let first = prompt(&format!("new passphrase for {what}: "), what, purpose).map_err(|failure| failure.hint("or leave the new keys unencrypted with --no-passphrase"))?;
+            let first = prompt(&format!("new passphrase for {what}: "), what, purpose)
+                .map_err(|failure| failure.hint("or leave the new keys unencrypted with --no-passphrase"))?;
             let second = prompt("the same again: ", what, purpose)?;
             if first.expose() == second.expose() && !first.expose().is_empty() {
                 return Ok(first);
@@ -118,7 +136,10 @@ fn run(command: &str) -> Result<Secret> {
     for (secret, _) in super::arguments::SECRET_VARIABLES {
         child.env_remove(secret);
     }
-    let failed = |why: String| Failure::new(Kind::Passphrase, format!("the passphrase command failed: {why}")).hint("run the command by hand; it must print the passphrase and exit with 0");
+    let failed = |why: String| {
+        Failure::new(Kind::Passphrase, format!("the passphrase command failed: {why}"))
+            .hint("run the command by hand; it must print the passphrase and exit with 0")
+    };
     let output = child.output().map_err(|error| failed(error.to_string()))?;
     let secret = Secret::new(output.stdout);
     if !output.status.success() {
@@ -132,7 +153,10 @@ fn prompt(question: &str, what: &str, purpose: Use) -> Result<Secret> {
         Use::Roles => ("--passphrase-file", "--passphrase-command", "PUBLISH_PASSPHRASE"),
         Use::OpenPgp => ("--openpgp-passphrase-file", "--openpgp-passphrase-command", "PUBLISH_OPENPGP_PASSPHRASE"),
     };
-    let missing = || Failure::new(Kind::Passphrase, format!("a passphrase is needed for {what}, and there is no terminal to ask on")).hint(format!("give it with {file}, {command} or the variable {variable}"));
+    let missing = || {
+        Failure::new(Kind::Passphrase, format!("a passphrase is needed for {what}, and there is no terminal to ask on"))
+            .hint(format!("give it with {file}, {command} or the variable {variable}"))
+    };
     if !std::io::stdin().is_terminal() {
         return Err(missing());
     }

@@ -68,7 +68,8 @@ impl Progress for Shown {
         self.files.store(0, Ordering::Relaxed);
         self.bytes.store(0, Ordering::Relaxed);
         if let Some(bar) = &step.bar {
-            let template = format!("{{msg}} {{bar:24}} {{bytes}}/{{total_bytes}}, {{prefix}}/{files} files, {{bytes_per_sec}}, {{eta}} left");
+            let template =
+                format!("{{msg}} {{bar:24}} {{bytes}}/{{total_bytes}}, {{prefix}}/{files} files, {{bytes_per_sec}}, {{eta}} left");
             if let Ok(style) = ProgressStyle::with_template(&template) {
                 bar.set_style(style.progress_chars("=> "));
             }
@@ -85,7 +86,14 @@ impl Progress for Shown {
         } else if step.said.elapsed() >= EVERY {
             step.said = Instant::now();
             let size = super::text::size;
-            self.output.status(&format!("{}: {} of {}, {} of {} files", step.name, size(done), size(step.size), self.files.load(Ordering::Relaxed), step.files));
+            self.output.status(&format!(
+                "{}: {} of {}, {} of {} files",
+                step.name,
+                size(done),
+                size(step.size),
+                self.files.load(Ordering::Relaxed),
+                step.files
+            ));
         }
     }
 

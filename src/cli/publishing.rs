@@ -21,7 +21,11 @@ pub(super) fn release(global: &Global, arguments: &Release, output: &Output) -> 
     let version = ReleaseVersion::from_argument(&arguments.version)?;
     let config = Config::read(&global.config)?;
     let workspace = open(global, &config, output)?;
-    let channels = arguments.channels.clone().map(|file| ChannelsRequest { file: file.unwrap_or_else(|| config.channels()), allow_downgrade: arguments.allow_downgrade, prune: false });
+    let channels = arguments.channels.clone().map(|file| ChannelsRequest {
+        file: file.unwrap_or_else(|| config.channels()),
+        allow_downgrade: arguments.allow_downgrade,
+        prune: false,
+    });
     let request = ReleaseRequest { version, from: arguments.from.clone(), resign: arguments.resign, channels };
     let plan = release_operation::plan(&workspace, &request)?;
     let mut text = describe_release(&plan, output.verbose);
@@ -31,7 +35,9 @@ pub(super) fn release(global: &Global, arguments: &Release, output: &Output) -> 
     let (done, empty) = match (plan.empty, plan.platforms.iter().any(|platform| platform.state == PlatformState::New)) {
         (true, _) => (String::new(), format!("release {version} is already published; nothing to do")),
         (false, true) => (format!("release {version} is published"), String::new()),
-        (false, false) => (format!("release {version} was published already; its signatures or channels are up to date now"), String::new()),
+        (false, false) => {
+            (format!("release {version} was published already; its signatures or channels are up to date now"), String::new())
+        }
     };
     if global.dry_run {
         finish_plan(&mut text, plan.empty, &steps(&plan.roles));
@@ -47,7 +53,10 @@ pub(super) fn channels(global: &Global, arguments: &Channels, output: &Output) -
     let config = Config::read(&global.config)?;
     let workspace = open(global, &config, output)?;
     let file = arguments.file.clone().unwrap_or_else(|| config.channels());
-    let plan = channels_operation::plan(&workspace, &ChannelsRequest { file, allow_downgrade: arguments.allow_downgrade, prune: arguments.prune })?;
+    let plan = channels_operation::plan(
+        &workspace,
+        &ChannelsRequest { file, allow_downgrade: arguments.allow_downgrade, prune: arguments.prune },
+    )?;
     let mut text = describe_channels(&plan);
     let document = json!(plan);
     if global.dry_run {
@@ -136,7 +145,11 @@ fn finish_plan(text: &mut String, empty: bool, steps: &str) {
 fn finish(text: &mut String, outcome: &Outcome, done: &str, empty: &str) {
     let versions = &outcome.versions;
     if outcome.changed {
-        let _ = writeln!(text, "{done} (root {}, targets {}, snapshot {}, timestamp {})", versions.root, versions.targets, versions.snapshot, versions.timestamp);
+        let _ = writeln!(
+            text,
+            "{done} (root {}, targets {}, snapshot {}, timestamp {})",
+            versions.root, versions.targets, versions.snapshot, versions.timestamp
+        );
     } else if empty.is_empty() {
         let _ = writeln!(text, "somebody else has published exactly this meanwhile; nothing to do");
     } else {

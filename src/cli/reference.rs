@@ -25,7 +25,13 @@ pub(super) fn page() -> String {
     page.push_str("\n## Global options\n\nOn every command. A flag overrides its variable, the variable the config, the config the default.\n\n| option | variable | default | meaning |\n|---|---|---|---|\n");
     for argument in command.get_arguments().filter(|argument| argument.is_global_set()) {
         let variable = argument.get_env().map(|name| format!("`{}`", name.to_string_lossy())).unwrap_or_default();
-        let _ = writeln!(page, "| {} | {variable} | {} | {} |", usage(argument), default(argument), argument.get_help().map(ToString::to_string).unwrap_or_default());
+        let _ = writeln!(
+            page,
+            "| {} | {variable} | {} | {} |",
+            usage(argument),
+            default(argument),
+            argument.get_help().map(ToString::to_string).unwrap_or_default()
+        );
     }
     page.push_str("\nVariables without a flag, because they hold secrets:\n\n| variable | meaning |\n|---|---|\n");
     for (name, meaning) in SECRET_VARIABLES {
@@ -44,12 +50,19 @@ pub(super) fn page() -> String {
 }
 
 fn describe(page: &mut String, command: &Command) {
-    let _ = write!(page, "\n### publish {}\n\n{}.\n\n", command.get_name(), command.get_about().map(ToString::to_string).unwrap_or_default());
+    let _ =
+        write!(page, "\n### publish {}\n\n{}.\n\n", command.get_name(), command.get_about().map(ToString::to_string).unwrap_or_default());
     let own: Vec<&Arg> = command.get_arguments().filter(|argument| !argument.is_global_set() && argument.get_id() != "help").collect();
     if !own.is_empty() {
         page.push_str("| argument | default | meaning |\n|---|---|---|\n");
         for argument in own {
-            let _ = writeln!(page, "| {} | {} | {} |", usage(argument), default(argument), argument.get_help().map(ToString::to_string).unwrap_or_default());
+            let _ = writeln!(
+                page,
+                "| {} | {} | {} |",
+                usage(argument),
+                default(argument),
+                argument.get_help().map(ToString::to_string).unwrap_or_default()
+            );
         }
         page.push('\n');
     }
@@ -59,7 +72,11 @@ fn describe(page: &mut String, command: &Command) {
 }
 
 fn usage(argument: &Arg) -> String {
-    let values = argument.get_value_names().filter(|_| argument.get_action().takes_values()).map(|names| names.iter().map(|name| format!(" {name}")).collect::<String>()).unwrap_or_default();
+    let values = argument
+        .get_value_names()
+        .filter(|_| argument.get_action().takes_values())
+        .map(|names| names.iter().map(|name| format!(" {name}")).collect::<String>())
+        .unwrap_or_default();
     match (argument.get_long(), argument.get_short()) {
         (Some(long), Some(short)) => format!("`-{short}`, `--{long}{values}`"),
         (Some(long), None) => format!("`--{long}{values}`"),
@@ -68,6 +85,11 @@ fn usage(argument: &Arg) -> String {
 }
 
 fn default(argument: &Arg) -> String {
-    let values: Vec<String> = argument.get_default_values().iter().filter(|_| argument.get_action().takes_values()).map(|value| value.to_string_lossy().into_owned()).collect();
+    let values: Vec<String> = argument
+        .get_default_values()
+        .iter()
+        .filter(|_| argument.get_action().takes_values())
+        .map(|value| value.to_string_lossy().into_owned())
+        .collect();
     values.join(" ")
 }

@@ -17,18 +17,36 @@ pub(super) fn run(global: &Global, arguments: &Status, output: &Output) -> Resul
     let config = Config::read(&global.config)?;
     let workspace = open(global, &config, output)?;
     let status = operation::status(&workspace, arguments.fail_within)?;
-    let mut text = format!("{} ({}, consistent snapshots {})\n\n", status.location, count(status.targets, "target"), if status.consistent_snapshot { "on" } else { "off: single publisher, and readers may fail during a publish" });
+    let mut text = format!(
+        "{} ({}, consistent snapshots {})\n\n",
+        status.location,
+        count(status.targets, "target"),
+        if status.consistent_snapshot { "on" } else { "off: single publisher, and readers may fail during a publish" }
+    );
     let _ = writeln!(text, "{:<10} {:>7}  {:<22} {:<6} NEXT", "ROLE", "VERSION", "EXPIRES", "KEYS");
     for role in &status.roles {
         let expires = if role.seconds_left < 0 { format!("EXPIRED {}", role.expires) } else { format!("in {}", span(role.seconds_left)) };
         let next = if role.refresh_in < 0 { "due now".to_owned() } else { format!("refresh in {}", span(role.refresh_in)) };
-        let _ = writeln!(text, "{:<10} {:>7}  {expires:<22} {:<6} {next}", role.role, role.version, format!("{} of {}", role.threshold, role.keys));
+        let _ = writeln!(
+            text,
+            "{:<10} {:>7}  {expires:<22} {:<6} {next}",
+            role.role,
+            role.version,
+            format!("{} of {}", role.threshold, role.keys)
+        );
     }
     if !status.releases.is_empty() {
         let _ = writeln!(text, "\n{:<16} {:>5}  {:<40} CHANNELS", "RELEASE", "FILES", "PLATFORMS");
         let shown = if output.verbose { status.releases.len() } else { MAX_RELEASES };
         for release in status.releases.iter().take(shown) {
-            let _ = writeln!(text, "{:<16} {:>5}  {:<40} {}", release.version, release.files, release.platforms.join(" "), release.channels.join(" "));
+            let _ = writeln!(
+                text,
+                "{:<16} {:>5}  {:<40} {}",
+                release.version,
+                release.files,
+                release.platforms.join(" "),
+                release.channels.join(" ")
+            );
         }
         if status.releases.len() > shown {
             let _ = writeln!(text, "and {} more (--verbose lists them)", status.releases.len() - shown);

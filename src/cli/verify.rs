@@ -30,7 +30,8 @@ pub(super) fn run(global: &Global, arguments: &Verify, output: &Output) -> Resul
         (None, None, Some(config)) => Anchor::File(read(&config.root())?),
         (None, None, None) => Anchor::FirstUse,
     };
-    let certificates = arguments.openpgp_certificate.iter().map(|path| Ok((path.display().to_string(), read(path)?))).collect::<Result<_>>()?;
+    let certificates =
+        arguments.openpgp_certificate.iter().map(|path| Ok((path.display().to_string(), read(path)?))).collect::<Result<_>>()?;
     let progress = Shown::new(global, output);
     let report = verify(&VerifyRequest { source: source.as_ref(), anchor, certificates, now: Utc::now(), progress: &progress })?;
     drop(progress);
@@ -47,8 +48,18 @@ fn describe(report: &VerifyReport) -> String {
         text.push('\n');
     }
     let versions = &report.versions;
-    let _ = writeln!(text, "{}: root {}, targets {}, snapshot {}, timestamp {}", report.location, versions.root, versions.targets, versions.snapshot, versions.timestamp);
-    let _ = writeln!(text, "{} and {} checked, {} read", count(report.targets, "target"), count(report.signatures, "OpenPGP signature"), size(report.bytes));
+    let _ = writeln!(
+        text,
+        "{}: root {}, targets {}, snapshot {}, timestamp {}",
+        report.location, versions.root, versions.targets, versions.snapshot, versions.timestamp
+    );
+    let _ = writeln!(
+        text,
+        "{} and {} checked, {} read",
+        count(report.targets, "target"),
+        count(report.signatures, "OpenPGP signature"),
+        size(report.bytes)
+    );
     let _ = match &report.second_opinion {
         SecondOpinion::Agrees => writeln!(text, "the tuf crate's client agrees"),
         SecondOpinion::CannotRead { reason } => writeln!(text, "the tuf crate's client was not asked: it cannot read {reason}"),
@@ -57,6 +68,12 @@ fn describe(report: &VerifyReport) -> String {
     };
     let number = |severity| report.findings.iter().filter(|finding| finding.severity == severity).count();
     let verdict = if report.is_good() { "good" } else { "NOT good" };
-    let _ = writeln!(text, "{verdict}: {}, {}, {}", count(number(Severity::Error), "error"), count(number(Severity::Warning), "warning"), count(number(Severity::Note), "note"));
+    let _ = writeln!(
+        text,
+        "{verdict}: {}, {}, {}",
+        count(number(Severity::Error), "error"),
+        count(number(Severity::Warning), "warning"),
+        count(number(Severity::Note), "note")
+    );
     text
 }

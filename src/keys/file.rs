@@ -38,7 +38,10 @@ pub fn create(path: &Path, passphrase: Option<&Secret>) -> Result<()> {
     let seed = Zeroizing::new(key.raw_private_key().map_err(|error| failed("OpenSSL").source(error))?);
     let der = Zeroizing::new([V1_PREFIX.as_slice(), &seed].concat());
     let pem = match passphrase {
-        None => SecretDocument::try_from(der.as_slice()).and_then(|document| Ok(document.to_pem("PRIVATE KEY", LineEnding::LF)?)).map_err(|error| failed(&error.to_string()))?,
+        None => SecretDocument::try_from(der.as_slice())
+            .map_err(pkcs8::Error::from)
+            .and_then(|document| document.to_pem("PRIVATE KEY", LineEnding::LF).map_err(pkcs8::Error::from))
+            .map_err(|error| failed(&error.to_string()))?,
         Some(passphrase) => encrypt(&der, passphrase).map_err(|error| failed(&error))?,
     };
     write_private(path, pem.as_bytes())
@@ -57,25 +60,31 @@ fn encrypt(der: &[u8], passphrase: &Secret) -> std::result::Result<Zeroizing<Str
 
 fn seed_from_pem(pem: &[u8], what: &str, passphrases: &dyn Passphrases) -> Result<Zeroizing<[u8; 32]>> {
     // Parse errors are not shown: they could quote the key.
-    let unreadable = || Failure::invalid(format!("{what} is not a private key in PKCS#8 PEM form")).hint("such a key starts with -----BEGIN PRIVATE KEY----- or -----BEGIN ENCRYPTED PRIVATE KEY-----");
+    let unreadable = || {
+        Failure::invalid(format!("{what} is not a private key in PKCS#8 PEM form"))
+            .hint("such a key starts with -----BEGIN PRIVATE KEY----- or -----BEGIN ENCRYPTED PRIVATE KEY-----")
+    };
     let text = std::str::from_utf8(pem).map_err(|_| unreadable())?;
     let (label, document) = SecretDocument::from_pem(text).map_err(|_| unreadable())?;
     let document = match label {
         "PRIVATE KEY" => document,
         "ENCRYPTED PRIVATE KEY" => {
             let encrypted = EncryptedPrivateKeyInfoRef::from_der(document.as_bytes()).map_err(|_| {
-                Failure::invalid(format!("{what} is encrypted in a way that is not supported")).hint("re-encrypt it: openssl pkcs8 -topk8 -scrypt -in OLD -out NEW")
+                Failure::invalid(format!("{what} is encrypted in a way that is not supported"))
+                    .hint("re-encrypt it: openssl pkcs8 -topk8 -scrypt -in OLD -out NEW")
             })?;
             let passphrase = passphrases.get(Use::Roles, what)?;
             encrypted.decrypt(passphrase.expose()).map_err(|_| {
-                Failure::new(Kind::Passphrase, format!("wrong passphrase for the key file {what}")).hint("give the right one with --passphrase-file, --passphrase-command or PUBLISH_PASSPHRASE")
+                Failure::new(Kind::Passphrase, format!("wrong passphrase for the key file {what}"))
+                    .hint("give the right one with --passphrase-file, --passphrase-command or PUBLISH_PASSPHRASE")
             })?
         }
         _ => return Err(unreadable()),
     };
     let info = PrivateKeyInfoRef::from_der(document.as_bytes()).map_err(|_| unreadable())?;
     if info.algorithm.oid != ED25519 {
-        return Err(Failure::invalid(format!("{what} is not an Ed25519 key")).hint("make one: openssl genpkey -algorithm ED25519 | openssl pkcs8 -topk8 -scrypt -out FILE"));
+        return Err(Failure::invalid(format!("{what} is not an Ed25519 key"))
+            .hint("make one: openssl genpkey -algorithm ED25519 | openssl pkcs8 -topk8 -scrypt -out FILE"));
     }
     // The key is an OCTET STRING inside the OCTET STRING.
     match info.private_key.as_bytes() {
@@ -97,7 +106,11 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
         return Err(Failure::invalid(format!("{what} is not a regular file")));
     }
     if metadata.mode() & 0o077 != 0 {
-        return Err(Failure::new(Kind::Permission, format!("{what} can be read or written by others (mode {:04o})", metadata.permissions().mode() & 0o7777)).hint(format!("chmod 600 {}", path.display())));
+        return Err(Failure::new(
+            Kind::Permission,
+            format!("{what} can be read or written by others (mode {:04o})", metadata.permissions().mode() & 0o7777),
+        )
+        .hint(format!("chmod 600 {}", path.display())));
     }
     if metadata.len() > MAX_KEY_FILE {
         return Err(Failure::invalid(format!("{what} is far too long for a key")));
@@ -124,7 +137,9 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let written = write();
     let _ = std::fs::remove_file(&temporary);
     written.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => Failure::new(Kind::Conflict, format!("{what} exists already; key files are never overwritten")),
+        std::io::ErrorKind::AlreadyExists => {
+            Failure::new(Kind::Conflict, format!("{what} exists already; key files are never overwritten"))
+        }
         _ => Failure::io("write the key file", what, error),
     })
 }

@@ -45,7 +45,8 @@ impl RoleSigner for Ed25519Signer {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
-        let signature = self.private.sign(message).map_err(|_| Failure::new(Kind::Unexpected, format!("the key in {} failed to sign", self.origin)))?;
+        let signature =
+            self.private.sign(message).map_err(|_| Failure::new(Kind::Unexpected, format!("the key in {} failed to sign", self.origin)))?;
         Ok(signature.value().as_bytes().to_vec())
     }
 
@@ -55,7 +56,11 @@ impl RoleSigner for Ed25519Signer {
 }
 
 /// Signs `message` with every signer whose key is among `keys` (key id and key), and says the ids.
-pub fn sign_all<'k>(message: &[u8], signers: &[Arc<dyn RoleSigner>], keys: impl Iterator<Item = (&'k str, &'k PublicKey)>) -> Result<Vec<Signature>> {
+pub fn sign_all<'k>(
+    message: &[u8],
+    signers: &[Arc<dyn RoleSigner>],
+    keys: impl Iterator<Item = (&'k str, &'k PublicKey)>,
+) -> Result<Vec<Signature>> {
     let mut signatures = Vec::new();
     for (id, key) in keys {
         if let Some(signer) = signers.iter().find(|signer| signer.public().same_material(key)) {

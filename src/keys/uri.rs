@@ -21,7 +21,9 @@ impl KeyUri {
             && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+')
         {
             // The rest of the text could be a secret that was pasted here by mistake.
-            return Err(Failure::invalid(format!("key URIs of the kind `{scheme}:` are not supported")).hint("keys live in files: write file:PATH"));
+            return Err(
+                Failure::invalid(format!("key URIs of the kind `{scheme}:` are not supported")).hint("keys live in files: write file:PATH")
+            );
         }
         Ok(Self::File(base.join(path)))
     }

@@ -23,7 +23,8 @@ pub fn check_group(name: &str) -> Result<()> {
     if let Some(rest) = name.strip_prefix('v')
         && rest.starts_with(|c: char| c.is_ascii_digit())
     {
-        return Err(Failure::invalid(format!("group `{name}` starts with a v: the trdl client would take it for a version")).hint(format!("write `{rest}`")));
+        return Err(Failure::invalid(format!("group `{name}` starts with a v: the trdl client would take it for a version"))
+            .hint(format!("write `{rest}`")));
     }
     if name == "." || name == ".." || name.len() > 100 {
         return refuse("cannot be a directory name");
@@ -32,7 +33,9 @@ pub fn check_group(name: &str) -> Result<()> {
         return refuse("may hold only letters, digits and . _ + - (the trdl client takes ~1, >=1 or * for a constraint)");
     }
     let mut parts = name.split('.');
-    if parts.any(|part| part.eq_ignore_ascii_case("x")) && name.split('.').all(|part| part.eq_ignore_ascii_case("x") || part.parse::<u64>().is_ok()) {
+    if parts.any(|part| part.eq_ignore_ascii_case("x"))
+        && name.split('.').all(|part| part.eq_ignore_ascii_case("x") || part.parse::<u64>().is_ok())
+    {
         return refuse("looks like a version constraint to the trdl client");
     }
     Ok(())

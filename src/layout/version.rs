@@ -10,7 +10,9 @@ impl ReleaseVersion {
     pub fn parse(text: &str) -> Result<Self> {
         match semver::Version::parse(text) {
             Ok(version) => Ok(Self(version)),
-            Err(_) if text.is_empty() => Err(Failure::invalid("the release version is empty").hint("write it as MAJOR.MINOR.PATCH, for example 1.2.20")),
+            Err(_) if text.is_empty() => {
+                Err(Failure::invalid("the release version is empty").hint("write it as MAJOR.MINOR.PATCH, for example 1.2.20"))
+            }
             Err(_) if text.starts_with('v') && semver::Version::parse(&text[1..]).is_ok() => {
                 Err(Failure::invalid(format!("version `{text}` starts with a v")).hint(format!("write `{}`", &text[1..])))
             }

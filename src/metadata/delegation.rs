@@ -80,7 +80,8 @@ impl DelegatedRole {
         match &self.scope {
             Scope::Patterns(patterns) => patterns.iter().any(|pattern| {
                 let (mut patterns, mut parts) = (pattern.split('/'), target.split('/'));
-                patterns.clone().count() == parts.clone().count() && patterns.all(|pattern| parts.next().is_some_and(|part| glob(pattern.as_bytes(), part.as_bytes())))
+                patterns.clone().count() == parts.clone().count()
+                    && patterns.all(|pattern| parts.next().is_some_and(|part| glob(pattern.as_bytes(), part.as_bytes())))
             }),
             Scope::HashPrefixes(prefixes) => {
                 let hash = hex::encode(openssl::sha::sha256(target.as_bytes()));
@@ -123,9 +124,9 @@ fn bins(value: &Value) -> std::result::Result<Vec<DelegatedRole>, String> {
     let share = 1_u64 << (hash_digits * 4 - bits);
     Ok((0..1_u64 << bits)
         .map(|bin| {
-            let prefixes = (bin * share..(bin + 1) * share).map(|value| format!("{value:0width$x}", width = hash_digits as usize)).collect();
+            let prefixes =
+                (bin * share..(bin + 1) * share).map(|value| format!("{value:0width$x}", width = hash_digits as usize)).collect();
             DelegatedRole { name: format!("{prefix}-{bin:0name_digits$x}"), keys: keys.clone(), scope: Scope::HashPrefixes(prefixes) }
         })
         .collect())
 }
-

@@ -26,7 +26,8 @@ pub struct Envelope<'a> {
 impl<'a> Envelope<'a> {
     /// Splits a role file; `what` names it in errors.
     pub fn parse<T: AsRef<[u8]> + ?Sized>(bytes: &'a T, what: &str) -> Result<Self> {
-        serde_json::from_slice(bytes.as_ref()).map_err(|error| Failure::new(Kind::Untrusted, format!("{what} is not a signed TUF role: {error}")))
+        serde_json::from_slice(bytes.as_ref())
+            .map_err(|error| Failure::new(Kind::Untrusted, format!("{what} is not a signed TUF role: {error}")))
     }
 
     /// The `signed` part as it is stored.
@@ -91,7 +92,8 @@ pub(super) struct Common<'a> {
 
 impl<'a> Common<'a> {
     pub(super) fn parse(signed: &'a str, role: Role, what: &str) -> Result<Self> {
-        let common: Self = serde_json::from_str(signed).map_err(|error| Failure::new(Kind::Untrusted, format!("{what} lacks a field of every role: {error}")))?;
+        let common: Self = serde_json::from_str(signed)
+            .map_err(|error| Failure::new(Kind::Untrusted, format!("{what} lacks a field of every role: {error}")))?;
         common.check_type(role, what)?;
         Ok(common)
     }

@@ -46,7 +46,10 @@ impl PublicKey {
         let (kind, pkey) = match (keytype.as_str(), scheme) {
             ("ed25519", _) => {
                 let raw = hex::decode(public).map_err(|error| unreadable(error.to_string()))?;
-                (KeyKind::Ed25519, PKey::public_key_from_raw_bytes(&raw, openssl::pkey::Id::ED25519).map_err(|error| unreadable(error.to_string()))?)
+                (
+                    KeyKind::Ed25519,
+                    PKey::public_key_from_raw_bytes(&raw, openssl::pkey::Id::ED25519).map_err(|error| unreadable(error.to_string()))?,
+                )
             }
             ("ecdsa" | "ecdsa-sha2-nistp256", "" | "ecdsa-sha2-nistp256") => (KeyKind::EcdsaP256, from_pem()?),
             ("rsa", "" | "rsassa-pss-sha256") => (KeyKind::RsaPss, from_pem()?),

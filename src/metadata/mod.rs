@@ -21,7 +21,7 @@ pub use expiry::{Expiry, format_expiry, parse_expiry};
 pub use key::{KeyKind, PublicKey};
 pub use listing::{Listed, Listing};
 pub use role::{Role, SPEC_VERSION};
-pub use root::{Root, RoleKeys};
+pub use root::{RoleKeys, Root};
 pub use target::Target;
 pub use targets::{TargetEdits, Targets};
 

@@ -138,7 +138,12 @@ impl Root {
 
 /// The keys among `keys` that `role` lists, each id once.
 pub(super) fn keys_of<'a>(role: &'a RoleKeys, keys: &'a BTreeMap<String, PublicKey>) -> impl Iterator<Item = (&'a str, &'a PublicKey)> {
-    role.keyids.iter().enumerate().filter(|(i, id)| !role.keyids[..*i].contains(id)).filter_map(|(_, id)| keys.get_key_value(id)).map(|(id, key)| (id.as_str(), key))
+    role.keyids
+        .iter()
+        .enumerate()
+        .filter(|(i, id)| !role.keyids[..*i].contains(id))
+        .filter_map(|(_, id)| keys.get_key_value(id))
+        .map(|(id, key)| (id.as_str(), key))
 }
 
 impl RoleKeys {

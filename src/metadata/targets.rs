@@ -166,7 +166,8 @@ impl Targets {
     /// The result is JSON; it is canonical when this role's fields are.
     pub fn edited(&self, version: u64, expires: Expiry, edits: &TargetEdits) -> Result<Vec<u8>> {
         let mut out = Vec::with_capacity(self.file.len() + edits.len() * 400 + 1024);
-        let mut fields: BTreeMap<&str, Field<'_>> = self.others.iter().map(|(name, span)| (name.as_str(), Field::Raw(self.at(*span)))).collect();
+        let mut fields: BTreeMap<&str, Field<'_>> =
+            self.others.iter().map(|(name, span)| (name.as_str(), Field::Raw(self.at(*span)))).collect();
         fields.insert("_type", Field::Text("targets".into()));
         fields.insert("expires", Field::Text(format_expiry(expires)));
         fields.insert("version", Field::Number(version));
@@ -286,7 +287,11 @@ impl<'de> Visitor<'de> for FieldsReader {
         let mut entries = None;
         let mut others = BTreeMap::new();
         while let Some(Name(name)) = map.next_key::<Name<'de>>()? {
-            let twice = if name == "targets" { entries.replace(map.next_value()?).is_some() } else { others.insert(name.clone(), map.next_value()?).is_some() };
+            let twice = if name == "targets" {
+                entries.replace(map.next_value()?).is_some()
+            } else {
+                others.insert(name.clone(), map.next_value()?).is_some()
+            };
             if twice {
                 return Err(serde::de::Error::custom(format!("field {name} stands twice")));
             }

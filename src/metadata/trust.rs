@@ -8,7 +8,6 @@ use super::{DelegatedRole, Delegations, Envelope, Expiry, Listed, Listing, Publi
 use crate::digest::Digests;
 use crate::failure::{Failure, Kind, Result};
 use chrono::{DateTime, Utc};
-use std::borrow::Cow;
 
 /// What an expired role means.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +47,20 @@ impl Trust {
         let envelope = Envelope::parse(bytes, &what)?;
         let root = Root::parse(&envelope, &what)?;
         let message = envelope.canonical()?;
-        check_threshold(&envelope, &message, self.root.keys_of(Role::Root), self.root.role(Role::Root).threshold, &format!("{what}, by the keys of the root before it,"))?;
-        check_threshold(&envelope, &message, root.keys_of(Role::Root), root.role(Role::Root).threshold, &format!("{what}, by its own keys,"))?;
+        check_threshold(
+            &envelope,
+            &message,
+            self.root.keys_of(Role::Root),
+            self.root.role(Role::Root).threshold,
+            &format!("{what}, by the keys of the root before it,"),
+        )?;
+        check_threshold(
+            &envelope,
+            &message,
+            root.keys_of(Role::Root),
+            root.role(Role::Root).threshold,
+            &format!("{what}, by its own keys,"),
+        )?;
         if root.version() != version {
             return Err(untrusted(format!("{what} has version {}", root.version())));
         }
@@ -94,7 +105,9 @@ impl Trust {
         let next = Listing::parse(&envelope, Role::Snapshot, &what)?;
         check_version(&listed, next.version(), &what)?;
         for (file, held) in self.snapshot.iter().flat_map(Listing::files) {
-            let Some(now) = next.get(file) else { return Err(untrusted(format!("{what} no longer lists {file}; an entry may never disappear"))) };
+            let Some(now) = next.get(file) else {
+                return Err(untrusted(format!("{what} no longer lists {file}; an entry may never disappear")));
+            };
             check_not_older(held.version, now.version, &format!("{file} in {what}"))?;
         }
         entry(&next, "targets.json", &what)?;
@@ -159,7 +172,7 @@ impl Trust {
         Self { at_expiry: AtExpiry::Refuse(now), expired: Vec::new(), ..self.clone() }
     }
 
-    fn check_role(&self, envelope: &Envelope<'_>, message: &Cow<'_, [u8]>, role: Role, what: &str) -> Result<()> {
+    fn check_role(&self, envelope: &Envelope<'_>, message: &[u8], role: Role, what: &str) -> Result<()> {
         check_threshold(envelope, message, self.root.keys_of(role), self.root.role(role).threshold, what)
     }
 
@@ -172,7 +185,8 @@ impl Trust {
             self.expired.push((role, expires));
             return Ok(());
         }
-        Err(untrusted(format!("{what} expired on {}", super::format_expiry(expires))).hint("the publisher renews it with `publish refresh`"))
+        Err(untrusted(format!("{what} expired on {}", super::format_expiry(expires)))
+            .hint("the publisher renews it with `publish refresh`"))
     }
 }
 
@@ -200,7 +214,9 @@ fn check_listed(bytes: &[u8], listed: &Listed, what: &str) -> Result<()> {
     if let Some(hashes) = &listed.hashes {
         let digests = if hashes.sha512.is_some() { Digests::both_of(bytes) } else { Digests::of(bytes) };
         if !hashes.matches(&digests) {
-            return Err(untrusted(format!("{what} does not have the digest that is listed")).detail(format!("listed: {hashes}")).detail(format!("found:  sha256 {}", digests.hex())));
+            return Err(untrusted(format!("{what} does not have the digest that is listed"))
+                .detail(format!("listed: {hashes}"))
+                .detail(format!("found:  sha256 {}", digests.hex())));
         }
     }
     Ok(())
@@ -220,13 +236,27 @@ fn check_not_older(held: u64, next: u64, what: &str) -> Result<()> {
     Err(untrusted(format!("{what} went back from version {held} to {next}")))
 }
 
-fn check_threshold<'k>(envelope: &Envelope<'_>, message: &[u8], keys: impl Iterator<Item = (&'k str, &'k PublicKey)>, threshold: u64, what: &str) -> Result<()> {
+fn check_threshold<'k>(
+    envelope: &Envelope<'_>,
+    message: &[u8],
+    keys: impl Iterator<Item = (&'k str, &'k PublicKey)>,
+    threshold: u64,
+    what: &str,
+) -> Result<()> {
     let keys: Vec<_> = keys.collect();
     let valid = envelope.valid_signers(message, keys.iter().copied()).len() as u64;
     if valid >= threshold {
         return Ok(());
     }
-    let ids: Vec<String> = keys.iter().map(|(id, _)| format!("key {id}: {}", if envelope.signatures.iter().any(|s| s.keyid == *id) { "its signature is wrong" } else { "has not signed" })).collect();
+    let ids: Vec<String> = keys
+        .iter()
+        .map(|(id, _)| {
+            format!(
+                "key {id}: {}",
+                if envelope.signatures.iter().any(|s| s.keyid == *id) { "its signature is wrong" } else { "has not signed" }
+            )
+        })
+        .collect();
     Err(untrusted(format!("{what} has {valid} of {threshold} valid signatures")).details(ids))
 }
 

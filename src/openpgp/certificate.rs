@@ -64,12 +64,17 @@ impl Certificates {
         if standing(cert, now) == Standing::Revoked {
             return Err(refused(format!("its certificate {} is revoked", cert.fingerprint())));
         }
-        let valid = cert.with_policy(&policy, made).map_err(|error| refused(format!("its certificate {} is not valid", cert.fingerprint())).source(error))?;
+        let valid = cert
+            .with_policy(&policy, made)
+            .map_err(|error| refused(format!("its certificate {} is not valid", cert.fingerprint())).source(error))?;
         let mut keys = valid.keys().alive().revoked(false).for_signing();
         let key = keys.find(|key| issuers.iter().any(|issuer| key.key().key_handle().aliases(issuer)));
-        let key = key.ok_or_else(|| refused(format!("the key in {} that made it was expired, revoked or not for signing", cert.fingerprint())))?;
+        let key =
+            key.ok_or_else(|| refused(format!("the key in {} that made it was expired, revoked or not for signing", cert.fingerprint())))?;
         policy_accepts(signature).map_err(|error| refused("today's policy refuses its digest".into()).source(error))?;
-        signature.verify_hash(key.key(), state.clone()).map_err(|error| refused(format!("it is not {}'s signature over this file", cert.fingerprint())).source(error))?;
+        signature
+            .verify_hash(key.key(), state.clone())
+            .map_err(|error| refused(format!("it is not {}'s signature over this file", cert.fingerprint())).source(error))?;
         Ok(cert.fingerprint().to_hex())
     }
 }

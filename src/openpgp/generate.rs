@@ -1,11 +1,11 @@
 use crate::failure::{Failure, Kind, Result};
 use chrono::{DateTime, Utc};
 use openpgp::Packet;
+use openpgp::armor;
 use openpgp::cert::prelude::{CertBuilder, CipherSuite};
 use openpgp::crypto::Password;
 use openpgp::serialize::{Serialize, SerializeInto};
 use openpgp::types::KeyFlags;
-use openpgp::armor;
 use sequoia_openpgp as openpgp;
 use std::time::SystemTime;
 use zeroize::Zeroizing;

@@ -24,10 +24,13 @@ impl RsaSigner {
         let mpi::PublicKey::RSA { e, n } = key.mpis() else { return Err(unusable("its public part is not RSA")) };
         let SecretKeyMaterial::Unencrypted(secret) = key.secret() else { return Err(unusable("it is still encrypted")) };
         let rsa = secret.map(|secret| match secret {
-            mpi::SecretKeyMaterial::RSA { d, p, q, u } => Some(private_key(n.value(), e.value(), d.value(), p.value(), q.value(), u.value())),
+            mpi::SecretKeyMaterial::RSA { d, p, q, u } => {
+                Some(private_key(n.value(), e.value(), d.value(), p.value(), q.value(), u.value()))
+            }
             _ => None,
         });
-        let rsa = rsa.ok_or_else(|| unusable("its secret part is not RSA"))?.map_err(|error| unusable("OpenSSL refuses it").source(error))?;
+        let rsa =
+            rsa.ok_or_else(|| unusable("its secret part is not RSA"))?.map_err(|error| unusable("OpenSSL refuses it").source(error))?;
         // A damaged key would give signatures from which its secret can be computed.
         if !rsa.check_key().unwrap_or(false) {
             return Err(unusable("its numbers do not belong together"));

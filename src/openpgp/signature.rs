@@ -18,7 +18,9 @@ use std::time::SystemTime;
 ///
 /// Two runs never give the same bytes: the format carries a random salt.
 pub fn sign(key: &SigningKey, signer: &mut (dyn Signer + Send), state: Context, now: DateTime<Utc>) -> Result<Vec<u8>> {
-    let failed = |error: anyhow::Error| Failure::new(Kind::Unexpected, format!("cannot sign with the OpenPGP key {}", key.fingerprint())).source(error);
+    let failed = |error: anyhow::Error| {
+        Failure::new(Kind::Unexpected, format!("cannot sign with the OpenPGP key {}", key.fingerprint())).source(error)
+    };
     let signature = SignatureBuilder::new(SignatureType::Binary)
         .set_signature_creation_time(SystemTime::from(now))
         .and_then(|builder| builder.sign_hash(signer, state.clone()))

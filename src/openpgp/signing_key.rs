@@ -73,7 +73,8 @@ impl SigningKey {
         if matches!(self.key.pk_algo(), PublicKeyAlgorithm::RSAEncryptSign | PublicKeyAlgorithm::RSASign) {
             return Ok(Box::new(RsaSigner::new(&self.key)?));
         }
-        let pair = self.key.clone().into_keypair().map_err(|error| Failure::new(Kind::Unexpected, "cannot use the OpenPGP key").source(error))?;
+        let pair =
+            self.key.clone().into_keypair().map_err(|error| Failure::new(Kind::Unexpected, "cannot use the OpenPGP key").source(error))?;
         Ok(Box::new(pair))
     }
 
@@ -86,7 +87,9 @@ impl SigningKey {
 /// The only certificate in `bytes`.
 pub(super) fn parse_one(bytes: &[u8], what: &str) -> Result<Cert> {
     let not_openpgp = |error: anyhow::Error| {
-        Failure::invalid(format!("{what} is not an OpenPGP key")).source(error).hint("a key made by GnuPG is exported with: gpg --export-secret-keys --armor KEY-ID > FILE")
+        Failure::invalid(format!("{what} is not an OpenPGP key"))
+            .source(error)
+            .hint("a key made by GnuPG is exported with: gpg --export-secret-keys --armor KEY-ID > FILE")
     };
     let parser = CertParser::from_bytes(bytes).map_err(not_openpgp)?;
     let mut certs = parser.collect::<std::result::Result<Vec<Cert>, _>>().map_err(not_openpgp)?;
@@ -95,7 +98,9 @@ pub(super) fn parse_one(bytes: &[u8], what: &str) -> Result<Cert> {
         (None, _) => Err(Failure::invalid(format!("{what} holds no OpenPGP key"))),
         (Some(cert), others) => {
             let all = certs.iter().chain([&cert]).map(|cert| format!("certificate {}", cert.fingerprint()));
-            Err(Failure::invalid(format!("{what} holds {} OpenPGP keys; one is needed", others + 1)).details(all).hint("export just one: gpg --export-secret-keys --armor FINGERPRINT > FILE"))
+            Err(Failure::invalid(format!("{what} holds {} OpenPGP keys; one is needed", others + 1))
+                .details(all)
+                .hint("export just one: gpg --export-secret-keys --armor FINGERPRINT > FILE"))
         }
     }
 }
@@ -107,22 +112,30 @@ fn check_usable(cert: &Cert, what: &str, now: DateTime<Utc>) -> Result<()> {
     let valid = cert.with_policy(&policy, SystemTime::from(now));
     let revocation = cert.revocation_status(&policy, SystemTime::from(now));
     if let RevocationStatus::Revoked(signatures) = revocation {
-        let reason = signatures.first().and_then(|signature| signature.reason_for_revocation()).map(|(code, text)| format!("{code}: {}", String::from_utf8_lossy(text)));
+        let reason = signatures
+            .first()
+            .and_then(|signature| signature.reason_for_revocation())
+            .map(|(code, text)| format!("{code}: {}", String::from_utf8_lossy(text)));
         return Err(Failure::invalid(format!("the OpenPGP certificate {id} in {what} is revoked"))
             .details(reason)
             .hint("make or choose another key, set `openpgp:` in the config, and replace the signatures that the old one made: publish release VERSION --from DIR --resign"));
     }
     let made = DateTime::<Utc>::from(cert.primary_key().key().creation_time());
     if made > now {
-        return Err(Failure::invalid(format!("the OpenPGP certificate {id} in {what} was made in the future, at {made}")).hint("set this machine's clock"));
+        return Err(Failure::invalid(format!("the OpenPGP certificate {id} in {what} was made in the future, at {made}"))
+            .hint("set this machine's clock"));
     }
     let valid = valid.map_err(|error| {
         let weak = cert.with_policy(&yesterdays_policy(), SystemTime::from(now)).is_ok();
         let why = if weak { "is too weak to sign with" } else { "has no valid self-signature" };
-        Failure::invalid(format!("the OpenPGP certificate {id} in {what} {why}")).source(error).hint("make a new key with GnuPG 2.2 or newer, or let `publish init` make one")
+        Failure::invalid(format!("the OpenPGP certificate {id} in {what} {why}"))
+            .source(error)
+            .hint("make a new key with GnuPG 2.2 or newer, or let `publish init` make one")
     })?;
     valid.alive().map_err(|error| {
-        Failure::invalid(format!("the OpenPGP certificate {id} in {what} is expired or not yet valid")).source(error).hint(format!("extend it: gpg --quick-set-expire {id} 2y, then export it again"))
+        Failure::invalid(format!("the OpenPGP certificate {id} in {what} is expired or not yet valid"))
+            .source(error)
+            .hint(format!("extend it: gpg --quick-set-expire {id} 2y, then export it again"))
     })
 }
 
@@ -137,7 +150,9 @@ fn yesterdays_policy() -> StandardPolicy<'static> {
 
 fn signing_key(cert: &Cert, what: &str, now: DateTime<Utc>) -> Result<Key<SecretParts, UnspecifiedRole>> {
     let policy = StandardPolicy::new();
-    let valid = cert.with_policy(&policy, SystemTime::from(now)).map_err(|error| Failure::invalid(format!("{what} cannot be used")).source(error))?;
+    let valid = cert
+        .with_policy(&policy, SystemTime::from(now))
+        .map_err(|error| Failure::invalid(format!("{what} cannot be used")).source(error))?;
     let mut refused = Vec::new();
     let mut best: Option<ValidErasedKeyAmalgamation<'_, PublicParts>> = None;
     for key in valid.keys().for_signing() {
@@ -149,9 +164,14 @@ fn signing_key(cert: &Cert, what: &str, now: DateTime<Utc>) -> Result<Key<Secret
     }
     let best = best.ok_or_else(|| {
         let why = if refused.is_empty() { "has no key that may sign" } else { "has no signing key that can be used" };
-        Failure::invalid(format!("the OpenPGP certificate {} in {what} {why}", cert.fingerprint())).details(refused).hint("export the signing subkey with its secret: gpg --export-secret-subkeys --armor KEY-ID! > FILE")
+        Failure::invalid(format!("the OpenPGP certificate {} in {what} {why}", cert.fingerprint()))
+            .details(refused)
+            .hint("export the signing subkey with its secret: gpg --export-secret-subkeys --armor KEY-ID! > FILE")
     })?;
-    best.key().clone().parts_into_secret().map_err(|error| Failure::invalid(format!("{what} lacks the secret of its signing key")).source(error))
+    best.key()
+        .clone()
+        .parts_into_secret()
+        .map_err(|error| Failure::invalid(format!("{what} lacks the secret of its signing key")).source(error))
 }
 
 /// Why this key of a good certificate cannot sign, if it cannot.
@@ -170,7 +190,9 @@ fn fault(key: &ValidErasedKeyAmalgamation<'_, PublicParts>) -> Option<String> {
     }
     match key.key().optional_secret() {
         None => Some("its secret is not in the file".into()),
-        Some(SecretKeyMaterial::Encrypted(secret)) if is_stub(secret.s2k()) => Some("its secret is a stub (kept offline or on a card)".into()),
+        Some(SecretKeyMaterial::Encrypted(secret)) if is_stub(secret.s2k()) => {
+            Some("its secret is a stub (kept offline or on a card)".into())
+        }
         Some(_) => None,
     }
 }
@@ -187,6 +209,7 @@ fn decrypt(key: Key<SecretParts, UnspecifiedRole>, what: &str, unlock: Unlock<'_
     let passphrase = unlock(what)?;
     // Sequoia's texts for a wrong passphrase vary with the garbage that comes out; none of them helps.
     key.decrypt_secret(&Password::from(passphrase.as_slice())).map_err(|_| {
-        Failure::new(Kind::Passphrase, format!("wrong passphrase for the OpenPGP key in {what}")).hint("give the right one with --openpgp-passphrase-file, --openpgp-passphrase-command or PUBLISH_OPENPGP_PASSPHRASE")
+        Failure::new(Kind::Passphrase, format!("wrong passphrase for the OpenPGP key in {what}"))
+            .hint("give the right one with --openpgp-passphrase-file, --openpgp-passphrase-command or PUBLISH_OPENPGP_PASSPHRASE")
     })
 }

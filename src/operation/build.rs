@@ -30,11 +30,16 @@ const MAX_PROBLEMS: usize = 20;
 impl Build {
     /// Walks a directory and refuses, all at once and by name, whatever cannot be published.
     pub fn read(directory: &Path, version: &ReleaseVersion) -> Result<Self> {
-        let top = std::fs::read_dir(directory).map_err(|error| Failure::io("read the build directory", directory.display(), error).hint("--from names the directory that holds <os>-<arch> directories"))?;
+        let top = std::fs::read_dir(directory).map_err(|error| {
+            Failure::io("read the build directory", directory.display(), error)
+                .hint("--from names the directory that holds <os>-<arch> directories")
+        })?;
         let mut build = Self::default();
         let mut problems = Vec::new();
         let mut hints = Vec::new();
-        let mut entries = top.collect::<std::io::Result<Vec<_>>>().map_err(|error| Failure::io("read the build directory", directory.display(), error))?;
+        let mut entries = top
+            .collect::<std::io::Result<Vec<_>>>()
+            .map_err(|error| Failure::io("read the build directory", directory.display(), error))?;
         entries.sort_by_key(std::fs::DirEntry::file_name);
         for entry in entries {
             let path = entry.path();
@@ -54,7 +59,8 @@ impl Build {
             }
         }
         if problems.is_empty() && build.platforms.is_empty() {
-            return Err(Failure::invalid(format!("the build directory {} is empty", directory.display())).hint("put the files below directories named <os>-<arch>, for example linux-amd64/bin/tool"));
+            return Err(Failure::invalid(format!("the build directory {} is empty", directory.display()))
+                .hint("put the files below directories named <os>-<arch>, for example linux-amd64/bin/tool"));
         }
         build.check_collisions(&mut problems);
         if problems.is_empty() {
@@ -95,7 +101,11 @@ fn files(directory: &Path, version: &ReleaseVersion, platform: Platform, problem
         }
         let shown = entry.path().display();
         if !kind.is_file() {
-            let what = if kind.is_symlink() { "a symbolic link; TUF has no links: copy the file it points to" } else { "neither a file nor a directory" };
+            let what = if kind.is_symlink() {
+                "a symbolic link; TUF has no links: copy the file it points to"
+            } else {
+                "neither a file nor a directory"
+            };
             problems.push(format!("{shown}: {what}"));
             continue;
         }
@@ -104,7 +114,9 @@ fn files(directory: &Path, version: &ReleaseVersion, platform: Platform, problem
             continue;
         };
         // The signature's name is the longer one: where it fits, the artifact's does.
-        if let Err(failure) = TargetPath::parse(artifact_name(version, platform, name)).and_then(|_| TargetPath::parse(signature_name(version, platform, name))) {
+        if let Err(failure) = TargetPath::parse(artifact_name(version, platform, name))
+            .and_then(|_| TargetPath::parse(signature_name(version, platform, name)))
+        {
             problems.push(failure.message);
             continue;
         }

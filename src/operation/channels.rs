@@ -87,7 +87,12 @@ pub fn apply(workspace: &Workspace, mut plan: ChannelsPlan) -> Result<Outcome> {
 }
 
 /// The plan on a given state; `releasing` is a version that the same commit publishes.
-pub(super) fn plan_on(workspace: &Workspace, request: &ChannelsRequest, targets: &Targets, releasing: Option<&ReleaseVersion>) -> Result<ChannelsPlan> {
+pub(super) fn plan_on(
+    workspace: &Workspace,
+    request: &ChannelsRequest,
+    targets: &Targets,
+    releasing: Option<&ReleaseVersion>,
+) -> Result<ChannelsPlan> {
     let file = ChannelsFile::read(&request.file)?;
     let mut released: BTreeSet<String> = released_versions(targets.below("releases/")).into_iter().map(str::to_owned).collect();
     released.extend(releasing.map(ToString::to_string));
@@ -104,7 +109,12 @@ pub(super) fn plan_on(workspace: &Workspace, request: &ChannelsRequest, targets:
             continue;
         }
         let from = published.as_ref().map(|target| known_version(workspace, &name, target, &released, &mut contents)).transpose()?;
-        plan.changes.push(ChannelChange { channel: format!("{}/{}", assignment.group, assignment.channel), from, to: Some(assignment.version.clone()), published });
+        plan.changes.push(ChannelChange {
+            channel: format!("{}/{}", assignment.group, assignment.channel),
+            from,
+            to: Some(assignment.version.clone()),
+            published,
+        });
     }
     plan.check_downgrades(request)?;
     for name in targets.below("channels/").filter(|name| !wanted.contains(*name)) {
@@ -126,7 +136,11 @@ impl ChannelsPlan {
     pub(super) fn stage(&self, workspace: &Workspace) -> Result<Vec<Change>> {
         let stage = |change: &ChannelChange| {
             let name = format!("channels/{}", change.channel);
-            let wanted = change.to.as_ref().map(|version| stage_bytes(workspace.storage.as_ref(), &name, &channel_content(version), workspace.sha512)).transpose()?;
+            let wanted = change
+                .to
+                .as_ref()
+                .map(|version| stage_bytes(workspace.storage.as_ref(), &name, &channel_content(version), workspace.sha512))
+                .transpose()?;
             Ok(Change { name, expected: change.published.clone(), wanted, keep_existing: false })
         };
         self.changes.iter().map(stage).collect()
@@ -147,7 +161,10 @@ impl ChannelsPlan {
         if downgrades.is_empty() || request.allow_downgrade {
             return Ok(());
         }
-        Err(Failure::new(Kind::Conflict, "channels would move to an older version").details(downgrades).hint("if that is meant, say so with --allow-downgrade").into())
+        Err(Failure::new(Kind::Conflict, "channels would move to an older version")
+            .details(downgrades)
+            .hint("if that is meant, say so with --allow-downgrade")
+            .into())
     }
 }
 
@@ -170,7 +187,14 @@ fn check_released(request: &ChannelsRequest, assignments: &[Assignment], release
     let lines = missing.iter().map(|assignment| {
         let near = nearest(&assignment.version, released);
         let near = if near.is_empty() { "nothing is released yet".to_owned() } else { format!("nearest released: {}", near.join(", ")) };
-        format!("{}:{}: {}/{} is {}, which is not released ({near})", request.file.display(), assignment.line, assignment.group, assignment.channel, assignment.version)
+        format!(
+            "{}:{}: {}/{} is {}, which is not released ({near})",
+            request.file.display(),
+            assignment.line,
+            assignment.group,
+            assignment.channel,
+            assignment.version
+        )
     });
     Err(Failure::new(Kind::NotFound, "channels point at versions that are not released")
         .details(lines)
@@ -186,8 +210,15 @@ fn nearest(version: &str, released: &BTreeSet<String>) -> Vec<String> {
 }
 
 /// The version that a published channel holds: found by digest, or read where the content has another form than ours.
-fn known_version(workspace: &Workspace, name: &str, target: &Target, released: &BTreeSet<String>, contents: &mut Option<HashMap<[u8; 32], String>>) -> Result<String> {
-    let contents = contents.get_or_insert_with(|| released.iter().map(|version| (openssl::sha::sha256(&channel_content(version)), version.clone())).collect());
+fn known_version(
+    workspace: &Workspace,
+    name: &str,
+    target: &Target,
+    released: &BTreeSet<String>,
+    contents: &mut Option<HashMap<[u8; 32], String>>,
+) -> Result<String> {
+    let contents = contents
+        .get_or_insert_with(|| released.iter().map(|version| (openssl::sha::sha256(&channel_content(version)), version.clone())).collect());
     if let Some(version) = target.hashes.sha256.and_then(|digest| contents.get(&digest)) {
         return Ok(version.clone());
     }

@@ -5,6 +5,7 @@ use super::{Outcome, Workspace};
 use crate::failure::{Failure, Kind};
 use crate::keys::{self, KeyUri, Secret, Signers, Use, write_private};
 use crate::layout::{ObjectName, certificate_name};
+use crate::metadata::trust::{AtExpiry, Trust};
 use crate::metadata::{PublicKey, ROOT_LIMIT, Role, Root};
 use crate::openpgp::{Algorithm, Certificates, generate};
 use crate::repository::sign_root;
@@ -73,7 +74,7 @@ pub fn plan(workspace: &Workspace, request: &InitRequest) -> Result<InitPlan> {
     {
         return Err(foreign(workspace).into());
     }
-    if root.is_some() && !keep.iter().any(|path| *path == workspace.pinned_root) && !keep.iter().any(|path| *path == request.config) {
+    if root.is_some() && !keep.contains(&workspace.pinned_root) && !keep.contains(&request.config) {
         return Err(foreign(workspace).into());
     }
     let published = workspace.storage.get(&ObjectName::timestamp(), crate::metadata::TIMESTAMP_LIMIT)?.is_some();
@@ -101,20 +102,34 @@ pub fn apply(workspace: &Workspace, request: &InitRequest) -> Result<InitReport>
     let fingerprint = certificates.add(&workspace.openpgp_file()?, "the OpenPGP key")?;
     workspace.progress.phase("publishing the first roles");
     let published = workspace.storage.get(&ObjectName::timestamp(), crate::metadata::TIMESTAMP_LIMIT)?.is_some();
-    let committed = if published { workspace.commit(workspace.load()?, &Default::default(), &signers)? } else { workspace.committer(&first, &signers).commit_first()? };
+    let committed = if published {
+        workspace.commit(workspace.load()?, &Default::default(), &signers)?
+    } else {
+        workspace.committer(&first, &signers).commit_first()?
+    };
     workspace.remember(&committed.versions)?;
-    Ok(InitReport { outcome: committed.into(), root_sha512: hex::encode(openssl::sha::sha512(&first)), certificate: certificate_name(&fingerprint), fingerprint, revocation })
+    Ok(InitReport {
+        outcome: committed.into(),
+        root_sha512: hex::encode(openssl::sha::sha512(&first)),
+        certificate: certificate_name(&fingerprint),
+        fingerprint,
+        revocation,
+    })
 }
 
 fn foreign(workspace: &Workspace) -> Failure {
-    Failure::new(Kind::Conflict, format!("there is a repository at {} already, and it is not the one of this config", workspace.storage.location()))
-        .hint("choose an empty place with --repo, or run in the directory that holds that repository's publish.yaml")
+    Failure::new(
+        Kind::Conflict,
+        format!("there is a repository at {} already, and it is not the one of this config", workspace.storage.location()),
+    )
+    .hint("choose an empty place with --repo, or run in the directory that holds that repository's publish.yaml")
 }
 
 /// Makes the missing key files; says where the revocation certificate of a new OpenPGP key is.
 fn make_keys(workspace: &Workspace, request: &InitRequest) -> Result<Option<String>> {
     // One passphrase per use, asked for when the first key of that use is made.
-    let choose = |purpose: Use| -> Result<Option<Secret>> { Ok(if request.encrypt { Some(workspace.passphrases.choose(purpose)?) } else { None }) };
+    let choose =
+        |purpose: Use| -> Result<Option<Secret>> { Ok(if request.encrypt { Some(workspace.passphrases.choose(purpose)?) } else { None }) };
     let missing: Vec<&PathBuf> = workspace.keys.values().flatten().map(|KeyUri::File(path)| path).filter(|path| !path.exists()).collect();
     if !missing.is_empty() {
         let passphrase = choose(Use::Roles)?;
@@ -139,11 +154,18 @@ fn make_keys(workspace: &Workspace, request: &InitRequest) -> Result<Option<Stri
     Ok(Some(revocation.display().to_string()))
 }
 
-/// The first root: the published one, else the pinned one, else a new one that is pinned before it is published.
+/// The first root: the pinned one, else the published one if it is ours, else a new one that is pinned before it is
+/// published.
 fn make_root(workspace: &Workspace, request: &InitRequest, public: &BTreeMap<Role, PublicKey>, signers: &Signers) -> Result<Vec<u8>> {
     if !workspace.pinned_root.exists() {
-        let root = Root::first(public, Role::Root.expiry_from(workspace.now()), request.consistent_snapshot)?;
-        let file = sign_root(&root, None, signers.get(&Role::Root).map_or(&[], Vec::as_slice))?;
+        let file = match workspace.storage.get(&ObjectName::versioned("root", 1), ROOT_LIMIT)? {
+            Some(published) if is_ours(&published.bytes, public) => published.bytes,
+            Some(_) => return Err(foreign(workspace).into()),
+            None => {
+                let root = Root::first(public, Role::Root.expiry_from(workspace.now()), request.consistent_snapshot)?;
+                sign_root(&root, None, signers.get(&Role::Root).map_or(&[], Vec::as_slice))?
+            }
+        };
         create_file(&workspace.pinned_root, &file)?;
     }
     let first = workspace.pinned()?;
@@ -152,6 +174,12 @@ fn make_root(workspace: &Workspace, request: &InitRequest, public: &BTreeMap<Rol
         return Err(foreign(workspace).into());
     }
     Ok(first)
+}
+
+/// Whether a root names exactly our keys.
+fn is_ours(file: &[u8], public: &BTreeMap<Role, PublicKey>) -> bool {
+    let Ok(trust) = Trust::pin(file, AtExpiry::Report(chrono::DateTime::UNIX_EPOCH)) else { return false };
+    public.iter().all(|(role, key)| trust.root().keys_of(*role).all(|(_, named)| named.same_material(key)))
 }
 
 fn tolerate_existing(made: crate::failure::Result<()>) -> Result<()> {
@@ -164,7 +192,11 @@ fn tolerate_existing(made: crate::failure::Result<()>) -> Result<()> {
 fn create_private_directory(file: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     let Some(parent) = file.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Ok(()) };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|error| Failure::io("make the key directory", parent.display(), error).into())
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(parent)
+        .map_err(|error| Failure::io("make the key directory", parent.display(), error).into())
 }
 
 /// Writes a file whole or not at all; one that exists stays.

@@ -57,7 +57,10 @@ pub fn plan(workspace: &Workspace, consistent_snapshot: Option<bool>) -> Result<
     if let Some(on) = switch
         && !due.iter().any(|due| due.which == Role::Root)
     {
-        due.insert(0, Due { role: "root", reason: format!("consistent snapshots are switched {}", if on { "on" } else { "off" }), which: Role::Root });
+        due.insert(
+            0,
+            Due { role: "root", reason: format!("consistent snapshots are switched {}", if on { "on" } else { "off" }), which: Role::Root },
+        );
     }
     // A role that lists a newly signed one must follow it.
     for (above, below) in [(Role::Targets, Role::Snapshot), (Role::Snapshot, Role::Timestamp)] {
@@ -65,10 +68,21 @@ pub fn plan(workspace: &Workspace, consistent_snapshot: Option<bool>) -> Result<
             due.push(Due { role: below.name(), reason: format!("lists {above}"), which: below });
         }
     }
-    let next = expiries.iter().map(|(role, expires)| (role.due_at(*expires), role)).min().map(|(at, role)| format!("{role} at {}", format_expiry(at)));
+    let next = expiries
+        .iter()
+        .map(|(role, expires)| (role.due_at(*expires), role))
+        .min()
+        .map(|(at, role)| format!("{role} at {}", format_expiry(at)));
     let roles: Vec<Role> = due.iter().map(|due| due.which).collect();
     let empty = due.is_empty();
-    Ok(RefreshPlan { roles: steps(&present.versions(), &roles), consistent_snapshot: switch, next: next.filter(|_| empty), empty, due, present: Some(Box::new(present)) })
+    Ok(RefreshPlan {
+        roles: steps(&present.versions(), &roles),
+        consistent_snapshot: switch,
+        next: next.filter(|_| empty),
+        empty,
+        due,
+        present: Some(Box::new(present)),
+    })
 }
 
 /// Carries out a plan. An empty one only completes what a killed run may have left.
@@ -76,7 +90,11 @@ pub fn apply(workspace: &Workspace, plan: RefreshPlan) -> Result<Outcome> {
     let mut present = *plan.present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
     let roles: Vec<Role> = plan.due.iter().map(|due| due.which).collect();
     let signers = workspace.signers(present.trust.root(), &roles)?;
-    let online: Vec<Renewal> = roles.iter().filter(|role| **role != Role::Root).map(|role| Renewal { role: *role, version: present.versions().of(*role) }).collect();
+    let online: Vec<Renewal> = roles
+        .iter()
+        .filter(|role| **role != Role::Root)
+        .map(|role| Renewal { role: *role, version: present.versions().of(*role) })
+        .collect();
     let root_before = present.versions().root;
     if roles.contains(&Role::Root) {
         workspace.progress.phase("renewing the root");
@@ -105,7 +123,11 @@ fn renew_root(workspace: &Workspace, present: &Present, signers: &Signers, consi
     let mut root = before.renewed(Role::Root.expiry_from(workspace.now()))?;
     if let Some(on) = consistent_snapshot {
         // Whichever names the next root asks for must all be in place before it is.
-        if on { place_hashed_names(workspace, present)? } else { place_plain_names(workspace, present)? }
+        if on {
+            place_hashed_names(workspace, present)?
+        } else {
+            place_plain_names(workspace, present)?
+        }
         root = root.with_consistent_snapshot(on);
     }
     let file = sign_root(&root, Some(before), signers.get(&Role::Root).map_or(&[], Vec::as_slice))?;
@@ -114,7 +136,9 @@ fn renew_root(workspace: &Workspace, present: &Present, signers: &Signers, consi
         workspace.progress.status(&format!("root signed (version {})", root.version()));
         return Ok(());
     }
-    Err(Failure::new(Kind::Conflict, format!("somebody else published root version {} meanwhile", root.version())).hint("run the same command again").into())
+    Err(Failure::new(Kind::Conflict, format!("somebody else published root version {} meanwhile", root.version()))
+        .hint("run the same command again")
+        .into())
 }
 
 fn place_hashed_names(workspace: &Workspace, present: &Present) -> Result<()> {
@@ -130,7 +154,9 @@ fn place_hashed_names(workspace: &Workspace, present: &Present) -> Result<()> {
         // What gets a hashed name is served for ever without a question: it is read and checked first.
         let digests = digest_object(workspace.storage.as_ref(), &plain)?;
         if !digests.is_some_and(|digests| target.matches(&digests)) {
-            return Err(Failure::new(Kind::Untrusted, format!("{plain} is missing or is not what the targets role says")).hint("`publish verify` lists everything that is wrong").into());
+            return Err(Failure::new(Kind::Untrusted, format!("{plain} is missing or is not what the targets role says"))
+                .hint("`publish verify` lists everything that is wrong")
+                .into());
         }
         workspace.storage.copy(&plain, &hashed)?;
     }

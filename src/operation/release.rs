@@ -102,7 +102,16 @@ pub fn plan(workspace: &Workspace, request: &ReleaseRequest) -> Result<ReleasePl
     let present = workspace.load()?;
     workspace.check_root(&present)?;
     let targets = &present.targets;
-    let mut plan = ReleasePlan { version: request.version.to_string(), platforms: Vec::new(), channels: None, roles: Vec::new(), warnings: Vec::new(), upload_bytes: 0, empty: true, work: Work::default() };
+    let mut plan = ReleasePlan {
+        version: request.version.to_string(),
+        platforms: Vec::new(),
+        channels: None,
+        roles: Vec::new(),
+        warnings: Vec::new(),
+        upload_bytes: 0,
+        empty: true,
+        work: Work::default(),
+    };
     plan.warn_about_version(&request.version, targets);
     for platform in build.platforms.keys() {
         plan.add_platform(workspace, request, &build, *platform, targets)?;
@@ -138,7 +147,12 @@ pub fn apply(workspace: &Workspace, plan: ReleasePlan) -> Result<Outcome> {
         let staged = stage(workspace.storage.as_ref(), &artifacts, &key, workspace.sha512, workspace.now(), workspace.progress.as_ref())?;
         for ((artifact, staged), replaced) in artifacts.iter().zip(staged).zip(replaced) {
             edit.changes.push(Change { name: artifact.target.clone(), expected: None, wanted: Some(staged.target), keep_existing: false });
-            edit.changes.push(Change { name: artifact.signature.clone(), keep_existing: replaced.is_none(), expected: replaced, wanted: Some(staged.signature) });
+            edit.changes.push(Change {
+                name: artifact.signature.clone(),
+                keep_existing: replaced.is_none(),
+                expected: replaced,
+                wanted: Some(staged.signature),
+            });
         }
         edit.changes.push(certificate_change(workspace, &present.targets, &key)?);
     }
@@ -158,7 +172,14 @@ fn certificate_change(workspace: &Workspace, targets: &Targets, key: &crate::ope
 }
 
 impl ReleasePlan {
-    fn add_platform(&mut self, workspace: &Workspace, request: &ReleaseRequest, build: &Build, platform: Platform, targets: &Targets) -> Result<()> {
+    fn add_platform(
+        &mut self,
+        workspace: &Workspace,
+        request: &ReleaseRequest,
+        build: &Build,
+        platform: Platform,
+        targets: &Targets,
+    ) -> Result<()> {
         let version = &request.version;
         let files = &build.platforms[&platform];
         let prefix = artifact_name(version, platform, "");
@@ -167,7 +188,12 @@ impl ReleasePlan {
         let mut state = PlatformState::New;
         let mut artifacts = Vec::new();
         for (file, target) in files.iter().zip(&names) {
-            artifacts.push(Artifact { path: file.path.clone(), target: target.clone(), signature: signature_name(version, platform, &file.name), length: file.length });
+            artifacts.push(Artifact {
+                path: file.path.clone(),
+                target: target.clone(),
+                signature: signature_name(version, platform, &file.name),
+                length: file.length,
+            });
         }
         if !published.is_empty() {
             check_identical(workspace, &prefix, &published, &artifacts, targets)?;
@@ -183,7 +209,12 @@ impl ReleasePlan {
             state = if artifacts.is_empty() { PlatformState::Identical } else { PlatformState::Resign };
         } else {
             self.upload_bytes += files.iter().map(|file| file.length).sum::<u64>();
-            self.warnings.extend(names.iter().filter(|name| TargetPath::parse(name.as_str()).is_ok_and(|path| path.is_unusual())).map(|name| format!("{name}: characters outside [A-Za-z0-9._+~/-] may trouble some clients and proxies")));
+            self.warnings.extend(
+                names
+                    .iter()
+                    .filter(|name| TargetPath::parse(name.as_str()).is_ok_and(|path| path.is_unusual()))
+                    .map(|name| format!("{name}: characters outside [A-Za-z0-9._+~/-] may trouble some clients and proxies")),
+            );
             if !files.iter().any(|file| file.name.starts_with("bin/")) {
                 self.warnings.push(format!("{platform} has no bin/ directory; `trdl use`, `exec` and `bin-path` need one"));
             }
@@ -215,12 +246,15 @@ impl ReleasePlan {
     /// A platform that is added later can change which directory a machine picks.
     fn warn_about_choice(&mut self, version: &ReleaseVersion, build: &Build, targets: &Targets) {
         let prefix = format!("releases/{version}/");
-        let mut published: Vec<Platform> = targets.below(&prefix).filter_map(|name| Platform::parse(name[prefix.len()..].split('/').next()?).ok()).collect();
+        let mut published: Vec<Platform> =
+            targets.below(&prefix).filter_map(|name| Platform::parse(name[prefix.len()..].split('/').next()?).ok()).collect();
         published.dedup();
         let after: Vec<Platform> = published.iter().chain(build.platforms.keys()).copied().collect();
         for machine in ["linux-amd64", "linux-arm64", "darwin-amd64", "darwin-arm64", "windows-amd64", "windows-arm64"] {
             let Ok(machine) = Platform::parse(machine) else { continue };
-            let pick = |platforms: &[Platform]| platforms.iter().copied().filter(|platform| platform.serves(machine)).min_by_key(|platform| platform.precedence());
+            let pick = |platforms: &[Platform]| {
+                platforms.iter().copied().filter(|platform| platform.serves(machine)).min_by_key(|platform| platform.precedence())
+            };
             if let (Some(old), Some(new)) = (pick(&published), pick(&after))
                 && old != new
             {
@@ -254,8 +288,10 @@ fn check_identical(workspace: &Workspace, prefix: &str, published: &[&str], arti
     for name in published.iter().filter(|name| !artifacts.iter().any(|artifact| artifact.target == **name)) {
         differences.push(format!("{name}: published, not in this build"));
     }
-    let known: Vec<(&Artifact, Option<Target>)> = artifacts.iter().map(|artifact| Ok((artifact, targets.get(&artifact.target)?))).collect::<Result<_>>()?;
-    let differs_already = !differences.is_empty() || known.iter().any(|(artifact, target)| target.as_ref().is_none_or(|target| target.length != artifact.length));
+    let known: Vec<(&Artifact, Option<Target>)> =
+        artifacts.iter().map(|artifact| Ok((artifact, targets.get(&artifact.target)?))).collect::<Result<_>>()?;
+    let differs_already = !differences.is_empty()
+        || known.iter().any(|(artifact, target)| target.as_ref().is_none_or(|target| target.length != artifact.length));
     for (artifact, target) in known {
         let Some(target) = target else {
             differences.push(format!("{}: in this build, not published", artifact.target));

@@ -69,10 +69,15 @@ pub fn status(workspace: &Workspace, fail_within: Option<TimeDelta>) -> Result<S
     let now = workspace.now();
     let root = present.trust.root();
     let versions = present.versions();
-    let roles: Vec<RoleStatus> = expiries(&present)?.into_iter().map(|(role, expires)| role_status(&present, role, versions.of(role), expires, now)).collect();
+    let roles: Vec<RoleStatus> =
+        expiries(&present)?.into_iter().map(|(role, expires)| role_status(&present, role, versions.of(role), expires, now)).collect();
     let targets = &present.targets;
     let channels = read_channels(workspace, targets)?;
-    let alarms = roles.iter().filter(|role| fail_within.is_some_and(|span| role.seconds_left < span.num_seconds())).map(|role| format!("{} expires {}", role.role, role.expires)).collect();
+    let alarms = roles
+        .iter()
+        .filter(|role| fail_within.is_some_and(|span| role.seconds_left < span.num_seconds()))
+        .map(|role| format!("{} expires {}", role.role, role.expires))
+        .collect();
     let due = roles.iter().any(|role| role.refresh_in < 0);
     let releases = read_releases(targets, &channels);
     let next = match (due, releases.is_empty()) {
@@ -80,7 +85,16 @@ pub fn status(workspace: &Workspace, fail_within: Option<TimeDelta>) -> Result<S
         (false, true) => Some("publish release VERSION --from DIR".to_owned()),
         (false, false) => None,
     };
-    Ok(Status { location: workspace.storage.location(), consistent_snapshot: root.consistent_snapshot(), roles, targets: targets.len(), releases, channels, next, alarms })
+    Ok(Status {
+        location: workspace.storage.location(),
+        consistent_snapshot: root.consistent_snapshot(),
+        roles,
+        targets: targets.len(),
+        releases,
+        channels,
+        next,
+        alarms,
+    })
 }
 
 fn role_status(present: &Present, role: Role, version: u64, expires: DateTime<Utc>, now: DateTime<Utc>) -> RoleStatus {

@@ -46,7 +46,8 @@ impl Workspace {
     /// The pinned root file.
     pub fn pinned(&self) -> Result<Vec<u8>> {
         std::fs::read(&self.pinned_root).map_err(|error| {
-            Failure::io("read the pinned root", self.pinned_root.display(), error).hint("`publish init` writes it; keep it with the config, it is what this publisher trusts")
+            Failure::io("read the pinned root", self.pinned_root.display(), error)
+                .hint("`publish init` writes it; keep it with the config, it is what this publisher trusts")
         })
     }
 
@@ -69,7 +70,8 @@ impl Workspace {
             Err(error) => return Err(Failure::io("read", self.state_file.display(), error)),
         };
         let seen = serde_json::from_slice(&bytes).map_err(|error| {
-            Failure::invalid(format!("the state file {} cannot be read: {error}", self.state_file.display())).hint("it guards against rollbacks; if you know that the repository is current, delete it")
+            Failure::invalid(format!("the state file {} cannot be read: {error}", self.state_file.display()))
+                .hint("it guards against rollbacks; if you know that the repository is current, delete it")
         })?;
         Ok(Some(seen))
     }
@@ -139,7 +141,14 @@ impl Workspace {
 
     /// A committer on this workspace's store.
     pub(super) fn committer<'a>(&'a self, pinned: &'a [u8], signers: &'a Signers) -> Committer<'a> {
-        Committer { storage: self.storage.as_ref(), pinned, signers, plain_names: self.plain_names, clock: &*self.clock, progress: self.progress.as_ref() }
+        Committer {
+            storage: self.storage.as_ref(),
+            pinned,
+            signers,
+            plain_names: self.plain_names,
+            clock: &*self.clock,
+            progress: self.progress.as_ref(),
+        }
     }
 
     /// Refuses to build on an expired root: clients refuse everything below it.
@@ -148,7 +157,14 @@ impl Workspace {
         if root.expires() > self.now() {
             return Ok(());
         }
-        Err(Failure::new(Kind::Untrusted, format!("the root expired on {}; clients refuse everything until it is renewed", crate::metadata::format_expiry(root.expires()))).hint("renew it, then run this command again: publish refresh"))
+        Err(Failure::new(
+            Kind::Untrusted,
+            format!(
+                "the root expired on {}; clients refuse everything until it is renewed",
+                crate::metadata::format_expiry(root.expires())
+            ),
+        )
+        .hint("renew it, then run this command again: publish refresh"))
     }
 }
 

@@ -54,7 +54,7 @@ pub struct Committed {
 
 enum Attempt {
     /// Published: the state as a client sees it now.
-    Done(Present),
+    Done(Box<Present>),
     /// Somebody else holds a number we need, or was faster.
     Again,
 }
@@ -84,26 +84,34 @@ impl Committer<'_> {
                 }
             }
         }
-        Err(Failure::new(Kind::Conflict, format!("other publishers were faster {ATTEMPTS} times in a row; nothing was published")).hint("run the same command again when they are done"))
+        Err(Failure::new(Kind::Conflict, format!("other publishers were faster {ATTEMPTS} times in a row; nothing was published"))
+            .hint("run the same command again when they are done"))
     }
 
     fn attempt(&self, present: &Present, edits: &TargetEdits, renewals: &[Role]) -> Result<Attempt> {
         let now = (self.clock)();
         let root = present.trust.root();
-        let Some((timestamp, snapshot)) = present.trust.listings() else { return Err(Failure::new(Kind::Untrusted, "no published state to build on")) };
+        let Some((timestamp, snapshot)) = present.trust.listings() else {
+            return Err(Failure::new(Kind::Untrusted, "no published state to build on"));
+        };
         let (versions, targets) = (present.versions(), &present.targets);
         // Staged content is durable before anything names it.
         self.storage.barrier()?;
         let mut new_targets = None;
         if !edits.is_empty() || renewals.contains(&Role::Targets) {
-            new_targets = self.create(Role::Targets, versions.targets + 1, |version| sign_targets(root, self.signers, targets, edits, version, now))?;
+            new_targets =
+                self.create(Role::Targets, versions.targets + 1, |version| sign_targets(root, self.signers, targets, edits, version, now))?;
             let Some(signed) = &new_targets else { return Ok(Attempt::Again) };
-            let count = targets.len() + edits.iter().filter(|(name, edit)| edit.is_some() && !matches!(targets.get(name), Ok(Some(_)))).count() - edits.values().filter(|edit| edit.is_none()).count();
+            let count = targets.len()
+                + edits.iter().filter(|(name, edit)| edit.is_some() && !matches!(targets.get(name), Ok(Some(_)))).count()
+                - edits.values().filter(|edit| edit.is_none()).count();
             self.progress.status(&format!("targets signed ({count} targets, version {})", signed.version));
         }
         let mut new_snapshot = None;
         if new_targets.is_some() || renewals.contains(&Role::Snapshot) {
-            new_snapshot = self.create(Role::Snapshot, versions.snapshot + 1, |version| sign_snapshot(root, self.signers, snapshot, new_targets.as_ref(), version, now))?;
+            new_snapshot = self.create(Role::Snapshot, versions.snapshot + 1, |version| {
+                sign_snapshot(root, self.signers, snapshot, new_targets.as_ref(), version, now)
+            })?;
             let Some(signed) = &new_snapshot else { return Ok(Attempt::Again) };
             self.progress.status(&format!("snapshot signed (version {})", signed.version));
         }
@@ -125,7 +133,7 @@ impl Committer<'_> {
             return Ok(Attempt::Again);
         }
         self.progress.status(&format!("timestamp signed (version {})", signed.version));
-        Ok(Attempt::Done(next))
+        Ok(Attempt::Done(Box::new(next)))
     }
 
     /// Creates the first free version from `first` on. `None`: the number's owner may be about to commit.
@@ -142,11 +150,15 @@ impl Committer<'_> {
                 // Some stores answer a conflict while another request is in flight.
                 retries += 1;
                 if retries > 3 {
-                    return Err(Failure::new(Kind::Storage, format!("{} refuses {name} although there is no such object", self.storage.location())));
+                    return Err(Failure::new(
+                        Kind::Storage,
+                        format!("{} refuses {name} although there is no such object", self.storage.location()),
+                    ));
                 }
                 continue;
             };
-            let is_ours = taken.length == signed.bytes.len() as u64 && self.storage.get(&name, taken.length)?.is_some_and(|object| object.bytes == signed.bytes);
+            let is_ours = taken.length == signed.bytes.len() as u64
+                && self.storage.get(&name, taken.length)?.is_some_and(|object| object.bytes == signed.bytes);
             if is_ours {
                 return Ok(Some(signed));
             }
@@ -195,7 +207,8 @@ impl Committer<'_> {
         let mut trust = check_first(self.pinned, AtExpiry::Refuse(now))?;
         let root = trust.root().clone();
         let targets = self.first(Role::Targets, || sign_targets(&root, self.signers, &Targets::empty(), &TargetEdits::new(), 1, now))?;
-        let snapshot = self.first(Role::Snapshot, || sign_snapshot(&root, self.signers, &Listing::empty(Role::Snapshot), Some(&targets), 1, now))?;
+        let snapshot =
+            self.first(Role::Snapshot, || sign_snapshot(&root, self.signers, &Listing::empty(Role::Snapshot), Some(&targets), 1, now))?;
         let timestamp = sign_timestamp(&root, self.signers, &Listing::empty(Role::Timestamp), Some(&snapshot), 1, now)?;
         trust.end_of_roots()?;
         trust.timestamp(&timestamp.bytes)?;
@@ -226,7 +239,13 @@ impl Committer<'_> {
 }
 
 /// What is about to be published, read as a client who holds the present state and refuses what has expired.
-fn as_client(present: &Present, now: DateTime<Utc>, timestamp: &SignedRole, snapshot: Option<SignedRole>, targets: Option<SignedRole>) -> Result<Present> {
+fn as_client(
+    present: &Present,
+    now: DateTime<Utc>,
+    timestamp: &SignedRole,
+    snapshot: Option<SignedRole>,
+    targets: Option<SignedRole>,
+) -> Result<Present> {
     let mut trust = present.trust.as_client(now);
     trust.end_of_roots().map_err(|failure| failure.hint("`publish refresh` renews the root, then run this command again"))?;
     trust.timestamp(&timestamp.bytes)?;
@@ -255,7 +274,10 @@ fn check_carried(present: &Present, role: Role, now: DateTime<Utc>) -> Result<()
     let expired = present.trust.expired().iter().find(|(expired, expires)| *expired == role && *expires <= now);
     match expired {
         None => Ok(()),
-        Some((_, expires)) => Err(Failure::new(Kind::Untrusted, format!("{role} expired on {} and was not signed again", crate::metadata::format_expiry(*expires)))),
+        Some((_, expires)) => Err(Failure::new(
+            Kind::Untrusted,
+            format!("{role} expired on {} and was not signed again", crate::metadata::format_expiry(*expires)),
+        )),
     }
 }
 

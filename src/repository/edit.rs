@@ -116,7 +116,9 @@ pub(super) fn same(a: &Option<Target>, b: &Option<Target>) -> bool {
 }
 
 fn conflict(name: &str, now: &Option<Target>, wanted: &Option<Target>) -> Failure {
-    let say = |target: &Option<Target>| target.as_ref().map_or("absent".to_owned(), |target| format!("{} ({} bytes)", target.hashes, target.length));
+    let say = |target: &Option<Target>| {
+        target.as_ref().map_or("absent".to_owned(), |target| format!("{} ({} bytes)", target.hashes, target.length))
+    };
     Failure::new(Kind::Conflict, format!("target {name} was changed by somebody else meanwhile"))
         .detail(format!("published: {}", say(now)))
         .detail(format!("yours:     {}", say(wanted)))

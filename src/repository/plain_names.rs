@@ -1,9 +1,9 @@
 //! Plain names beside the hashed ones, for curl, installers and `gpg --verify`. They follow the commit: a marker says for
 //! which targets version they are complete, and whoever finds it behind brings them up to date.
 
+use super::Present;
 use super::edit::same;
 use super::present::load;
-use super::Present;
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use crate::metadata::{TIMESTAMP_LIMIT, Target, Targets};
@@ -35,7 +35,14 @@ const MARKER_LIMIT: u64 = 4096;
 
 /// Brings plain names and `root.json` up to the published state. `before` is a targets role the caller happens to hold;
 /// if the marker names it, it need not be read again.
-pub fn catch_up(storage: &dyn Storage, pinned: &[u8], mode: PlainNames, present: &Present, before: Option<&Targets>, now: DateTime<Utc>) -> Result<()> {
+pub fn catch_up(
+    storage: &dyn Storage,
+    pinned: &[u8],
+    mode: PlainNames,
+    present: &Present,
+    before: Option<&Targets>,
+    now: DateTime<Utc>,
+) -> Result<()> {
     let mut marker = read(storage)?;
     let mut newer: Option<Present> = None;
     loop {
@@ -53,7 +60,10 @@ pub fn catch_up(storage: &dyn Storage, pinned: &[u8], mode: PlainNames, present:
             copy_difference(storage, marker.targets, before, present)?;
         }
         storage.barrier()?;
-        storage.put(&ObjectName::plain_marker(), &serde_json::to_vec(&done).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?)?;
+        storage.put(
+            &ObjectName::plain_marker(),
+            &serde_json::to_vec(&done).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?,
+        )?;
         marker = done;
         // Somebody may have committed while we copied, and seen our marker before theirs.
         let timestamp = storage.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?;
@@ -72,7 +82,9 @@ fn read(storage: &dyn Storage) -> Result<Marker> {
 
 fn copy_root(storage: &dyn Storage, version: u64) -> Result<()> {
     let name = ObjectName::versioned("root", version);
-    let root = storage.get(&name, crate::metadata::ROOT_LIMIT)?.ok_or_else(|| Failure::new(Kind::Untrusted, format!("{name} is missing from {}", storage.location())))?;
+    let root = storage
+        .get(&name, crate::metadata::ROOT_LIMIT)?
+        .ok_or_else(|| Failure::new(Kind::Untrusted, format!("{name} is missing from {}", storage.location())))?;
     storage.put(&ObjectName::plain_role("root"), &root.bytes)
 }
 

@@ -79,7 +79,8 @@ pub fn load(source: &dyn Source, pinned: &[u8], now: DateTime<Utc>) -> Result<Pr
     let place = source.location();
     let timestamp = source.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?;
     let timestamp = timestamp.ok_or_else(|| {
-        Failure::new(Kind::NoRepository, format!("there is no TUF repository at {place}: no timestamp.json")).hint("check --repo, or make one there with `publish init`; a killed `publish init` is finished by running it again")
+        Failure::new(Kind::NoRepository, format!("there is no TUF repository at {place}: no timestamp.json"))
+            .hint("check --repo, or make one there with `publish init`; a killed `publish init` is finished by running it again")
     })?;
     let listed = trust.timestamp(&timestamp.bytes)?.get("snapshot.json").cloned();
     let (version, length) = listed.map_or((0, None), |listed| (listed.version, listed.length));
@@ -100,6 +101,7 @@ fn read_role(source: &dyn Source, trust: &Trust, role: Role, version: u64, limit
     let plain = ObjectName::plain_role(role.name());
     let object = if trust.root().consistent_snapshot() { None } else { source.get(&plain, limit)? };
     object.map(|object| object.bytes).ok_or_else(|| {
-        Failure::new(Kind::Untrusted, format!("{versioned} is missing from {}", source.location())).hint("restore the file from a backup or a mirror; clients fail until it is there")
+        Failure::new(Kind::Untrusted, format!("{versioned} is missing from {}", source.location()))
+            .hint("restore the file from a backup or a mirror; clients fail until it is there")
     })
 }

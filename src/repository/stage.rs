@@ -47,18 +47,29 @@ pub struct Staged {
 
 /// Copies artifacts and their new signatures to the store under hashed names, files in parallel. The answers stand in
 /// the order of `artifacts`.
-pub fn stage(storage: &dyn Storage, artifacts: &[Artifact], key: &SigningKey, sha512: bool, now: DateTime<Utc>, progress: &dyn Progress) -> Result<Vec<Staged>> {
+pub fn stage(
+    storage: &dyn Storage,
+    artifacts: &[Artifact],
+    key: &SigningKey,
+    sha512: bool,
+    now: DateTime<Utc>,
+    progress: &dyn Progress,
+) -> Result<Vec<Staged>> {
     progress.expect(artifacts.len() as u64, artifacts.iter().map(|artifact| artifact.length).sum());
     let wanted = Wanted { sha512, openpgp: Some(key.hash()) };
-    each_in_parallel(artifacts, || key.signer(), |artifact, signer| {
-        let mut upload = storage.begin()?;
-        let (digests, state) = read(&artifact.path, Some(artifact.length), wanted, progress, |bytes| upload.write(bytes))?;
-        upload.finish(&ObjectName::hashed_target(&artifact.target, &digests.hex()))?;
-        let state: Context = state.ok_or_else(|| Failure::new(Kind::Unexpected, "no hash state to sign from"))?;
-        let signature = stage_bytes(storage, &artifact.signature, &sign(key, signer.as_mut(), state, now)?, sha512)?;
-        progress.file();
-        Ok(Staged { target: Target::of(&digests), signature })
-    })
+    each_in_parallel(
+        artifacts,
+        || key.signer(),
+        |artifact, signer| {
+            let mut upload = storage.begin()?;
+            let (digests, state) = read(&artifact.path, Some(artifact.length), wanted, progress, |bytes| upload.write(bytes))?;
+            upload.finish(&ObjectName::hashed_target(&artifact.target, &digests.hex()))?;
+            let state: Context = state.ok_or_else(|| Failure::new(Kind::Unexpected, "no hash state to sign from"))?;
+            let signature = stage_bytes(storage, &artifact.signature, &sign(key, signer.as_mut(), state, now)?, sha512)?;
+            progress.file();
+            Ok(Staged { target: Target::of(&digests), signature })
+        },
+    )
 }
 
 /// Puts small content to the store under its hashed name.
@@ -97,8 +108,10 @@ fn each_in_parallel<T: Send>(
         Ok(())
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(&run)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|_| Err(Failure::new(Kind::Unexpected, "a staging thread panicked"))))
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().unwrap_or_else(|_| Err(Failure::new(Kind::Unexpected, "a staging thread panicked"))))
     })?;
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(at, _)| *at);
@@ -106,18 +119,28 @@ fn each_in_parallel<T: Send>(
 }
 
 /// One pass over a file; refuses what is no regular file and what changes while it is read.
-fn read(path: &Path, length: Option<u64>, wanted: Wanted, progress: &dyn Progress, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<(Digests, Option<Context>)> {
+fn read(
+    path: &Path,
+    length: Option<u64>,
+    wanted: Wanted,
+    progress: &dyn Progress,
+    mut each: impl FnMut(&[u8]) -> Result<()>,
+) -> Result<(Digests, Option<Context>)> {
     let failed = |error: std::io::Error| Failure::io("read", path.display(), error);
-    let descriptor = open(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()).map_err(|error| match error {
-        rustix::io::Errno::LOOP => Failure::invalid(format!("{} is a symbolic link", path.display())),
-        error => failed(error.into()),
-    })?;
+    let descriptor =
+        open(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()).map_err(|error| match error {
+            rustix::io::Errno::LOOP => Failure::invalid(format!("{} is a symbolic link", path.display())),
+            error => failed(error.into()),
+        })?;
     let mut file = File::from(descriptor);
     let before = file.metadata().map_err(failed)?;
     if !before.is_file() {
         return Err(Failure::invalid(format!("{} is not a regular file", path.display())));
     }
-    let changed = || Failure::new(Kind::Conflict, format!("{} changed while it was read", path.display())).hint("wait until the build is finished, then run the same command again; nothing was published");
+    let changed = || {
+        Failure::new(Kind::Conflict, format!("{} changed while it was read", path.display()))
+            .hint("wait until the build is finished, then run the same command again; nothing was published")
+    };
     let mut digester = Digester::new(wanted)?;
     let mut buffer = vec![0_u8; BUFFER.min(usize::try_from(before.len()).unwrap_or(BUFFER) + 1)];
     let mut count = 0_u64;
@@ -132,7 +155,8 @@ fn read(path: &Path, length: Option<u64>, wanted: Wanted, progress: &dyn Progres
         count += read as u64;
     }
     let after = file.metadata().map_err(failed)?;
-    let stamp = |metadata: &std::fs::Metadata| (metadata.len(), metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec());
+    let stamp =
+        |metadata: &std::fs::Metadata| (metadata.len(), metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec());
     if stamp(&before) != stamp(&after) || count != after.len() || length.is_some_and(|planned| planned != count) {
         return Err(changed());
     }

@@ -27,12 +27,26 @@ impl SignedRole {
 }
 
 /// Signs the targets role that follows `present`.
-pub fn sign_targets(root: &Root, signers: &Signers, present: &Targets, edits: &TargetEdits, version: u64, now: DateTime<Utc>) -> Result<SignedRole> {
+pub fn sign_targets(
+    root: &Root,
+    signers: &Signers,
+    present: &Targets,
+    edits: &TargetEdits,
+    version: u64,
+    now: DateTime<Utc>,
+) -> Result<SignedRole> {
     sign(root, signers, Role::Targets, version, present.edited(version, Role::Targets.expiry_from(now), edits)?)
 }
 
 /// Signs the snapshot that lists `targets` (`None`: as before).
-pub fn sign_snapshot(root: &Root, signers: &Signers, present: &Listing, targets: Option<&SignedRole>, version: u64, now: DateTime<Utc>) -> Result<SignedRole> {
+pub fn sign_snapshot(
+    root: &Root,
+    signers: &Signers,
+    present: &Listing,
+    targets: Option<&SignedRole>,
+    version: u64,
+    now: DateTime<Utc>,
+) -> Result<SignedRole> {
     let listed = targets.map(SignedRole::listed).or_else(|| present.get("targets.json").cloned());
     let listed = listed.ok_or_else(|| Failure::new(Kind::Untrusted, "the snapshot does not list targets.json"))?;
     let next = present.next(version, Role::Snapshot.expiry_from(now), "targets.json", listed);
@@ -40,7 +54,14 @@ pub fn sign_snapshot(root: &Root, signers: &Signers, present: &Listing, targets:
 }
 
 /// Signs the timestamp that lists `snapshot` (`None`: as before).
-pub fn sign_timestamp(root: &Root, signers: &Signers, present: &Listing, snapshot: Option<&SignedRole>, version: u64, now: DateTime<Utc>) -> Result<SignedRole> {
+pub fn sign_timestamp(
+    root: &Root,
+    signers: &Signers,
+    present: &Listing,
+    snapshot: Option<&SignedRole>,
+    version: u64,
+    now: DateTime<Utc>,
+) -> Result<SignedRole> {
     let listed = snapshot.map(SignedRole::listed).or_else(|| present.get("snapshot.json").cloned());
     let listed = listed.ok_or_else(|| Failure::new(Kind::Untrusted, "the timestamp does not list snapshot.json"))?;
     let next = present.next(version, Role::Timestamp.expiry_from(now), "snapshot.json", listed);
@@ -63,7 +84,10 @@ pub fn check_signers(root: &Root, signers: &Signers, roles: &[Role]) -> Result<(
         if fitting >= threshold {
             continue;
         }
-        let mut failure = Failure::invalid(format!("role {role} needs {threshold} signature{} and {fitting} of the configured keys can sign it", if threshold == 1 { "" } else { "s" }));
+        let mut failure = Failure::invalid(format!(
+            "role {role} needs {threshold} signature{} and {fitting} of the configured keys can sign it",
+            if threshold == 1 { "" } else { "s" }
+        ));
         for (id, _) in root.keys_of(*role) {
             failure = failure.detail(format!("the root names: {id}"));
         }

@@ -28,7 +28,9 @@ impl HttpSource {
     fn request(&self, name: &ObjectName) -> Result<Option<ureq::Body>> {
         let url = format!("{}/{}", self.base, escape(name.as_str()));
         let response = self.agent.get(&url).call().map_err(|error| {
-            Failure::new(Kind::Storage, format!("cannot fetch {url}")).source(error).hint("check the URL and the network; a proxy is taken from HTTPS_PROXY and HTTP_PROXY")
+            Failure::new(Kind::Storage, format!("cannot fetch {url}"))
+                .source(error)
+                .hint("check the URL and the network; a proxy is taken from HTTPS_PROXY and HTTP_PROXY")
         })?;
         match response.status().as_u16() {
             200 => Ok(Some(response.into_body())),
@@ -63,7 +65,10 @@ impl Source for HttpSource {
         let Some(body) = self.request(name)? else { return Ok(None) };
         let mut bytes = Vec::new();
         let reader = body.into_reader();
-        reader.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| Failure::io("fetch", format!("{}/{name}", self.base), error))?;
+        reader
+            .take(limit.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(|error| Failure::io("fetch", format!("{}/{name}", self.base), error))?;
         super::memory::check_limit(name, bytes.len() as u64, limit)?;
         Ok(Some(Object { token: Token(Vec::new()), bytes }))
     }

@@ -31,6 +31,9 @@ pub struct LocalDirectory {
     staging: OnceLock<Staging>,
 }
 
+/// Threads create files in different directories, or they wait for each other's turn in one.
+const SHELVES: u64 = 8;
+
 /// This process's own staging directory.
 #[derive(Debug)]
 struct Staging {
@@ -54,8 +57,14 @@ impl LocalDirectory {
     fn path(&self, name: &ObjectName) -> Result<PathBuf> {
         let relative = Path::new(name.as_str());
         // Names come from metadata that somebody else may have written.
-        if name.as_str().is_empty() || name.as_str().contains('\0') || !relative.components().all(|part| matches!(part, Component::Normal(_))) {
-            return Err(Failure::new(Kind::Untrusted, format!("object name `{}` leads out of the repository", name.as_str().escape_debug())));
+        if name.as_str().is_empty()
+            || name.as_str().contains('\0')
+            || !relative.components().all(|part| matches!(part, Component::Normal(_)))
+        {
+            return Err(Failure::new(
+                Kind::Untrusted,
+                format!("object name `{}` leads out of the repository", name.as_str().escape_debug()),
+            ));
         }
         Ok(self.root.join(relative))
     }
@@ -71,7 +80,7 @@ impl LocalDirectory {
     fn stage(&self, bytes: &[u8]) -> Result<PathBuf> {
         let staging = self.staging()?;
         let path = staging.next();
-        let write = || -> io::Result<()> { create_file(&path)?.write_all(bytes) };
+        let write = || -> io::Result<()> { create_staged(&path)?.write_all(bytes) };
         write().map_err(|error| {
             let _ = fs::remove_file(&path);
             Failure::io("write", path.display(), error)
@@ -83,10 +92,12 @@ impl LocalDirectory {
     fn place_new(&self, staged: &Path, path: &Path) -> io::Result<bool> {
         let placed = with_parent(path, || if self.links { fs::hard_link(staged, path) } else { Err(ErrorKind::Unsupported.into()) });
         let placed = match placed {
-            Err(error) if links_unsupported(&error) => with_parent(path, || match renameat_with(CWD, staged, CWD, path, RenameFlags::NOREPLACE) {
-                Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => copy_exclusively(staged, path),
-                other => other.map_err(Into::into),
-            }),
+            Err(error) if links_unsupported(&error) => {
+                with_parent(path, || match renameat_with(CWD, staged, CWD, path, RenameFlags::NOREPLACE) {
+                    Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => copy_exclusively(staged, path),
+                    other => other.map_err(Into::into),
+                })
+            }
             other => other,
         };
         let _ = fs::remove_file(staged);
@@ -117,7 +128,8 @@ impl Staging {
     }
 
     fn next(&self) -> PathBuf {
-        self.directory.join(self.counter.fetch_add(1, Ordering::Relaxed).to_string())
+        let number = self.counter.fetch_add(1, Ordering::Relaxed);
+        self.directory.join((number % SHELVES).to_string()).join(number.to_string())
     }
 }
 
@@ -135,11 +147,23 @@ fn sweep(parent: &Path) {
         // directory costs its maker no more than an error that a second run does not meet.
         let abandoned = match File::open(directory.join(LOCK)) {
             Ok(lock) => lock.try_lock().is_ok(),
-            Err(_) => fs::metadata(&directory).is_ok_and(|metadata| metadata.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age.as_secs() > 60))),
+            Err(_) => fs::metadata(&directory)
+                .is_ok_and(|metadata| metadata.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age.as_secs() > 60))),
         };
         if abandoned {
             let _ = fs::remove_dir_all(&directory);
         }
+    }
+}
+
+/// Creates a file of the staging directory, and its shelf if this is the first on it.
+fn create_staged(path: &Path) -> io::Result<File> {
+    match create_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            path.parent().map_or(Ok(()), create_directories)?;
+            create_file(path)
+        }
+        other => other,
     }
 }
 
@@ -262,7 +286,7 @@ impl Storage for LocalDirectory {
 
     fn begin(&self) -> Result<Box<dyn Upload + '_>> {
         let path = self.staging()?.next();
-        let file = create_file(&path).map_err(|error| Failure::io("write", path.display(), error))?;
+        let file = create_staged(&path).map_err(|error| Failure::io("write", path.display(), error))?;
         Ok(Box::new(Writing { directory: self, path, file: Some(file) }))
     }
 
@@ -281,7 +305,13 @@ impl Storage for LocalDirectory {
         let replace = || -> io::Result<()> {
             let linked = if self.links { fs::hard_link(&source, &staged) } else { Err(ErrorKind::Unsupported.into()) };
             match linked {
-                Err(error) if links_unsupported(&error) => drop(io::copy(&mut File::open(&source)?, &mut create_file(&staged)?)?),
+                Err(error) if links_unsupported(&error) => {
+                    io::copy(&mut File::open(&source)?, &mut create_staged(&staged)?)?;
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    staged.parent().map_or(Ok(()), create_directories)?;
+                    fs::hard_link(&source, &staged)?;
+                }
                 other => other?,
             }
             with_parent(&target, || fs::rename(&staged, &target))
@@ -313,12 +343,15 @@ impl Storage for LocalDirectory {
             return Ok(found);
         }
         let walk = walkdir::WalkDir::new(&start).sort_by_file_name().into_iter();
-        for entry in walk.filter_entry(|entry| !(entry.depth() == 1 && start == self.root && [STAGING, LOCK].iter().any(|own| entry.file_name() == *own))) {
+        for entry in walk.filter_entry(|entry| {
+            !(entry.depth() == 1 && start == self.root && [STAGING, LOCK].iter().any(|own| entry.file_name() == *own))
+        }) {
             let entry = entry.map_err(|error| Failure::new(Kind::Storage, format!("cannot list {}", start.display())).source(error))?;
             let relative = entry.path().strip_prefix(&self.root).ok().and_then(Path::to_str);
             let (Some(name), true) = (relative, entry.file_type().is_file()) else { continue };
             if name.starts_with(prefix) {
-                let metadata = entry.metadata().map_err(|error| Failure::new(Kind::Storage, format!("cannot look at {name}")).source(error))?;
+                let metadata =
+                    entry.metadata().map_err(|error| Failure::new(Kind::Storage, format!("cannot look at {name}")).source(error))?;
                 found.push(stored(ObjectName::listed(name), &metadata));
             }
         }
@@ -379,15 +412,17 @@ impl Upload for Writing<'_> {
     }
 
     fn finish(mut self: Box<Self>, name: &ObjectName) -> Result<()> {
-        self.file = None;
         let path = self.directory.path(name)?;
-        with_parent(&path, || fs::rename(&self.path, &path)).map_err(|error| Failure::io("write", path.display(), error))
+        with_parent(&path, || fs::rename(&self.path, &path)).map_err(|error| Failure::io("write", path.display(), error))?;
+        self.file = None;
+        Ok(())
     }
 }
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
-        // After a finished upload the temporary name is free and this does nothing.
-        let _ = fs::remove_file(&self.path);
+        if self.file.is_some() {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }

@@ -24,7 +24,11 @@ fn no_room_knows_a_room_above_it() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut sizes = Vec::new();
     let mut broken = Vec::new();
-    for entry in walkdir::WalkDir::new(&source).into_iter().filter_map(Result::ok).filter(|entry| entry.path().extension().is_some_and(|extension| extension == "rs")) {
+    for entry in walkdir::WalkDir::new(&source)
+        .into_iter()
+        .filter_map(Result::ok)
+        .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "rs"))
+    {
         let relative = entry.path().strip_prefix(&source).unwrap().to_str().unwrap().to_owned();
         let text = fs::read_to_string(entry.path()).unwrap();
         sizes.push((text.lines().count(), relative.clone()));
@@ -42,7 +46,9 @@ fn no_room_knows_a_room_above_it() {
         if prints && room != "cli" {
             broken.push(format!("{relative} prints or exits"));
         }
-        if ["failure", "layout", "digest", "metadata", "openpgp"].contains(&room) && ["Utc::now", "SystemTime::now", "std::fs", "std::env", "std::net"].iter().any(|word| text.contains(word)) {
+        if ["failure", "layout", "digest", "metadata", "openpgp"].contains(&room)
+            && ["Utc::now", "SystemTime::now", "std::fs", "std::env", "std::net"].iter().any(|word| text.contains(word))
+        {
             broken.push(format!("{relative} is on the ground floor and reaches outside"));
         }
     }

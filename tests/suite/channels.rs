@@ -12,7 +12,13 @@ fn shows_and_publishes_each_change() {
     sandbox.publish(&["channels"]).ok().says(&["+ 1.2/alpha 1.2.19 (new)", "+ 1.2/stable 1.2.19 (new)"]);
     assert_eq!(fs::read(sandbox.path("repo/targets/channels/1.2/stable")).unwrap(), b"1.2.19\n");
     sandbox.channels(&[("1.2", "stable", "1.2.20"), ("1.2", "alpha", "1.2.19")]);
-    sandbox.unchanged(|| sandbox.publish(&["channels", "--dry-run"]).ok().says(&["~ 1.2/stable 1.2.19 -> 1.2.20", "= 1 channel unchanged", "nothing was written"]));
+    sandbox.unchanged(|| {
+        sandbox.publish(&["channels", "--dry-run"]).ok().says(&[
+            "~ 1.2/stable 1.2.19 -> 1.2.20",
+            "= 1 channel unchanged",
+            "nothing was written",
+        ])
+    });
     sandbox.publish(&["channels"]).ok();
     assert_eq!(fs::read(sandbox.path("repo/targets/channels/1.2/stable")).unwrap(), b"1.2.20\n");
     sandbox.unchanged(|| sandbox.publish(&["channels"]).ok().says(&["nothing to do"]));
@@ -63,7 +69,9 @@ fn versions_that_are_not_released_name_the_nearest() {
         sandbox.release(version).ok();
     }
     sandbox.channels(&[("1", "alpha", "1.2.7"), ("1", "stable", "9.0.0")]);
-    sandbox.unchanged(|| sandbox.publish(&["channels"]).fails(7, &["1/alpha is 1.2.7", "nearest released: 1.2.9, 1.2.0, 1.3.0", "1/stable is 9.0.0"]));
+    sandbox.unchanged(|| {
+        sandbox.publish(&["channels"]).fails(7, &["1/alpha is 1.2.7", "nearest released: 1.2.9, 1.2.0, 1.3.0", "1/stable is 9.0.0"])
+    });
 }
 
 /// Text of a channels file and the words, each with its line, that its refusal must hold.
@@ -82,12 +90,21 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ("groups:\n- channels: []\n", &["2: a group has no `name`"]),
     ("groups:\n- name: 1\n- name: 1\n", &["3: group `1` stands already in line 2"]),
     ("groups:\n- name: 1\n  channels:\n  - name: stabel\n    version: 1.0.0\n", &["4: unknown channel `stabel`"]),
-    ("groups:\n- name: 1\n  channels:\n  - name: beta\n    version: 1.0.0\n  - name: beta\n    version: 1.0.0\n", &["6: channel `beta` stands already in line 4"]),
+    (
+        "groups:\n- name: 1\n  channels:\n  - name: beta\n    version: 1.0.0\n  - name: beta\n    version: 1.0.0\n",
+        &["6: channel `beta` stands already in line 4"],
+    ),
     ("groups:\n- name: 1\n  channels:\n  - name: beta\n    version: v1.0.0\n", &["5: version `v1.0.0` starts with a v; write `1.0.0`"]),
-    ("groups:\n- name: 1\n  channels:\n  - name: beta\n    version: 1.10\n", &["5: `1.10` is not a semantic version", "write all three numbers: 1.10.0"]),
+    (
+        "groups:\n- name: 1\n  channels:\n  - name: beta\n    version: 1.10\n",
+        &["5: `1.10` is not a semantic version", "write all three numbers: 1.10.0"],
+    ),
     ("groups:\n- name: 1\n  channels:\n  - name: beta\n    version:\n", &["5: `version` of a channel is empty"]),
     ("groups:\n- name: 1\n  channels:\n  - name: beta\n    version: [1]\n", &["5: `version` of a channel must be a text"]),
-    ("groups:\n- name: 1\n  channels:\n  - nmae: beta\n", &["4: unknown key `nmae` in a channel; did you mean `name`?", "4: a channel has no `name`", "4: a channel has no `version`"]),
+    (
+        "groups:\n- name: 1\n  channels:\n  - nmae: beta\n",
+        &["4: unknown key `nmae` in a channel; did you mean `name`?", "4: a channel has no `name`", "4: a channel has no `version`"],
+    ),
     ("groups:\n- name: 1\n\tchannels: []\n", &["3: a tab is used for indentation"]),
     ("groups: [\n", &["not YAML"]),
     ("groups: &a []\n", &["1: anchors (&name) are not allowed"]),
@@ -108,7 +125,9 @@ fn all_mistakes_of_a_file_are_told_with_their_lines() {
     let failure = ChannelsFile::parse(b"groups:\n- name: v1\n  channels:\n  - name: x\n    version: 1\n", "f").unwrap_err();
     assert_eq!(failure.details.len(), 3, "{:?}", failure.details);
     assert!(ChannelsFile::parse(b"\xff", "f").unwrap_err().message.contains("not UTF-8 at byte 0"));
-    let nested = |depth: usize| ChannelsFile::parse(format!("groups: {}{}", "[".repeat(depth), "]".repeat(depth)).as_bytes(), "f").unwrap_err().details.join("");
+    let nested = |depth: usize| {
+        ChannelsFile::parse(format!("groups: {}{}", "[".repeat(depth), "]".repeat(depth)).as_bytes(), "f").unwrap_err().details.join("")
+    };
     assert!(nested(30).contains("too deeply nested"), "{}", nested(30));
     // The scanner itself gives up here; what counts is that it does so in words.
     assert!(nested(10_000).contains("f:1: "), "{}", nested(10_000));
@@ -116,7 +135,11 @@ fn all_mistakes_of_a_file_are_told_with_their_lines() {
 
 #[test]
 fn scalars_keep_their_source_text() {
-    let file = ChannelsFile::parse(b"groups:\n- name: 1.10\n  channels:\n  - {name: stable, version: 1.10.0}\n- name: 010\n- name: latest\n  channels:\n", "f").unwrap();
+    let file = ChannelsFile::parse(
+        b"groups:\n- name: 1.10\n  channels:\n  - {name: stable, version: 1.10.0}\n- name: 010\n- name: latest\n  channels:\n",
+        "f",
+    )
+    .unwrap();
     assert_eq!((file.assignments[0].group.as_str(), file.assignments[0].version.as_str(), file.assignments[0].line), ("1.10", "1.10.0", 4));
     assert_eq!(ChannelsFile::parse(b"groups:\n", "f").unwrap(), ChannelsFile::default());
     assert_eq!(ChannelsFile::parse(b"{}", "f").unwrap(), ChannelsFile::default());
@@ -131,7 +154,9 @@ fn mistakes_leave_the_repository_alone() {
     sandbox.publish(&["channels"]).fails(7, &["cannot read the channels file trdl_channels.yaml", "--file"]);
     let file = fs::File::create(sandbox.path("huge.yaml")).unwrap();
     file.set_len(100 << 20).unwrap();
-    sandbox.unchanged(|| sandbox.publish(&["channels", "--file", "huge.yaml"]).fails(6, &["has 104857600 bytes; no more than 1048576 are read"]));
+    sandbox.unchanged(|| {
+        sandbox.publish(&["channels", "--file", "huge.yaml"]).fails(6, &["has 104857600 bytes; no more than 1048576 are read"])
+    });
 }
 
 #[test]

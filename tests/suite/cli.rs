@@ -83,7 +83,17 @@ fn a_commit_tells_each_status_as_it_comes() {
     let sandbox = Sandbox::new();
     let run = sandbox.release("1.0.0").ok();
     let lines: Vec<&str> = run.stderr.lines().collect();
-    assert_eq!(lines, ["staging", "committing", "targets signed (3 targets, version 2)", "snapshot signed (version 2)", "timestamp signed (version 2)", "visible to clients"]);
+    assert_eq!(
+        lines,
+        [
+            "staging",
+            "committing",
+            "targets signed (3 targets, version 2)",
+            "snapshot signed (version 2)",
+            "timestamp signed (version 2)",
+            "visible to clients"
+        ]
+    );
 }
 
 #[test]

@@ -12,7 +12,11 @@ fn two_releases_at_once_both_land() {
     for round in 0..5 {
         let sandbox = Sandbox::new();
         sandbox.write("other/darwin-arm64/bin/acme", b"mac");
-        let rivals = [start(&sandbox, &["release", "1.0.0", "--from", "dist"]), start(&sandbox, &["release", "1.0.1", "--from", "dist"]), start(&sandbox, &["release", "1.0.0", "--from", "other"])];
+        let rivals = [
+            start(&sandbox, &["release", "1.0.0", "--from", "dist"]),
+            start(&sandbox, &["release", "1.0.1", "--from", "dist"]),
+            start(&sandbox, &["release", "1.0.0", "--from", "other"]),
+        ];
         for rival in rivals {
             Run::from(rival.wait_with_output().unwrap()).ok();
         }
@@ -119,6 +123,10 @@ fn an_orphan_of_a_dead_publisher_blocks_nobody() {
         sandbox.write(&format!("repo/3.{role}.json"), b"{}");
     }
     sandbox.release("1.0.0").ok().says(&["targets 4, snapshot 4, timestamp 2"]);
-    assert_eq!(std::fs::read(sandbox.path("repo/2.targets.json")).unwrap(), b"{\"left\": \"behind\"}", "a number once written stays as it is");
+    assert_eq!(
+        std::fs::read(sandbox.path("repo/2.targets.json")).unwrap(),
+        b"{\"left\": \"behind\"}",
+        "a number once written stays as it is"
+    );
     sandbox.publish(&["verify"]).ok();
 }

@@ -34,7 +34,14 @@ fn every_point(prepare: impl Fn() -> Trial, act: impl Fn(&Trial, &Workspace) -> 
         let survived = result.is_ok();
         // Plain names follow the commit, so only what TUF clients read is promised at every instant.
         trial.updates(&old).unwrap_or_else(|failure| panic!("old client, death at {at}: {failure}"));
-        trial.updates(&publish::metadata::trust::Trust::pin(&std::fs::read(trial.path("keys/1.root.json")).unwrap(), publish::metadata::trust::AtExpiry::Refuse(chrono::Utc::now())).unwrap())
+        trial
+            .updates(
+                &publish::metadata::trust::Trust::pin(
+                    &std::fs::read(trial.path("keys/1.root.json")).unwrap(),
+                    publish::metadata::trust::AtExpiry::Refuse(chrono::Utc::now()),
+                )
+                .unwrap(),
+            )
             .unwrap_or_else(|failure| panic!("fresh client, death at {at}: {failure}"));
         let verdict = trial.client();
         if let Err(errors) = &verdict.0 {

@@ -67,7 +67,11 @@ fn refuses_a_place_that_holds_another_repository() {
     let other = Sandbox::new();
     let sandbox = Sandbox::empty();
     let repo = other.path("repo");
-    other.unchanged(|| sandbox.publish(&["init", "--name", "acme", "--no-passphrase", "--repo", repo.to_str().unwrap()]).fails(5, &["there is a repository", "--repo"]));
+    other.unchanged(|| {
+        sandbox
+            .publish(&["init", "--name", "acme", "--no-passphrase", "--repo", repo.to_str().unwrap()])
+            .fails(5, &["there is a repository", "--repo"])
+    });
     assert!(!sandbox.path("publish.yaml").exists() && !sandbox.path("keys").exists(), "refused before anything was made");
 }
 
@@ -75,7 +79,11 @@ fn refuses_a_place_that_holds_another_repository() {
 fn a_dry_run_makes_nothing() {
     let sandbox = Sandbox::empty();
     let before = crate::sandbox::files(sandbox.dir.path());
-    sandbox.publish(&["init", "--no-passphrase", "--dry-run", "--name", "acme"]).ok().says(&["+ publish.yaml", "+ keys/root.pem", "nothing was written"]);
+    sandbox.publish(&["init", "--no-passphrase", "--dry-run", "--name", "acme"]).ok().says(&[
+        "+ publish.yaml",
+        "+ keys/root.pem",
+        "nothing was written",
+    ]);
     assert!(before == crate::sandbox::files(sandbox.dir.path()));
 }
 

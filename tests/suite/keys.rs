@@ -46,7 +46,9 @@ fn passphrases_come_from_files_commands_and_variables() {
     let release = |version: &str, how: &[&str]| discreet(sandbox.publish(&[&["release", version, "--from", "dist"], how].concat()));
     release("1.0.0", &["--passphrase-file", "passphrase"]).ok();
     release("1.0.1", &["--passphrase-command", "cat passphrase"]).ok();
-    let variable = |name: &str, value: &str, version: &str| Run::from(sandbox.command().args(["release", version, "--from", "dist"]).env(name, value).output().unwrap());
+    let variable = |name: &str, value: &str, version: &str| {
+        Run::from(sandbox.command().args(["release", version, "--from", "dist"]).env(name, value).output().unwrap())
+    };
     discreet(variable("PUBLISH_PASSPHRASE", SECRET, "1.0.2")).ok();
     discreet(variable("PUBLISH_PASSPHRASE_FILE", "passphrase", "1.0.3")).ok();
     let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
@@ -65,7 +67,14 @@ fn missing_and_wrong_passphrases_say_what_to_do() {
     release(&["--passphrase-command", "exit 3"]).fails(12, &["the passphrase command failed", "exit status: 3"]);
     release(&["--passphrase-command", "true"]).fails(12, &["holds no passphrase"]);
     release(&["--passphrase-file", "nowhere"]).fails(7, &["passphrase file nowhere"]);
-    let wrong_openpgp = Run::from(sandbox.command().args(["release", "1.0.0", "--from", "dist", "--passphrase-file", "passphrase"]).env("PUBLISH_OPENPGP_PASSPHRASE", "nope").output().unwrap());
+    let wrong_openpgp = Run::from(
+        sandbox
+            .command()
+            .args(["release", "1.0.0", "--from", "dist", "--passphrase-file", "passphrase"])
+            .env("PUBLISH_OPENPGP_PASSPHRASE", "nope")
+            .output()
+            .unwrap(),
+    );
     discreet(wrong_openpgp).fails(12, &["wrong passphrase for the OpenPGP key in keys/openpgp.asc", "PUBLISH_OPENPGP_PASSPHRASE"]);
     // Reading needs no key.
     sandbox.publish(&["status"]).ok();
@@ -100,9 +109,17 @@ fn wrong_keys_are_refused_by_name() {
         fs::write(sandbox.path("keys/targets.pem"), bytes).unwrap();
         sandbox.unchanged(|| sandbox.release("1.0.0").fails(code, words));
     };
-    attempt(&fs::read(sandbox.path("keys/snapshot.pem")).unwrap(), 6, &["role targets needs 1 signature", "keys/targets.pem (of snapshot)", "the root names:"]);
+    attempt(
+        &fs::read(sandbox.path("keys/snapshot.pem")).unwrap(),
+        6,
+        &["role targets needs 1 signature", "keys/targets.pem (of snapshot)", "the root names:"],
+    );
     attempt(b"nonsense", 6, &["keys/targets.pem is not a private key in PKCS#8 PEM form"]);
-    attempt(&PKey::from_rsa(openssl::rsa::Rsa::generate(2048).unwrap()).unwrap().private_key_to_pem_pkcs8().unwrap(), 6, &["is not an Ed25519 key"]);
+    attempt(
+        &PKey::from_rsa(openssl::rsa::Rsa::generate(2048).unwrap()).unwrap().private_key_to_pem_pkcs8().unwrap(),
+        6,
+        &["is not an Ed25519 key"],
+    );
     attempt(&PKey::generate_ed25519().unwrap().private_key_to_pem_pkcs8().unwrap(), 6, &["(of no role)"]);
     fs::remove_file(sandbox.path("keys/targets.pem")).unwrap();
     sandbox.unchanged(|| sandbox.release("1.0.0").fails(7, &["cannot open the key file keys/targets.pem"]));
@@ -142,7 +159,8 @@ fn openpgp_keys_that_cannot_sign_are_refused_each_in_its_words() {
         assert!(!sandbox.path("repo").exists(), "{name}: refused before anything was made");
         // The same key at release time, by way of the config.
         let sandbox = Sandbox::new();
-        fs::copy(&key, sandbox.path("keys/openpgp.asc")).unwrap_or_else(|_| fs::copy(sandbox.openpgp(name), sandbox.path("keys/openpgp.asc")).unwrap());
+        fs::copy(&key, sandbox.path("keys/openpgp.asc"))
+            .unwrap_or_else(|_| fs::copy(sandbox.openpgp(name), sandbox.path("keys/openpgp.asc")).unwrap());
         fs::set_permissions(sandbox.path("keys/openpgp.asc"), fs::Permissions::from_mode(0o600)).unwrap();
         sandbox.unchanged(|| sandbox.release("1.0.0").fails(6, &words));
     }

@@ -1,5 +1,5 @@
 //! Behaviour through the binary and the public API, with real parts. One binary, so that it links once.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
 mod architecture;
 mod channels;

@@ -50,7 +50,12 @@ impl Bench {
         let client = trial.trust();
         let signers = workspace.signers(client.root(), &publish::metadata::Role::ALL).unwrap();
         let read = |name: &str| std::fs::read(trial.path("repo").join(name)).unwrap();
-        let files = Files { root: read("1.root.json"), timestamp: read("timestamp.json"), snapshot: read("2.snapshot.json"), targets: read("2.targets.json") };
+        let files = Files {
+            root: read("1.root.json"),
+            timestamp: read("timestamp.json"),
+            snapshot: read("2.snapshot.json"),
+            targets: read("2.targets.json"),
+        };
         Self { client: client.as_client(chrono::Utc::now()), trial, signers, files }
     }
 
@@ -64,7 +69,11 @@ impl Bench {
         let snapshot = sign_snapshot(root, &self.signers, snapshot, Some(&targets), versions.1, now).unwrap();
         let timestamp = sign_timestamp(root, &self.signers, timestamp, Some(&snapshot), versions.2, now).unwrap();
         let mut client = self.client.clone();
-        let result = client.timestamp(&timestamp.bytes).map(drop).and_then(|()| client.snapshot(&snapshot.bytes).map(drop)).and_then(|()| client.targets(targets.bytes.clone()).map(drop));
+        let result = client
+            .timestamp(&timestamp.bytes)
+            .map(drop)
+            .and_then(|()| client.snapshot(&snapshot.bytes).map(drop))
+            .and_then(|()| client.targets(targets.bytes.clone()).map(drop));
         let message = result.expect_err(words).message;
         assert!(message.contains(words), "{message}");
     }
@@ -138,7 +147,9 @@ fn roots_need_both_quorums_and_the_next_number() {
     let theirs = stranger.trust().root().clone();
     let ours = bench.client.root();
     let expires = chrono::Utc::now() + chrono::TimeDelta::days(9);
-    let sign = |root: &Root, signers: &publish::keys::Signers| publish::repository::sign_root(root, Some(root), &signers[&publish::metadata::Role::Root]).unwrap();
+    let sign = |root: &Root, signers: &publish::keys::Signers| {
+        publish::repository::sign_root(root, Some(root), &signers[&publish::metadata::Role::Root]).unwrap()
+    };
     let their_signers = stranger.workspace().signers(&theirs, &publish::metadata::Role::ALL).unwrap();
     let refused = |file: &[u8], words: &str| {
         let message = bench.client.clone().next_root(file).unwrap_err().message;
@@ -160,7 +171,10 @@ fn a_key_counts_once_towards_a_threshold() {
     let message = envelope.canonical().unwrap();
     let id = envelope.signatures[0].keyid.clone();
     // One signature twice, and one key under two ids.
-    let twice = seal(envelope.signed().as_bytes(), &[envelope.signatures[0].clone(), publish::metadata::Signature { keyid: "other".into(), sig: envelope.signatures[0].sig.clone() }]);
+    let twice = seal(
+        envelope.signed().as_bytes(),
+        &[envelope.signatures[0].clone(), publish::metadata::Signature { keyid: "other".into(), sig: envelope.signatures[0].sig.clone() }],
+    );
     let envelope = Envelope::parse(&twice, "").unwrap();
     let keys = [(id.as_str(), &key), ("other", &key)];
     assert_eq!(envelope.valid_signers(&message, keys.into_iter()).len(), 1);

@@ -27,13 +27,18 @@ fn a_full_disk_loses_nothing() {
          PUBLISH verify; ls repo/.staging | wc -l; \
          mount -o remount,size=20m repo; PUBLISH release 1.0.1 --from dist; PUBLISH verify",
     );
-    run.ok().says(&["code 13", "good: 0 errors", "release 1.0.1 is published"]).fails(0, &["No space left on device", "free some space and run the same command again"]);
+    run.ok()
+        .says(&["code 13", "good: 0 errors", "release 1.0.1 is published"])
+        .fails(0, &["No space left on device", "free some space and run the same command again"]);
 }
 
 #[test]
 fn a_read_only_repository_is_told_and_left_alone() {
     let sandbox = Sandbox::new();
-    let run = in_namespace(&sandbox, "mount --bind repo repo; mount -o remount,bind,ro repo; PUBLISH status; PUBLISH release 1.0.0 --from dist && exit 99 || echo code $?");
+    let run = in_namespace(
+        &sandbox,
+        "mount --bind repo repo; mount -o remount,bind,ro repo; PUBLISH status; PUBLISH release 1.0.0 --from dist && exit 99 || echo code $?",
+    );
     run.ok().says(&["ROLE", "code 4"]).fails(0, &["cannot write to", "mounted read-only"]);
     sandbox.release("1.0.0").ok();
 }
@@ -45,17 +50,25 @@ fn another_user_gets_a_plain_refusal() {
     fs::set_permissions(sandbox.path("keys"), fs::Permissions::from_mode(0o755)).unwrap();
     let as_nobody = |arguments: &[&str]| -> Run {
         let mut command = Command::new("setpriv");
-        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", env!("CARGO_BIN_EXE_publish")]).args(arguments).current_dir(sandbox.dir.path());
+        command
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups", env!("CARGO_BIN_EXE_publish")])
+            .args(arguments)
+            .current_dir(sandbox.dir.path());
         command.output().expect("setpriv is installed").into()
     };
     as_nobody(&["status"]).ok();
-    sandbox.unchanged(|| as_nobody(&["release", "1.0.0", "--from", "dist"]).fails(4, &["cannot open the key file keys/targets.pem", "check the owner and mode"]));
+    sandbox.unchanged(|| {
+        as_nobody(&["release", "1.0.0", "--from", "dist"])
+            .fails(4, &["cannot open the key file keys/targets.pem", "check the owner and mode"])
+    });
     fs::set_permissions(sandbox.path("repo/timestamp.json"), fs::Permissions::from_mode(0o600)).unwrap();
     as_nobody(&["status"]).fails(4, &["timestamp.json", "Permission denied"]);
     fs::set_permissions(sandbox.path("dist/linux-amd64/bin/acme"), fs::Permissions::from_mode(0o000)).unwrap();
     let keys: Vec<_> = fs::read_dir(sandbox.path("keys")).unwrap().map(|entry| entry.unwrap().path()).collect();
     Command::new("chown").arg("-R").arg("65534").args(&keys).arg(sandbox.path("repo")).status().unwrap();
-    sandbox.unchanged_metadata(|| as_nobody(&["release", "1.0.0", "--from", "dist"]).fails(4, &["dist/linux-amd64/bin/acme", "Permission denied"]));
+    sandbox.unchanged_metadata(|| {
+        as_nobody(&["release", "1.0.0", "--from", "dist"]).fails(4, &["dist/linux-amd64/bin/acme", "Permission denied"])
+    });
 }
 
 #[test]
@@ -69,7 +82,12 @@ fn an_older_state_than_seen_is_refused_until_accepted() {
         sandbox.write(&format!("repo/{name}"), bytes);
     }
     for command in [vec!["release", "1.0.2", "--from", "dist"], vec!["refresh"], vec!["status"]] {
-        sandbox.unchanged(|| sandbox.publish(&command).fails(9, &["older state than this publisher has seen", "timestamp: version 2 there, version 3 was seen before", "--accept-rollback"]));
+        sandbox.unchanged(|| {
+            sandbox.publish(&command).fails(
+                9,
+                &["older state than this publisher has seen", "timestamp: version 2 there, version 3 was seen before", "--accept-rollback"],
+            )
+        });
     }
     sandbox.publish(&["release", "1.0.2", "--from", "dist", "--accept-rollback"]).ok();
     sandbox.publish(&["status"]).ok();

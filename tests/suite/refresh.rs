@@ -81,7 +81,9 @@ fn the_config_switches_consistent_snapshots() {
     let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
     for (wish, word) in [("false", "off"), ("true", "on")] {
         sandbox.write("publish.yaml", config.replace("consistent_snapshot: true", &format!("consistent_snapshot: {wish}")));
-        sandbox.unchanged(|| sandbox.publish(&["refresh", "--dry-run"]).ok().says(&[&format!("root: consistent snapshots are switched {word}")]));
+        sandbox.unchanged(|| {
+            sandbox.publish(&["refresh", "--dry-run"]).ok().says(&[&format!("root: consistent snapshots are switched {word}")])
+        });
         sandbox.publish(&["refresh"]).ok();
         sandbox.publish(&["verify"]).ok();
         sandbox.release(if wish == "true" { "1.0.1" } else { "1.0.2" }).ok();

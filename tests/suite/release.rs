@@ -6,7 +6,11 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 fn a_dry_run_shows_the_plan_and_writes_nothing() {
     let sandbox = Sandbox::new();
     sandbox.unchanged(|| {
-        sandbox.publish(&["release", "v1.0.0", "--from", "dist", "--dry-run"]).ok().says(&["releases/1.0.0/linux-amd64/bin/acme 21 B", "targets 1 -> 2, snapshot 1 -> 2, timestamp 1 -> 2", "nothing was written"])
+        sandbox.publish(&["release", "v1.0.0", "--from", "dist", "--dry-run"]).ok().says(&[
+            "releases/1.0.0/linux-amd64/bin/acme 21 B",
+            "targets 1 -> 2, snapshot 1 -> 2, timestamp 1 -> 2",
+            "nothing was written",
+        ])
     });
     let plan = sandbox.publish(&["release", "1.0.0", "--from", "dist", "-n", "--json"]).ok().json();
     assert_eq!(plan["plan"]["platforms"][0]["files"][0]["name"], "releases/1.0.0/linux-amd64/bin/acme");
@@ -37,7 +41,12 @@ fn stores_the_build_unchanged_under_both_names() {
 fn again_it_writes_nothing() {
     let sandbox = Sandbox::new();
     sandbox.release("1.0.0").ok();
-    let times = |sandbox: &Sandbox| walkdir::WalkDir::new(sandbox.path("repo")).into_iter().map(|entry| entry.unwrap().metadata().unwrap().modified().unwrap()).collect::<Vec<_>>();
+    let times = |sandbox: &Sandbox| {
+        walkdir::WalkDir::new(sandbox.path("repo"))
+            .into_iter()
+            .map(|entry| entry.unwrap().metadata().unwrap().modified().unwrap())
+            .collect::<Vec<_>>()
+    };
     let before = times(&sandbox);
     sandbox.unchanged(|| sandbox.release("1.0.0").ok().says(&["release 1.0.0 is already published; nothing to do"]));
     assert_eq!(before, times(&sandbox));
@@ -54,7 +63,8 @@ fn a_published_platform_never_changes() {
     // Other bytes of the same length.
     sandbox.write("dist/linux-amd64/bin/acme", b"#!/bin/sh\necho HELLO\n");
     let new = hex::encode(openssl::sha::sha256(b"#!/bin/sh\necho HELLO\n"));
-    sandbox.unchanged(|| sandbox.release("1.0.0").fails(5, &["releases/1.0.0/linux-amd64/bin/acme", &published, &new, "under a new version"]));
+    sandbox
+        .unchanged(|| sandbox.release("1.0.0").fails(5, &["releases/1.0.0/linux-amd64/bin/acme", &published, &new, "under a new version"]));
     // Other bytes of another length.
     sandbox.write("dist/linux-amd64/bin/acme", b"longer than it was before");
     sandbox.unchanged(|| sandbox.release("1.0.0").fails(5, &[&published, "(25 bytes)"]));
@@ -74,8 +84,15 @@ fn a_platform_can_come_later() {
     sandbox.release("1.0.0").ok();
     let signature = fs::read(sandbox.path("repo/targets/signatures/1.0.0/linux-amd64/bin/acme.sig")).unwrap();
     sandbox.write("dist/darwin-arm64/bin/acme", b"mac");
-    sandbox.release("1.0.0").ok().says(&["+ darwin-arm64", "= linux-amd64"]).fails(0, &["darwin-arm64 machines took any-any so far and take darwin-arm64 from now on"]);
-    assert!(signature == fs::read(sandbox.path("repo/targets/signatures/1.0.0/linux-amd64/bin/acme.sig")).unwrap(), "published signatures stay");
+    sandbox
+        .release("1.0.0")
+        .ok()
+        .says(&["+ darwin-arm64", "= linux-amd64"])
+        .fails(0, &["darwin-arm64 machines took any-any so far and take darwin-arm64 from now on"]);
+    assert!(
+        signature == fs::read(sandbox.path("repo/targets/signatures/1.0.0/linux-amd64/bin/acme.sig")).unwrap(),
+        "published signatures stay"
+    );
     // The late build alone is enough.
     let late = sandbox.write("late/windows-amd64/bin/acme.exe", b"win").parent().unwrap().parent().unwrap().parent().unwrap().to_owned();
     sandbox.publish(&["release", "1.0.0", "--from", late.to_str().unwrap()]).ok();
@@ -94,7 +111,10 @@ fn signatures_are_replaced_on_request_only() {
     // A new key, and its certificate, by the advice given.
     let new = sandbox.openpgp("ed25519.asc");
     fs::copy(new, sandbox.path("keys/openpgp.asc")).unwrap();
-    sandbox.publish(&["release", "1.0.0", "--from", "dist", "--resign"]).ok().says(&["~ linux-amd64", "its signatures or channels are up to date now"]);
+    sandbox
+        .publish(&["release", "1.0.0", "--from", "dist", "--resign"])
+        .ok()
+        .says(&["~ linux-amd64", "its signatures or channels are up to date now"]);
     assert!(before != fs::read(&path).unwrap());
     sandbox.publish(&["verify"]).ok().says(&["1 OpenPGP signature checked", "good: 0 errors, 0 warnings"]);
 }
@@ -106,10 +126,17 @@ fn channels_can_come_in_the_same_commit() {
     sandbox.publish(&["release", "1.0.0", "--from", "dist", "--channels"]).ok().says(&["+ 1/stable 1.0.0 (new)", "targets 2"]);
     sandbox.channels(&[("1", "stable", "1.0.1")]);
     let other = sandbox.path("trdl_channels.yaml");
-    sandbox.publish(&["release", "1.0.1", "--from", "dist", "--channels", other.to_str().unwrap()]).ok().says(&["~ 1/stable 1.0.0 -> 1.0.1"]);
+    sandbox
+        .publish(&["release", "1.0.1", "--from", "dist", "--channels", other.to_str().unwrap()])
+        .ok()
+        .says(&["~ 1/stable 1.0.0 -> 1.0.1"]);
     // A mistake in the channels refuses the release too, before anything is written.
     sandbox.channels(&[("1", "stable", "9.9.9")]);
-    sandbox.unchanged(|| sandbox.publish(&["release", "1.0.2", "--from", "dist", "--channels"]).fails(7, &["9.9.9, which is not released", "nearest released: 1.0.2"]));
+    sandbox.unchanged(|| {
+        sandbox
+            .publish(&["release", "1.0.2", "--from", "dist", "--channels"])
+            .fails(7, &["9.9.9, which is not released", "nearest released: 1.0.2"])
+    });
     sandbox.publish(&["verify"]).ok();
 }
 

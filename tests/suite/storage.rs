@@ -55,7 +55,8 @@ fn put_copy_list_stat_and_delete() {
         storage.put(&name("other"), b"new").unwrap();
         storage.copy(&name("other"), &name("e/f/g")).unwrap();
         assert_eq!((read(storage, "d/a+b ~é").unwrap(), read(storage, "e/f/g").unwrap()), (b"123".to_vec(), b"new".to_vec()));
-        let listed = |prefix: &str| storage.list(prefix).unwrap().iter().map(|stored| (stored.name.to_string(), stored.length)).collect::<Vec<_>>();
+        let listed =
+            |prefix: &str| storage.list(prefix).unwrap().iter().map(|stored| (stored.name.to_string(), stored.length)).collect::<Vec<_>>();
         assert_eq!(listed(""), [("d/a+b ~é".into(), 3), ("e/f/g".into(), 3), ("other".into(), 3)]);
         assert_eq!(listed("e/f/"), [("e/f/g".into(), 3)]);
         assert_eq!(listed("o"), [("other".into(), 3)]);

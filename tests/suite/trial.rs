@@ -108,7 +108,13 @@ impl Trial {
 
     pub fn channels_on(&self, workspace: &Workspace, version: &str) -> Result<Outcome> {
         let file = self.path("channels.yaml");
-        fs::write(&file, format!("groups:\n- name: \"1\"\n  channels:\n  - {{name: stable, version: {version}}}\n  - {{name: beta, version: {version}}}\n")).unwrap();
+        fs::write(
+            &file,
+            format!(
+                "groups:\n- name: \"1\"\n  channels:\n  - {{name: stable, version: {version}}}\n  - {{name: beta, version: {version}}}\n"
+            ),
+        )
+        .unwrap();
         channels::apply(workspace, channels::plan(workspace, &ChannelsRequest { file, allow_downgrade: true, prune: false })?)
     }
 
@@ -116,8 +122,14 @@ impl Trial {
     pub fn client(&self) -> Verdict {
         let storage = LocalDirectory::new(self.path("repo"));
         let anchor = Anchor::File(fs::read(self.path("keys/1.root.json")).unwrap());
-        let report = verify(&VerifyRequest { source: &storage, anchor, certificates: Vec::new(), now: self.now, progress: &Quiet }).unwrap();
-        let errors: Vec<String> = report.findings.iter().filter(|finding| finding.severity == publish::operation::verify::Severity::Error).map(|finding| format!("{}: {}", finding.subject, finding.message)).collect();
+        let report =
+            verify(&VerifyRequest { source: &storage, anchor, certificates: Vec::new(), now: self.now, progress: &Quiet }).unwrap();
+        let errors: Vec<String> = report
+            .findings
+            .iter()
+            .filter(|finding| finding.severity == publish::operation::verify::Severity::Error)
+            .map(|finding| format!("{}: {}", finding.subject, finding.message))
+            .collect();
         Verdict(if errors.is_empty() { Ok(report.versions.timestamp) } else { Err(errors) })
     }
 

@@ -17,7 +17,13 @@ fn findings(sandbox: &Sandbox, arguments: &[&str]) -> (i32, Vec<String>) {
     let run = sandbox.publish(&[&["verify", "--json"], arguments].concat());
     let findings = run.json()["report"]["findings"].as_array().unwrap_or_else(|| panic!("{run:#?}")).clone();
     let text = |finding: &Value, field: &str| finding[field].as_str().unwrap().to_owned();
-    (run.code, findings.iter().map(|finding| format!("{} {} {}", text(finding, "severity"), text(finding, "subject"), text(finding, "message"))).collect())
+    (
+        run.code,
+        findings
+            .iter()
+            .map(|finding| format!("{} {} {}", text(finding, "severity"), text(finding, "subject"), text(finding, "message")))
+            .collect(),
+    )
 }
 
 #[track_caller]

@@ -1,7 +1,7 @@
 //! What real clients are known to stumble over, beyond the rules of the specification.
 
-use super::finding::{Findings, Severity};
 use super::Chain;
+use super::finding::{Findings, Severity};
 use crate::failure::Result;
 use crate::layout::{ObjectName, TargetPath, case_collision};
 use crate::metadata::{ROOT_LIMIT, Role, Target, UNSTATED_TARGETS_LIMIT};
@@ -13,20 +13,48 @@ pub(super) fn check(source: &dyn Source, chain: &Chain, targets: &BTreeMap<Strin
     check_lengths(chain, findings);
     check_names(targets, findings);
     if !chain.delegated.is_empty() {
-        findings.add(Severity::Note, "targets.json", "delegates to other roles; the trdl client reads the top-level role only", "nothing, unless trdl users should see those targets");
+        findings.add(
+            Severity::Note,
+            "targets.json",
+            "delegates to other roles; the trdl client reads the top-level role only",
+            "nothing, unless trdl users should see those targets",
+        );
     }
     if chain.trust.root().consistent_snapshot() && targets.keys().any(|name| name.contains('/')) {
-        findings.add(Severity::Note, "consistent snapshots", "tough 0.24 (tuftool) looks for hash-prefixed names below directories in the wrong place and cannot fetch them", "nothing; the trdl client, python-tuf, go-tuf and tuf-js follow the specification");
+        findings.add(
+            Severity::Note,
+            "consistent snapshots",
+            "tough 0.24 (tuftool) looks for hash-prefixed names below directories in the wrong place and cannot fetch them",
+            "nothing; the trdl client, python-tuf, go-tuf and tuf-js follow the specification",
+        );
     }
     for (name, target) in targets {
         if !target.hashes.unknown.is_empty() {
-            findings.add(Severity::Warning, name, format!("has digests of kind {}, for which the trdl client refuses the whole file", target.hashes.unknown.join(", ")), "list sha256 and sha512 only");
+            findings.add(
+                Severity::Warning,
+                name,
+                format!("has digests of kind {}, for which the trdl client refuses the whole file", target.hashes.unknown.join(", ")),
+                "list sha256 and sha512 only",
+            );
         }
     }
-    for (role, field) in [(Role::Root, chain.trust.root().field("spec_version").cloned()), (Role::Targets, chain.top.field("spec_version").and_then(|json| serde_json::from_str(json).ok()))] {
+    for (role, field) in [
+        (Role::Root, chain.trust.root().field("spec_version").cloned()),
+        (Role::Targets, chain.top.field("spec_version").and_then(|json| serde_json::from_str(json).ok())),
+    ] {
         match field.as_ref().and_then(serde_json::Value::as_str) {
-            None => findings.add(Severity::Warning, role.name(), "has no spec_version; python-tuf refuses it", "sign the role again with a current tool"),
-            Some(version) if !version.starts_with("1.") && version != "1" => findings.add(Severity::Warning, role.name(), format!("has spec_version {}", version.escape_debug()), "sign the role again with spec_version 1.0.0"),
+            None => findings.add(
+                Severity::Warning,
+                role.name(),
+                "has no spec_version; python-tuf refuses it",
+                "sign the role again with a current tool",
+            ),
+            Some(version) if !version.starts_with("1.") && version != "1" => findings.add(
+                Severity::Warning,
+                role.name(),
+                format!("has spec_version {}", version.escape_debug()),
+                "sign the role again with spec_version 1.0.0",
+            ),
             Some(_) => {}
         }
     }
@@ -36,29 +64,59 @@ pub(super) fn check(source: &dyn Source, chain: &Chain, targets: &BTreeMap<Strin
 fn check_root(source: &dyn Source, chain: &Chain, findings: &mut Findings) -> Result<()> {
     let root = chain.trust.root();
     for (id, why) in root.unreadable_keys() {
-        findings.add(Severity::Warning, format!("key {id}"), format!("{why}; the trdl client refuses a root with any key it does not know"), "remove the key from the root");
+        findings.add(
+            Severity::Warning,
+            format!("key {id}"),
+            format!("{why}; the trdl client refuses a root with any key it does not know"),
+            "remove the key from the root",
+        );
     }
     for (id, key) in root.keys() {
         if key.keytype() == "ecdsa" {
-            findings.add(Severity::Warning, format!("key {id}"), "has the keytype `ecdsa`, for which the trdl client refuses the whole root", "list the key as `ecdsa-sha2-nistp256`");
+            findings.add(
+                Severity::Warning,
+                format!("key {id}"),
+                "has the keytype `ecdsa`, for which the trdl client refuses the whole root",
+                "list the key as `ecdsa-sha2-nistp256`",
+            );
         }
         if *id != key.id() {
-            findings.add(Severity::Note, format!("key {id}"), "has an id of its own, not the one computed from the key; tough and the tuf crate refuse it", "nothing, unless their users should read the repository");
+            findings.add(
+                Severity::Note,
+                format!("key {id}"),
+                "has an id of its own, not the one computed from the key; tough and the tuf crate refuse it",
+                "nothing, unless their users should read the repository",
+            );
         }
     }
     for role in Role::ALL {
         let keys = root.keys_of(role).count() as u64;
         if keys < root.role(role).threshold {
-            findings.add(Severity::Error, role.name(), format!("needs {} signatures and the root has {keys} keys for it", root.role(role).threshold), "publish a root that lists enough keys");
+            findings.add(
+                Severity::Error,
+                role.name(),
+                format!("needs {} signatures and the root has {keys} keys for it", root.role(role).threshold),
+                "publish a root that lists enough keys",
+            );
         }
     }
     match source.get(&ObjectName::plain_role("root"), ROOT_LIMIT)? {
-        None => findings.add(Severity::Warning, "root.json", "is missing; `trdl add` without a version asks for it", "any publishing command writes it"),
+        None => findings.add(
+            Severity::Warning,
+            "root.json",
+            "is missing; `trdl add` without a version asks for it",
+            "any publishing command writes it",
+        ),
         Some(plain) => {
             if let Some(newest) = &chain.newest_root
                 && plain.bytes != *newest
             {
-                findings.add(Severity::Warning, "root.json", format!("is not {}.root.json", root.version()), "any publishing command brings it up to date");
+                findings.add(
+                    Severity::Warning,
+                    "root.json",
+                    format!("is not {}.root.json", root.version()),
+                    "any publishing command brings it up to date",
+                );
             }
         }
     }
@@ -68,10 +126,23 @@ fn check_root(source: &dyn Source, chain: &Chain, findings: &mut Findings) -> Re
 fn check_lengths(chain: &Chain, findings: &mut Findings) {
     if let Ok(listed) = chain.trust.listed("targets.json") {
         if listed.length.is_none() && chain.top.file().len() as u64 > UNSTATED_TARGETS_LIMIT / 2 {
-            findings.add(Severity::Warning, "targets.json", format!("has {} bytes and the snapshot does not state its length; python-tuf and others stop at {UNSTATED_TARGETS_LIMIT}", chain.top.file().len()), "state lengths in the snapshot");
+            findings.add(
+                Severity::Warning,
+                "targets.json",
+                format!(
+                    "has {} bytes and the snapshot does not state its length; python-tuf and others stop at {UNSTATED_TARGETS_LIMIT}",
+                    chain.top.file().len()
+                ),
+                "state lengths in the snapshot",
+            );
         }
         if listed.hashes.is_none() {
-            findings.add(Severity::Note, "snapshot.json", "does not state the digest of targets.json", "nothing; versions alone are legal, digests are stronger");
+            findings.add(
+                Severity::Note,
+                "snapshot.json",
+                "does not state the digest of targets.json",
+                "nothing; versions alone are legal, digests are stronger",
+            );
         }
     }
 }
@@ -79,12 +150,22 @@ fn check_lengths(chain: &Chain, findings: &mut Findings) {
 fn check_names(targets: &BTreeMap<String, Target>, findings: &mut Findings) {
     for name in targets.keys() {
         if name.split('/').any(|part| part == "..") || name.starts_with('/') {
-            findings.add(Severity::Error, name, "leads out of the download directory; some clients follow it", "remove the target and find out how it got there");
+            findings.add(
+                Severity::Error,
+                name,
+                "leads out of the download directory; some clients follow it",
+                "remove the target and find out how it got there",
+            );
         } else if let Err(failure) = TargetPath::parse(name.as_str()) {
             findings.add(Severity::Warning, name, failure.message, "publish the file under another name");
         }
     }
     if let Some((a, b)) = case_collision(targets.keys().map(String::as_str)) {
-        findings.add(Severity::Warning, b, format!("differs from {a} only in case; on many file systems one replaces the other"), "publish one of them under another name");
+        findings.add(
+            Severity::Warning,
+            b,
+            format!("differs from {a} only in case; on many file systems one replaces the other"),
+            "publish one of them under another name",
+        );
     }
 }

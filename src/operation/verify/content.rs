@@ -53,7 +53,7 @@ pub(super) fn read_all<T: Send>(
     request: &VerifyRequest<'_>,
     consistent: bool,
     plain_names_kept: bool,
-    targets: &[(&String, &Target)],
+    targets: &[Named<'_>],
     want: impl Fn(&str) -> Want + Sync,
     each: impl Fn(&str, Read) -> T + Sync,
     findings: &mut Findings,
@@ -75,8 +75,10 @@ pub(super) fn read_all<T: Send>(
     // Over the network, waiting is what takes the time.
     let threads = std::thread::available_parallelism().map_or(2, usize::from).max(4);
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(&run)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|_| Err(Failure::new(Kind::Unexpected, "a reading thread panicked"))))
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().unwrap_or_else(|_| Err(Failure::new(Kind::Unexpected, "a reading thread panicked"))))
     })?;
     *findings = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -87,7 +89,11 @@ pub(super) fn read_all<T: Send>(
 fn read_one(request: &VerifyRequest<'_>, consistent: bool, name: &str, target: &Target, want: Want) -> Result<Read> {
     let mut read = Read { kept: None, state: None, bytes: 0, plain: Plain::Same, fault: None };
     let plain = ObjectName::plain_target(name);
-    let main = if consistent { target.hashes.prefixes().map(|hash| ObjectName::hashed_target(name, &hash)).next().unwrap_or(plain.clone()) } else { plain.clone() };
+    let main = if consistent {
+        target.hashes.prefixes().map(|hash| ObjectName::hashed_target(name, &hash)).next().unwrap_or(plain.clone())
+    } else {
+        plain.clone()
+    };
     match pass(request, &main, target, want, &mut read) {
         Ok(Some(())) => {}
         Ok(None) => read.fault = Some(Failure::new(Kind::Untrusted, format!("{main} is missing"))),
@@ -152,14 +158,27 @@ impl Read {
         }
         match self.plain {
             Plain::Same => {}
-            Plain::Different => findings.add(Severity::Error, name, "its plain name holds other bytes than its hashed name: curl and gpg users get something that nobody signed", "find out who changed it; restore it from the hashed name"),
-            Plain::Missing if plain_names_kept => findings.add(Severity::Warning, name, "its plain name is missing", "curl and gpg users cannot fetch it: restore it from the hashed name"),
+            Plain::Different => findings.add(
+                Severity::Error,
+                name,
+                "its plain name holds other bytes than its hashed name: curl and gpg users get something that nobody signed",
+                "find out who changed it; restore it from the hashed name",
+            ),
+            Plain::Missing if plain_names_kept => findings.add(
+                Severity::Warning,
+                name,
+                "its plain name is missing",
+                "curl and gpg users cannot fetch it: restore it from the hashed name",
+            ),
             Plain::Missing => {}
         }
     }
 }
 
+/// A target with its name.
+pub(super) type Named<'t> = (&'t String, &'t Target);
+
 /// Groups targets into those small enough to look into and the others.
-pub(super) fn split(targets: &BTreeMap<String, Target>) -> (Vec<(&String, &Target)>, Vec<(&String, &Target)>) {
+pub(super) fn split(targets: &BTreeMap<String, Target>) -> (Vec<Named<'_>>, Vec<Named<'_>>) {
     targets.iter().partition(|(name, target)| !name.starts_with("releases/") && target.length <= SMALL)
 }

@@ -49,7 +49,8 @@ impl Findings {
     }
 
     pub(super) fn error(&mut self, subject: &str, failure: &Failure, advice: &str) {
-        let message = [failure.message.as_str()].into_iter().chain(failure.details.iter().map(String::as_str)).collect::<Vec<_>>().join("; ");
+        let message =
+            [failure.message.as_str()].into_iter().chain(failure.details.iter().map(String::as_str)).collect::<Vec<_>>().join("; ");
         self.add(Severity::Error, subject, message, advice);
     }
 
@@ -64,7 +65,11 @@ impl Findings {
         for group in self.0.chunk_by(|a, b| a.severity == b.severity && a.advice == b.advice) {
             kept.extend(group.iter().take(MAX_ALIKE).cloned());
             if let (Some(first), true) = (group.first(), group.len() > MAX_ALIKE) {
-                kept.push(Finding { subject: "…".into(), message: format!("and {} more like these", group.len() - MAX_ALIKE), ..first.clone() });
+                kept.push(Finding {
+                    subject: "…".into(),
+                    message: format!("and {} more like these", group.len() - MAX_ALIKE),
+                    ..first.clone()
+                });
             }
         }
         kept

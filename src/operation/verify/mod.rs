@@ -15,7 +15,9 @@ pub use second_opinion::SecondOpinion;
 use crate::failure::{Failure, Kind};
 use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust};
-use crate::metadata::{DelegatedRole, Delegations, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Target, Targets, UNSTATED_SNAPSHOT_LIMIT, UNSTATED_TARGETS_LIMIT};
+use crate::metadata::{
+    DelegatedRole, Delegations, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Target, Targets, UNSTATED_SNAPSHOT_LIMIT, UNSTATED_TARGETS_LIMIT,
+};
 use crate::repository::{Progress, Versions};
 use crate::storage::Source;
 use anyhow::Result;
@@ -79,11 +81,21 @@ impl VerifyReport {
 /// Checks everything. What is wrong with the repository is in the report; an error means that it could not be looked at.
 pub fn verify(request: &VerifyRequest<'_>) -> Result<VerifyReport> {
     let mut findings = Findings::default();
-    let mut report = VerifyReport { location: request.source.location(), versions: Versions::default(), targets: 0, bytes: 0, signatures: 0, findings: Vec::new(), second_opinion: SecondOpinion::NotAsked };
+    let mut report = VerifyReport {
+        location: request.source.location(),
+        versions: Versions::default(),
+        targets: 0,
+        bytes: 0,
+        signatures: 0,
+        findings: Vec::new(),
+        second_opinion: SecondOpinion::NotAsked,
+    };
     let anchor = anchor(request, &mut findings)?;
     request.progress.phase("verifying metadata");
     match read_chain(request, &anchor, &mut findings, &mut report.versions) {
-        Err(failure) if failure.kind == Kind::Untrusted => findings.error("metadata", &failure, "clients refuse the repository; publish again from a good state, or restore the file"),
+        Err(failure) if failure.kind == Kind::Untrusted => {
+            findings.error("metadata", &failure, "clients refuse the repository; publish again from a good state, or restore the file")
+        }
         Err(failure) => return Err(failure.into()),
         Ok(chain) => {
             let targets = all_targets(&chain, &mut findings);
@@ -93,7 +105,12 @@ pub fn verify(request: &VerifyRequest<'_>) -> Result<VerifyReport> {
             request.progress.phase("asking the tuf crate's client");
             report.second_opinion = second_opinion::ask(request, &anchor, &chain, findings.any_errors());
             if let SecondOpinion::Disagrees { reason } = &report.second_opinion {
-                findings.add(Severity::Error, "second opinion", format!("the client of the tuf crate refuses the repository: {reason}"), "report this: either the repository or one of the two clients is wrong");
+                findings.add(
+                    Severity::Error,
+                    "second opinion",
+                    format!("the client of the tuf crate refuses the repository: {reason}"),
+                    "report this: either the repository or one of the two clients is wrong",
+                );
             }
         }
     }
@@ -102,7 +119,13 @@ pub fn verify(request: &VerifyRequest<'_>) -> Result<VerifyReport> {
 }
 
 /// Reads all content and checks what it means.
-fn check_targets(request: &VerifyRequest<'_>, chain: &Chain, targets: &BTreeMap<String, Target>, findings: &mut Findings, report: &mut VerifyReport) -> Result<()> {
+fn check_targets(
+    request: &VerifyRequest<'_>,
+    chain: &Chain,
+    targets: &BTreeMap<String, Target>,
+    findings: &mut Findings,
+    report: &mut VerifyReport,
+) -> Result<()> {
     request.progress.phase("verifying targets");
     request.progress.expect(targets.len() as u64, targets.values().map(|target| target.length).sum());
     let consistent = chain.trust.root().consistent_snapshot();
@@ -111,7 +134,9 @@ fn check_targets(request: &VerifyRequest<'_>, chain: &Chain, targets: &BTreeMap<
     let mut read = 0;
     let mut kept: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let keep = |name: &str, read: content::Read| (name.to_owned(), read.bytes, read.kept);
-    for (name, bytes, content) in content::read_all(request, consistent, plain_names_kept, &small, |_| content::Want::Content, keep, findings)? {
+    for (name, bytes, content) in
+        content::read_all(request, consistent, plain_names_kept, &small, |_| content::Want::Content, keep, findings)?
+    {
         read += bytes;
         kept.extend(content.map(|content| (name, content)));
     }
@@ -122,7 +147,9 @@ fn check_targets(request: &VerifyRequest<'_>, chain: &Chain, targets: &BTreeMap<
         read += bytes;
         match verdict {
             Some(Ok(_)) => report.signatures += 1,
-            Some(Err(failure)) => findings.error(&name, &failure, "do not install it; sign the release again: publish release VERSION --from DIR --resign"),
+            Some(Err(failure)) => {
+                findings.error(&name, &failure, "do not install it; sign the release again: publish release VERSION --from DIR --resign")
+            }
             None => {}
         }
     }
@@ -156,14 +183,23 @@ fn anchor(request: &VerifyRequest<'_>, findings: &mut Findings) -> Result<Vec<u8
             return Ok(root.bytes);
         }
         let root = request.source.get(&plain, ROOT_LIMIT)?.ok_or_else(|| {
-            Failure::new(Kind::NoRepository, format!("there is no TUF repository at {}: neither 1.root.json nor root.json", request.source.location())).hint("give the directory or URL that holds timestamp.json")
+            Failure::new(
+                Kind::NoRepository,
+                format!("there is no TUF repository at {}: neither 1.root.json nor root.json", request.source.location()),
+            )
+            .hint("give the directory or URL that holds timestamp.json")
         })?;
         Ok(root.bytes)
     };
     match &request.anchor {
         Anchor::File(bytes) => Ok(bytes.clone()),
         Anchor::FirstUse => {
-            findings.add(Severity::Warning, "1.root.json", "trusted because it was there: whoever controls the repository controls this check", "give the root you trust with --root FILE or --root-sha512 HEX");
+            findings.add(
+                Severity::Warning,
+                "1.root.json",
+                "trusted because it was there: whoever controls the repository controls this check",
+                "give the root you trust with --root FILE or --root-sha512 HEX",
+            );
             first()
         }
         Anchor::Sha512(wanted) => {
@@ -172,12 +208,21 @@ fn anchor(request: &VerifyRequest<'_>, findings: &mut Findings) -> Result<Vec<u8
             if found == wanted.to_ascii_lowercase() {
                 return Ok(root);
             }
-            Err(Failure::new(Kind::Untrusted, "the first root is not the one with the given SHA-512").detail(format!("given: {wanted}")).detail(format!("found: {found}")).hint("the repository was replaced, or the SHA-512 is that of another root").into())
+            Err(Failure::new(Kind::Untrusted, "the first root is not the one with the given SHA-512")
+                .detail(format!("given: {wanted}"))
+                .detail(format!("found: {found}"))
+                .hint("the repository was replaced, or the SHA-512 is that of another root")
+                .into())
         }
     }
 }
 
-fn read_chain(request: &VerifyRequest<'_>, anchor: &[u8], findings: &mut Findings, versions: &mut Versions) -> crate::failure::Result<Chain> {
+fn read_chain(
+    request: &VerifyRequest<'_>,
+    anchor: &[u8],
+    findings: &mut Findings,
+    versions: &mut Versions,
+) -> crate::failure::Result<Chain> {
     let source = request.source;
     let mut trust = Trust::pin(anchor, AtExpiry::Report(request.now))?;
     let mut newest_root = None;
@@ -214,7 +259,12 @@ fn read_chain(request: &VerifyRequest<'_>, anchor: &[u8], findings: &mut Finding
             let file = format!("{}.json", role.name);
             // A delegation nobody has signed for yet is legal; clients skip it only if the snapshot has no entry.
             let Ok(listed) = trust.listed(&file).cloned() else {
-                findings.add(Severity::Note, &file, "delegated to, but not in the snapshot", "nothing, unless the role should have been signed");
+                findings.add(
+                    Severity::Note,
+                    &file,
+                    "delegated to, but not in the snapshot",
+                    "nothing, unless the role should have been signed",
+                );
                 continue;
             };
             let bytes = read(&role.name, listed.version, listed.length, UNSTATED_TARGETS_LIMIT)?;
@@ -240,7 +290,12 @@ fn all_targets(chain: &Chain, findings: &mut Findings) -> BTreeMap<String, Targe
     let mut take = |targets: &Targets, allowed: &dyn Fn(&str) -> bool, role: &str| {
         for (name, entry) in targets.iter() {
             if !allowed(name) {
-                findings.add(Severity::Warning, name, format!("listed by role {role}, which may not speak for it; clients ignore the entry"), "remove the entry, or widen the delegation");
+                findings.add(
+                    Severity::Warning,
+                    name,
+                    format!("listed by role {role}, which may not speak for it; clients ignore the entry"),
+                    "remove the entry, or widen the delegation",
+                );
                 continue;
             }
             match Target::parse(entry, name) {

@@ -20,7 +20,11 @@ pub(super) struct Signatures {
 
 impl Signatures {
     /// Finds certificates and signatures among small targets.
-    pub(super) fn find(request: &VerifyRequest<'_>, small: &BTreeMap<String, Vec<u8>>, findings: &mut Findings) -> crate::failure::Result<Self> {
+    pub(super) fn find(
+        request: &VerifyRequest<'_>,
+        small: &BTreeMap<String, Vec<u8>>,
+        findings: &mut Findings,
+    ) -> crate::failure::Result<Self> {
         let mut certificates = Certificates::default();
         for (name, bytes) in &request.certificates {
             certificates.add(bytes, name)?;
@@ -28,16 +32,33 @@ impl Signatures {
         for (name, bytes) in small.iter().filter(|(name, _)| name.starts_with("openpgp/")) {
             match certificates.add(bytes, name) {
                 Ok(fingerprint) if *name == crate::layout::certificate_name(&fingerprint) => {}
-                Ok(fingerprint) => findings.add(Severity::Warning, name, format!("holds the certificate {fingerprint}"), "name the target after its fingerprint"),
+                Ok(fingerprint) => findings.add(
+                    Severity::Warning,
+                    name,
+                    format!("holds the certificate {fingerprint}"),
+                    "name the target after its fingerprint",
+                ),
                 Err(failure) => findings.error(name, &failure, "publish the certificate again"),
             }
         }
         for (fingerprint, standing) in certificates.standings(request.now) {
             match standing {
                 Standing::Good => {}
-                Standing::Revoked => findings.add(Severity::Error, fingerprint, "the OpenPGP certificate is revoked; what it signed counts for nothing", RESIGN),
-                Standing::Expired => findings.add(Severity::Warning, fingerprint, "the OpenPGP certificate is expired; older signatures stay good, new ones are refused", "extend it, and publish it with the next release"),
-                Standing::Weak => findings.add(Severity::Warning, fingerprint, "the OpenPGP certificate is too weak for today's policy", "make a new key"),
+                Standing::Revoked => findings.add(
+                    Severity::Error,
+                    fingerprint,
+                    "the OpenPGP certificate is revoked; what it signed counts for nothing",
+                    RESIGN,
+                ),
+                Standing::Expired => findings.add(
+                    Severity::Warning,
+                    fingerprint,
+                    "the OpenPGP certificate is expired; older signatures stay good, new ones are refused",
+                    "extend it, and publish it with the next release",
+                ),
+                Standing::Weak => {
+                    findings.add(Severity::Warning, fingerprint, "the OpenPGP certificate is too weak for today's policy", "make a new key")
+                }
             }
         }
         let mut by_artifact = BTreeMap::new();
@@ -63,7 +84,12 @@ impl Signatures {
     }
 
     /// Verifies an artifact's signature; `None` if it has none, or nobody's certificate is known.
-    pub(super) fn verify(&self, request: &VerifyRequest<'_>, artifact: &str, state: Option<&Context>) -> Option<crate::failure::Result<String>> {
+    pub(super) fn verify(
+        &self,
+        request: &VerifyRequest<'_>,
+        artifact: &str,
+        state: Option<&Context>,
+    ) -> Option<crate::failure::Result<String>> {
         if self.certificates.is_empty() {
             return None;
         }
@@ -78,13 +104,25 @@ impl Signatures {
     pub(super) fn check_pairs(&self, targets: &BTreeMap<String, Target>, findings: &mut Findings) {
         let count = targets.keys().filter(|name| name.starts_with("signatures/")).count();
         if self.certificates.is_empty() && count > 0 {
-            findings.add(Severity::Warning, "signatures/", format!("{count} OpenPGP signatures were not checked: the repository holds no certificate"), "give the public key with --openpgp-certificate FILE");
+            findings.add(
+                Severity::Warning,
+                "signatures/",
+                format!("{count} OpenPGP signatures were not checked: the repository holds no certificate"),
+                "give the public key with --openpgp-certificate FILE",
+            );
         }
         for name in targets.keys() {
             match mirrored(name) {
                 Some(other) if targets.contains_key(&other) => {}
-                Some(_) if name.starts_with("releases/") => findings.add(Severity::Warning, name, "has no signature", "run the same release again: missing signatures are added"),
-                Some(_) => findings.add(Severity::Warning, name, "signs an artifact that is not published", "remove the signature, or publish the artifact"),
+                Some(_) if name.starts_with("releases/") => {
+                    findings.add(Severity::Warning, name, "has no signature", "run the same release again: missing signatures are added")
+                }
+                Some(_) => findings.add(
+                    Severity::Warning,
+                    name,
+                    "signs an artifact that is not published",
+                    "remove the signature, or publish the artifact",
+                ),
                 None => {}
             }
         }
@@ -97,10 +135,20 @@ pub(super) fn check_channels(targets: &BTreeMap<String, Target>, small: &BTreeMa
     for name in targets.keys().filter_map(|name| name.strip_prefix("channels/")) {
         let subject = format!("channels/{name}");
         match name.rsplit_once('/') {
-            None => findings.add(Severity::Warning, &subject, "is not channels/<group>/<channel>; the trdl client cannot ask for it", "remove the target"),
+            None => findings.add(
+                Severity::Warning,
+                &subject,
+                "is not channels/<group>/<channel>; the trdl client cannot ask for it",
+                "remove the target",
+            ),
             Some((group, channel)) => {
                 for failure in [check_group(group), check_channel(channel)].into_iter().filter_map(Result::err) {
-                    findings.add(Severity::Warning, &subject, failure.message, "rename the group or channel; the trdl client cannot ask for it");
+                    findings.add(
+                        Severity::Warning,
+                        &subject,
+                        failure.message,
+                        "rename the group or channel; the trdl client cannot ask for it",
+                    );
                 }
             }
         }
@@ -108,13 +156,23 @@ pub(super) fn check_channels(targets: &BTreeMap<String, Target>, small: &BTreeMa
         let text = String::from_utf8_lossy(bytes);
         let version = text.trim();
         if !released.contains(version) {
-            findings.add(Severity::Error, &subject, format!("points at `{}`, which is not released", version.escape_debug()), "publish that release, or move the channel: publish channels");
+            findings.add(
+                Severity::Error,
+                &subject,
+                format!("points at `{}`, which is not released", version.escape_debug()),
+                "publish that release, or move the channel: publish channels",
+            );
         }
     }
     for name in targets.keys().filter_map(|name| name.strip_prefix("releases/")) {
         let platform = name.split('/').nth(1).filter(|_| name.split('/').count() > 2);
         if platform.is_none_or(|platform| Platform::parse(platform).is_err()) {
-            findings.add(Severity::Warning, format!("releases/{name}"), "is not below releases/<version>/<os>-<arch>/; the trdl client does not see it", "publish the file below a platform directory");
+            findings.add(
+                Severity::Warning,
+                format!("releases/{name}"),
+                "is not below releases/<version>/<os>-<arch>/; the trdl client does not see it",
+                "publish the file below a platform directory",
+            );
         }
     }
 }

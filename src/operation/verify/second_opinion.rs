@@ -51,7 +51,10 @@ pub(super) fn ask(request: &VerifyRequest<'_>, anchor: &[u8], chain: &Chain, has
 /// What of the repository the crate is known not to read.
 fn unsupported(chain: &Chain) -> Option<String> {
     let (root, top) = (chain.trust.root(), &chain.top);
-    let versions = [root.field("spec_version").and_then(Value::as_str).map(str::to_owned), top.field("spec_version").and_then(|json| serde_json::from_str(json).ok())];
+    let versions = [
+        root.field("spec_version").and_then(Value::as_str).map(str::to_owned),
+        top.field("spec_version").and_then(|json| serde_json::from_str(json).ok()),
+    ];
     for version in versions.into_iter().flatten() {
         if version != "1.0" && version != "1.0.0" {
             return Some(format!("spec_version {version}"));
@@ -79,7 +82,12 @@ async fn read(request: &VerifyRequest<'_>, anchor: &[u8], top: &Targets) -> Resu
     let words = |error: tuf::Error| error.to_string();
     let root = RawSignedMetadata::<Pouf1, _>::new(anchor.to_vec());
     // Our own limits have been applied already; the crate's flat ones are smaller than what a stated length allows.
-    let config = Config::build().max_targets_length(None).max_snapshot_length(None).max_root_length(Some(ROOT_LIMIT as usize)).finish().map_err(words)?;
+    let config = Config::build()
+        .max_targets_length(None)
+        .max_snapshot_length(None)
+        .max_root_length(Some(ROOT_LIMIT as usize))
+        .finish()
+        .map_err(words)?;
     let remote = Remote { source: request.source };
     let mut client = Client::with_trusted_root(config, &root, EphemeralRepository::new(), remote).await.map_err(words)?;
     client.update_with_start_time(&request.now).await.map_err(words)?;
@@ -112,7 +120,11 @@ impl Remote<'_> {
 }
 
 impl RepositoryProvider<Pouf1> for Remote<'_> {
-    fn fetch_metadata<'a>(&'a self, path: &MetadataPath, version: MetadataVersion) -> BoxFuture<'a, tuf::Result<Box<dyn AsyncRead + Send + Unpin + 'a>>> {
+    fn fetch_metadata<'a>(
+        &'a self,
+        path: &MetadataPath,
+        version: MetadataVersion,
+    ) -> BoxFuture<'a, tuf::Result<Box<dyn AsyncRead + Send + Unpin + 'a>>> {
         let name = match version {
             MetadataVersion::Number(version) => ObjectName::versioned(&path.to_string(), u64::from(version)),
             MetadataVersion::None => ObjectName::plain_role(&path.to_string()),
