@@ -22,6 +22,9 @@ fn calls<T>(trial: &Trial, act: impl FnOnce(&Workspace) -> T) -> BTreeMap<&'stat
     counts
 }
 
+/// Does something for which there is nothing to do, and says whether it changed anything.
+type Idle = fn(&Trial, &Workspace) -> bool;
+
 fn writes(counts: &BTreeMap<&'static str, usize>) -> usize {
     ["create", "swap", "put", "upload", "copy", "delete"].iter().filter_map(|method| counts.get(method)).sum()
 }
@@ -48,7 +51,7 @@ fn nothing_to_do_writes_nothing() {
     let trial = Trial::new();
     trial.release("1.0.0").unwrap();
     trial.channels_on(&trial.workspace(), "1.0.0").unwrap();
-    let idle: [(&str, fn(&Trial, &Workspace) -> bool); 4] = [
+    let idle: [(&str, Idle); 4] = [
         ("identical release", |trial, workspace| trial.release_on(workspace, "1.0.0").unwrap().changed),
         ("same channels", |trial, workspace| trial.channels_on(workspace, "1.0.0").unwrap().changed),
         ("refresh", |_, workspace| refresh::apply(workspace, refresh::plan(workspace, None).unwrap()).unwrap().changed),
