@@ -282,7 +282,31 @@ def gpg_exported_keys_sign():
             run("gpgconf", "--kill", "all", env=env)
 
 
+def verify_reads_repositories_of_go_tuf():
+    """A repository made by go-tuf's own tool as trdl's server configures it: no consistent snapshots, SHA-512 alone."""
+    with tempfile.TemporaryDirectory() as directory:
+        tuf = [os.environ["INTEROP_CACHE"] + "/go-tuf", "-d", directory, "--insecure-plaintext"]
+        run(*tuf, "init", "--consistent-snapshot=false")
+        for role in ["root", "targets", "snapshot", "timestamp"]:
+            run(*tuf, "gen-key", "--expires=100", role)
+        staged = Path(directory, "staged/targets/releases/1.0.0/any-any/bin")
+        staged.mkdir(parents=True)
+        (staged / "tool").write_text("hello")
+        channel = Path(directory, "staged/targets/channels/0/stable")
+        channel.parent.mkdir(parents=True)
+        channel.write_text("1.0.0\n")
+        run(*tuf, "add")
+        run(*tuf, "snapshot")
+        run(*tuf, "timestamp")
+        run(*tuf, "commit")
+        report = json.loads(run(PUBLISH, "verify", Path(directory, "repository"), "--json"))
+        assert report["good"] and report["report"]["targets"] == 2, report
+        Path(directory, "repository/targets/releases/1.0.0/any-any/bin/tool").write_text("jello")
+        assert "is not what its entry says" in run(PUBLISH, "verify", Path(directory, "repository"), "--json", fails=True)
+
+
 SCENARIOS = [
+    verify_reads_repositories_of_go_tuf,
     trdl_follows_releases_promotions_and_pins,
     trdl_follows_refreshes,
     everything_expired_is_renewed,

@@ -77,15 +77,20 @@ pub(super) fn refresh(global: &Global, output: &Output) -> Result<Report> {
     for due in &plan.due {
         let _ = writeln!(text, "  ~ {}: {}", due.role, due.reason);
     }
+    let warnings: Vec<String> = plan
+        .postponed
+        .iter()
+        .map(|due| format!("{} is {}, but its key is not here: run `publish refresh` where it is", due.role, due.reason))
+        .collect();
     let document = json!(plan);
     let empty = format!("nothing is due; next: {}", plan.next.as_deref().unwrap_or("unknown"));
     if global.dry_run {
         finish_plan(&mut text, plan.empty, &steps(&plan.roles));
-        return Ok(Report::new("refresh", text, json!({"dry_run": true, "plan": document})));
+        return Ok(Report::new("refresh", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
     }
     let outcome = refresh_operation::apply(&workspace, plan)?;
     finish(&mut text, &outcome, "roles are signed again", &empty);
-    Ok(Report::new("refresh", text, json!({"dry_run": false, "plan": document, "result": outcome})))
+    Ok(Report::new("refresh", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&warnings))
 }
 
 fn describe_release(plan: &ReleasePlan, verbose: bool) -> String {

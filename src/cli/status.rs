@@ -23,7 +23,7 @@ pub(super) fn run(global: &Global, arguments: &Status, output: &Output) -> Resul
         count(status.targets, "target"),
         if status.consistent_snapshot { "on" } else { "off: single publisher, and readers may fail during a publish" }
     );
-    let _ = writeln!(text, "{:<10} {:>7}  {:<22} {:<6} NEXT", "ROLE", "VERSION", "EXPIRES", "KEYS");
+    let _ = writeln!(text, "{:<10} {:>7}  {:<22} {:<6} NEXT", "ROLE", "VERSION", "EXPIRES", "SIGNED");
     for role in &status.roles {
         let expires = if role.seconds_left < 0 { format!("EXPIRED {}", role.expires) } else { format!("in {}", span(role.seconds_left)) };
         let next = if role.refresh_in < 0 { "due now".to_owned() } else { format!("refresh in {}", span(role.refresh_in)) };
@@ -32,7 +32,7 @@ pub(super) fn run(global: &Global, arguments: &Status, output: &Output) -> Resul
             "{:<10} {:>7}  {expires:<22} {:<6} {next}",
             role.role,
             role.version,
-            format!("{} of {}", role.threshold, role.keys)
+            format!("{} of {}", role.signatures, role.threshold)
         );
     }
     if !status.releases.is_empty() {

@@ -31,5 +31,7 @@ pub const ROOT_LIMIT: u64 = 512_000;
 pub const TIMESTAMP_LIMIT: u64 = 16_384;
 /// Where clients stop reading a targets role whose length the snapshot does not state, in bytes.
 pub const UNSTATED_TARGETS_LIMIT: u64 = 5_000_000;
+/// No role file is longer than this, whatever a stranger's metadata states, in bytes.
+pub const ROLE_LIMIT: u64 = 1 << 30;
 /// Where clients stop reading a snapshot whose length the timestamp does not state, in bytes.
 pub const UNSTATED_SNAPSHOT_LIMIT: u64 = 2_000_000;

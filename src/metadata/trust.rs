@@ -8,6 +8,7 @@ use super::{DelegatedRole, Delegations, Envelope, Expiry, Listed, Listing, Publi
 use crate::digest::Digests;
 use crate::failure::{Failure, Kind, Result};
 use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
 
 /// What an expired role means.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +26,7 @@ pub struct Trust {
     timestamp: Option<Listing>,
     snapshot: Option<Listing>,
     expired: Vec<(Role, Expiry)>,
+    signatures: BTreeMap<Role, u64>,
     at_expiry: AtExpiry,
 }
 
@@ -35,8 +37,10 @@ impl Trust {
         check_limit(root, ROOT_LIMIT, "the pinned root")?;
         let envelope = Envelope::parse(root, "the pinned root")?;
         let root = Root::parse(&envelope, "the pinned root")?;
-        check_threshold(&envelope, &envelope.canonical()?, root.keys_of(Role::Root), root.role(Role::Root).threshold, "the pinned root")?;
-        Ok(Self { root, timestamp: None, snapshot: None, expired: Vec::new(), at_expiry })
+        let threshold = root.role(Role::Root).threshold;
+        let valid = check_threshold(&envelope, &envelope.canonical()?, root.keys_of(Role::Root), threshold, "the pinned root")?;
+        let signatures = BTreeMap::from([(Role::Root, valid)]);
+        Ok(Self { root, timestamp: None, snapshot: None, expired: Vec::new(), signatures, at_expiry })
     }
 
     /// Takes the next root: version N+1, signed by the thresholds of both N and N+1.
@@ -54,13 +58,8 @@ impl Trust {
             self.root.role(Role::Root).threshold,
             &format!("{what}, by the keys of the root before it,"),
         )?;
-        check_threshold(
-            &envelope,
-            &message,
-            root.keys_of(Role::Root),
-            root.role(Role::Root).threshold,
-            &format!("{what}, by its own keys,"),
-        )?;
+        let own = format!("{what}, by its own keys,");
+        let valid = check_threshold(&envelope, &message, root.keys_of(Role::Root), root.role(Role::Root).threshold, &own)?;
         if root.version() != version {
             return Err(untrusted(format!("{what} has version {}", root.version())));
         }
@@ -70,6 +69,7 @@ impl Trust {
             self.snapshot = None;
         }
         self.root = root;
+        self.signatures.insert(Role::Root, valid);
         Ok(())
     }
 
@@ -161,6 +161,11 @@ impl Trust {
         Some((self.timestamp.as_ref()?, self.snapshot.as_ref()?))
     }
 
+    /// How many keys of the role have validly signed the file that is trusted now.
+    pub fn signatures(&self, role: Role) -> u64 {
+        self.signatures.get(&role).copied().unwrap_or(0)
+    }
+
     /// Roles taken although expired, under [`AtExpiry::Report`].
     pub fn expired(&self) -> &[(Role, Expiry)] {
         &self.expired
@@ -172,8 +177,10 @@ impl Trust {
         Self { at_expiry: AtExpiry::Refuse(now), expired: Vec::new(), ..self.clone() }
     }
 
-    fn check_role(&self, envelope: &Envelope<'_>, message: &[u8], role: Role, what: &str) -> Result<()> {
-        check_threshold(envelope, message, self.root.keys_of(role), self.root.role(role).threshold, what)
+    fn check_role(&mut self, envelope: &Envelope<'_>, message: &[u8], role: Role, what: &str) -> Result<()> {
+        let valid = check_threshold(envelope, message, self.root.keys_of(role), self.root.role(role).threshold, what)?;
+        self.signatures.insert(role, valid);
+        Ok(())
     }
 
     fn check_expiry(&mut self, role: Role, expires: Expiry, what: &str) -> Result<()> {
@@ -236,17 +243,18 @@ fn check_not_older(held: u64, next: u64, what: &str) -> Result<()> {
     Err(untrusted(format!("{what} went back from version {held} to {next}")))
 }
 
+/// The number of valid signatures, if it reaches the threshold.
 fn check_threshold<'k>(
     envelope: &Envelope<'_>,
     message: &[u8],
     keys: impl Iterator<Item = (&'k str, &'k PublicKey)>,
     threshold: u64,
     what: &str,
-) -> Result<()> {
+) -> Result<u64> {
     let keys: Vec<_> = keys.collect();
     let valid = envelope.valid_signers(message, keys.iter().copied()).len() as u64;
     if valid >= threshold {
-        return Ok(());
+        return Ok(valid);
     }
     let ids: Vec<String> = keys
         .iter()

@@ -14,6 +14,8 @@ use serde::Serialize;
 pub struct RefreshPlan {
     /// Roles to sign, with the reason for each.
     pub due: Vec<Due>,
+    /// Roles that are due but whose keys are not on this machine; they are valid still.
+    pub postponed: Vec<Due>,
     /// Consistent snapshots are switched to this by the next root.
     pub consistent_snapshot: Option<bool>,
     /// Roles that will be signed.
@@ -53,6 +55,9 @@ pub fn plan(workspace: &Workspace, consistent_snapshot: Option<bool>) -> Result<
         };
         due.push(Due { role: role.name(), reason, which: *role });
     }
+    // A root key that was moved off this machine must not keep the online roles from being renewed.
+    let absent = |due: &Due| due.which == Role::Root && !workspace.has_keys(Role::Root) && present.trust.root().expires() > now;
+    let (postponed, mut due): (Vec<Due>, Vec<Due>) = due.into_iter().partition(absent);
     let switch = consistent_snapshot.filter(|wish| *wish != present.trust.root().consistent_snapshot());
     if let Some(on) = switch
         && !due.iter().any(|due| due.which == Role::Root)
@@ -78,6 +83,7 @@ pub fn plan(workspace: &Workspace, consistent_snapshot: Option<bool>) -> Result<
     Ok(RefreshPlan {
         roles: steps(&present.versions(), &roles),
         consistent_snapshot: switch,
+        postponed,
         next: next.filter(|_| empty),
         empty,
         due,

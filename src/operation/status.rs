@@ -44,6 +44,8 @@ pub struct RoleStatus {
     pub seconds_left: i64,
     /// Seconds until `refresh` signs it again; negative once that is due.
     pub refresh_in: i64,
+    /// Keys that have signed it.
+    pub signatures: u64,
     /// Keys that may sign it.
     pub keys: usize,
     /// How many must.
@@ -105,6 +107,7 @@ fn role_status(present: &Present, role: Role, version: u64, expires: DateTime<Ut
         expires: format_expiry(expires),
         seconds_left: (expires - now).num_seconds(),
         refresh_in: (role.due_at(expires) - now).num_seconds(),
+        signatures: present.trust.signatures(role),
         keys: keys.keyids.len(),
         threshold: keys.threshold,
     }

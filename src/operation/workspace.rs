@@ -104,6 +104,11 @@ impl Workspace {
         Ok(signers)
     }
 
+    /// Whether all keys configured for a role are on this machine.
+    pub(super) fn has_keys(&self, role: Role) -> bool {
+        self.keys.get(&role).is_some_and(|uris| uris.iter().all(|KeyUri::File(path)| path.exists()))
+    }
+
     /// The bytes of the OpenPGP key file.
     pub fn openpgp_file(&self) -> Result<Zeroizing<Vec<u8>>> {
         let KeyUri::File(path) = &self.openpgp;

@@ -6,7 +6,7 @@ use super::edit::same;
 use super::present::load;
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
-use crate::metadata::{TIMESTAMP_LIMIT, Target, Targets};
+use crate::metadata::{ROLE_LIMIT, TIMESTAMP_LIMIT, Target, Targets};
 use crate::storage::Storage;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -93,7 +93,7 @@ fn copy_difference(storage: &dyn Storage, from: u64, held: Option<&Targets>, pre
     let before = match held.filter(|held| held.version() == from) {
         Some(held) => held,
         None => {
-            let file = if from == 0 { None } else { storage.get(&ObjectName::versioned("targets", from), u64::MAX)? };
+            let file = if from == 0 { None } else { storage.get(&ObjectName::versioned("targets", from), ROLE_LIMIT)? };
             // What was in place is our own file of an earlier commit; without it, everything is copied again.
             read = file.and_then(|object| Targets::parse(object.bytes, "").ok()).unwrap_or_else(Targets::empty);
             &read

@@ -1,7 +1,7 @@
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust};
-use crate::metadata::{ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Targets, UNSTATED_SNAPSHOT_LIMIT, UNSTATED_TARGETS_LIMIT};
+use crate::metadata::{ROLE_LIMIT, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Targets, UNSTATED_SNAPSHOT_LIMIT, UNSTATED_TARGETS_LIMIT};
 use crate::storage::{Source, Token};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -95,11 +95,11 @@ pub fn load(source: &dyn Source, pinned: &[u8], now: DateTime<Utc>) -> Result<Pr
 /// both, so that a publisher killed between two plain names finds a whole state to start from.
 fn read_role(source: &dyn Source, trust: &Trust, role: Role, version: u64, limit: u64) -> Result<Vec<u8>> {
     let versioned = ObjectName::versioned(role.name(), version);
-    if let Some(object) = source.get(&versioned, limit)? {
+    if let Some(object) = source.get(&versioned, limit.min(ROLE_LIMIT))? {
         return Ok(object.bytes);
     }
     let plain = ObjectName::plain_role(role.name());
-    let object = if trust.root().consistent_snapshot() { None } else { source.get(&plain, limit)? };
+    let object = if trust.root().consistent_snapshot() { None } else { source.get(&plain, limit.min(ROLE_LIMIT))? };
     object.map(|object| object.bytes).ok_or_else(|| {
         Failure::new(Kind::Untrusted, format!("{versioned} is missing from {}", source.location()))
             .hint("restore the file from a backup or a mirror; clients fail until it is there")

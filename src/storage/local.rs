@@ -17,8 +17,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
 
 const STAGING: &str = ".staging";
 const LOCK: &str = ".lock";
@@ -29,16 +30,25 @@ pub struct LocalDirectory {
     root: PathBuf,
     links: bool,
     staging: OnceLock<Staging>,
+    /// Large files on their way to the disk; a barrier waits for them.
+    flushing: Mutex<Vec<JoinHandle<io::Result<()>>>>,
 }
 
 /// Threads create files in different directories, or they wait for each other's turn in one.
 const SHELVES: u64 = 8;
+
+/// From this length on a file is sent to the disk as soon as it is complete, while others are still read and hashed.
+const LARGE: u64 = 8 << 20;
+/// So many at once; a disk does not get faster by more.
+const MAX_FLUSHING: usize = 4;
 
 /// This process's own staging directory.
 #[derive(Debug)]
 struct Staging {
     directory: PathBuf,
     counter: AtomicU64,
+    /// The repository's directory, opened before anything is written: a flush reports errors since then.
+    root: File,
     /// Held locked as long as the process lives.
     _lock: File,
 }
@@ -46,7 +56,7 @@ struct Staging {
 impl LocalDirectory {
     /// The repository in `root`, which need not exist yet.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), links: true, staging: OnceLock::new() }
+        Self { root: root.into(), links: true, staging: OnceLock::new(), flushing: Mutex::default() }
     }
 
     /// The same, for a file system that cannot make hard links.
@@ -124,7 +134,7 @@ impl Staging {
         fs::DirBuilder::new().mode(0o700).create(&directory)?;
         let lock = create_file(&directory.join(LOCK))?;
         lock.lock()?;
-        Ok(Self { directory, counter: AtomicU64::new(0), _lock: lock })
+        Ok(Self { directory, counter: AtomicU64::new(0), root: File::open(root)?, _lock: lock })
     }
 
     fn next(&self) -> PathBuf {
@@ -287,7 +297,7 @@ impl Storage for LocalDirectory {
     fn begin(&self) -> Result<Box<dyn Upload + '_>> {
         let path = self.staging()?.next();
         let file = create_staged(&path).map_err(|error| Failure::io("write", path.display(), error))?;
-        Ok(Box::new(Writing { directory: self, path, file: Some(file) }))
+        Ok(Box::new(Writing { directory: self, path, file: Some(file), length: 0 }))
     }
 
     fn copy(&self, from: &ObjectName, to: &ObjectName) -> Result<()> {
@@ -368,10 +378,16 @@ impl Storage for LocalDirectory {
     }
 
     fn barrier(&self) -> Result<()> {
+        let flushing = std::mem::take(&mut *self.flushing.lock().unwrap_or_else(PoisonError::into_inner));
+        // Without a staging directory this process has written nothing.
+        let Some(staging) = self.staging.get() else { return Ok(()) };
         let sync = || -> io::Result<()> {
-            let root = File::open(&self.root)?;
+            for flush in flushing {
+                flush.join().unwrap_or_else(|_| Err(io::Error::other("a flushing thread panicked")))?;
+            }
+            let root = &staging.root;
             #[cfg(target_os = "linux")]
-            rustix::fs::syncfs(&root)?;
+            rustix::fs::syncfs(root)?;
             // Elsewhere there is no ordered flush of a whole file system; docs/format.md says what that means.
             #[cfg(not(target_os = "linux"))]
             {
@@ -401,10 +417,12 @@ struct Writing<'d> {
     directory: &'d LocalDirectory,
     path: PathBuf,
     file: Option<File>,
+    length: u64,
 }
 
 impl Upload for Writing<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.length += bytes.len() as u64;
         match &mut self.file {
             Some(file) => file.write_all(bytes).map_err(|error| Failure::io("write", self.path.display(), error)),
             None => Ok(()),
@@ -414,7 +432,14 @@ impl Upload for Writing<'_> {
     fn finish(mut self: Box<Self>, name: &ObjectName) -> Result<()> {
         let path = self.directory.path(name)?;
         with_parent(&path, || fs::rename(&self.path, &path)).map_err(|error| Failure::io("write", path.display(), error))?;
-        self.file = None;
+        let file = self.file.take();
+        if let Some(file) = file.filter(|_| self.length >= LARGE) {
+            let mut flushing = self.directory.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+            // Finished ones stay until the barrier: it must hear of their errors.
+            if flushing.iter().filter(|flush| !flush.is_finished()).count() < MAX_FLUSHING {
+                flushing.push(std::thread::spawn(move || file.sync_data()));
+            }
+        }
         Ok(())
     }
 }

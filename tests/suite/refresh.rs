@@ -58,6 +58,23 @@ fn an_expired_root_names_the_command_that_renews_it() {
 }
 
 #[test]
+fn a_root_key_kept_elsewhere_does_not_hold_up_the_online_roles() {
+    let mut trial = Trial::new();
+    trial.wait(TimeDelta::days(100));
+    fs::rename(trial.path("keys/root.pem"), trial.path("offline.pem")).unwrap();
+    let workspace = trial.workspace();
+    let plan = refresh::plan(&workspace, None).unwrap();
+    assert_eq!(plan.postponed.iter().map(|due| due.role).collect::<Vec<_>>(), ["root"]);
+    refresh::apply(&workspace, plan).unwrap();
+    trial.client().unwrap();
+    // Once it has expired there is no way around it.
+    trial.wait(TimeDelta::days(300));
+    let workspace = trial.workspace();
+    let error = refresh::apply(&workspace, refresh::plan(&workspace, None).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("cannot open the key file") && error.contains("keys/root.pem"), "{error}");
+}
+
+#[test]
 fn status_is_an_alarm_on_request() {
     let sandbox = Sandbox::new();
     sandbox.publish(&["status", "--fail-within", "3h"]).ok();

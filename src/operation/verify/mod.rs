@@ -16,7 +16,8 @@ use crate::failure::{Failure, Kind};
 use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust};
 use crate::metadata::{
-    DelegatedRole, Delegations, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Target, Targets, UNSTATED_SNAPSHOT_LIMIT, UNSTATED_TARGETS_LIMIT,
+    DelegatedRole, Delegations, ROLE_LIMIT, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Target, Targets, UNSTATED_SNAPSHOT_LIMIT,
+    UNSTATED_TARGETS_LIMIT,
 };
 use crate::repository::{Progress, Versions};
 use crate::storage::Source;
@@ -240,7 +241,7 @@ fn read_chain(
     let consistent = trust.root().consistent_snapshot();
     let read = |role: &str, version: u64, length: Option<u64>, unstated: u64| {
         let name = if consistent { ObjectName::versioned(role, version) } else { ObjectName::plain_role(role) };
-        source.get(&name, length.unwrap_or(unstated))?.map(|object| object.bytes).ok_or_else(|| missing(name.to_string()))
+        source.get(&name, length.unwrap_or(unstated).min(ROLE_LIMIT))?.map(|object| object.bytes).ok_or_else(|| missing(name.to_string()))
     };
     let (version, length) = listed.map_or((0, None), |listed| (listed.version, listed.length));
     let snapshot = read("snapshot", version, length, UNSTATED_SNAPSHOT_LIMIT)?;

@@ -3,7 +3,7 @@
 
 use super::{Chain, VerifyRequest};
 use crate::layout::ObjectName;
-use crate::metadata::{KeyKind, ROOT_LIMIT, Target, Targets};
+use crate::metadata::{KeyKind, ROLE_LIMIT, ROOT_LIMIT, Target, Targets};
 use crate::storage::Source;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::io::{AsyncRead, Cursor};
@@ -111,7 +111,7 @@ struct Remote<'s> {
 
 impl Remote<'_> {
     fn fetch(&self, name: &ObjectName) -> tuf::Result<Vec<u8>> {
-        match self.source.get(name, u64::MAX) {
+        match self.source.get(name, ROLE_LIMIT) {
             Ok(Some(object)) => Ok(object.bytes),
             Ok(None) => Err(tuf::Error::Opaque(format!("{name} is missing"))),
             Err(failure) => Err(tuf::Error::Opaque(failure.message)),
@@ -131,7 +131,7 @@ impl RepositoryProvider<Pouf1> for Remote<'_> {
         };
         // The crate ends its walk over the roots only at this very error.
         let missing = || tuf::Error::MetadataNotFound { path: path.clone(), version };
-        let bytes = match self.source.get(&name, u64::MAX) {
+        let bytes = match self.source.get(&name, ROLE_LIMIT) {
             Ok(Some(object)) => Ok(object.bytes),
             Ok(None) => Err(missing()),
             Err(failure) => Err(tuf::Error::Opaque(failure.message)),
