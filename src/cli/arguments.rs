@@ -46,13 +46,13 @@ pub(super) struct Global {
     #[arg(long, global = true, env = "PUBLISH_PASSPHRASE_FILE", value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
     /// Read the passphrase of the key files from a command's output
-    #[arg(long, global = true, env = "PUBLISH_PASSPHRASE_COMMAND", value_name = "COMMAND")]
+    #[arg(long, global = true, env = "PUBLISH_PASSPHRASE_COMMAND", hide_env_values = true, value_name = "COMMAND")]
     pub passphrase_command: Option<String>,
     /// Read the passphrase of the OpenPGP key from a file (default: as for the key files)
     #[arg(long, global = true, env = "PUBLISH_OPENPGP_PASSPHRASE_FILE", value_name = "FILE")]
     pub openpgp_passphrase_file: Option<PathBuf>,
     /// Read the passphrase of the OpenPGP key from a command's output
-    #[arg(long, global = true, env = "PUBLISH_OPENPGP_PASSPHRASE_COMMAND", value_name = "COMMAND")]
+    #[arg(long, global = true, env = "PUBLISH_OPENPGP_PASSPHRASE_COMMAND", hide_env_values = true, value_name = "COMMAND")]
     pub openpgp_passphrase_command: Option<String>,
     /// Take a repository that is older than the one seen before
     #[arg(long, global = true, env = "PUBLISH_ACCEPT_ROLLBACK", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Passphrases from flags, variables, the config or a prompt; each is got once a run.
 pub(super) struct Sources {
@@ -60,31 +60,42 @@ impl Sources {
         if purpose == Use::OpenPgp && self.openpgp.is_given() { &self.openpgp } else { &self.roles }
     }
 
+    fn known(&self) -> MutexGuard<'_, HashMap<Use, Secret>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn remembered(&self, purpose: Use, read: impl FnOnce() -> Result<Secret>) -> Result<Secret> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(secret) = known.get(&purpose) {
+        if let Some(secret) = self.known().get(&purpose) {
             return Ok(secret.clone());
         }
         let secret = read()?;
-        known.insert(purpose, secret.clone());
+        self.known().insert(purpose, secret.clone());
         Ok(secret)
     }
 }
 
 impl Passphrases for Sources {
     fn get(&self, purpose: Use, what: &str) -> Result<Secret> {
-        self.remembered(purpose, || match self.source(purpose).read()? {
-            Some(secret) => Ok(secret),
-            None => prompt(&format!("passphrase for {what}: "), what, purpose),
+        let roles = self.known().get(&Use::Roles).cloned();
+        self.remembered(purpose, || match (self.source(purpose).read()?, roles) {
+            (Some(secret), _) => Ok(secret),
+            // Mostly they are the same: enter takes the one that was typed a moment ago.
+            (None, Some(roles)) => {
+                let typed = prompt(&format!("passphrase for {what} (enter: the same): "), what, purpose)?;
+                Ok(if typed.expose().is_empty() { roles } else { typed })
+            }
+            (None, None) => prompt(&format!("passphrase for {what}: "), what, purpose),
         })
     }
 
     fn choose(&self, purpose: Use) -> Result<Secret> {
+        // One passphrase for all new keys, unless the OpenPGP key was given its own.
+        let purpose = if self.openpgp.is_given() { purpose } else { Use::Roles };
         self.remembered(purpose, || {
             if let Some(secret) = self.source(purpose).read()? {
                 return Ok(secret);
             }
-            let what = if purpose == Use::Roles { "the new key files" } else { "the new OpenPGP key" };
+            let what = if purpose == Use::Roles { "the new keys" } else { "the new OpenPGP key" };
             let first = prompt(&format!("new passphrase for {what}: "), what, purpose)
                 .map_err(|failure| failure.hint("or leave the new keys unencrypted with --no-passphrase"))?;
             let second = prompt("the same again: ", what, purpose)?;

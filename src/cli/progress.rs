@@ -54,6 +54,10 @@ impl Progress for Shown {
         step.name = what.to_owned();
         if self.bars {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            // Until the step says how much there is to do.
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+                bar.set_style(style.tick_chars("|/-\\ "));
+            }
             bar.set_message(what.to_owned());
             bar.enable_steady_tick(Duration::from_millis(200));
             step.bar = Some(bar);

@@ -3,7 +3,7 @@
 
 mod certificate;
 mod generate;
-mod rsa;
+mod openssl_signer;
 mod signature;
 mod signing_key;
 

@@ -1,4 +1,4 @@
-use super::rsa::RsaSigner;
+use super::openssl_signer::{OpensslSigner, VerifyingSigner};
 use crate::failure::{Failure, Kind, Result};
 use chrono::{DateTime, Utc};
 use openpgp::Cert;
@@ -10,7 +10,7 @@ use openpgp::packet::key::{PublicParts, SecretKeyMaterial, SecretParts, Unspecif
 use openpgp::parse::Parse;
 use openpgp::policy::{AsymmetricAlgorithm, StandardPolicy};
 use openpgp::serialize::SerializeInto;
-use openpgp::types::{Curve, HashAlgorithm, PublicKeyAlgorithm, RevocationStatus};
+use openpgp::types::{Curve, HashAlgorithm, RevocationStatus};
 use sequoia_openpgp as openpgp;
 use std::time::SystemTime;
 
@@ -69,18 +69,12 @@ impl SigningKey {
 
     /// A signer of its own for one thread.
     pub fn signer(&self) -> Result<Box<dyn Signer + Send>> {
-        #[allow(deprecated)]
-        if matches!(self.key.pk_algo(), PublicKeyAlgorithm::RSAEncryptSign | PublicKeyAlgorithm::RSASign) {
-            return Ok(Box::new(RsaSigner::new(&self.key)?));
+        if let Some(signer) = OpensslSigner::new(&self.key)? {
+            return Ok(Box::new(signer));
         }
-        let pair =
-            self.key.clone().into_keypair().map_err(|error| Failure::new(Kind::Unexpected, "cannot use the OpenPGP key").source(error))?;
-        Ok(Box::new(pair))
-    }
-
-    /// The public half, for checking what was just signed.
-    pub(super) fn public(&self) -> &Key<PublicParts, UnspecifiedRole> {
-        self.key.parts_as_public()
+        let pair = self.key.clone().into_keypair();
+        let pair = pair.map_err(|error| Failure::new(Kind::Unexpected, "cannot use the OpenPGP key").source(error))?;
+        Ok(Box::new(VerifyingSigner(pair)))
     }
 }
 

@@ -286,6 +286,6 @@ fn jitter(attempt: u32) -> Duration {
     let mut random = [0_u8; 2];
     // Without randomness the wait is just as good for a lone publisher.
     let _ = openssl::rand::rand_bytes(&mut random);
-    let ceiling = 20_u64 << attempt.min(6);
+    let ceiling = 20_u64 << attempt.min(7);
     Duration::from_millis(10 + u64::from(u16::from_le_bytes(random)) % ceiling)
 }

@@ -65,7 +65,7 @@ pub fn stage(
             let (digests, state) = read(&artifact.path, Some(artifact.length), wanted, progress, |bytes| upload.write(bytes))?;
             upload.finish(&ObjectName::hashed_target(&artifact.target, &digests.hex()))?;
             let state: Context = state.ok_or_else(|| Failure::new(Kind::Unexpected, "no hash state to sign from"))?;
-            let signature = stage_bytes(storage, &artifact.signature, &sign(key, signer.as_mut(), state, now)?, sha512)?;
+            let signature = stage_bytes(storage, &artifact.signature, &sign(signer.as_mut(), state, now)?, sha512)?;
             progress.file();
             Ok(Staged { target: Target::of(&digests), signature })
         },

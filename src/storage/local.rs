@@ -30,17 +30,21 @@ pub struct LocalDirectory {
     root: PathBuf,
     links: bool,
     staging: OnceLock<Staging>,
-    /// Large files on their way to the disk; a barrier waits for them.
-    flushing: Mutex<Vec<JoinHandle<io::Result<()>>>>,
+    /// Bytes on their way to the disk, and those that wait; a barrier waits for both.
+    flushing: Mutex<Flushing>,
 }
 
 /// Threads create files in different directories, or they wait for each other's turn in one.
 const SHELVES: u64 = 8;
 
-/// From this length on a file is sent to the disk as soon as it is complete, while others are still read and hashed.
-const LARGE: u64 = 8 << 20;
-/// So many at once; a disk does not get faster by more.
-const MAX_FLUSHING: usize = 4;
+/// When so many bytes wait to be written, they are sent to the disk while others are still read and hashed.
+const FLUSH_EVERY: u64 = 24 << 20;
+
+#[derive(Debug, Default)]
+struct Flushing {
+    waiting: u64,
+    running: Option<JoinHandle<io::Result<()>>>,
+}
 
 /// This process's own staging directory.
 #[derive(Debug)]
@@ -85,6 +89,21 @@ impl LocalDirectory {
         }
         let made = Staging::new(&self.root).map_err(|error| Failure::io("write to", self.root.display(), error))?;
         Ok(self.staging.get_or_init(|| made))
+    }
+
+    /// Sends what waits to the disk in the background once it is worth it.
+    fn written(&self, bytes: u64) -> io::Result<()> {
+        let Some(staging) = self.staging.get() else { return Ok(()) };
+        let mut flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+        flushing.waiting += bytes;
+        if flushing.waiting < FLUSH_EVERY || flushing.running.as_ref().is_some_and(|running| !running.is_finished()) {
+            return Ok(());
+        }
+        flushing.waiting = 0;
+        flushing.running.take().map_or(Ok(()), finished)?;
+        let root = staging.root.try_clone()?;
+        flushing.running = Some(std::thread::spawn(move || flush(&root)));
+        Ok(())
     }
 
     fn stage(&self, bytes: &[u8]) -> Result<PathBuf> {
@@ -197,6 +216,24 @@ fn create_directories(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Makes everything written so far durable.
+fn flush(root: &File) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::fs::syncfs(root)?;
+    // Elsewhere there is no flush of a whole file system that waits; docs/format.md says what that means.
+    #[cfg(not(target_os = "linux"))]
+    {
+        root.sync_all()?;
+        rustix::fs::sync();
+    }
+    Ok(())
+}
+
+/// How a flush in the background went.
+fn finished(flush: JoinHandle<io::Result<()>>) -> io::Result<()> {
+    flush.join().unwrap_or_else(|_| Err(io::Error::other("a flushing thread panicked")))
 }
 
 /// Runs `place`, and again after making the parent directory if that was missing.
@@ -378,23 +415,12 @@ impl Storage for LocalDirectory {
     }
 
     fn barrier(&self) -> Result<()> {
-        let flushing = std::mem::take(&mut *self.flushing.lock().unwrap_or_else(PoisonError::into_inner));
         // Without a staging directory this process has written nothing.
         let Some(staging) = self.staging.get() else { return Ok(()) };
+        let flushing = std::mem::take(&mut *self.flushing.lock().unwrap_or_else(PoisonError::into_inner));
         let sync = || -> io::Result<()> {
-            for flush in flushing {
-                flush.join().unwrap_or_else(|_| Err(io::Error::other("a flushing thread panicked")))?;
-            }
-            let root = &staging.root;
-            #[cfg(target_os = "linux")]
-            rustix::fs::syncfs(root)?;
-            // Elsewhere there is no ordered flush of a whole file system; docs/format.md says what that means.
-            #[cfg(not(target_os = "linux"))]
-            {
-                root.sync_all()?;
-                rustix::fs::sync();
-            }
-            Ok(())
+            flushing.running.map_or(Ok(()), finished)?;
+            flush(&staging.root)
         };
         sync().map_err(|error| Failure::io("flush", self.root.display(), error))
     }
@@ -432,14 +458,8 @@ impl Upload for Writing<'_> {
     fn finish(mut self: Box<Self>, name: &ObjectName) -> Result<()> {
         let path = self.directory.path(name)?;
         with_parent(&path, || fs::rename(&self.path, &path)).map_err(|error| Failure::io("write", path.display(), error))?;
-        let file = self.file.take();
-        if let Some(file) = file.filter(|_| self.length >= LARGE) {
-            let mut flushing = self.directory.flushing.lock().unwrap_or_else(PoisonError::into_inner);
-            // Finished ones stay until the barrier: it must hear of their errors.
-            if flushing.iter().filter(|flush| !flush.is_finished()).count() < MAX_FLUSHING {
-                flushing.push(std::thread::spawn(move || file.sync_data()));
-            }
-        }
+        self.file = None;
+        self.directory.written(self.length).map_err(|error| Failure::io("flush", self.directory.root.display(), error))?;
         Ok(())
     }
 }
