@@ -42,7 +42,7 @@ impl OpensslSigner {
         let SecretKeyMaterial::Unencrypted(secret) = key.secret() else { return Err(unusable("it is still encrypted")) };
         let made = secret.map(|secret| match (key.mpis(), secret) {
             (mpi::PublicKey::RSA { e, n }, mpi::SecretKeyMaterial::RSA { d, p, q, u }) => {
-                Some(rsa_key(n.value(), e.value(), d.value(), p.value(), q.value(), u.value()))
+                Some(rsa_key(n.value(), e.value(), d.value(), p.value(), q.value(), u.value()).map(Some))
             }
             (mpi::PublicKey::EdDSA { q, .. }, mpi::SecretKeyMaterial::EdDSA { scalar }) => {
                 Some(ed25519_key(&scalar.value_padded(32), q.value().strip_prefix(&[0x40]).unwrap_or_default()))
@@ -51,7 +51,7 @@ impl OpensslSigner {
             _ => None,
         });
         let made = made.ok_or_else(|| unusable("its public and secret parts are of different kinds"))?;
-        // A key whose parts do not belong together would give its secret away with the first signature.
+        // An Ed25519 key with another's public half would give its secret away with the first signature.
         let pkey = made.map_err(|error| unusable("OpenSSL refuses it").source(error))?;
         let pkey = pkey.ok_or_else(|| unusable("its numbers do not belong together"))?;
         Ok(Some(Self { public: key.parts_as_public().clone(), pkey, kind }))
@@ -78,8 +78,8 @@ impl OpensslSigner {
     }
 }
 
-/// OpenPGP's u is p⁻¹ mod q where OpenSSL wants q⁻¹ mod p: the primes change places. `None`: the numbers do not fit.
-fn rsa_key(n: &[u8], e: &[u8], d: &[u8], p: &[u8], q: &[u8], u: &[u8]) -> std::result::Result<Option<PKey<Private>>, ErrorStack> {
+/// OpenPGP's u is p⁻¹ mod q where OpenSSL wants q⁻¹ mod p: the primes change places.
+fn rsa_key(n: &[u8], e: &[u8], d: &[u8], p: &[u8], q: &[u8], u: &[u8]) -> std::result::Result<PKey<Private>, ErrorStack> {
     let number = |bytes: &[u8]| -> std::result::Result<BigNum, ErrorStack> {
         let mut number = BigNum::from_slice(bytes)?;
         number.set_const_time();
@@ -95,7 +95,9 @@ fn rsa_key(n: &[u8], e: &[u8], d: &[u8], p: &[u8], q: &[u8], u: &[u8]) -> std::r
     };
     let (dmq1, dmp1) = (exponent(&p)?, exponent(&q)?);
     let rsa = Rsa::from_private_components(BigNum::from_slice(n)?, BigNum::from_slice(e)?, d, q, p, dmp1, dmq1, number(u)?)?;
-    if rsa.check_key().unwrap_or(false) { PKey::from_rsa(rsa).map(Some) } else { Ok(None) }
+    // Whether the numbers belong together shows with each signature, which is verified; a full check of the primes takes as
+    // long as a hundred signatures.
+    PKey::from_rsa(rsa)
 }
 
 fn ed25519_key(seed: &[u8], public: &[u8]) -> std::result::Result<Option<PKey<Private>>, ErrorStack> {
