@@ -15,7 +15,7 @@ use crate::layout::ObjectName;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -23,6 +23,8 @@ use std::thread::JoinHandle;
 
 const STAGING: &str = ".staging";
 const LOCK: &str = ".lock";
+/// The extension of the lock beside a staging directory.
+const LOCKED: &str = "lock";
 
 /// A directory that holds a repository.
 #[derive(Debug)]
@@ -147,12 +149,8 @@ impl Staging {
             _ => {}
         }
         sweep(&parent);
-        let mut random = [0_u8; 8];
-        openssl::rand::rand_bytes(&mut random).map_err(io::Error::other)?;
-        let directory = parent.join(hex::encode(random));
+        let (directory, lock) = claim(&parent)?;
         fs::DirBuilder::new().mode(0o700).create(&directory)?;
-        let lock = create_file(&directory.join(LOCK))?;
-        lock.lock()?;
         Ok(Self { directory, counter: AtomicU64::new(0), root: File::open(root)?, _lock: lock })
     }
 
@@ -165,23 +163,43 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.directory);
+        let _ = fs::remove_file(self.directory.with_extension(LOCKED));
     }
 }
 
-/// Removes staging directories whose owner is gone. Whatever cannot be removed now is tried again next time.
-fn sweep(parent: &Path) {
-    let Ok(entries) = fs::read_dir(parent) else { return };
-    for directory in entries.flatten().map(|entry| entry.path()) {
-        // One without a lock file is being made, or was left in that very moment; it holds nothing. Removing an empty
-        // directory costs its maker no more than an error that a second run does not meet.
-        let abandoned = match File::open(directory.join(LOCK)) {
-            Ok(lock) => lock.try_lock().is_ok(),
-            Err(_) => fs::metadata(&directory)
-                .is_ok_and(|metadata| metadata.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age.as_secs() > 60))),
-        };
-        if abandoned {
-            let _ = fs::remove_dir_all(&directory);
+/// Takes a new name below `parent` by locking `<name>.lock`; the directory of that name is made afterwards, so that there
+/// is none without a lock.
+fn claim(parent: &Path) -> io::Result<(PathBuf, File)> {
+    loop {
+        let mut random = [0_u8; 8];
+        openssl::rand::rand_bytes(&mut random).map_err(io::Error::other)?;
+        let directory = parent.join(hex::encode(random));
+        let path = directory.with_extension(LOCKED);
+        let lock = create_file(&path)?;
+        lock.lock()?;
+        // Somebody who swept between the two lines above took the file for a leftover and removed it.
+        if fs::metadata(&path).is_ok_and(|there| lock.metadata().is_ok_and(|ours| there.ino() == ours.ino())) {
+            return Ok((directory, lock));
         }
+    }
+}
+
+/// The lock files of all publishers below `parent`, living or not.
+fn locks(parent: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
+    entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|extension| extension == LOCKED)).collect()
+}
+
+/// Removes what publishers left that are gone: their locks are free. What cannot be removed now is tried again next time.
+fn sweep(parent: &Path) {
+    for path in locks(parent) {
+        let Ok(lock) = File::open(&path) else { continue };
+        if lock.try_lock().is_ok() {
+            let _ = fs::remove_dir_all(path.with_extension(""));
+            let _ = fs::remove_file(&path);
+        }
+        // Held until here: whoever waits for it must find the file gone.
+        drop(lock);
     }
 }
 
@@ -426,11 +444,10 @@ impl Storage for LocalDirectory {
     }
 
     fn rivals(&self) -> Result<Rivals> {
-        let own = &self.staging()?.directory;
-        let entries = fs::read_dir(self.root.join(STAGING)).map_err(|error| Failure::io("list", self.root.display(), error))?;
-        let others = entries.flatten().map(|entry| entry.path()).filter(|path| path != own);
+        let own = self.staging()?.directory.with_extension(LOCKED);
         // Every publisher that has written anything holds the lock of its staging directory.
-        let mut alive = others.filter_map(|path| File::open(path.join(LOCK)).ok()).filter(|lock| lock.try_lock_shared().is_err());
+        let others = locks(&self.root.join(STAGING)).into_iter().filter(|path| *path != own);
+        let mut alive = others.filter_map(|path| File::open(path).ok()).filter(|lock| lock.try_lock_shared().is_err());
         Ok(if alive.next().is_some() { Rivals::Somebody } else { Rivals::Nobody })
     }
 }

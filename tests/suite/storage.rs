@@ -140,11 +140,11 @@ fn leftovers_of_the_dead_are_swept_and_those_of_the_living_are_not() {
     upload.write(b"still at it").unwrap();
     let dead = directory.path().join(".staging/0123456789abcdef");
     fs::create_dir(&dead).unwrap();
-    fs::write(dead.join(".lock"), b"").unwrap();
+    fs::write(dead.with_extension("lock"), b"").unwrap();
     fs::write(dead.join("0"), b"left behind").unwrap();
     let next = LocalDirectory::new(directory.path());
     next.put(&name("x"), b"x").unwrap();
-    assert!(!dead.exists());
+    assert!(!dead.exists() && !dead.with_extension("lock").exists());
     assert_eq!(next.rivals().unwrap(), Rivals::Somebody);
     upload.finish(&name("y")).unwrap();
     drop(living);
