@@ -12,9 +12,6 @@ pub use platform::Platform;
 pub use target_path::{MAX_PATH, TargetPath, case_collision};
 pub use version::ReleaseVersion;
 
-/// First path parts that only their own commands write below; no flag lifts it.
-pub const RESERVED: [&str; 4] = ["releases", "signatures", "channels", "openpgp"];
-
 /// `releases/<version>/<platform>/<file>`.
 pub fn artifact_name(version: &ReleaseVersion, platform: Platform, file: &str) -> String {
     format!("releases/{version}/{platform}/{file}")

@@ -52,11 +52,6 @@ impl ReleaseVersion {
     pub fn distance(&self, other: &Self) -> (u64, u64, u64) {
         (self.0.major.abs_diff(other.0.major), self.0.minor.abs_diff(other.0.minor), self.0.patch.abs_diff(other.0.patch))
     }
-
-    /// Whether the version has build metadata, which is written with a `+`.
-    pub fn has_plus(&self) -> bool {
-        !self.0.build.is_empty()
-    }
 }
 
 impl fmt::Display for ReleaseVersion {
