@@ -5,6 +5,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::keys::KeyUri;
 use crate::metadata::Role;
 use crate::repository::PlainNames;
+use crate::storage::{Location, StoreOptions};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,9 +14,13 @@ use std::path::{Path, PathBuf};
 const MAX_LENGTH: u64 = 1 << 20;
 
 /// Every key of the file with its default and its meaning; the reference page is made from this.
-pub const KEYS: [(&str, &str, &str); 14] = [
+pub const KEYS: [(&str, &str, &str); 23] = [
     ("name", "the directory's name", "what users call the repository in `trdl add NAME …`"),
-    ("repo", "repo", "where the repository lives: a directory, as a path or file: URL"),
+    (
+        "repo",
+        "repo",
+        "where the repository lives: a directory (a path or file: URL), s3://bucket/prefix, gs://bucket/prefix (preview) or az://container/prefix",
+    ),
     ("public_url", "none", "where users reach it over http(s); only printed, never used"),
     ("root", "keys/1.root.json", "the pinned root: what this publisher trusts without question"),
     ("keys", "file:keys/<role>.pem each", "where the secret key of each role lives: root, targets, snapshot, timestamp"),
@@ -27,6 +32,15 @@ pub const KEYS: [(&str, &str, &str); 14] = [
     ("sha512", "false", "list SHA-512 beside SHA-256 for new targets"),
     ("passphrase_file", "none", "a file with the passphrase of the role keys"),
     ("passphrase_command", "none", "a command that prints the passphrase of the role keys"),
+    ("store.endpoint", "the service's own", "the URL of an S3-compatible store, an Azure account or an emulator; also AWS_ENDPOINT_URL"),
+    ("store.region", "AWS_REGION", "the region of an S3 bucket"),
+    ("store.path_style", "true with an endpoint", "the bucket in the path instead of the host name"),
+    ("store.etag_quotes", "tried out", "keep or strip: how the store wants ETags in conditions, as `publish store check` finds"),
+    ("store.conditions", "tried out", "enforced or ignored: whether the store refuses what it must, as `publish store check` finds"),
+    ("store.raw_plus", "unknown", "works or broken: whether clients that send `+` as it is get the object, as `publish store check` finds"),
+    ("store.instance_metadata", "false", "take credentials from the machine's own identity when nothing else is set"),
+    ("store.timeout", "120", "seconds after which a request counts as hung and is tried again"),
+    ("single_publisher", "false", "nobody else ever publishes here: the only way to publish to a store that ignores conditions"),
     ("openpgp_passphrase_file", "as for the role keys", "a file with the passphrase of the OpenPGP key"),
 ];
 
@@ -69,6 +83,10 @@ pub struct Config {
     pub passphrase_command: Option<String>,
     #[serde(default)]
     openpgp_passphrase_file: Option<PathBuf>,
+    #[serde(default)]
+    store: StoreOptions,
+    #[serde(default)]
+    single_publisher: bool,
     /// The directory that relative paths start from.
     #[serde(skip)]
     base: PathBuf,
@@ -88,6 +106,17 @@ fn default_channels() -> PathBuf {
 }
 fn default_state() -> PathBuf {
     ".publish-state.json".into()
+}
+
+/// The part of a key of [`KEYS`] that stands at the margin.
+fn top(key: &str) -> &str {
+    key.split('.').next().unwrap_or(key)
+}
+
+fn known_keys() -> String {
+    let mut keys: Vec<&str> = KEYS.iter().map(|(key, ..)| top(key)).collect();
+    keys.dedup();
+    keys.join(", ")
 }
 
 impl Config {
@@ -124,12 +153,12 @@ impl Config {
             Err(_) if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) => BTreeMap::new(),
             Err(error) => return Err(broken(&error)),
         };
-        let known = |key: &str| KEYS.iter().any(|(known, ..)| *known == key);
+        let known = |key: &str| KEYS.iter().any(|(known, ..)| top(known) == key);
         if let Some(unknown) = fields.keys().find(|key| !known(key)) {
-            let near = KEYS.iter().map(|(known, ..)| (strsim::damerau_levenshtein(known, unknown), known)).min();
+            let near = KEYS.iter().map(|(known, ..)| (strsim::damerau_levenshtein(top(known), unknown), top(known))).min();
             let hint = match near {
                 Some((distance, near)) if distance <= 1 + near.len() / 5 && distance < unknown.len() => format!("did you mean `{near}`?"),
-                _ => format!("known keys: {}", KEYS.map(|(known, ..)| known).join(", ")),
+                _ => format!("known keys: {}", known_keys()),
             };
             return Err(Failure::invalid(format!("unknown key `{}` in the config {what}", unknown.escape_debug())).hint(hint));
         }
@@ -190,22 +219,14 @@ impl Config {
         Role::ALL.into_iter().map(uri).collect()
     }
 
-    /// The directory that a repository location names; `base` is what relative ones start from.
-    pub fn directory(location: &str, base: &Path) -> Result<PathBuf> {
-        let path = location.strip_prefix("file://").or_else(|| location.strip_prefix("file:")).unwrap_or(location);
-        if path.is_empty() {
-            return Err(Failure::invalid("the repository location is empty").hint("give a directory"));
-        }
-        if let Some((scheme, _)) = path.split_once("://") {
-            return Err(Failure::invalid(format!("repositories at {scheme}:// cannot be published to; only local directories can"))
-                .hint("publish to a directory and copy it, `timestamp.json` last"));
-        }
-        Ok(base.join(path))
+    /// Where the configured repository lives.
+    pub fn location(&self) -> Result<Location> {
+        Location::parse(&self.repo, &self.base)
     }
 
-    /// The directory of the configured repository.
-    pub fn repository(&self) -> Result<PathBuf> {
-        Self::directory(&self.repo, &self.base)
+    /// What there is to know about its store.
+    pub fn store(&self) -> StoreOptions {
+        StoreOptions { single_publisher: self.single_publisher, ..self.store.clone() }
     }
 
     /// What users call the repository.

@@ -25,7 +25,7 @@ pub(super) struct Global {
     #[arg(long, global = true, env = "PUBLISH_CONFIG", value_name = "FILE", default_value = "publish.yaml")]
     pub config: PathBuf,
     /// The repository, instead of the configured one
-    #[arg(long, global = true, env = "PUBLISH_REPO", value_name = "DIR")]
+    #[arg(long, global = true, env = "PUBLISH_REPO", value_name = "LOCATION")]
     pub repo: Option<String>,
     /// Print the plan and change nothing
     #[arg(long, short = 'n', global = true, env = "PUBLISH_DRY_RUN", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
@@ -92,6 +92,17 @@ pub(super) enum Command {
         after_help = "Roles fall due when they are older than: root 90 days, targets 21 days, snapshot 2 days, timestamp 4 hours.\nThe timestamp expires after a day: run this every hour or two.\n\nExample:\n  publish refresh --quiet"
     )]
     Refresh,
+    /// Withdraw a release: out of the metadata now, its version burned for ever
+    #[command(
+        after_help = "No channel may point at it. Its files stay reachable for readers that have begun, until a prune.\n\nExamples:\n  publish yank 1.0.1 --dry-run\n  publish yank 1.0.1 --reason https://example.org/advisories/7"
+    )]
+    Yank(Yank),
+    /// Delete what neither present metadata nor any superseded within the grace names; without --yes only the plan
+    #[command(after_help = "Examples:\n  publish prune\n  publish prune --yes")]
+    Prune(Prune),
+    /// Look at the store that holds the repository
+    #[command(subcommand, after_help = "Example:\n  publish store check")]
+    Store(Store),
     /// Show roles, expiry, releases, channels, and what is next
     #[command(after_help = "Examples:\n  publish status\n  publish status --fail-within 3h")]
     Status(Status),
@@ -173,6 +184,34 @@ pub(super) struct Channels {
 }
 
 #[derive(Clone, Debug, Args)]
+pub(super) struct Yank {
+    /// The version to withdraw
+    pub version: String,
+    /// Why, for everybody who looks at yanked/VERSION
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Prune {
+    /// Readers may still use metadata that was superseded within this span; at least 1d
+    #[arg(long, value_name = "SPAN", default_value = "30d", value_parser = super::text::parse_span)]
+    pub grace: chrono::TimeDelta,
+    /// Delete what the plan lists
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum Store {
+    /// Try out conditions, races, copies, headers, clock and what readers get; say what it means
+    #[command(
+        after_help = "Objects of its own below probe/ are written and removed. Google Cloud Storage is a preview: this is how you try yours.\n\nExample:\n  publish store check"
+    )]
+    Check,
+}
+
+#[derive(Clone, Debug, Args)]
 pub(super) struct Status {
     /// Exit with code 3 if a role expires within this span, such as 90m, 12h or 3d
     #[arg(long, value_name = "SPAN", value_parser = super::text::parse_span)]
@@ -181,7 +220,7 @@ pub(super) struct Status {
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct Verify {
-    /// A directory or http(s) URL [default: the configured repository]
+    /// A directory, http(s) URL or bucket [default: the configured repository]
     pub location: Option<String>,
     /// The root that is trusted
     #[arg(long, value_name = "FILE", conflicts_with = "root_sha512")]

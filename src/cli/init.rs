@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::openpgp::Algorithm;
 use crate::operation::init::{self as operation, InitRequest};
+use crate::storage::Location;
 use anyhow::Result;
 use serde_json::json;
 use std::fmt::Write;
@@ -100,7 +101,10 @@ fn config(global: &Global, arguments: &Init) -> Result<(Config, String)> {
     let shown =
         |path: &Path| relocate(path).map(|path| path.display().to_string()).map_err(|error| Failure::io("resolve", path.display(), error));
     let repo = match &global.repo {
-        Some(location) => shown(&Config::directory(location, Path::new(""))?)?,
+        Some(text) => match Location::parse(text, Path::new(""))? {
+            Location::Directory(path) => shown(&path)?,
+            bucket => bucket.to_string(),
+        },
         None => "repo".into(),
     };
     let openpgp = match &arguments.openpgp_key {

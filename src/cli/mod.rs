@@ -10,6 +10,7 @@ mod progress;
 mod publishing;
 mod reference;
 mod status;
+mod store;
 mod text;
 mod verify;
 mod workspace;
@@ -49,6 +50,9 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Report> {
         Command::Release(release) => publishing::release(global, release, output),
         Command::Channels(channels) => publishing::channels(global, channels, output),
         Command::Refresh => publishing::refresh(global, output),
+        Command::Yank(yank) => publishing::yank(global, yank, output),
+        Command::Prune(prune) => store::prune(global, prune, output),
+        Command::Store(arguments::Store::Check) => store::check(global, output),
         Command::Status(status) => status::run(global, status, output),
         Command::Verify(verify) => verify::run(global, verify, output),
         Command::Completions { shell } => Ok(reference::completions(*shell)),

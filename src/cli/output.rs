@@ -72,7 +72,7 @@ impl Output {
         for warning in &report.warnings {
             eprint(&format!("{} {warning}\n", self.paint("warning:", "33")));
         }
-        let is_answer = matches!(report.command, "status" | "verify" | "completions" | "reference");
+        let is_answer = matches!(report.command, "status" | "verify" | "store check" | "completions" | "reference");
         if !self.quiet || is_answer || report.exit != 0 {
             print(&report.text);
         }

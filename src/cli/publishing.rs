@@ -1,6 +1,6 @@
 //! The commands that change a published repository: plan, show or apply, report.
 
-use super::arguments::{Channels, Global, Release};
+use super::arguments::{Channels, Global, Release, Yank};
 use super::output::{Output, Report};
 use super::text::{count, size, steps};
 use super::workspace::open;
@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::layout::ReleaseVersion;
 use crate::operation::channels::{ChannelsPlan, ChannelsRequest};
 use crate::operation::release::{PlatformState, ReleasePlan, ReleaseRequest};
+use crate::operation::yank::{self as yank_operation, YankRequest};
 use crate::operation::{Outcome, channels as channels_operation, refresh as refresh_operation, release as release_operation};
 use anyhow::Result;
 use serde_json::json;
@@ -91,6 +92,32 @@ pub(super) fn refresh(global: &Global, output: &Output) -> Result<Report> {
     let outcome = refresh_operation::apply(&workspace, plan)?;
     finish(&mut text, &outcome, "roles are signed again", &empty);
     Ok(Report::new("refresh", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&warnings))
+}
+
+/// `publish yank`.
+pub(super) fn yank(global: &Global, arguments: &Yank, output: &Output) -> Result<Report> {
+    let version = ReleaseVersion::from_argument(&arguments.version)?;
+    let config = Config::read(&global.config)?;
+    let workspace = open(global, &config, output)?;
+    let plan = yank_operation::plan(&workspace, &YankRequest { version, reason: arguments.reason.clone() })?;
+    let mut text = String::new();
+    let shown = if output.verbose { plan.removed.len() } else { MAX_LISTED };
+    plan.removed.iter().take(shown).for_each(|name| text.push_str(&format!("  - {name}\n")));
+    if plan.removed.len() > shown {
+        let _ = writeln!(text, "    and {} more (--verbose lists them)", plan.removed.len() - shown);
+    }
+    let document = json!(plan);
+    let (done, empty) = (
+        format!("release {} is yanked; its version is burned", plan.version),
+        format!("release {} was yanked already; nothing to do", plan.version),
+    );
+    if global.dry_run {
+        finish_plan(&mut text, plan.empty, &steps(&plan.roles));
+        return Ok(Report::new("yank", text, json!({"dry_run": true, "plan": document})));
+    }
+    let outcome = yank_operation::apply(&workspace, plan)?;
+    finish(&mut text, &outcome, &done, &empty);
+    Ok(Report::new("yank", text, json!({"dry_run": false, "plan": document, "result": outcome})))
 }
 
 fn describe_release(plan: &ReleasePlan, verbose: bool) -> String {

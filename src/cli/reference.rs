@@ -20,7 +20,10 @@ pub(super) fn page() -> String {
     command.build();
     let mut page = String::from("# Reference\n\nMade by `publish reference`; a test fails when this page is stale.\n\n## Commands\n");
     for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
-        describe(&mut page, sub);
+        describe(&mut page, sub, sub.get_name());
+        for below in sub.get_subcommands().filter(|below| below.get_name() != "help") {
+            describe(&mut page, below, &format!("{} {}", sub.get_name(), below.get_name()));
+        }
     }
     page.push_str("\n## Global options\n\nOn every command. A flag overrides its variable, the variable the config, the config the default.\n\n| option | variable | default | meaning |\n|---|---|---|---|\n");
     for argument in command.get_arguments().filter(|argument| argument.is_global_set()) {
@@ -49,9 +52,8 @@ pub(super) fn page() -> String {
     page
 }
 
-fn describe(page: &mut String, command: &Command) {
-    let _ =
-        write!(page, "\n### publish {}\n\n{}.\n\n", command.get_name(), command.get_about().map(ToString::to_string).unwrap_or_default());
+fn describe(page: &mut String, command: &Command, name: &str) {
+    let _ = write!(page, "\n### publish {name}\n\n{}.\n\n", command.get_about().map(ToString::to_string).unwrap_or_default());
     let own: Vec<&Arg> = command.get_arguments().filter(|argument| !argument.is_global_set() && argument.get_id() != "help").collect();
     if !own.is_empty() {
         page.push_str("| argument | default | meaning |\n|---|---|---|\n");

@@ -6,6 +6,7 @@ use super::workspace::open;
 use crate::config::Config;
 use crate::failure::Kind;
 use crate::operation::status as operation;
+use crate::storage::Conditions;
 use anyhow::Result;
 use serde_json::json;
 use std::fmt::Write;
@@ -23,6 +24,15 @@ pub(super) fn run(global: &Global, arguments: &Status, output: &Output) -> Resul
         count(status.targets, "target"),
         if status.consistent_snapshot { "on" } else { "off: single publisher, and readers may fail during a publish" }
     );
+    match (status.store.conditions, status.store.single_publisher) {
+        (_, true) => text.push_str("single publisher: you vouch that nobody else publishes here; nothing enforces it\n\n"),
+        (Some(Conditions::Enforced), false) => {}
+        (Some(Conditions::Ignored), false) => text.push_str("the store ignores conditions: every change will be refused\n\n"),
+        (None, false) => text.push_str("the store has not been tried out yet: publish store check\n\n"),
+    }
+    if status.location.starts_with("gs://") {
+        text.push_str("preview: Google Cloud Storage was tested on an imitation only; `publish store check` tries yours\n\n");
+    }
     let _ = writeln!(text, "{:<10} {:>7}  {:<22} {:<6} NEXT", "ROLE", "VERSION", "EXPIRES", "SIGNED");
     for role in &status.roles {
         let expires = if role.seconds_left < 0 { format!("EXPIRED {}", role.expires) } else { format!("in {}", span(role.seconds_left)) };
@@ -51,6 +61,9 @@ pub(super) fn run(global: &Global, arguments: &Status, output: &Output) -> Resul
         if status.releases.len() > shown {
             let _ = writeln!(text, "and {} more (--verbose lists them)", status.releases.len() - shown);
         }
+    }
+    if !status.yanked.is_empty() {
+        let _ = writeln!(text, "\nyanked: {}", status.yanked.join(" "));
     }
     if !status.channels.is_empty() {
         text.push('\n');

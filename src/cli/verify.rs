@@ -6,7 +6,7 @@ use super::text::{count, size};
 use crate::config::Config;
 use crate::failure::{Failure, Kind};
 use crate::operation::verify::{Anchor, SecondOpinion, Severity, VerifyReport, VerifyRequest, verify};
-use crate::storage::{HttpSource, LocalDirectory, Source};
+use crate::storage::{self, HttpSource, Location, Source, StoreOptions};
 use anyhow::Result;
 use chrono::Utc;
 use serde_json::json;
@@ -19,9 +19,9 @@ pub(super) fn run(global: &Global, arguments: &Verify, output: &Output) -> Resul
     let given = arguments.location.as_ref().or(global.repo.as_ref());
     let configured = if given.is_none() { Some(Config::read(&global.config)?) } else { None };
     let source: Box<dyn Source> = match (given, &configured) {
-        (Some(url), _) if url.starts_with("http://") || url.starts_with("https://") => Box::new(HttpSource::new(url)),
-        (Some(location), _) => Box::new(LocalDirectory::new(Config::directory(location, Path::new(""))?)),
-        (None, Some(config)) => Box::new(LocalDirectory::new(config.repository()?)),
+        (Some(url), _) if url.starts_with("http://") || url.starts_with("https://") => Box::new(HttpSource::new(url)?),
+        (Some(text), _) => storage::open(&Location::parse(text, Path::new(""))?, &store_options(global))?,
+        (None, Some(config)) => storage::open(&config.location()?, &config.store())?,
         (None, None) => return Err(Failure::invalid("no repository is named").into()),
     };
     let anchor = match (&arguments.root, &arguments.root_sha512, &configured) {
@@ -37,6 +37,11 @@ pub(super) fn run(global: &Global, arguments: &Verify, output: &Output) -> Resul
     drop(progress);
     let code = if report.is_good() { 0 } else { exit::code_of(Kind::Untrusted) };
     Ok(Report::new("verify", describe(&report), json!({"good": report.is_good(), "report": report})).exit(code))
+}
+
+/// A repository that is named on the command line may still be in the store that a config here describes.
+fn store_options(global: &Global) -> StoreOptions {
+    Config::read(&global.config).map(|config| config.store()).unwrap_or_default()
 }
 
 fn describe(report: &VerifyReport) -> String {

@@ -5,18 +5,21 @@ use super::progress::Shown;
 use crate::config::Config;
 use crate::failure::Result;
 use crate::operation::Workspace;
-use crate::storage::LocalDirectory;
+use crate::storage::{self, Location};
 use chrono::Utc;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// What the flags, variables and config come to.
 pub(super) fn open(global: &Global, config: &Config, output: &Output) -> Result<Workspace> {
-    let repository = match &global.repo {
-        Some(location) => Config::directory(location, Path::new(""))?,
-        None => config.repository()?,
-    };
+    let location = location(global, config)?;
+    let store = config.store();
     Ok(Workspace {
-        storage: Box::new(LocalDirectory::new(repository)),
+        store_identity: format!("{location} {}", store.endpoint_for(&location).unwrap_or_default()),
+        raw_plus: store.raw_plus,
+        single_publisher: store.single_publisher,
+        found: OnceLock::new(),
+        storage: storage::open(&location, &store)?,
         pinned_root: config.root(),
         keys: config.key_uris()?,
         openpgp: config.openpgp()?,
@@ -28,4 +31,12 @@ pub(super) fn open(global: &Global, config: &Config, output: &Output) -> Result<
         clock: Box::new(Utc::now),
         progress: Box::new(Shown::new(global, output)),
     })
+}
+
+/// The repository's place, from the flag or the config.
+pub(super) fn location(global: &Global, config: &Config) -> Result<Location> {
+    match &global.repo {
+        Some(text) => Location::parse(text, Path::new("")),
+        None => config.location(),
+    }
 }

@@ -41,6 +41,11 @@ pub fn certificate_name(fingerprint: &str) -> String {
     format!("openpgp/{fingerprint}.asc")
 }
 
+/// `yanked/<version>`: says that the version was withdrawn and is never published again.
+pub fn yanked_name(version: &ReleaseVersion) -> String {
+    format!("yanked/{version}")
+}
+
 /// What a channel target holds: the version and a newline, as trdl's server writes it.
 pub fn channel_content(version: &str) -> Vec<u8> {
     format!("{version}\n").into_bytes()

@@ -1,3 +1,4 @@
+use crate::failure::{Failure, Kind, Result};
 use std::fmt;
 
 /// The name of a stored object, relative to the repository's root, with `/` between parts.
@@ -38,9 +39,45 @@ impl ObjectName {
         Self("plain.json".into())
     }
 
+    /// `probe/<unique>/…`: where a store is tried out.
+    pub fn probe(unique: &str, name: &str) -> Self {
+        Self(format!("probe/{unique}/{name}"))
+    }
+
+    /// Whether it is such a name.
+    pub fn is_probe(&self) -> bool {
+        self.0.starts_with("probe/")
+    }
+
+    /// Whether the object keeps its content for ever once it is there: numbered role files, hashed targets, and the files
+    /// of a release, whose version is never used again.
+    pub fn is_immutable(&self) -> bool {
+        let Some(target) = self.0.strip_prefix("targets/") else {
+            return self.numbered().is_some();
+        };
+        let file = target.rsplit_once('/').map_or(target, |(_, file)| file);
+        target.starts_with("releases/") || file.split_once('.').is_some_and(|(hash, _)| is_hash(hash))
+    }
+
+    /// The role and version of a numbered role file.
+    pub fn numbered(&self) -> Option<(&str, u64)> {
+        let (number, rest) = self.0.split_once('.')?;
+        let role = rest.strip_suffix(".json").filter(|role| !role.is_empty() && !role.contains('/'))?;
+        Some((role, number.parse().ok().filter(|version: &u64| version.to_string() == number)?))
+    }
+
     /// A name as found in a listing.
     pub fn listed(name: impl Into<String>) -> Self {
         Self(name.into())
+    }
+
+    /// Refuses names that lead out of the repository: they come from metadata that somebody else may have written.
+    pub fn check(&self) -> Result<()> {
+        if self.0.split('/').any(|part| matches!(part, "" | "." | "..") || part.contains('\0')) {
+            let name = self.0.escape_debug();
+            return Err(Failure::new(Kind::Untrusted, format!("object name `{name}` leads out of the repository")));
+        }
+        Ok(())
     }
 
     /// The name as text.
@@ -53,4 +90,8 @@ impl fmt::Display for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+fn is_hash(text: &str) -> bool {
+    matches!(text.len(), 64 | 128) && text.bytes().all(|b| b.is_ascii_hexdigit())
 }

@@ -5,12 +5,12 @@ use crate::channels::{Assignment, ChannelsFile};
 use crate::digest::Digests;
 use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
-use crate::layout::{ReleaseVersion, channel_content, channel_name, released_versions};
+use crate::layout::{ReleaseVersion, channel_content, channel_name, released_versions, yanked_name};
 use crate::metadata::{Role, Target, Targets};
-use crate::repository::{Change, Condition, Edit, Present, stage_bytes};
+use crate::repository::{Change, Condition, Edit, Present, each, stage_bytes};
 use anyhow::Result;
 use serde::Serialize;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 /// What is asked for.
@@ -77,6 +77,7 @@ pub fn plan(workspace: &Workspace, request: &ChannelsRequest) -> Result<Channels
 /// Carries out a plan. An empty one only completes what a killed run may have left.
 pub fn apply(workspace: &Workspace, mut plan: ChannelsPlan) -> Result<Outcome> {
     let present = *plan.present.take().ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
+    workspace.begin_changes()?;
     if plan.empty {
         return Ok(workspace.commit(present, &Edit::default(), &Signers::new())?.into());
     }
@@ -84,6 +85,17 @@ pub fn apply(workspace: &Workspace, mut plan: ChannelsPlan) -> Result<Outcome> {
     workspace.progress.phase("committing");
     let edit = Edit { changes: plan.stage(workspace)?, conditions: plan.conditions(), renewals: Vec::new() };
     Ok(workspace.commit(present, &edit, &signers)?.into())
+}
+
+/// The published channels, as `group/channel`, and the version that each holds (`?` if it cannot be read).
+pub(super) fn published(workspace: &Workspace, targets: &Targets) -> Result<BTreeMap<String, String>> {
+    let names: Vec<&str> = targets.below("channels/").collect();
+    let read = |name: &&str, (): &mut ()| {
+        let content = targets.get(name)?.map(|target| workspace.read_small(name, &target)).transpose()?.flatten();
+        let version = content.map_or("?".to_owned(), |content| String::from_utf8_lossy(&content).trim().escape_debug().to_string());
+        Ok((name["channels/".len()..].to_owned(), version))
+    };
+    Ok(each(&names, workspace.storage.parallelism(), || Ok(()), read)?.into_iter().collect())
 }
 
 /// The plan on a given state; `releasing` is a version that the same commit publishes.
@@ -96,7 +108,7 @@ pub(super) fn plan_on(
     let file = ChannelsFile::read(&request.file)?;
     let mut released: BTreeSet<String> = released_versions(targets.below("releases/")).into_iter().map(str::to_owned).collect();
     released.extend(releasing.map(ToString::to_string));
-    check_released(request, &file.assignments, &released)?;
+    check_released(request, &file.assignments, &released, targets)?;
     let mut plan = ChannelsPlan::default();
     let mut wanted = BTreeSet::new();
     let mut contents: Option<HashMap<[u8; 32], String>> = None;
@@ -136,14 +148,11 @@ impl ChannelsPlan {
     pub(super) fn stage(&self, workspace: &Workspace) -> Result<Vec<Change>> {
         let stage = |change: &ChannelChange| {
             let name = format!("channels/{}", change.channel);
-            let wanted = change
-                .to
-                .as_ref()
-                .map(|version| stage_bytes(workspace.storage.as_ref(), &name, &channel_content(version), workspace.sha512))
-                .transpose()?;
-            Ok(Change { name, expected: change.published.clone(), wanted, keep_existing: false })
+            let content = change.to.as_ref().map(|version| channel_content(version));
+            let wanted = content.as_ref().map(|content| stage_bytes(workspace.storage.as_ref(), &name, content, workspace.sha512));
+            Ok(Change { name, expected: change.published.clone(), wanted: wanted.transpose()?, keep_existing: false, content })
         };
-        self.changes.iter().map(stage).collect()
+        Ok(each(&self.changes, workspace.storage.parallelism(), || Ok(()), |change, ()| stage(change))?)
     }
 
     /// Every version that a channel is moved to must still be there at the commit.
@@ -179,21 +188,24 @@ impl std::fmt::Display for ChannelChange {
 }
 
 /// All versions of the file that are not released, at once, each with the nearest that are.
-fn check_released(request: &ChannelsRequest, assignments: &[Assignment], released: &BTreeSet<String>) -> Result<()> {
+fn check_released(request: &ChannelsRequest, assignments: &[Assignment], released: &BTreeSet<String>, targets: &Targets) -> Result<()> {
     let missing: Vec<&Assignment> = assignments.iter().filter(|assignment| !released.contains(&assignment.version)).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let lines = missing.iter().map(|assignment| {
+        let yanked = ReleaseVersion::parse(&assignment.version)
+            .is_ok_and(|version| targets.get(&yanked_name(&version)).is_ok_and(|it| it.is_some()));
         let near = nearest(&assignment.version, released);
         let near = if near.is_empty() { "nothing is released yet".to_owned() } else { format!("nearest released: {}", near.join(", ")) };
         format!(
-            "{}:{}: {}/{} is {}, which is not released ({near})",
+            "{}:{}: {}/{} is {}, which {} ({near})",
             request.file.display(),
             assignment.line,
             assignment.group,
             assignment.channel,
-            assignment.version
+            assignment.version,
+            if yanked { "was yanked" } else { "is not released" },
         )
     });
     Err(Failure::new(Kind::NotFound, "channels point at versions that are not released")

@@ -86,6 +86,7 @@ pub fn plan(workspace: &Workspace, request: &InitRequest) -> Result<InitPlan> {
 
 /// Makes what is missing.
 pub fn apply(workspace: &Workspace, request: &InitRequest) -> Result<InitReport> {
+    workspace.begin_changes()?;
     create_file(&request.config, request.config_text.as_bytes())?;
     let revocation = make_keys(workspace, request)?;
     let mut signers = Signers::new();

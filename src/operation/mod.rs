@@ -4,11 +4,14 @@
 pub mod build;
 pub mod channels;
 pub mod init;
+pub mod prune;
 pub mod refresh;
 pub mod release;
 pub mod status;
+pub mod store_check;
 pub mod verify;
 mod workspace;
+pub mod yank;
 
 pub use workspace::Workspace;
 

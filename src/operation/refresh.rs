@@ -5,7 +5,7 @@ use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
 use crate::layout::ObjectName;
 use crate::metadata::{Role, Target, format_expiry};
-use crate::repository::{Edit, PlainNames, Present, Renewal, digest_object, publish_root, sign_root};
+use crate::repository::{AtHand, Edit, PlainNames, Present, Renewal, digest_object, publish_root, sign_root};
 use anyhow::Result;
 use serde::Serialize;
 
@@ -94,6 +94,7 @@ pub fn plan(workspace: &Workspace, consistent_snapshot: Option<bool>) -> Result<
 /// Carries out a plan. An empty one only completes what a killed run may have left.
 pub fn apply(workspace: &Workspace, plan: RefreshPlan) -> Result<Outcome> {
     let mut present = *plan.present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
+    workspace.begin_changes()?;
     let roles: Vec<Role> = plan.due.iter().map(|due| due.which).collect();
     let signers = workspace.signers(present.trust.root(), &roles)?;
     let online: Vec<Renewal> = roles
@@ -164,18 +165,25 @@ fn place_hashed_names(workspace: &Workspace, present: &Present) -> Result<()> {
                 .hint("`publish verify` lists everything that is wrong")
                 .into());
         }
-        workspace.storage.copy(&plain, &hashed)?;
+        workspace.storage.copy(&plain, &hashed, None)?;
     }
     Ok(())
 }
 
 fn place_plain_names(workspace: &Workspace, present: &Present) -> Result<()> {
     workspace.progress.phase("making plain names");
-    crate::repository::catch_up(workspace.storage.as_ref(), &workspace.pinned()?, PlainNames::All, present, None, workspace.now())?;
+    crate::repository::catch_up(
+        workspace.storage.as_ref(),
+        &workspace.pinned()?,
+        PlainNames::All,
+        present,
+        AtHand::default(),
+        workspace.now(),
+    )?;
     let versions = present.versions();
     for role in [Role::Targets, Role::Snapshot] {
         let versioned = ObjectName::versioned(role.name(), versions.of(role));
-        workspace.storage.copy(&versioned, &ObjectName::plain_role(role.name()))?;
+        workspace.storage.copy(&versioned, &ObjectName::plain_role(role.name()), None)?;
     }
     Ok(())
 }

@@ -3,12 +3,15 @@
 use super::build::Build;
 use super::channels::{ChannelsPlan, ChannelsRequest};
 use super::{Outcome, RoleStep, Workspace, channels, steps};
+use crate::digest::Digests;
 use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
-use crate::layout::{Platform, ReleaseVersion, TargetPath, artifact_name, certificate_name, released_versions, signature_name};
+use crate::layout::{
+    Platform, ReleaseVersion, TargetPath, artifact_name, certificate_name, released_versions, signature_name, yanked_name,
+};
 use crate::metadata::{Role, Target, Targets};
 use crate::openpgp::{Certificates, Standing};
-use crate::repository::{Artifact, Change, Condition, Edit, Present, digest_file, stage, stage_bytes};
+use crate::repository::{Artifact, Change, Condition, Edit, PlainNames, Present, digest_file, stage, stage_bytes};
 use anyhow::Result;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -102,6 +105,8 @@ pub fn plan(workspace: &Workspace, request: &ReleaseRequest) -> Result<ReleasePl
     let present = workspace.load()?;
     workspace.check_root(&present)?;
     let targets = &present.targets;
+    check_version(workspace, &request.version, targets)?;
+    check_files(workspace, &build)?;
     let mut plan = ReleasePlan {
         version: request.version.to_string(),
         platforms: Vec::new(),
@@ -112,6 +117,7 @@ pub fn plan(workspace: &Workspace, request: &ReleaseRequest) -> Result<ReleasePl
         empty: true,
         work: Work::default(),
     };
+    plan.work.edit.conditions.push(Condition::Absent { name: yanked_name(&request.version) });
     plan.warn_about_version(&request.version, targets);
     for platform in build.platforms.keys() {
         plan.add_platform(workspace, request, &build, *platform, targets)?;
@@ -133,10 +139,54 @@ pub fn plan(workspace: &Workspace, request: &ReleaseRequest) -> Result<ReleasePl
     Ok(plan)
 }
 
+/// Refuses versions that were withdrawn, and those that some reader could not tell from another.
+fn check_version(workspace: &Workspace, version: &ReleaseVersion, targets: &Targets) -> Result<()> {
+    if targets.get(&yanked_name(version))?.is_some() {
+        return Err(Failure::new(Kind::Conflict, format!("version {version} was yanked; it is never published again"))
+            .hint("publish this build under a new version")
+            .into());
+    }
+    let text = version.to_string();
+    for other in released_versions(targets.below("releases/")) {
+        if other != text && other.eq_ignore_ascii_case(&text) {
+            return Err(Failure::new(Kind::Conflict, format!("version {version} differs from the released {other} only in case"))
+                .hint("on many file systems one would replace the other; choose another version")
+                .into());
+        }
+    }
+    if text.contains('+') && workspace.plus_is_broken()? {
+        return Err(Failure::invalid(format!("version {version} has a `+`, and clients cannot fetch such names from this store"))
+            .hint("the store reads a raw + as a space, as `publish store check` found; use a version without build metadata")
+            .into());
+    }
+    Ok(())
+}
+
+/// Refuses files that the store could not hold.
+fn check_files(workspace: &Workspace, build: &Build) -> Result<()> {
+    for file in build.platforms.values().flatten() {
+        if file.length > workspace.storage.longest_copy() && workspace.plain_names == PlainNames::All {
+            return Err(Failure::invalid(format!("{} has {} bytes, more than the store can copy", file.path.display(), file.length))
+                .hint("its plain name would be such a copy: set `plain_names: none` in the config if all readers are TUF clients, or split the file")
+                .into());
+        }
+        if file.name.contains('+') && workspace.plus_is_broken()? {
+            return Err(Failure::invalid(format!(
+                "{} has a `+` in its name, and clients cannot fetch such names from this store",
+                file.path.display()
+            ))
+            .hint("the store reads a raw + as a space, as `publish store check` found; rename the file")
+            .into());
+        }
+    }
+    Ok(())
+}
+
 /// Carries out a plan. An empty one only completes what a killed run may have left.
 pub fn apply(workspace: &Workspace, plan: ReleasePlan) -> Result<Outcome> {
     let Work { present, artifacts, replaced, mut edit } = plan.work;
     let present = present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
+    workspace.begin_changes()?;
     if plan.empty {
         return Ok(workspace.commit(present, &Edit::default(), &Signers::new())?.into());
     }
@@ -146,12 +196,19 @@ pub fn apply(workspace: &Workspace, plan: ReleasePlan) -> Result<Outcome> {
         workspace.progress.phase("staging");
         let staged = stage(workspace.storage.as_ref(), &artifacts, &key, workspace.sha512, workspace.now(), workspace.progress.as_ref())?;
         for ((artifact, staged), replaced) in artifacts.iter().zip(staged).zip(replaced) {
-            edit.changes.push(Change { name: artifact.target.clone(), expected: None, wanted: Some(staged.target), keep_existing: false });
+            edit.changes.push(Change {
+                name: artifact.target.clone(),
+                expected: None,
+                wanted: Some(staged.target),
+                keep_existing: false,
+                content: None,
+            });
             edit.changes.push(Change {
                 name: artifact.signature.clone(),
                 keep_existing: replaced.is_none(),
                 expected: replaced,
                 wanted: Some(staged.signature),
+                content: Some(staged.signature_file),
             });
         }
         edit.changes.push(certificate_change(workspace, &present.targets, &key)?);
@@ -167,8 +224,12 @@ pub fn apply(workspace: &Workspace, plan: ReleasePlan) -> Result<Outcome> {
 fn certificate_change(workspace: &Workspace, targets: &Targets, key: &crate::openpgp::SigningKey) -> Result<Change> {
     let name = certificate_name(&key.fingerprint());
     let expected = targets.get(&name)?;
-    let wanted = stage_bytes(workspace.storage.as_ref(), &name, &key.armored_certificate()?, workspace.sha512)?;
-    Ok(Change { name, expected, wanted: Some(wanted), keep_existing: false })
+    let content = key.armored_certificate()?;
+    let wanted = match &expected {
+        Some(published) if published.matches(&Digests::both_of(&content)) => published.clone(),
+        _ => stage_bytes(workspace.storage.as_ref(), &name, &content, workspace.sha512)?,
+    };
+    Ok(Change { name, expected, wanted: Some(wanted), keep_existing: false, content: Some(content) })
 }
 
 impl ReleasePlan {

@@ -1,10 +1,11 @@
 //! `publish status`: what is published, until when it is valid, and what to do next.
 
-use super::Workspace;
 use super::refresh::expiries;
+use super::{Workspace, channels};
 use crate::layout::ReleaseVersion;
 use crate::metadata::{Role, Targets, format_expiry};
 use crate::repository::Present;
+use crate::storage::Conditions;
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
@@ -15,6 +16,8 @@ use std::collections::BTreeMap;
 pub struct Status {
     /// Where it is.
     pub location: String,
+    /// What keeps publishers apart there.
+    pub store: StoreStatus,
     /// Whether clients fetch versioned names.
     pub consistent_snapshot: bool,
     /// Each role.
@@ -23,12 +26,23 @@ pub struct Status {
     pub targets: usize,
     /// Releases, newest version first.
     pub releases: Vec<ReleaseStatus>,
+    /// Versions that were yanked.
+    pub yanked: Vec<String>,
     /// Channels: `group/channel` and version.
     pub channels: BTreeMap<String, String>,
     /// The most useful next command, if one is due.
     pub next: Option<String>,
     /// Roles that expire within the asked span.
     pub alarms: Vec<String>,
+}
+
+/// What is known about the store.
+#[derive(Debug, Serialize)]
+pub struct StoreStatus {
+    /// Whether it refuses what it must; absent until it was tried.
+    pub conditions: Option<Conditions>,
+    /// The operator's word that nobody else publishes there.
+    pub single_publisher: bool,
 }
 
 /// One role.
@@ -74,7 +88,7 @@ pub fn status(workspace: &Workspace, fail_within: Option<TimeDelta>) -> Result<S
     let roles: Vec<RoleStatus> =
         expiries(&present)?.into_iter().map(|(role, expires)| role_status(&present, role, versions.of(role), expires, now)).collect();
     let targets = &present.targets;
-    let channels = read_channels(workspace, targets)?;
+    let channels = channels::published(workspace, targets)?;
     let alarms = roles
         .iter()
         .filter(|role| fail_within.is_some_and(|span| role.seconds_left < span.num_seconds()))
@@ -93,7 +107,9 @@ pub fn status(workspace: &Workspace, fail_within: Option<TimeDelta>) -> Result<S
         roles,
         targets: targets.len(),
         releases,
+        yanked: targets.below("yanked/").map(|name| name["yanked/".len()..].to_owned()).collect(),
         channels,
+        store: StoreStatus { conditions: workspace.known_conditions()?, single_publisher: workspace.single_publisher },
         next,
         alarms,
     })
@@ -111,17 +127,6 @@ fn role_status(present: &Present, role: Role, version: u64, expires: DateTime<Ut
         keys: keys.keyids.len(),
         threshold: keys.threshold,
     }
-}
-
-fn read_channels(workspace: &Workspace, targets: &Targets) -> Result<BTreeMap<String, String>> {
-    let mut channels = BTreeMap::new();
-    for name in targets.below("channels/") {
-        let target = targets.get(name)?;
-        let content = target.map(|target| workspace.read_small(name, &target)).transpose()?.flatten();
-        let version = content.map_or("?".to_owned(), |content| String::from_utf8_lossy(&content).trim().escape_debug().to_string());
-        channels.insert(name["channels/".len()..].to_owned(), version);
-    }
-    Ok(channels)
 }
 
 fn read_releases(targets: &Targets, channels: &BTreeMap<String, String>) -> Vec<ReleaseStatus> {

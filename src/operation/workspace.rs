@@ -4,11 +4,13 @@ use crate::keys::{self, KeyUri, Passphrases, Secret, Signers, Use};
 use crate::layout::ObjectName;
 use crate::metadata::{Envelope, Role, Root, Target};
 use crate::openpgp::SigningKey;
-use crate::repository::{Committed, Committer, Edit, PlainNames, Present, Progress, Seen, Versions, check_signers, load};
-use crate::storage::Storage;
+use crate::repository::{Committed, Committer, Edit, KnownStore, PlainNames, Present, Progress, Seen, Versions, check_signers, load};
+use crate::storage::probe::Probe;
+use crate::storage::{Conditions, RawPlus, Storage};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use zeroize::Zeroizing;
 
 /// Everything an operation works with: the store, the pinned root, the keys by reference, the clock.
@@ -27,6 +29,14 @@ pub struct Workspace {
     pub state_file: PathBuf,
     /// Which plain names to keep.
     pub plain_names: PlainNames,
+    /// Tells this store from others in the state file: its location and endpoint.
+    pub store_identity: String,
+    /// Whether clients get objects with `+` in their names, where the config says so.
+    pub raw_plus: Option<RawPlus>,
+    /// The operator's word that nobody else publishes here.
+    pub single_publisher: bool,
+    /// What this run found out about the store.
+    pub found: OnceLock<KnownStore>,
     /// SHA-512 beside SHA-256 for new targets.
     pub sha512: bool,
     /// Take an older state than the one seen before.
@@ -63,6 +73,43 @@ impl Workspace {
         Ok(present)
     }
 
+    /// Must be called before anything is written: refuses a store that does not refuse what it must, unless the operator
+    /// vouches that nobody else publishes there. What is not known yet is tried out, and remembered.
+    pub(super) fn begin_changes(&self) -> Result<()> {
+        let conditions = match self.known_conditions()? {
+            Some(conditions) => conditions,
+            None => {
+                self.progress.phase("trying out the store");
+                let conditions = Probe::new(self.storage.as_ref())?.conditions()?;
+                let _ = self.found.set(KnownStore { identity: self.store_identity.clone(), conditions, raw_plus: None });
+                conditions
+            }
+        };
+        if conditions == Conditions::Enforced || self.single_publisher {
+            return Ok(());
+        }
+        Err(Failure::new(Kind::Invalid, format!("{} ignores the conditions that keep publishers apart", self.storage.location()))
+            .hint("use a store that enforces them; `publish store check` shows what was found")
+            .hint("if nobody else ever publishes there, say so with `single_publisher: true` in the config; nothing enforces that"))
+    }
+
+    /// Whether the store is known to refuse what it must.
+    pub(super) fn known_conditions(&self) -> Result<Option<Conditions>> {
+        Ok(self.storage.conditions().or(self.known_store()?.map(|known| known.conditions)))
+    }
+
+    /// What the state file knows about this store.
+    pub(super) fn known_store(&self) -> Result<Option<KnownStore>> {
+        let known = self.seen()?.and_then(|seen| seen.store);
+        Ok(known.filter(|known| known.identity == self.store_identity))
+    }
+
+    /// Whether clients are known not to get objects with `+` in their names.
+    pub(super) fn plus_is_broken(&self) -> Result<bool> {
+        let known = self.raw_plus.or(self.known_store()?.and_then(|known| known.raw_plus));
+        Ok(known == Some(RawPlus::Broken))
+    }
+
     fn seen(&self) -> Result<Option<Seen>> {
         let bytes = match std::fs::read(&self.state_file) {
             Ok(bytes) => bytes,
@@ -79,16 +126,30 @@ impl Workspace {
     /// Remembers versions, never lower ones unless a rollback was accepted.
     pub fn remember(&self, versions: &Versions) -> Result<()> {
         let known = self.seen()?;
-        let mut seen = Seen { pinned: identity(&self.pinned()?), versions: *versions };
+        let store = self.found.get().cloned().or_else(|| known.as_ref().and_then(|known| known.store.clone()));
+        let mut seen = Seen { pinned: identity(&self.pinned()?), versions: *versions, store };
         if let Some(known) = known.as_ref().filter(|known| known.pinned == seen.pinned && !self.accept_rollback) {
             seen.versions = versions.newest(&known.versions);
         }
         if known.as_ref() == Some(&seen) {
             return Ok(());
         }
+        self.write_seen(&seen)
+    }
+
+    /// Remembers what was found out about the store.
+    pub(super) fn remember_store(&self) -> Result<()> {
+        let (Some(found), Ok(pinned)) = (self.found.get(), self.pinned()) else { return Ok(()) };
+        let pinned = identity(&pinned);
+        let known = self.seen()?.filter(|seen| seen.pinned == pinned);
+        let versions = known.map(|seen| seen.versions).unwrap_or_default();
+        self.write_seen(&Seen { pinned, versions, store: Some(found.clone()) })
+    }
+
+    fn write_seen(&self, seen: &Seen) -> Result<()> {
         let failed = |error| Failure::io("write the state file", self.state_file.display(), error);
         let temporary = self.state_file.with_extension(format!("{}.tmp", std::process::id()));
-        let json = serde_json::to_vec(&seen).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
+        let json = serde_json::to_vec(seen).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
         std::fs::write(&temporary, json).and_then(|()| std::fs::rename(&temporary, &self.state_file)).map_err(failed)
     }
 

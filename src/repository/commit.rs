@@ -6,7 +6,7 @@
 //! - A swap that was carried out is reported as failed (a retried request): the bytes there are compared with ours.
 //! - A new root appears while we sign: asked for right before the swap, and then everything starts over.
 
-use super::plain_names::{PlainNames, apply, catch_up};
+use super::plain_names::{AtHand, PlainNames, apply, catch_up};
 use super::present::{Present, Versions, load};
 use super::roots::check_first;
 use super::steps::{SignedRole, sign_snapshot, sign_targets, sign_timestamp};
@@ -18,12 +18,15 @@ use crate::metadata::trust::AtExpiry;
 use crate::metadata::{Listing, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, TargetEdits, Targets};
 use crate::storage::{Rivals, Storage};
 use chrono::{DateTime, Utc};
-use std::time::{Duration, SystemTime};
+use std::collections::HashMap;
+use std::time::{Duration, Instant, SystemTime};
 
 /// How often a commit starts over before it gives up.
 const ATTEMPTS: u32 = 40;
-/// Where nobody can tell whether the owner of a number still lives, it has this long to commit.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Where nobody can tell whether the owner of a number still lives, it has this long to commit: by the store's clock since
+/// it wrote the number, or by ours since we first saw it, whichever is over first. Waiting saves work, not safety: who
+/// goes on too early loses the swap, and who waits too long loses time.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Commits edits to one repository.
 pub struct Committer<'a> {
@@ -52,6 +55,9 @@ pub struct Committed {
     pub rebases: u32,
 }
 
+/// Numbers that somebody else holds, and since when we know.
+type Rivalry = HashMap<ObjectName, Instant>;
+
 enum Attempt {
     /// Published: the state as a client sees it now.
     Done(Box<Present>),
@@ -63,18 +69,20 @@ impl Committer<'_> {
     /// Carries out an edit that was planned on `present`.
     pub fn commit(&self, present: Present, edit: &Edit) -> Result<Committed> {
         let mut present = present;
+        let mut rivals = HashMap::new();
         for rebases in 0..ATTEMPTS {
             let edits = edit.against(&present.targets)?;
             let renewals = edit.open_renewals(&present.versions());
             if edits.is_empty() && renewals.is_empty() {
                 // Done by somebody else, or by a run of ours that was killed after its swap.
-                catch_up(self.storage, self.pinned, self.plain_names, &present, None, (self.clock)())?;
+                catch_up(self.storage, self.pinned, self.plain_names, &present, AtHand::default(), (self.clock)())?;
                 return Ok(Committed { versions: present.versions(), changed: false, rebases });
             }
-            match self.attempt(&present, &edits, &renewals)? {
+            match self.attempt(&present, &edits, &renewals, &mut rivals)? {
                 Attempt::Done(now) => {
                     self.progress.status("visible to clients");
-                    catch_up(self.storage, self.pinned, self.plain_names, &now, Some(&present.targets), (self.clock)())?;
+                    let at_hand = AtHand { before: Some(&present.targets), changes: &edit.changes };
+                    catch_up(self.storage, self.pinned, self.plain_names, &now, at_hand, (self.clock)())?;
                     self.storage.barrier()?;
                     return Ok(Committed { versions: now.versions(), changed: true, rebases });
                 }
@@ -88,7 +96,7 @@ impl Committer<'_> {
             .hint("run the same command again when they are done"))
     }
 
-    fn attempt(&self, present: &Present, edits: &TargetEdits, renewals: &[Role]) -> Result<Attempt> {
+    fn attempt(&self, present: &Present, edits: &TargetEdits, renewals: &[Role], rivals: &mut Rivalry) -> Result<Attempt> {
         let now = (self.clock)();
         let root = present.trust.root();
         let Some((timestamp, snapshot)) = present.trust.listings() else {
@@ -99,8 +107,9 @@ impl Committer<'_> {
         self.storage.barrier()?;
         let mut new_targets = None;
         if !edits.is_empty() || renewals.contains(&Role::Targets) {
-            new_targets =
-                self.create(Role::Targets, versions.targets + 1, |version| sign_targets(root, self.signers, targets, edits, version, now))?;
+            new_targets = self.create(Role::Targets, versions.targets + 1, rivals, |version| {
+                sign_targets(root, self.signers, targets, edits, version, now)
+            })?;
             let Some(signed) = &new_targets else { return Ok(Attempt::Again) };
             let count = targets.len()
                 + edits.iter().filter(|(name, edit)| edit.is_some() && !matches!(targets.get(name), Ok(Some(_)))).count()
@@ -109,7 +118,7 @@ impl Committer<'_> {
         }
         let mut new_snapshot = None;
         if new_targets.is_some() || renewals.contains(&Role::Snapshot) {
-            new_snapshot = self.create(Role::Snapshot, versions.snapshot + 1, |version| {
+            new_snapshot = self.create(Role::Snapshot, versions.snapshot + 1, rivals, |version| {
                 sign_snapshot(root, self.signers, snapshot, new_targets.as_ref(), version, now)
             })?;
             let Some(signed) = &new_snapshot else { return Ok(Attempt::Again) };
@@ -128,16 +137,19 @@ impl Committer<'_> {
             self.storage.put(&name, &file)?;
         }
         self.storage.barrier()?;
-        let swapped = self.storage.swap(&ObjectName::timestamp(), Some(&present.token), &signed.bytes)?;
-        if !swapped && !self.is_published(&signed)? {
-            return Ok(Attempt::Again);
+        match self.storage.swap(&ObjectName::timestamp(), Some(&present.token), &signed.bytes) {
+            Ok(true) => {}
+            // Whatever the answer was, what stands there decides.
+            answer if self.is_published(&signed)? => drop(answer),
+            Ok(false) => return Ok(Attempt::Again),
+            Err(failure) => return Err(failure),
         }
         self.progress.status(&format!("timestamp signed (version {})", signed.version));
         Ok(Attempt::Done(Box::new(next)))
     }
 
     /// Creates the first free version from `first` on. `None`: the number's owner may be about to commit.
-    fn create(&self, role: Role, first: u64, sign: impl Fn(u64) -> Result<SignedRole>) -> Result<Option<SignedRole>> {
+    fn create(&self, role: Role, first: u64, rivals: &mut Rivalry, sign: impl Fn(u64) -> Result<SignedRole>) -> Result<Option<SignedRole>> {
         let mut version = first;
         let mut retries = 0;
         loop {
@@ -162,20 +174,17 @@ impl Committer<'_> {
             if is_ours {
                 return Ok(Some(signed));
             }
-            if self.owner_may_live(taken.modified)? {
+            let watched = rivals.entry(name).or_insert_with(Instant::now).elapsed();
+            if self.owner_may_live(taken.modified, watched)? {
                 return Ok(None);
             }
             version = self.next_free(role, version)?;
         }
     }
 
-    fn owner_may_live(&self, written: SystemTime) -> Result<bool> {
-        Ok(match self.storage.rivals()? {
-            Rivals::Nobody => false,
-            Rivals::Unknown => written.elapsed().is_ok_and(|age| age < PATIENCE),
-            // Known to be there, perhaps not the owner: the same patience.
-            Rivals::Somebody => written.elapsed().map_or(true, |age| age < PATIENCE),
-        })
+    fn owner_may_live(&self, written: SystemTime, watched: Duration) -> Result<bool> {
+        let patient = watched < PATIENCE && written.elapsed().is_ok_and(|age| age < PATIENCE);
+        Ok(patient && self.storage.rivals()? != Rivals::Nobody)
     }
 
     fn next_free(&self, role: Role, taken: u64) -> Result<u64> {
@@ -190,7 +199,7 @@ impl Committer<'_> {
     fn place_plain_targets(&self, edits: &TargetEdits) -> Result<()> {
         // Removals wait until no metadata names the target any more.
         for (name, target) in edits.iter().filter(|(_, target)| target.is_some()) {
-            apply(self.storage, name, target.as_ref(), false)?;
+            apply(self.storage, name, target.as_ref(), false, None)?;
         }
         self.storage.barrier()
     }
@@ -222,7 +231,7 @@ impl Committer<'_> {
         self.storage.barrier()?;
         let changed = self.storage.swap(&ObjectName::timestamp(), None, &timestamp.bytes)?;
         let present = load(self.storage, self.pinned, now)?;
-        catch_up(self.storage, self.pinned, self.plain_names, &present, None, now)?;
+        catch_up(self.storage, self.pinned, self.plain_names, &present, AtHand::default(), now)?;
         self.storage.barrier()?;
         Ok(Committed { versions: present.versions(), changed, rebases: 0 })
     }

@@ -26,6 +26,8 @@ pub struct Change {
     pub wanted: Option<Target>,
     /// Whatever stands there already may stay: signatures differ from run to run and are all as good.
     pub keep_existing: bool,
+    /// The wanted content where it is small and at hand, so that nobody has to read it back.
+    pub content: Option<Vec<u8>>,
 }
 
 /// Something a plan relied on.
@@ -37,6 +39,18 @@ pub enum Condition {
         prefix: String,
         /// The names this edit puts there, sorted.
         names: Vec<String>,
+    },
+    /// This target is absent: a version that was yanked is never published again.
+    Absent {
+        /// For example `yanked/1.2.20`.
+        name: String,
+    },
+    /// No target below this prefix has this content: no channel points at a version.
+    NoneHas {
+        /// For example `channels/`.
+        prefix: String,
+        /// SHA-256 of the content.
+        sha256: [u8; 32],
     },
     /// Below this prefix there is something: a channel points at a release that exists.
     Exists {
@@ -90,6 +104,22 @@ impl Edit {
                     .details(there.iter().map(|name| format!("published: {name}")))
                     .details(names.iter().map(|name| format!("yours:     {name}")))
                     .hint("a published platform never changes; publish yours under a new version"))
+            }
+            Condition::Absent { name } => {
+                if targets.get(name)?.is_none() {
+                    return Ok(());
+                }
+                Err(Failure::new(Kind::Conflict, format!("somebody else has published {name} meanwhile"))
+                    .hint("look at `publish status`; a yanked version is never published again, so release under a new one"))
+            }
+            Condition::NoneHas { prefix, sha256 } => {
+                for name in targets.below(prefix) {
+                    if targets.get(name)?.is_some_and(|target| target.hashes.sha256 == Some(*sha256)) {
+                        return Err(Failure::new(Kind::Conflict, format!("somebody else has moved {name} to that version meanwhile"))
+                            .hint("move the channel to another version first: edit the channels file, then publish channels"));
+                    }
+                }
+                Ok(())
             }
             Condition::Exists { prefix } => {
                 let adds = self.changes.iter().any(|change| change.wanted.is_some() && change.name.starts_with(prefix.as_str()));

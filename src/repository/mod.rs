@@ -7,20 +7,25 @@
 
 mod commit;
 mod edit;
+mod parallel;
 mod plain_names;
 mod present;
 mod progress;
+mod prune;
 mod roots;
 mod seen;
 mod stage;
 mod steps;
 
+pub(crate) use parallel::each;
+
 pub use commit::{Committed, Committer};
 pub use edit::{Change, Condition, Edit, Renewal};
-pub use plain_names::{PlainNames, catch_up};
+pub use plain_names::{AtHand, PlainNames, catch_up};
 pub use present::{Present, Versions, load, load_roots};
 pub use progress::{Progress, Quiet};
+pub use prune::{Garbage, LEAST_GRACE, garbage};
 pub use roots::{publish_root, sign_root};
-pub use seen::Seen;
+pub use seen::{KnownStore, Seen};
 pub use stage::{Artifact, Staged, digest_file, digest_object, stage, stage_bytes};
 pub use steps::{SignedRole, check_signers, sign_snapshot, sign_targets, sign_timestamp};

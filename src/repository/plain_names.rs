@@ -1,15 +1,16 @@
 //! Plain names beside the hashed ones, for curl, installers and `gpg --verify`. They follow the commit: a marker says for
 //! which targets version they are complete, and whoever finds it behind brings them up to date.
 
-use super::Present;
-use super::edit::same;
-use super::present::load;
+use super::edit::{Change, same};
+use super::parallel::each;
+use super::present::{Present, load};
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use crate::metadata::{ROLE_LIMIT, TIMESTAMP_LIMIT, Target, Targets};
 use crate::storage::Storage;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// Which targets get a plain name beside the hashed one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -33,14 +34,29 @@ struct Marker {
 
 const MARKER_LIMIT: u64 = 4096;
 
-/// Brings plain names and `root.json` up to the published state. `before` is a targets role the caller happens to hold;
-/// if the marker names it, it need not be read again.
+/// What the caller of [`catch_up`] happens to hold, so that it need not be read again.
+#[derive(Clone, Copy, Default)]
+pub struct AtHand<'a> {
+    /// The targets role that the marker may name.
+    pub before: Option<&'a Targets>,
+    /// Changes with their content.
+    pub changes: &'a [Change],
+}
+
+impl<'a> AtHand<'a> {
+    fn contents(&self) -> HashMap<&'a str, (&'a Target, &'a [u8])> {
+        let held = |change: &'a Change| Some((change.name.as_str(), (change.wanted.as_ref()?, change.content.as_deref()?)));
+        self.changes.iter().filter_map(held).collect()
+    }
+}
+
+/// Brings plain names and `root.json` up to the published state.
 pub fn catch_up(
     storage: &dyn Storage,
     pinned: &[u8],
     mode: PlainNames,
     present: &Present,
-    before: Option<&Targets>,
+    at_hand: AtHand<'_>,
     now: DateTime<Utc>,
 ) -> Result<()> {
     let mut marker = read(storage)?;
@@ -57,7 +73,7 @@ pub fn catch_up(
             copy_root(storage, done.root)?;
         }
         if wanted && marker.targets != done.targets {
-            copy_difference(storage, marker.targets, before, present)?;
+            copy_difference(storage, marker.targets, at_hand, present)?;
         }
         storage.barrier()?;
         storage.put(
@@ -88,9 +104,9 @@ fn copy_root(storage: &dyn Storage, version: u64) -> Result<()> {
     storage.put(&ObjectName::plain_role("root"), &root.bytes)
 }
 
-fn copy_difference(storage: &dyn Storage, from: u64, held: Option<&Targets>, present: &Present) -> Result<()> {
+fn copy_difference(storage: &dyn Storage, from: u64, at_hand: AtHand<'_>, present: &Present) -> Result<()> {
     let read;
-    let before = match held.filter(|held| held.version() == from) {
+    let before = match at_hand.before.filter(|held| held.version() == from) {
         Some(held) => held,
         None => {
             let file = if from == 0 { None } else { storage.get(&ObjectName::versioned("targets", from), ROLE_LIMIT)? };
@@ -99,10 +115,13 @@ fn copy_difference(storage: &dyn Storage, from: u64, held: Option<&Targets>, pre
             &read
         }
     };
-    for (name, target) in difference(before, &present.targets)? {
-        apply(storage, name, target.as_ref(), present.trust.root().consistent_snapshot())?;
-    }
-    Ok(())
+    let consistent = present.trust.root().consistent_snapshot();
+    let contents = at_hand.contents();
+    let place = |(name, target): &(&str, Option<Target>), (): &mut ()| {
+        let held = target.as_ref().zip(contents.get(name)).filter(|(target, (held, _))| target.hashes == held.hashes);
+        apply(storage, name, target.as_ref(), consistent, held.map(|(_, (_, content))| *content))
+    };
+    each(&difference(before, &present.targets)?, storage.parallelism(), || Ok(()), place).map(drop)
 }
 
 /// The names whose target is another one in `after` than in `before`.
@@ -133,14 +152,16 @@ fn difference<'a>(before: &'a Targets, after: &'a Targets) -> Result<Vec<(&'a st
 
 /// Makes one plain name what the target says. Without consistent snapshots this happens before the commit, and the
 /// hashed name goes afterwards: plain names are all that such a repository has.
-pub(super) fn apply(storage: &dyn Storage, name: &str, target: Option<&Target>, consistent: bool) -> Result<()> {
+pub(super) fn apply(storage: &dyn Storage, name: &str, target: Option<&Target>, consistent: bool, content: Option<&[u8]>) -> Result<()> {
     let plain = ObjectName::plain_target(name);
     let Some(target) = target else { return storage.delete(&plain) };
     for hash in target.hashes.prefixes() {
         let hashed = ObjectName::hashed_target(name, &hash);
-        if storage.stat(&hashed)?.is_some() {
-            storage.copy(&hashed, &plain)?;
-            return if consistent { Ok(()) } else { storage.delete(&hashed) };
+        match storage.copy(&hashed, &plain, content) {
+            Ok(()) if consistent => return Ok(()),
+            Ok(()) => return storage.delete(&hashed),
+            Err(failure) if failure.kind == Kind::NotFound => {}
+            Err(failure) => return Err(failure),
         }
     }
     if !consistent && storage.stat(&plain)?.is_some_and(|stored| stored.length == target.length) {

@@ -1,6 +1,7 @@
 use super::Versions;
 use crate::failure::{Failure, Kind, Result};
 use crate::metadata::Role;
+use crate::storage::{Conditions, RawPlus};
 use serde::{Deserialize, Serialize};
 
 /// The highest versions this publisher has seen of a repository. An older state is somebody's rollback, or a restored
@@ -11,6 +12,21 @@ pub struct Seen {
     pub pinned: String,
     /// The versions.
     pub versions: Versions,
+    /// What a probe found out about the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<KnownStore>,
+}
+
+/// What a probe found out about a store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownStore {
+    /// Location and endpoint: which store this is about.
+    pub identity: String,
+    /// Whether it refuses what it must.
+    pub conditions: Conditions,
+    /// Whether clients get objects with `+` in their names, if that was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw_plus: Option<RawPlus>,
 }
 
 impl Seen {

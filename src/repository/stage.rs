@@ -1,7 +1,9 @@
 //! Staging: each artifact is read once. The pass feeds its SHA-256 and the OpenPGP signature from one hash state while
-//! the bytes are copied to the store; memory is one buffer a thread, whatever the sizes.
+//! the bytes are copied to the store; memory is bounded, whatever the sizes. Only stores that need an object's name before
+//! its first byte read large files a second time.
 
-use super::Progress;
+use super::parallel::each;
+use super::{LEAST_GRACE, Progress, Quiet};
 use crate::digest::{Digester, Digests, Wanted};
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
@@ -10,18 +12,18 @@ use crate::openpgp::{SigningKey, sign};
 use crate::storage::Storage;
 use chrono::{DateTime, Utc};
 use rustix::fs::{Mode, OFlags, open};
-use sequoia_openpgp::crypto::Signer;
 use sequoia_openpgp::crypto::hash::Context;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// Big enough that system calls do not count, small enough to stay in the processor's cache.
 const BUFFER: usize = 256 * 1024;
+
+/// A staged object this young is taken as it is; an older one is sent again, which renews its date.
+const RESUMABLE: Duration = Duration::from_secs(LEAST_GRACE.as_secs() / 2);
 
 /// A file of a build with the names it is published under.
 #[derive(Clone, Debug)]
@@ -43,6 +45,8 @@ pub struct Staged {
     pub target: Target,
     /// The signature's entry.
     pub signature: Target,
+    /// The signature itself.
+    pub signature_file: Vec<u8>,
 }
 
 /// Copies artifacts and their new signatures to the store under hashed names, files in parallel. The answers stand in
@@ -57,19 +61,51 @@ pub fn stage(
 ) -> Result<Vec<Staged>> {
     progress.expect(artifacts.len() as u64, artifacts.iter().map(|artifact| artifact.length).sum());
     let wanted = Wanted { sha512, openpgp: Some(key.hash()) };
-    each_in_parallel(
+    each(
         artifacts,
+        storage.parallelism(),
         || key.signer(),
         |artifact, signer| {
-            let mut upload = storage.begin()?;
-            let (digests, state) = read(&artifact.path, Some(artifact.length), wanted, progress, |bytes| upload.write(bytes))?;
-            upload.finish(&ObjectName::hashed_target(&artifact.target, &digests.hex()))?;
+            let (digests, state) = send(storage, artifact, wanted, progress)?;
             let state: Context = state.ok_or_else(|| Failure::new(Kind::Unexpected, "no hash state to sign from"))?;
-            let signature = stage_bytes(storage, &artifact.signature, &sign(signer.as_mut(), state, now)?, sha512)?;
+            let signature = sign(signer.as_mut(), state, now)?;
+            let staged = stage_bytes(storage, &artifact.signature, &signature, sha512)?;
             progress.file();
-            Ok(Staged { target: Target::of(&digests), signature })
+            Ok(Staged { target: Target::of(&digests), signature: staged, signature_file: signature })
         },
     )
+}
+
+/// Puts an artifact to the store under its hashed name. Where that name is needed before the first byte, the file is
+/// read twice: to hash it, and, unless it is there already, to send it.
+fn send(storage: &dyn Storage, artifact: &Artifact, wanted: Wanted, progress: &dyn Progress) -> Result<(Digests, Option<Context>)> {
+    let length = Some(artifact.length);
+    if artifact.length <= storage.longest_unnamed() {
+        let mut upload = storage.begin()?;
+        let (digests, state) = read(&artifact.path, length, wanted, progress, |bytes| upload.write(bytes))?;
+        upload.finish(&ObjectName::hashed_target(&artifact.target, &digests.hex()))?;
+        return Ok((digests, state));
+    }
+    let (digests, state) = read(&artifact.path, length, wanted, &Quiet, |_| Ok(()))?;
+    let name = ObjectName::hashed_target(&artifact.target, &digests.hex());
+    if is_staged(storage, &name, digests.length)? {
+        progress.bytes(digests.length);
+        return Ok((digests, state));
+    }
+    let mut upload = storage.begin_as(&name, digests.length)?;
+    let again = Wanted { sha512: false, openpgp: None };
+    let (sent, _) = read(&artifact.path, length, again, progress, |bytes| upload.write(bytes))?;
+    if sent.sha256 != digests.sha256 {
+        return Err(changed(&artifact.path));
+    }
+    upload.finish(&name)?;
+    Ok((digests, state))
+}
+
+/// Whether a run before this one has staged the object, and so lately that no prune can be about to remove it.
+fn is_staged(storage: &dyn Storage, name: &ObjectName, length: u64) -> Result<bool> {
+    let there = storage.stat(name)?.filter(|there| there.length == length);
+    Ok(there.is_some_and(|there| there.modified.elapsed().is_ok_and(|age| age < RESUMABLE)))
 }
 
 /// Puts small content to the store under its hashed name.
@@ -85,37 +121,6 @@ pub fn stage_bytes(storage: &dyn Storage, name: &str, bytes: &[u8], sha512: bool
 pub fn digest_file(path: &Path, progress: &dyn Progress) -> Result<Digests> {
     // Both digests: an adopted repository may state SHA-512 alone.
     read(path, None, Wanted { sha512: true, openpgp: None }, progress, |_| Ok(())).map(|(digests, _)| digests)
-}
-
-/// Does `work` for every artifact on all cores, with one signer a thread, and stops at the first failure.
-fn each_in_parallel<T: Send>(
-    artifacts: &[Artifact],
-    signer: impl Fn() -> Result<Box<dyn Signer + Send>> + Sync,
-    work: impl Fn(&Artifact, &mut Box<dyn Signer + Send>) -> Result<T> + Sync,
-) -> Result<Vec<T>> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(artifacts.len().max(1));
-    let next = AtomicUsize::new(0);
-    let stop = AtomicBool::new(false);
-    let done: Mutex<Vec<(usize, T)>> = Mutex::new(Vec::with_capacity(artifacts.len()));
-    let run = || -> Result<()> {
-        let mut signer = signer()?;
-        while !stop.load(Ordering::Relaxed) {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(artifact) = artifacts.get(at) else { break };
-            let result = work(artifact, &mut signer).inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
-            done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
-        }
-        Ok(())
-    };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
-        workers
-            .into_iter()
-            .try_for_each(|worker| worker.join().unwrap_or_else(|_| Err(Failure::new(Kind::Unexpected, "a staging thread panicked"))))
-    })?;
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(at, _)| *at);
-    Ok(done.into_iter().map(|(_, result)| result).collect())
 }
 
 /// One pass over a file; refuses what is no regular file and what changes while it is read.
@@ -137,10 +142,6 @@ fn read(
     if !before.is_file() {
         return Err(Failure::invalid(format!("{} is not a regular file", path.display())));
     }
-    let changed = || {
-        Failure::new(Kind::Conflict, format!("{} changed while it was read", path.display()))
-            .hint("wait until the build is finished, then run the same command again; nothing was published")
-    };
     let mut digester = Digester::new(wanted)?;
     let mut buffer = vec![0_u8; BUFFER.min(usize::try_from(before.len()).unwrap_or(BUFFER) + 1)];
     let mut count = 0_u64;
@@ -158,9 +159,14 @@ fn read(
     let stamp =
         |metadata: &std::fs::Metadata| (metadata.len(), metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec());
     if stamp(&before) != stamp(&after) || count != after.len() || length.is_some_and(|planned| planned != count) {
-        return Err(changed());
+        return Err(changed(path));
     }
     digester.finish()
+}
+
+fn changed(path: &Path) -> Failure {
+    Failure::new(Kind::Conflict, format!("{} changed while it was read", path.display()))
+        .hint("wait until the build is finished, then run the same command again; nothing was published")
 }
 
 /// The digests of a stored object, `None` if there is none.

@@ -1,39 +1,53 @@
 use super::{Object, Source, Token};
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
+use reqwest::blocking::{Client, Response};
 use std::io::Read;
 use std::time::Duration;
-use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 
 /// A published repository read over http(s), with exactly the requests that a client makes.
 pub struct HttpSource {
     base: String,
-    agent: ureq::Agent,
+    client: Client,
 }
 
 impl HttpSource {
     /// A repository below `base`, a URL that starts with `http://` or `https://`.
-    pub fn new(base: &str) -> Self {
-        let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(RootCerts::PlatformVerifier).build();
-        let config = ureq::Agent::config_builder()
-            .tls_config(tls)
-            .http_status_as_error(false)
-            .timeout_connect(Some(Duration::from_secs(20)))
-            .timeout_recv_response(Some(Duration::from_secs(60)))
+    pub fn new(base: &str) -> Result<Self> {
+        let client = Client::builder()
+            .connect_timeout(Duration::from_secs(20))
+            // A large file may take as long as it takes, as long as something arrives.
+            .timeout(None)
             .user_agent(concat!("publish/", env!("CARGO_PKG_VERSION")))
             .build();
-        Self { base: base.trim_end_matches('/').into(), agent: config.new_agent() }
+        let client = client.map_err(|error| Failure::new(Kind::Unexpected, "cannot set up https").source(error))?;
+        Ok(Self { base: base.trim_end_matches('/').into(), client })
     }
 
-    fn request(&self, name: &ObjectName) -> Result<Option<ureq::Body>> {
-        let url = format!("{}/{}", self.base, escape(name.as_str()));
-        let response = self.agent.get(&url).call().map_err(|error| {
+    /// What a client gets for a name: the status and the start of the body.
+    pub fn look(&self, name: &ObjectName) -> Result<(u16, Vec<u8>)> {
+        let url = self.url(name);
+        let failed = |error: reqwest::Error| Failure::new(Kind::Storage, format!("cannot fetch {url}")).source(error);
+        let response = self.client.get(&url).send().map_err(failed)?;
+        let status = response.status().as_u16();
+        let mut body = Vec::new();
+        response.take(4096).read_to_end(&mut body).map_err(|error| Failure::io("fetch", &url, error))?;
+        Ok((status, body))
+    }
+
+    fn url(&self, name: &ObjectName) -> String {
+        format!("{}/{}", self.base, escape(name.as_str()))
+    }
+
+    fn request(&self, name: &ObjectName) -> Result<Option<Response>> {
+        let url = self.url(name);
+        let response = self.client.get(&url).send().map_err(|error| {
             Failure::new(Kind::Storage, format!("cannot fetch {url}"))
                 .source(error)
                 .hint("check the URL and the network; a proxy is taken from HTTPS_PROXY and HTTP_PROXY")
         })?;
         match response.status().as_u16() {
-            200 => Ok(Some(response.into_body())),
+            200 => Ok(Some(response)),
             404 => Ok(None),
             403 => Err(Failure::new(Kind::Permission, format!("{url} answered 403"))
                 .hint("clients take only 404 for \"no such file\" and fail on 403; on S3, give readers s3:ListBucket so that missing objects answer 404")),
@@ -62,10 +76,9 @@ impl Source for HttpSource {
     }
 
     fn get(&self, name: &ObjectName, limit: u64) -> Result<Option<Object>> {
-        let Some(body) = self.request(name)? else { return Ok(None) };
+        let Some(response) = self.request(name)? else { return Ok(None) };
         let mut bytes = Vec::new();
-        let reader = body.into_reader();
-        reader
+        response
             .take(limit.saturating_add(1))
             .read_to_end(&mut bytes)
             .map_err(|error| Failure::io("fetch", format!("{}/{name}", self.base), error))?;
@@ -74,6 +87,6 @@ impl Source for HttpSource {
     }
 
     fn open(&self, name: &ObjectName) -> Result<Option<Box<dyn Read + Send>>> {
-        Ok(self.request(name)?.map(|body| Box::new(body.into_reader()) as Box<dyn Read + Send>))
+        Ok(self.request(name)?.map(|response| Box::new(response) as Box<dyn Read + Send>))
     }
 }

@@ -25,9 +25,11 @@ impl Memory {
     }
 }
 
-fn write(objects: &mut BTreeMap<ObjectName, Held>, name: &ObjectName, bytes: Vec<u8>) {
+fn write(objects: &mut BTreeMap<ObjectName, Held>, name: &ObjectName, bytes: Vec<u8>) -> Result<()> {
+    name.check()?;
     let generation = objects.get(name).map_or(1, |held| held.generation + 1);
     objects.insert(name.clone(), Held { bytes, generation, modified: SystemTime::now() });
+    Ok(())
 }
 
 impl Held {
@@ -42,6 +44,7 @@ impl Source for Memory {
     }
 
     fn get(&self, name: &ObjectName, limit: u64) -> Result<Option<Object>> {
+        name.check()?;
         let objects = self.objects();
         let Some(held) = objects.get(name) else { return Ok(None) };
         check_limit(name, held.bytes.len() as u64, limit)?;
@@ -58,7 +61,7 @@ impl Storage for Memory {
         let mut objects = self.objects();
         let free = !objects.contains_key(name);
         if free {
-            write(&mut objects, name, bytes.to_vec());
+            write(&mut objects, name, bytes.to_vec())?;
         }
         Ok(free)
     }
@@ -67,26 +70,24 @@ impl Storage for Memory {
         let mut objects = self.objects();
         let same = objects.get(name).map(Held::token).as_ref() == expected;
         if same {
-            write(&mut objects, name, bytes.to_vec());
+            write(&mut objects, name, bytes.to_vec())?;
         }
         Ok(same)
     }
 
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
-        write(&mut self.objects(), name, bytes.to_vec());
-        Ok(())
+        write(&mut self.objects(), name, bytes.to_vec())
     }
 
     fn begin(&self) -> Result<Box<dyn Upload + '_>> {
         Ok(Box::new(Pending { memory: self, bytes: Vec::new() }))
     }
 
-    fn copy(&self, from: &ObjectName, to: &ObjectName) -> Result<()> {
+    fn copy(&self, from: &ObjectName, to: &ObjectName, _content: Option<&[u8]>) -> Result<()> {
         let mut objects = self.objects();
         let bytes = objects.get(from).map(|held| held.bytes.clone());
         let bytes = bytes.ok_or_else(|| Failure::new(Kind::NotFound, format!("cannot copy {from}: it is not there")))?;
-        write(&mut objects, to, bytes);
-        Ok(())
+        write(&mut objects, to, bytes)
     }
 
     fn stat(&self, name: &ObjectName) -> Result<Option<Stored>> {
@@ -131,7 +132,6 @@ impl Upload for Pending<'_> {
     }
 
     fn finish(self: Box<Self>, name: &ObjectName) -> Result<()> {
-        write(&mut self.memory.objects(), name, self.bytes);
-        Ok(())
+        write(&mut self.memory.objects(), name, self.bytes)
     }
 }

@@ -1,23 +1,51 @@
 //! Where published bytes live. Code above knows the two traits here and never which store is behind them.
 //!
 //! [`Source`] is what a reader can do, anywhere; [`Storage`] adds what a publisher needs. Every `Storage` passes one
-//! conformance suite (`tests/storage.rs`): create refuses what exists, swap refuses what changed, no reader ever sees
+//! conformance suite (`tests/conformance/`): create refuses what exists, swap refuses what changed, no reader ever sees
 //! half an object, and after `barrier` all earlier writes survive loss of power before any later one is seen.
 
+mod headers;
 mod http;
 mod local;
+mod location;
 mod memory;
 mod observed;
+mod options;
+pub mod probe;
+#[cfg(feature = "remote")]
+mod remote;
 
+#[cfg(not(feature = "remote"))]
+use crate::failure::Failure;
 use crate::failure::Result;
 use crate::layout::ObjectName;
 use std::io::Read;
 use std::time::SystemTime;
 
+pub use headers::{Headers, IMMUTABLE, NO_CACHE};
 pub use http::HttpSource;
 pub use local::LocalDirectory;
+pub use location::{Location, Service};
 pub use memory::Memory;
 pub use observed::{Call, Observed};
+pub use options::{Conditions, EtagQuotes, RawPlus, StoreOptions};
+#[cfg(feature = "remote")]
+pub use remote::Remote;
+
+/// The storage at a location.
+pub fn open(location: &Location, options: &StoreOptions) -> Result<Box<dyn Storage>> {
+    match location {
+        Location::Directory(path) => Ok(Box::new(LocalDirectory::new(path))),
+        #[cfg(feature = "remote")]
+        Location::Bucket { .. } => Ok(Box::new(Remote::open(location, options)?)),
+        #[cfg(not(feature = "remote"))]
+        Location::Bucket { .. } => {
+            let _ = options;
+            Err(Failure::invalid(format!("this `publish` was built without object stores; {location} is one"))
+                .hint("install one built with the default cargo features"))
+        }
+    }
+}
 
 /// An object read whole.
 #[derive(Clone, Debug)]
@@ -70,8 +98,29 @@ pub trait Storage: Source {
     /// Starts writing an object whose name is known only once its bytes are.
     fn begin(&self) -> Result<Box<dyn Upload + '_>>;
 
-    /// Makes `to` the same content as `from`, replacing what was there.
-    fn copy(&self, from: &ObjectName, to: &ObjectName) -> Result<()>;
+    /// Starts writing an object whose name is known: content of any size, `length` bytes as far as the caller knows.
+    fn begin_as(&self, _name: &ObjectName, _length: u64) -> Result<Box<dyn Upload + '_>> {
+        self.begin()
+    }
+
+    /// The longest content that [`Storage::begin`] takes; stores that cannot rename need the name first for more.
+    fn longest_unnamed(&self) -> u64 {
+        u64::MAX
+    }
+
+    /// The longest object that [`Storage::copy`] can copy.
+    fn longest_copy(&self) -> u64 {
+        u64::MAX
+    }
+
+    /// How many calls at once make the best use of the store.
+    fn parallelism(&self) -> usize {
+        std::thread::available_parallelism().map_or(1, usize::from)
+    }
+
+    /// Makes `to` the same content as `from`, replacing what was there; of kind `NotFound` if there is no `from`.
+    /// `content` is what `from` holds, if it is at hand: where the two names have different headers, it must be written anew.
+    fn copy(&self, from: &ObjectName, to: &ObjectName, content: Option<&[u8]>) -> Result<()>;
 
     /// The object's listing entry, if there is such an object.
     fn stat(&self, name: &ObjectName) -> Result<Option<Stored>>;
@@ -84,6 +133,26 @@ pub trait Storage: Source {
 
     /// Everything written before is durable before this returns.
     fn barrier(&self) -> Result<()>;
+
+    /// Whether `create` and `swap` are known to refuse what they must; `None` if nobody has looked yet.
+    fn conditions(&self) -> Option<Conditions> {
+        Some(Conditions::Enforced)
+    }
+
+    /// `Cache-Control` and `Content-Type` of an object, where the store keeps such things.
+    fn headers(&self, _name: &ObjectName) -> Result<Option<(String, String)>> {
+        Ok(None)
+    }
+
+    /// The form of ETags in conditions that was seen to work.
+    fn etag_quotes(&self) -> Option<EtagQuotes> {
+        None
+    }
+
+    /// Whether the store keeps what an object was before, if it can tell.
+    fn keeps_versions(&self, _name: &ObjectName) -> Result<Option<bool>> {
+        Ok(None)
+    }
 
     /// Whether somebody else is writing now. Most stores cannot tell.
     fn rivals(&self) -> Result<Rivals> {

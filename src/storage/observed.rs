@@ -1,4 +1,4 @@
-use super::{Object, Rivals, Source, Storage, Stored, Token, Upload};
+use super::{Conditions, Object, Rivals, Source, Storage, Stored, Token, Upload};
 use crate::failure::Result;
 use crate::layout::ObjectName;
 use std::io::Read;
@@ -67,8 +67,24 @@ impl<S: Storage, F: Fn(Call) -> Result<()> + Send + Sync> Storage for Observed<S
         Ok(Box::new(Watched { storage: self, upload: self.inner.begin()? }))
     }
 
-    fn copy(&self, from: &ObjectName, to: &ObjectName) -> Result<()> {
-        self.around("copy", to.as_str(), || self.inner.copy(from, to))
+    fn begin_as(&self, name: &ObjectName, length: u64) -> Result<Box<dyn Upload + '_>> {
+        Ok(Box::new(Watched { storage: self, upload: self.inner.begin_as(name, length)? }))
+    }
+
+    fn longest_unnamed(&self) -> u64 {
+        self.inner.longest_unnamed()
+    }
+
+    fn longest_copy(&self) -> u64 {
+        self.inner.longest_copy()
+    }
+
+    fn parallelism(&self) -> usize {
+        self.inner.parallelism()
+    }
+
+    fn copy(&self, from: &ObjectName, to: &ObjectName, content: Option<&[u8]>) -> Result<()> {
+        self.around("copy", to.as_str(), || self.inner.copy(from, to, content))
     }
 
     fn stat(&self, name: &ObjectName) -> Result<Option<Stored>> {
@@ -85,6 +101,14 @@ impl<S: Storage, F: Fn(Call) -> Result<()> + Send + Sync> Storage for Observed<S
 
     fn barrier(&self) -> Result<()> {
         self.around("barrier", "", || self.inner.barrier())
+    }
+
+    fn conditions(&self) -> Option<Conditions> {
+        self.inner.conditions()
+    }
+
+    fn headers(&self, name: &ObjectName) -> Result<Option<(String, String)>> {
+        self.around("headers", name.as_str(), || self.inner.headers(name))
     }
 
     fn rivals(&self) -> Result<Rivals> {

@@ -15,7 +15,7 @@ const MAY_KNOW: [(&str, &[&str]); 12] = [
     ("storage", &["failure", "layout"]),
     ("repository", &["failure", "layout", "digest", "metadata", "openpgp", "storage", "keys"]),
     ("operation", &["failure", "layout", "digest", "metadata", "openpgp", "channels", "keys", "storage", "repository"]),
-    ("config", &["failure", "metadata", "keys", "repository"]),
+    ("config", &["failure", "metadata", "keys", "repository", "storage"]),
     ("cli", &["failure", "layout", "openpgp", "keys", "storage", "repository", "operation", "config"]),
 ];
 

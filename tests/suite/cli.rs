@@ -7,12 +7,16 @@ use std::path::Path;
 fn examples_of_help_texts_run() {
     let sandbox = Sandbox::empty();
     sandbox.write("dist/linux-amd64/bin/acme", b"x");
-    let commands = ["init", "release", "channels", "refresh", "status", "verify", "completions", "reference"];
+    let commands =
+        ["init", "release", "channels", "refresh", "yank", "prune", "store", "store check", "status", "verify", "completions", "reference"];
     let mut ran = 0;
     for command in commands {
-        let help = sandbox.publish(&[command, "--help"]).ok().stdout;
+        let help = sandbox.publish(&[command.split(' ').collect(), vec!["--help"]].concat()).ok().stdout;
         let (_, examples) = help.split_once("Example").unwrap_or_else(|| panic!("{command} has no example"));
         for line in examples.lines().filter(|line| line.starts_with("  publish ")) {
+            if command == "yank" {
+                sandbox.release("1.0.1");
+            }
             if command == "release" {
                 sandbox.channels(&[("1", "stable", "1.0.0")]);
             }
@@ -114,7 +118,12 @@ fn config_mistakes_are_told() {
         ("repo: a\nrepo: b\n", ["cannot be read", "duplicate"]),
         ("keys:\n  tragets: file:x\n", ["unknown role `tragets`", "roles: root, targets"]),
         ("keys:\n  targets: vault:x\n", ["`vault:` are not supported", "file:PATH"]),
-        ("repo: s3://bucket/x\n", ["s3:// cannot be published to", "only local directories"]),
+        ("repo: ftp://host/x\n", ["ftp:// cannot be published to", "s3://bucket/prefix"]),
+        ("repo: s3:///x\n", ["names no bucket", "s3:///x"]),
+        ("repo: s3://bucket/a//b\n", ["empty part", "s3://bucket/a//b"]),
+        ("repo: s3://bucket/a?b\n", ["characters that clients", "s3://bucket/a?b"]),
+        ("store: {endpoit: x}\n", ["cannot be read", "unknown field `endpoit`"]),
+        ("store: {conditions: perhaps}\n", ["cannot be read", "unknown variant"]),
         ("plain_names: some\n", ["cannot be read", "unknown variant"]),
         ("a: &a [x]\nb: [*a, *a]\n", ["unknown key `a`", "known keys"]),
         ("\tx", ["cannot be read", "publish.yaml"]),

@@ -1,6 +1,11 @@
 //! Behaviour through the binary and the public API, with real parts. One binary, so that it links once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
+#[path = "../conformance/mod.rs"]
+mod conformance;
+#[path = "../fakes/mod.rs"]
+mod fakes;
+
 mod architecture;
 mod channels;
 mod cli;
@@ -12,9 +17,12 @@ mod keys;
 mod metadata;
 mod operators;
 mod properties;
+mod prune;
 mod refresh;
 mod release;
 mod sandbox;
 mod storage;
+mod stores;
 mod trial;
 mod verify;
+mod yank;

@@ -1,124 +1,44 @@
-//! The contract of a storage, run against every one we have.
+//! The contract of a storage, run against every one that needs no server but our own fakes.
 
+use crate::conformance::{name, passes, read};
+use crate::fakes::gcs::Gcs;
 use crate::trial::fast_directory;
 use publish::failure::Kind;
-use publish::layout::ObjectName;
-use publish::storage::{LocalDirectory, Memory, Rivals, Source, Storage};
+use publish::storage::{LocalDirectory, Location, Memory, Remote, Rivals, Source, Storage, StoreOptions};
 use std::fs;
-use std::sync::Barrier;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::Path;
 
-fn name(text: &str) -> ObjectName {
-    ObjectName::listed(text)
+#[test]
+fn memory_keeps_the_contract() {
+    passes(&|| Box::<Memory>::default(), 200);
 }
 
-fn each(test: impl Fn(&dyn Storage)) {
-    test(&Memory::default());
+#[test]
+fn a_local_directory_keeps_the_contract() {
     let directory = fast_directory();
-    test(&LocalDirectory::new(directory.path().join("a/b")));
-    test(&LocalDirectory::without_links(directory.path().join("c")));
-}
-
-fn read(storage: &dyn Storage, object: &str) -> Option<Vec<u8>> {
-    storage.get(&name(object), 1 << 20).unwrap().map(|object| object.bytes)
+    let fresh = || tempfile::tempdir_in(directory.path()).unwrap().keep().join("a/b");
+    passes(&|| Box::new(LocalDirectory::new(fresh())), 200);
 }
 
 #[test]
-fn create_refuses_what_exists() {
-    each(|storage| {
-        assert!(storage.create(&name("x/y"), b"one").unwrap());
-        assert!(!storage.create(&name("x/y"), b"two").unwrap());
-        assert_eq!(read(storage, "x/y").unwrap(), b"one");
-    });
+fn a_local_directory_without_links_keeps_the_contract() {
+    let directory = fast_directory();
+    let fresh = || tempfile::tempdir_in(directory.path()).unwrap().keep().join("c");
+    passes(&|| Box::new(LocalDirectory::without_links(fresh())), 200);
+}
+
+/// The repository `gs://bucket/prefix` of an imitation.
+pub fn on_gcs(gcs: &Gcs, prefix: &str, options: StoreOptions) -> Remote {
+    let location = Location::parse(&format!("gs://bucket/{prefix}"), Path::new("")).unwrap();
+    Remote::open(&location, &StoreOptions { endpoint: Some(gcs.url.clone()), ..options }).unwrap()
 }
 
 #[test]
-fn swap_refuses_what_changed() {
-    each(|storage| {
-        assert!(storage.swap(&name("t"), None, b"1").unwrap());
-        assert!(!storage.swap(&name("t"), None, b"2").unwrap());
-        let token = storage.get(&name("t"), 9).unwrap().unwrap().token;
-        assert!(storage.swap(&name("t"), Some(&token), b"2").unwrap());
-        assert!(!storage.swap(&name("t"), Some(&token), b"3").unwrap());
-        assert!(!storage.swap(&name("absent"), Some(&token), b"3").unwrap());
-        assert_eq!((read(storage, "t").unwrap(), read(storage, "absent")), (b"2".to_vec(), None));
-    });
-}
-
-#[test]
-fn put_copy_list_stat_and_delete() {
-    each(|storage| {
-        storage.put(&name("d/a+b ~é"), b"12345").unwrap();
-        storage.put(&name("d/a+b ~é"), b"123").unwrap();
-        storage.copy(&name("d/a+b ~é"), &name("e/f/g")).unwrap();
-        storage.copy(&name("d/a+b ~é"), &name("e/f/g")).unwrap();
-        storage.put(&name("other"), b"new").unwrap();
-        storage.copy(&name("other"), &name("e/f/g")).unwrap();
-        assert_eq!((read(storage, "d/a+b ~é").unwrap(), read(storage, "e/f/g").unwrap()), (b"123".to_vec(), b"new".to_vec()));
-        let listed =
-            |prefix: &str| storage.list(prefix).unwrap().iter().map(|stored| (stored.name.to_string(), stored.length)).collect::<Vec<_>>();
-        assert_eq!(listed(""), [("d/a+b ~é".into(), 3), ("e/f/g".into(), 3), ("other".into(), 3)]);
-        assert_eq!(listed("e/f/"), [("e/f/g".into(), 3)]);
-        assert_eq!(listed("o"), [("other".into(), 3)]);
-        assert_eq!(listed("nothing/here"), []);
-        assert_eq!(storage.stat(&name("other")).unwrap().unwrap().length, 3);
-        assert!(storage.stat(&name("e/f")).unwrap().is_none() && storage.stat(&name("other/below")).unwrap().is_none());
-        storage.delete(&name("other")).unwrap();
-        storage.delete(&name("other")).unwrap();
-        assert!(read(storage, "other").is_none());
-        assert_eq!(storage.copy(&name("other"), &name("z")).unwrap_err().kind, Kind::NotFound);
-        storage.barrier().unwrap();
-    });
-}
-
-#[test]
-fn uploads_appear_whole_or_not_at_all() {
-    each(|storage| {
-        let mut upload = storage.begin().unwrap();
-        upload.write(b"half").unwrap();
-        assert!(read(storage, "u/v").is_none());
-        upload.write(b" and half").unwrap();
-        upload.finish(&name("u/v")).unwrap();
-        assert_eq!(read(storage, "u/v").unwrap(), b"half and half");
-        drop(storage.begin().unwrap());
-        assert_eq!(storage.list("").unwrap().len(), 1);
-    });
-}
-
-#[test]
-fn long_objects_are_not_read() {
-    each(|storage| {
-        storage.put(&name("long"), &[0; 100]).unwrap();
-        assert_eq!(storage.get(&name("long"), 99).unwrap_err().kind, Kind::Untrusted);
-        assert!(storage.get(&name("long"), 100).unwrap().is_some());
-        assert!(storage.get(&name("absent"), 0).unwrap().is_none() && storage.open(&name("absent")).unwrap().is_none());
-    });
-}
-
-#[test]
-fn races_have_exactly_one_winner() {
-    each(|storage| {
-        for round in 0..100 {
-            let race = |act: &(dyn Fn(usize) -> bool + Sync)| {
-                let (start, won) = (Barrier::new(8), AtomicUsize::new(0));
-                std::thread::scope(|scope| {
-                    for rival in 0..8 {
-                        let (start, won) = (&start, &won);
-                        scope.spawn(move || {
-                            start.wait();
-                            won.fetch_add(usize::from(act(rival)), Ordering::Relaxed);
-                        });
-                    }
-                });
-                assert_eq!(won.load(Ordering::Relaxed), 1, "round {round}");
-            };
-            let object = name(&format!("create/{round}"));
-            race(&|rival| storage.create(&object, format!("rival {rival}").as_bytes()).unwrap());
-            assert!(read(storage, object.as_str()).unwrap().starts_with(b"rival "));
-            let token = storage.get(&object, 99).unwrap().unwrap().token;
-            race(&|rival| storage.swap(&object, Some(&token), format!("swapper {rival}").as_bytes()).unwrap());
-        }
-    });
+fn google_cloud_storage_as_imitated_keeps_the_contract() {
+    let gcs = Gcs::start();
+    let counter = std::sync::atomic::AtomicUsize::new(0);
+    let fresh = || format!("p{}/repo", counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+    passes(&|| Box::new(on_gcs(&gcs, &fresh(), StoreOptions::default())), 100);
 }
 
 #[test]

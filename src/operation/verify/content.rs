@@ -6,10 +6,10 @@ use crate::digest::{Digester, Digests, Wanted};
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use crate::metadata::Target;
+use crate::repository::each as each_in_parallel;
 use sequoia_openpgp::crypto::hash::Context;
 use sequoia_openpgp::types::HashAlgorithm;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Longest target that is kept in memory: channels, signatures and certificates are looked into.
@@ -58,32 +58,18 @@ pub(super) fn read_all<T: Send>(
     each: impl Fn(&str, Read) -> T + Sync,
     findings: &mut Findings,
 ) -> Result<Vec<T>> {
-    let next = AtomicUsize::new(0);
     let found = Mutex::new(std::mem::take(findings));
-    let results: Mutex<Vec<(usize, T)>> = Mutex::default();
-    let run = || -> Result<()> {
-        while let Some((name, target)) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let read = read_one(request, consistent, name, target, want(name))?;
-            read.report(name, plain_names_kept, &mut found.lock().unwrap_or_else(PoisonError::into_inner));
-            let at = targets.partition_point(|(other, _)| other < name);
-            let result = each(name, read);
-            results.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
-            request.progress.file();
-        }
-        Ok(())
+    let check = |(name, target): &Named<'_>, (): &mut ()| {
+        let read = read_one(request, consistent, name, target, want(name))?;
+        read.report(name, plain_names_kept, &mut found.lock().unwrap_or_else(PoisonError::into_inner));
+        request.progress.file();
+        Ok(each(name, read))
     };
     // Over the network, waiting is what takes the time.
-    let threads = std::thread::available_parallelism().map_or(2, usize::from).max(4);
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
-        workers
-            .into_iter()
-            .try_for_each(|worker| worker.join().unwrap_or_else(|_| Err(Failure::new(Kind::Unexpected, "a reading thread panicked"))))
-    })?;
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).max(8);
+    let results = each_in_parallel(targets, threads, || Ok(()), check)?;
     *findings = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    results.sort_by_key(|(at, _)| *at);
-    Ok(results.into_iter().map(|(_, result)| result).collect())
+    Ok(results)
 }
 
 fn read_one(request: &VerifyRequest<'_>, consistent: bool, name: &str, target: &Target, want: Want) -> Result<Read> {

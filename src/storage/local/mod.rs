@@ -8,6 +8,9 @@
 //! - `barrier` is one syncfs: it orders everything before it, files and directory entries, ahead of everything after.
 //!   File systems without hard links are served too, by a no-replace rename or, last, by creating the file exclusively.
 
+mod staging;
+
+use self::staging::{STAGING, Staging, create_directories, create_file, create_staged};
 use super::memory::check_limit;
 use super::{Object, Rivals, Source, Storage, Stored, Token, Upload};
 use crate::failure::{Failure, Kind, Result};
@@ -15,16 +18,12 @@ use crate::layout::ObjectName;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
-const STAGING: &str = ".staging";
 const LOCK: &str = ".lock";
-/// The extension of the lock beside a staging directory.
-const LOCKED: &str = "lock";
 
 /// A directory that holds a repository.
 #[derive(Debug)]
@@ -36,9 +35,6 @@ pub struct LocalDirectory {
     flushing: Mutex<Flushing>,
 }
 
-/// Threads create files in different directories, or they wait for each other's turn in one.
-const SHELVES: u64 = 8;
-
 /// When so many bytes wait to be written, they are sent to the disk while others are still read and hashed.
 const FLUSH_EVERY: u64 = 24 << 20;
 
@@ -46,17 +42,6 @@ const FLUSH_EVERY: u64 = 24 << 20;
 struct Flushing {
     waiting: u64,
     running: Option<JoinHandle<io::Result<()>>>,
-}
-
-/// This process's own staging directory.
-#[derive(Debug)]
-struct Staging {
-    directory: PathBuf,
-    counter: AtomicU64,
-    /// The repository's directory, opened before anything is written: a flush reports errors since then.
-    root: File,
-    /// Held locked as long as the process lives.
-    _lock: File,
 }
 
 impl LocalDirectory {
@@ -71,18 +56,8 @@ impl LocalDirectory {
     }
 
     fn path(&self, name: &ObjectName) -> Result<PathBuf> {
-        let relative = Path::new(name.as_str());
-        // Names come from metadata that somebody else may have written.
-        if name.as_str().is_empty()
-            || name.as_str().contains('\0')
-            || !relative.components().all(|part| matches!(part, Component::Normal(_)))
-        {
-            return Err(Failure::new(
-                Kind::Untrusted,
-                format!("object name `{}` leads out of the repository", name.as_str().escape_debug()),
-            ));
-        }
-        Ok(self.root.join(relative))
+        name.check()?;
+        Ok(self.root.join(name.as_str()))
     }
 
     fn staging(&self) -> Result<&Staging> {
@@ -137,102 +112,6 @@ impl LocalDirectory {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(error),
         }
-    }
-}
-
-impl Staging {
-    fn new(root: &Path) -> io::Result<Self> {
-        create_directories(root)?;
-        let parent = root.join(STAGING);
-        match fs::DirBuilder::new().mode(0o700).create(&parent) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        sweep(&parent);
-        let (directory, lock) = claim(&parent)?;
-        fs::DirBuilder::new().mode(0o700).create(&directory)?;
-        Ok(Self { directory, counter: AtomicU64::new(0), root: File::open(root)?, _lock: lock })
-    }
-
-    fn next(&self) -> PathBuf {
-        let number = self.counter.fetch_add(1, Ordering::Relaxed);
-        self.directory.join((number % SHELVES).to_string()).join(number.to_string())
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.directory);
-        let _ = fs::remove_file(self.directory.with_extension(LOCKED));
-    }
-}
-
-/// Takes a new name below `parent` by locking `<name>.lock`; the directory of that name is made afterwards, so that there
-/// is none without a lock.
-fn claim(parent: &Path) -> io::Result<(PathBuf, File)> {
-    loop {
-        let mut random = [0_u8; 8];
-        openssl::rand::rand_bytes(&mut random).map_err(io::Error::other)?;
-        let directory = parent.join(hex::encode(random));
-        let path = directory.with_extension(LOCKED);
-        let lock = create_file(&path)?;
-        lock.lock()?;
-        // Somebody who swept between the two lines above took the file for a leftover and removed it.
-        if fs::metadata(&path).is_ok_and(|there| lock.metadata().is_ok_and(|ours| there.ino() == ours.ino())) {
-            return Ok((directory, lock));
-        }
-    }
-}
-
-/// The lock files of all publishers below `parent`, living or not.
-fn locks(parent: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
-    entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|extension| extension == LOCKED)).collect()
-}
-
-/// Removes what publishers left that are gone: their locks are free. What cannot be removed now is tried again next time.
-fn sweep(parent: &Path) {
-    for path in locks(parent) {
-        let Ok(lock) = File::open(&path) else { continue };
-        if lock.try_lock().is_ok() {
-            let _ = fs::remove_dir_all(path.with_extension(""));
-            let _ = fs::remove_file(&path);
-        }
-        // Held until here: whoever waits for it must find the file gone.
-        drop(lock);
-    }
-}
-
-/// Creates a file of the staging directory, and its shelf if this is the first on it.
-fn create_staged(path: &Path) -> io::Result<File> {
-    match create_file(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            path.parent().map_or(Ok(()), create_directories)?;
-            create_file(path)
-        }
-        other => other,
-    }
-}
-
-fn create_file(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
-    // Readable for everybody whatever the umask or the source's mode: this is what gets served.
-    file.set_permissions(fs::Permissions::from_mode(0o644))?;
-    Ok(file)
-}
-
-/// Creates missing directories down to `path`, readable for everybody.
-fn create_directories(path: &Path) -> io::Result<()> {
-    if path.as_os_str().is_empty() || path.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = path.parent() {
-        create_directories(parent)?;
-    }
-    match fs::create_dir(path) {
-        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o755)),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-        Err(error) => Err(error),
     }
 }
 
@@ -355,7 +234,7 @@ impl Storage for LocalDirectory {
         Ok(Box::new(Writing { directory: self, path, file: Some(file), length: 0 }))
     }
 
-    fn copy(&self, from: &ObjectName, to: &ObjectName) -> Result<()> {
+    fn copy(&self, from: &ObjectName, to: &ObjectName, _content: Option<&[u8]>) -> Result<()> {
         let (source, target) = (self.path(from)?, self.path(to)?);
         let failed = |error| Failure::io(&format!("copy {from} to"), target.display(), error);
         if self.links {
@@ -401,8 +280,8 @@ impl Storage for LocalDirectory {
         let mut found = Vec::new();
         // Walk from the deepest directory that the prefix names.
         let start = match prefix.rsplit_once('/') {
-            Some((directory, _)) => self.path(&ObjectName::listed(directory))?,
-            None => self.root.clone(),
+            Some((directory, _)) if !directory.is_empty() => self.path(&ObjectName::listed(directory))?,
+            _ => self.root.clone(),
         };
         if !start.is_dir() {
             return Ok(found);
@@ -444,11 +323,7 @@ impl Storage for LocalDirectory {
     }
 
     fn rivals(&self) -> Result<Rivals> {
-        let own = self.staging()?.directory.with_extension(LOCKED);
-        // Every publisher that has written anything holds the lock of its staging directory.
-        let others = locks(&self.root.join(STAGING)).into_iter().filter(|path| *path != own);
-        let mut alive = others.filter_map(|path| File::open(path).ok()).filter(|lock| lock.try_lock_shared().is_err());
-        Ok(if alive.next().is_some() { Rivals::Somebody } else { Rivals::Nobody })
+        Ok(if self.staging()?.has_company(&self.root) { Rivals::Somebody } else { Rivals::Nobody })
     }
 }
 

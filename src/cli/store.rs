@@ -1,0 +1,76 @@
+//! The commands about the store itself.
+
+use super::arguments::{Global, Prune};
+use super::exit;
+use super::output::{Output, Report};
+use super::text::{count, size};
+use super::workspace::open;
+use crate::config::Config;
+use crate::failure::{Failure, Kind};
+use crate::operation::prune as prune_operation;
+use crate::operation::store_check::{self, Verdict};
+use anyhow::Result;
+use serde_json::json;
+use std::fmt::Write;
+
+/// Longer lists are cut unless `--verbose`.
+const MAX_LISTED: usize = 30;
+
+/// `publish store check`.
+pub(super) fn check(global: &Global, output: &Output) -> Result<Report> {
+    let config = Config::read(&global.config)?;
+    let workspace = open(global, &config, output)?;
+    let report = store_check::check(&workspace, config.public_url.as_deref())?;
+    let mut text = format!("{}\n\n", report.location);
+    for check in &report.checks {
+        let word = match check.verdict {
+            Verdict::Ok => "ok",
+            Verdict::Warning => "warning",
+            Verdict::Failed => "FAILED",
+            Verdict::Skipped => "skipped",
+        };
+        let _ = writeln!(text, "{word:<8} {}: {}", check.name, check.meaning);
+    }
+    if report.location.contains("://") {
+        let _ = write!(text, "\nWhat was found, for publish.yaml (it saves trying it out again):\n  store:\n");
+        report.settings.iter().for_each(|line| text.push_str(&format!("    {line}\n")));
+    }
+    text.push_str(if report.good {
+        "\nthe store can hold a repository\n"
+    } else {
+        "\nthe store cannot safely hold a repository as it is\n"
+    });
+    let code = if report.good { 0 } else { exit::code_of(Kind::Invalid) };
+    Ok(Report::new("store check", text, json!({"good": report.good, "report": report})).exit(code))
+}
+
+/// `publish prune`.
+pub(super) fn prune(global: &Global, arguments: &Prune, output: &Output) -> Result<Report> {
+    let config = Config::read(&global.config)?;
+    let workspace = open(global, &config, output)?;
+    let grace = arguments.grace.to_std().map_err(|_| Failure::invalid("the grace is negative"))?;
+    let plan = prune_operation::plan(&workspace, grace)?;
+    let mut text = String::new();
+    let shown = if output.verbose { plan.objects.len() } else { MAX_LISTED };
+    plan.objects.iter().take(shown).for_each(|name| text.push_str(&format!("  - {name}\n")));
+    if plan.objects.len() > shown {
+        let _ = writeln!(text, "    and {} more (--verbose lists them)", plan.objects.len() - shown);
+    }
+    let warnings: Vec<String> = plan.strange.iter().map(|name| format!("{name} is none of a repository's objects; it stays")).collect();
+    let document = json!(plan);
+    let what = format!("{} with {}", count(plan.objects.len(), "object"), size(plan.bytes));
+    if plan.empty {
+        let _ = writeln!(text, "nothing to delete; {} are needed", count(plan.kept, "object"));
+    } else if global.dry_run || !arguments.yes {
+        let _ = writeln!(text, "plan: {what} would go, {} stay; nothing was deleted", plan.kept);
+        if !global.dry_run {
+            text.push_str("run it with --yes to delete them\n");
+        }
+    }
+    if global.dry_run || !arguments.yes || plan.empty {
+        return Ok(Report::new("prune", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
+    }
+    let pruned = prune_operation::apply(&workspace, &plan)?;
+    let _ = writeln!(text, "deleted {}; {} stay", count(pruned.deleted, "object"), plan.kept + pruned.skipped);
+    Ok(Report::new("prune", text, json!({"dry_run": false, "plan": document, "result": pruned})).warnings(&warnings))
+}

@@ -1,0 +1,89 @@
+//! `publish prune`: deletes what neither the present metadata nor any that was superseded within the grace leads to.
+
+use super::Workspace;
+use crate::failure::{Failure, Kind};
+use crate::layout::ObjectName;
+use crate::metadata::TIMESTAMP_LIMIT;
+use crate::repository::{Garbage, LEAST_GRACE, each, garbage};
+use crate::storage::Stored;
+use anyhow::Result;
+use serde::Serialize;
+use std::time::Duration;
+
+/// What a prune will do.
+#[derive(Debug, Serialize)]
+pub struct PrunePlan {
+    /// Objects that go, sorted by name.
+    pub objects: Vec<String>,
+    /// Their bytes in all.
+    pub bytes: u64,
+    /// How many objects stay.
+    pub kept: usize,
+    /// Objects that are none of a repository's: never touched.
+    pub strange: Vec<String>,
+    /// Whether there is nothing to do.
+    pub empty: bool,
+    #[serde(skip)]
+    found: Vec<Stored>,
+    #[serde(skip)]
+    grace: Duration,
+}
+
+/// What a prune did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Pruned {
+    /// How many objects were deleted.
+    pub deleted: usize,
+    /// How many were there no more, or were written anew meanwhile.
+    pub skipped: usize,
+}
+
+/// Finds what can go; nothing is written and no key is opened.
+pub fn plan(workspace: &Workspace, grace: Duration) -> Result<PrunePlan> {
+    if grace < LEAST_GRACE {
+        return Err(Failure::invalid(format!("a grace of {} hours is too short", grace.as_secs() / 3600))
+            .hint("give at least 1d: publishers at work rely on what they staged, and readers on what they have begun to fetch")
+            .into());
+    }
+    let present = workspace.load()?;
+    workspace.check_root(&present)?;
+    let Garbage { objects, strange, kept } = garbage(workspace.storage.as_ref(), &present, grace, workspace.now())?;
+    // A listing takes its time: whatever was committed meanwhile may name what it found unneeded.
+    let now = workspace.storage.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?;
+    if now.is_none_or(|now| now.bytes != present.timestamp_file) {
+        return Err(Failure::new(Kind::Conflict, "somebody has published while the repository was listed; nothing was deleted")
+            .hint("run the same command again")
+            .into());
+    }
+    let names = |objects: &[Stored]| objects.iter().map(|stored| stored.name.to_string()).collect::<Vec<_>>();
+    Ok(PrunePlan {
+        bytes: objects.iter().map(|stored| stored.length).sum(),
+        empty: objects.is_empty(),
+        kept,
+        strange: names(&strange),
+        objects: names(&objects),
+        found: objects,
+        grace,
+    })
+}
+
+/// Deletes what the plan found, except what has been written anew since.
+pub fn apply(workspace: &Workspace, plan: &PrunePlan) -> Result<Pruned> {
+    let storage = workspace.storage.as_ref();
+    workspace.progress.phase("deleting");
+    workspace.progress.expect(plan.found.len() as u64, plan.bytes);
+    let cutoff = std::time::SystemTime::from(workspace.now()).checked_sub(plan.grace);
+    let delete = |stored: &Stored, (): &mut ()| {
+        // A publisher may have staged the same content again: that renews its date.
+        let there = storage.stat(&stored.name)?;
+        let still = there.is_some_and(|there| cutoff.is_none_or(|cutoff| there.modified <= cutoff));
+        if still {
+            storage.delete(&stored.name)?;
+        }
+        workspace.progress.file();
+        Ok(still)
+    };
+    let deleted = each(&plan.found, storage.parallelism(), || Ok(()), delete)?.into_iter().filter(|deleted| *deleted).count();
+    storage.barrier()?;
+    Ok(Pruned { deleted, skipped: plan.found.len() - deleted })
+}

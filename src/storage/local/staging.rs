@@ -1,0 +1,131 @@
+//! Where a publisher's half-written files live: below `.staging`, in a directory of its own, beside which it holds a lock
+//! while it lives. Whoever comes next removes those whose lock is free: their owner is gone, however it went.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub(super) const STAGING: &str = ".staging";
+/// The extension of the lock beside a staging directory.
+const LOCKED: &str = "lock";
+/// Threads create files in different directories, or they wait for each other's turn in one.
+const SHELVES: u64 = 8;
+
+/// This process's own staging directory.
+#[derive(Debug)]
+pub(super) struct Staging {
+    directory: PathBuf,
+    counter: AtomicU64,
+    /// The repository's directory, opened before anything is written: a flush reports errors since then.
+    pub root: File,
+    /// Held locked as long as the process lives.
+    _lock: File,
+}
+
+impl Staging {
+    /// Makes one below the repository's directory, and removes those of publishers that are gone.
+    pub fn new(root: &Path) -> io::Result<Self> {
+        create_directories(root)?;
+        let parent = root.join(STAGING);
+        match fs::DirBuilder::new().mode(0o700).create(&parent) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        sweep(&parent);
+        let (directory, lock) = claim(&parent)?;
+        fs::DirBuilder::new().mode(0o700).create(&directory)?;
+        Ok(Self { directory, counter: AtomicU64::new(0), root: File::open(root)?, _lock: lock })
+    }
+
+    /// A path for the next file.
+    pub fn next(&self) -> PathBuf {
+        let number = self.counter.fetch_add(1, Ordering::Relaxed);
+        self.directory.join((number % SHELVES).to_string()).join(number.to_string())
+    }
+
+    /// Whether any other publisher lives: each that has written anything holds the lock of its staging directory.
+    pub fn has_company(&self, root: &Path) -> bool {
+        let own = self.directory.with_extension(LOCKED);
+        let others = locks(&root.join(STAGING)).into_iter().filter(|path| *path != own);
+        others.filter_map(|path| File::open(path).ok()).any(|lock| lock.try_lock_shared().is_err())
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+        let _ = fs::remove_file(self.directory.with_extension(LOCKED));
+    }
+}
+
+/// Takes a new name below `parent` by locking `<name>.lock`; the directory of that name is made afterwards, so that there
+/// is none without a lock.
+fn claim(parent: &Path) -> io::Result<(PathBuf, File)> {
+    loop {
+        let mut random = [0_u8; 8];
+        openssl::rand::rand_bytes(&mut random).map_err(io::Error::other)?;
+        let directory = parent.join(hex::encode(random));
+        let path = directory.with_extension(LOCKED);
+        let lock = create_file(&path)?;
+        lock.lock()?;
+        // Somebody who swept between the two lines above took the file for a leftover and removed it.
+        if fs::metadata(&path).is_ok_and(|there| lock.metadata().is_ok_and(|ours| there.ino() == ours.ino())) {
+            return Ok((directory, lock));
+        }
+    }
+}
+
+/// The lock files of all publishers below `parent`, living or not.
+fn locks(parent: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
+    entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|extension| extension == LOCKED)).collect()
+}
+
+/// Removes what publishers left that are gone: their locks are free. What cannot be removed now is tried again next time.
+fn sweep(parent: &Path) {
+    for path in locks(parent) {
+        let Ok(lock) = File::open(&path) else { continue };
+        if lock.try_lock().is_ok() {
+            let _ = fs::remove_dir_all(path.with_extension(""));
+            let _ = fs::remove_file(&path);
+        }
+        // Held until here: whoever waits for it must find the file gone.
+        drop(lock);
+    }
+}
+
+/// Creates a file of the staging directory, and its shelf if this is the first on it.
+pub(super) fn create_staged(path: &Path) -> io::Result<File> {
+    match create_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            path.parent().map_or(Ok(()), create_directories)?;
+            create_file(path)
+        }
+        other => other,
+    }
+}
+
+/// Creates a new file that everybody may read.
+pub(super) fn create_file(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
+    // Readable for everybody whatever the umask or the source's mode: this is what gets served.
+    file.set_permissions(fs::Permissions::from_mode(0o644))?;
+    Ok(file)
+}
+
+/// Creates missing directories down to `path`, readable for everybody.
+pub(super) fn create_directories(path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        create_directories(parent)?;
+    }
+    match fs::create_dir(path) {
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o755)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
+}

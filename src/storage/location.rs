@@ -1,0 +1,87 @@
+use crate::failure::{Failure, Result};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Where a repository lives, as people write it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// A directory: a path, or `file:` before one.
+    Directory(PathBuf),
+    /// A bucket or container of an object store, and what stands before every name in it.
+    Bucket {
+        /// Who runs it.
+        service: Service,
+        /// The bucket, or container.
+        bucket: String,
+        /// Without slashes at its ends; empty for the whole bucket.
+        prefix: String,
+    },
+}
+
+/// The kinds of object stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Amazon S3 and what speaks its protocol: `s3://bucket/prefix`.
+    S3,
+    /// Google Cloud Storage: `gs://bucket/prefix`.
+    Gcs,
+    /// Azure Blob Storage: `az://container/prefix`.
+    Azure,
+}
+
+impl Service {
+    /// The scheme of its locations.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::Gcs => "gs",
+            Self::Azure => "az",
+        }
+    }
+}
+
+impl Location {
+    /// Reads a location; relative paths start from `base`.
+    pub fn parse(text: &str, base: &Path) -> Result<Self> {
+        for service in [Service::S3, Service::Gcs, Service::Azure] {
+            if let Some(rest) = text.strip_prefix(service.scheme()).and_then(|rest| rest.strip_prefix("://")) {
+                return bucket(service, rest, text);
+            }
+        }
+        let path = text.strip_prefix("file://").or_else(|| text.strip_prefix("file:")).unwrap_or(text);
+        if path.is_empty() {
+            return Err(Failure::invalid("the repository location is empty").hint("give a directory, or s3://bucket/prefix"));
+        }
+        if let Some((scheme, _)) = path.split_once("://") {
+            return Err(Failure::invalid(format!("repositories at {scheme}:// cannot be published to"))
+                .hint("give a directory, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"));
+        }
+        Ok(Self::Directory(base.join(path)))
+    }
+}
+
+fn bucket(service: Service, rest: &str, text: &str) -> Result<Location> {
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let refuse = |reason: &str| Err(Failure::invalid(format!("the repository location `{}` {reason}", text.escape_debug())));
+    if bucket.is_empty() || !bucket.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
+        return refuse("names no bucket");
+    }
+    let prefix = prefix.trim_end_matches('/');
+    if prefix.chars().any(|c| c.is_control() || "?#%\\*".contains(c)) {
+        return refuse("has a prefix with characters that clients and proxies disagree about");
+    }
+    if !prefix.is_empty() && prefix.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
+        return refuse("has a prefix with an empty part, `.` or `..`");
+    }
+    Ok(Location::Bucket { service, bucket: bucket.into(), prefix: prefix.into() })
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => write!(f, "{}", path.display()),
+            Self::Bucket { service, bucket, prefix } if prefix.is_empty() => write!(f, "{}://{bucket}", service.scheme()),
+            Self::Bucket { service, bucket, prefix } => write!(f, "{}://{bucket}/{prefix}", service.scheme()),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Servers that tests run in their own process.
+
+pub mod gcs;
+pub mod http;

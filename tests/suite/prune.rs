@@ -1,0 +1,122 @@
+//! What a prune takes and what it leaves, with a clock of the test's choosing.
+
+use crate::trial::Trial;
+use chrono::TimeDelta;
+use publish::operation::yank::YankRequest;
+use publish::operation::{prune, refresh, yank};
+use std::time::Duration;
+
+const GRACE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Sets every file of the repository back in time, as if it had been written so long ago.
+fn age(trial: &Trial, days: u64) {
+    for entry in walkdir::WalkDir::new(trial.path("repo")).into_iter().filter_map(Result::ok).filter(|entry| entry.file_type().is_file()) {
+        let file = std::fs::File::options().write(true).open(entry.path()).unwrap();
+        file.set_modified(entry.metadata().unwrap().modified().unwrap() - Duration::from_secs(days * 24 * 3600)).unwrap();
+    }
+}
+
+fn yank(trial: &Trial, version: &str) {
+    let request = YankRequest { version: publish::layout::ReleaseVersion::parse(version).unwrap(), reason: None };
+    let workspace = trial.workspace();
+    yank::apply(&workspace, yank::plan(&workspace, &request).unwrap()).unwrap();
+}
+
+fn pruned(trial: &Trial) -> Vec<String> {
+    let workspace = trial.workspace();
+    let plan = prune::plan(&workspace, GRACE).unwrap();
+    let done = prune::apply(&workspace, &plan).unwrap();
+    assert_eq!((done.deleted, done.skipped), (plan.objects.len(), 0));
+    plan.objects
+}
+
+fn any(objects: &[String], part: &str) -> bool {
+    objects.iter().any(|object| object.contains(part))
+}
+
+#[test]
+fn nothing_that_a_reader_within_the_grace_needs_goes() {
+    let trial = Trial::new();
+    trial.release("1.0.0").unwrap();
+    trial.release("1.0.1").unwrap();
+    yank(&trial, "1.0.1");
+    assert_eq!(pruned(&trial), Vec::<String>::new(), "all of it is young");
+    // Old files, but the yank itself is younger than the grace.
+    age(&trial, 29);
+    assert_eq!(pruned(&trial), Vec::<String>::new());
+    trial.client().unwrap();
+}
+
+#[test]
+fn what_nobody_can_need_any_more_goes() {
+    let mut trial = Trial::new();
+    trial.release("1.0.0").unwrap();
+    trial.release("1.0.1").unwrap();
+    yank(&trial, "1.0.1");
+    std::fs::write(trial.path("repo/targets/releases/1.0.0/linux-amd64/abandoned"), b"staged by a run that died").unwrap();
+    std::fs::create_dir_all(trial.path("repo/probe/x")).unwrap();
+    std::fs::write(trial.path("repo/probe/x/y"), b"").unwrap();
+    std::fs::write(trial.path("repo/index.html"), b"somebody's own").unwrap();
+    age(&trial, 45);
+    trial.wait(TimeDelta::hours(5));
+    let workspace = trial.workspace();
+    refresh::apply(&workspace, refresh::plan(&workspace, None).unwrap()).unwrap();
+    let strange = prune::plan(&workspace, GRACE).unwrap().strange;
+    assert_eq!(strange, ["index.html"]);
+    let gone = pruned(&trial);
+    for part in [
+        "targets/releases/1.0.1/linux-amd64/bin/",
+        "targets/signatures/1.0.1/",
+        "1.targets.json",
+        "3.snapshot.json",
+        "abandoned",
+        "probe/x/y",
+    ] {
+        assert!(any(&gone, part), "{part} stays: {gone:#?}");
+    }
+    for part in ["root.json", "4.targets.json", "timestamp.json", "releases/1.0.0/linux-amd64/bin", "index.html", "yanked", "plain.json"] {
+        assert!(!any(&gone, part), "{part} goes: {gone:#?}");
+    }
+    assert!(trial.path("repo/index.html").exists());
+    trial.client().unwrap();
+    trial.release("1.0.2").unwrap();
+    trial.client().unwrap();
+    assert_eq!(pruned(&trial), Vec::<String>::new());
+}
+
+#[test]
+fn an_orphan_between_two_snapshots_shortens_nobodys_grace() {
+    let trial = Trial::new();
+    trial.release("1.0.0").unwrap();
+    // 2 was committed; 3 is the orphan of a dead publisher, old; 4 was committed just now.
+    std::fs::write(trial.path("repo/3.snapshot.json"), b"orphan").unwrap();
+    std::fs::write(trial.path("repo/3.targets.json"), b"orphan").unwrap();
+    age(&trial, 40);
+    yank(&trial, "1.0.0");
+    let gone = pruned(&trial);
+    assert!(!any(&gone, "2.snapshot.json") && !any(&gone, "2.targets.json"), "{gone:#?}");
+    assert!(!any(&gone, "releases/1.0.0"), "somebody may be fetching it: {gone:#?}");
+    assert!(any(&gone, "3.snapshot.json"), "{gone:#?}");
+    trial.client().unwrap();
+}
+
+#[test]
+fn a_grace_that_publishers_rely_on_cannot_be_shortened() {
+    let trial = Trial::new();
+    let refused = prune::plan(&trial.workspace(), Duration::from_secs(3600)).unwrap_err();
+    assert!(refused.to_string().contains("too short"), "{refused}");
+}
+
+#[test]
+fn without_yes_nothing_is_deleted() {
+    let sandbox = crate::sandbox::Sandbox::new();
+    let left = sandbox.write("repo/targets/left", b"behind");
+    let file = std::fs::File::options().write(true).open(&left).unwrap();
+    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(40 * 24 * 3600)).unwrap();
+    sandbox.unchanged(|| sandbox.publish(&["prune"]).ok().says(&["- targets/left", "nothing was deleted", "--yes"]));
+    sandbox.unchanged(|| sandbox.publish(&["prune", "--dry-run", "--yes"]).ok().says(&["nothing was deleted"]));
+    sandbox.publish(&["prune", "--yes"]).ok().says(&["deleted 1 object"]);
+    assert!(!left.exists());
+    sandbox.publish(&["prune", "--yes"]).ok().says(&["nothing to delete"]);
+    sandbox.publish(&["prune", "--grace", "3h"]).fails(6, &["too short", "at least 1d"]);
+}

@@ -1,0 +1,214 @@
+//! Repositories in object stores, through the binary, on the imitation of Google Cloud Storage. The same on real engines is
+//! in `interop/stores`.
+
+use crate::fakes::gcs::Gcs;
+use crate::sandbox::{Run, Sandbox};
+use std::collections::BTreeMap;
+
+/// A sandbox whose repository is `gs://bucket/acme` in the imitation.
+fn on(gcs: &Gcs, more: &str) -> Sandbox {
+    let sandbox = Sandbox::empty();
+    sandbox.write("publish.yaml", format!("name: acme\nrepo: gs://bucket/acme\nstore:\n  endpoint: {}\n{more}", gcs.url));
+    sandbox
+}
+
+fn initialised(gcs: &Gcs, more: &str) -> Sandbox {
+    let sandbox = on(gcs, more);
+    sandbox.publish(&["init", "--no-passphrase"]).ok();
+    gcs.requests();
+    sandbox
+}
+
+/// Requests by method; those for parts of uploads count as what they are.
+fn by_method(requests: &[String]) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
+    requests.iter().for_each(|request| *counts.entry(request.split(' ').next().unwrap()).or_default() += 1);
+    counts
+}
+
+#[test]
+fn a_repository_in_a_bucket_is_as_good_as_one_in_a_directory() {
+    let gcs = Gcs::start();
+    let sandbox = initialised(&gcs, "");
+    sandbox.channels(&[("1", "stable", "1.0.0")]);
+    sandbox.publish(&["release", "1.0.0", "--from", "dist", "--channels"]).ok().says(&["release 1.0.0 is published"]);
+    sandbox.publish(&["verify"]).ok().says(&["1 OpenPGP signature checked"]);
+    sandbox.publish(&["status"]).ok().says(&["gs://bucket/acme", "preview: Google Cloud Storage", "1/stable"]);
+    assert!(gcs.names().iter().all(|name| name.starts_with("acme/")), "{:?}", gcs.names());
+    assert!(gcs.names().contains(&"acme/targets/releases/1.0.0/linux-amd64/bin/acme".to_owned()));
+    assert!(!gcs.names().iter().any(|name| name.contains("probe")), "the probe cleans up");
+}
+
+#[test]
+fn a_release_costs_exactly_these_requests() {
+    for files in [1, 7] {
+        let gcs = Gcs::start();
+        let sandbox = initialised(&gcs, "");
+        (1..files).for_each(|file| drop(sandbox.write(&format!("dist/linux-amd64/share/{file}"), format!("{file}"))));
+        sandbox.release("1.0.0").ok();
+        let requests = gcs.requests();
+        // Load: the next root (there is none), timestamp, snapshot, targets. Before the swap: the next root again. After it:
+        // the marker of the plain names, and the timestamp, which may have moved.
+        // Per artifact: itself and its signature, each once hashed and once plain; the certificate likewise.
+        // Then two role files, the timestamp and the marker.
+        assert_eq!(by_method(&requests), BTreeMap::from([("GET", 7), ("PUT", 4 * files + 2 + 4)]), "{requests:#?}");
+        sandbox.release("1.0.1").ok();
+        // The certificate is there already.
+        let requests = gcs.requests();
+        assert_eq!(by_method(&requests), BTreeMap::from([("GET", 7), ("PUT", 4 * files + 4)]), "{requests:#?}");
+    }
+}
+
+#[test]
+fn a_channel_change_and_a_refresh_cost_exactly_these_requests() {
+    let gcs = Gcs::start();
+    let sandbox = initialised(&gcs, "");
+    sandbox.release("1.0.0").ok();
+    sandbox.channels(&[("1", "stable", "1.0.0"), ("1", "beta", "1.0.0")]);
+    gcs.requests();
+    sandbox.publish(&["channels"]).ok();
+    let requests = gcs.requests();
+    assert_eq!(by_method(&requests), BTreeMap::from([("GET", 7), ("PUT", 2 * 2 + 4)]), "{requests:#?}");
+    sandbox.publish(&["refresh"]).ok().says(&["nothing is due"]);
+    assert_eq!(
+        gcs.requests(),
+        ["GET acme/2.root.json", "GET acme/timestamp.json", "GET acme/3.snapshot.json", "GET acme/3.targets.json", "GET acme/plain.json"]
+    );
+    sandbox.publish(&["release", "2.0.0", "--from", "dist", "--dry-run"]).ok();
+    assert_eq!(gcs.requests().len(), 4, "a dry run only loads");
+}
+
+#[test]
+fn a_store_is_tried_out_once_and_then_remembered() {
+    let gcs = Gcs::start();
+    let sandbox = on(&gcs, "");
+    sandbox.publish(&["init", "--no-passphrase"]).ok();
+    assert!(gcs.requests().iter().any(|request| request.contains("probe/")));
+    sandbox.release("1.0.0").ok();
+    assert!(!gcs.requests().iter().any(|request| request.contains("probe/")));
+    // A machine without the state file tries again; the config can say it once and for all.
+    std::fs::remove_file(sandbox.path(".publish-state.json")).unwrap();
+    sandbox.release("1.0.1").ok();
+    assert!(gcs.requests().iter().any(|request| request.contains("probe/")));
+    std::fs::remove_file(sandbox.path(".publish-state.json")).unwrap();
+    let config = std::fs::read_to_string(sandbox.path("publish.yaml")).unwrap() + "  conditions: enforced\n";
+    sandbox.write("publish.yaml", config);
+    sandbox.release("1.0.2").ok();
+    assert!(!gcs.requests().iter().any(|request| request.contains("probe/")));
+}
+
+#[test]
+fn a_store_that_ignores_conditions_takes_nothing_without_the_operators_word() {
+    let gcs = Gcs::ignoring_conditions();
+    let sandbox = on(&gcs, "");
+    sandbox.publish(&["init", "--no-passphrase"]).fails(6, &["ignores the conditions", "single_publisher: true"]);
+    assert!(gcs.names().is_empty(), "{:?}", gcs.names());
+    assert!(!sandbox.path("keys").exists(), "refused before anything is written");
+    let check = sandbox.publish(&["store", "check"]);
+    assert_eq!(check.code, 6);
+    check.says(&["FAILED   conditions: ignored", "conditions: ignored", "cannot safely hold"]);
+    let config = std::fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    sandbox.write("publish.yaml", format!("{config}single_publisher: true\n"));
+    sandbox.publish(&["init", "--no-passphrase"]).ok();
+    sandbox.release("1.0.0").ok();
+    sandbox.publish(&["status"]).ok().says(&["you vouch that nobody else publishes here; nothing enforces it"]);
+    sandbox.publish(&["verify"]).ok();
+    // The word is needed for every change.
+    sandbox.write("publish.yaml", config);
+    let before = gcs.names();
+    for command in [&["release", "1.0.1", "--from", "dist"][..], &["refresh"], &["yank", "1.0.0"]] {
+        sandbox.publish(command).fails(6, &["ignores the conditions"]);
+    }
+    assert_eq!(gcs.names(), before);
+}
+
+#[test]
+fn a_lone_publisher_on_such_a_store_still_overwrites_nothing_of_its_own() {
+    let gcs = Gcs::ignoring_conditions();
+    let sandbox = initialised(&gcs, "single_publisher: true\n");
+    // The orphan of a killed run.
+    gcs.put("acme/2.targets.json", b"orphan");
+    gcs.age(std::time::Duration::from_secs(60));
+    sandbox.release("1.0.0").ok();
+    sandbox.publish(&["status"]).ok().says(&["targets          3"]);
+    sandbox.publish(&["verify"]).ok();
+}
+
+#[test]
+fn store_check_says_what_the_store_does() {
+    let gcs = Gcs::start();
+    let sandbox = on(&gcs, &format!("public_url: {}/bucket/acme\n", gcs.url));
+    let told = sandbox.publish(&["store", "check"]).ok();
+    told.says(&[
+        "ok       conditions:",
+        "ok       race:",
+        "ok       headers:",
+        "ok       readers: missing root: 404",
+        "conditions: enforced",
+        "raw_plus: works",
+    ]);
+    assert!(gcs.names().is_empty(), "{:?}", gcs.names());
+    let report = sandbox.publish(&["store", "check", "--json"]).ok().json();
+    assert_eq!((report["good"].clone(), report["command"].clone()), (true.into(), "store check".into()));
+}
+
+#[test]
+fn names_with_plus_are_refused_where_they_cannot_be_fetched() {
+    let gcs = Gcs::start();
+    let sandbox = initialised(&gcs, "");
+    sandbox.release("1.0.0+fix1").ok();
+    let config = std::fs::read_to_string(sandbox.path("publish.yaml")).unwrap() + "  raw_plus: broken\n";
+    sandbox.write("publish.yaml", config);
+    sandbox.release("1.0.1+fix1").fails(6, &["has a `+`", "store check"]);
+    sandbox.write("dist/linux-amd64/lib/libc++.so", b"x");
+    sandbox.release("1.0.1").fails(6, &["libc++.so", "rename the file"]);
+}
+
+#[test]
+fn nothing_configured_is_an_error_that_says_what_to_set() {
+    let sandbox = Sandbox::empty();
+    let init = |repo: &str, more: &[(&str, &str)]| -> Run {
+        let arguments = ["init", "--no-passphrase", "--repo", repo];
+        sandbox.command().args(arguments).env("HOME", sandbox.dir.path()).envs(more.iter().copied()).output().unwrap().into()
+    };
+    init("s3://bucket/x", &[]).fails(4, &["no credentials for S3", "AWS_ACCESS_KEY_ID", "instance_metadata: true"]);
+    init("gs://bucket/x", &[]).fails(4, &["no credentials for Google", "GOOGLE_APPLICATION_CREDENTIALS"]);
+    init("az://box/x", &[]).fails(4, &["no account for Azure", "AZURE_STORAGE_ACCOUNT_NAME"]);
+    init("az://box/x", &[("AZURE_STORAGE_ACCOUNT_NAME", "a")]).fails(4, &["no credentials for Azure", "AZURE_STORAGE_ACCOUNT_KEY"]);
+    let secret = [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "hidden-secret")];
+    let run = init("s3://bucket/x", &secret).fails(6, &["region", "AWS_REGION"]);
+    assert!(!run.stderr.contains("hidden-secret"));
+    assert!(!sandbox.path("publish.yaml").exists() && !sandbox.path("keys").exists());
+}
+
+#[test]
+fn a_missing_bucket_is_told() {
+    let gcs = Gcs::start();
+    let sandbox = on(&gcs, "");
+    sandbox.publish(&["init", "--no-passphrase", "--repo", "gs://other/x"]).fails(7, &["there is no such bucket"]);
+}
+
+#[test]
+fn a_large_artifact_is_resumed_by_its_digest() {
+    let gcs = Gcs::start();
+    let sandbox = initialised(&gcs, "");
+    let content = vec![7; 20 << 20];
+    sandbox.write("dist/linux-amd64/big", &content);
+    let parts = |requests: &[String]| requests.iter().filter(|request| request.contains("uploadId") && request.starts_with("PUT")).count();
+    let staged = format!("acme/targets/releases/1.0.0/linux-amd64/{}.big", hex::encode(openssl::sha::sha256(&content)));
+    // As a run leaves it that dies before its commit.
+    gcs.put(&staged, &content);
+    sandbox.release("1.0.0").ok();
+    assert_eq!(parts(&gcs.requests()), 0);
+    sandbox.publish(&["verify"]).ok();
+    // What is older may be about to be pruned: sent again, which renews its date.
+    gcs.put(&staged.replace("1.0.0", "1.0.1"), &content);
+    gcs.age(std::time::Duration::from_secs(13 * 3600));
+    sandbox.release("1.0.1").ok();
+    assert_eq!(parts(&gcs.requests()), 3);
+    // Another length is no match.
+    gcs.put(&staged.replace("1.0.0", "1.0.2"), b"half");
+    sandbox.release("1.0.2").ok();
+    assert_eq!(parts(&gcs.requests()), 3);
+    sandbox.publish(&["verify"]).ok();
+}

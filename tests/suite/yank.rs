@@ -1,0 +1,57 @@
+use crate::sandbox::Sandbox;
+
+#[test]
+fn a_yanked_release_is_gone_and_its_version_is_burned() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    sandbox.release("1.0.1").ok();
+    sandbox
+        .unchanged(|| sandbox.publish(&["yank", "1.0.1", "--dry-run"]).ok().says(&["- releases/1.0.1/linux-amd64/bin/acme", "plan only"]));
+    sandbox.publish(&["yank", "v1.0.1", "--reason", "corrupts its config"]).ok().says(&["1.0.1 is yanked", "burned"]);
+    sandbox.publish(&["verify"]).ok();
+    let status = sandbox.publish(&["status", "--json"]).ok().json();
+    assert_eq!(status["status"]["releases"].as_array().unwrap().len(), 1);
+    assert_eq!(status["status"]["yanked"], serde_json::json!(["1.0.1"]));
+    assert_eq!(std::fs::read(sandbox.path("repo/targets/yanked/1.0.1")).unwrap(), b"1.0.1\ncorrupts its config\n");
+    assert!(!sandbox.path("repo/targets/releases/1.0.1/linux-amd64/bin/acme").exists(), "curl users no longer get it");
+    let hashed = |sandbox: &Sandbox| sandbox.repository().keys().any(|name| name.starts_with("targets/releases/1.0.1/"));
+    assert!(hashed(&sandbox), "readers that have begun still do");
+    sandbox.unchanged(|| sandbox.release("1.0.1").fails(5, &["1.0.1 was yanked", "new version"]));
+    sandbox.unchanged(|| sandbox.publish(&["yank", "1.0.1"]).ok().says(&["yanked already"]));
+    sandbox.unchanged(|| sandbox.publish(&["yank", "1.0.7"]).fails(7, &["no release 1.0.7", "released: 1.0.0"]));
+    sandbox.channels(&[("1", "stable", "1.0.1")]);
+    sandbox.unchanged(|| sandbox.publish(&["channels"]).fails(7, &["1/stable is 1.0.1, which was yanked"]));
+}
+
+#[test]
+fn a_release_that_a_channel_points_at_stays() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    sandbox.channels(&[("1", "stable", "1.0.0"), ("1", "beta", "1.0.0")]);
+    sandbox.publish(&["channels"]).ok();
+    sandbox.unchanged(|| sandbox.publish(&["yank", "1.0.0"]).fails(5, &["channels point at it", "1/beta", "1/stable", "publish channels"]));
+}
+
+#[test]
+fn a_yank_and_a_channel_change_at_once_never_leave_a_channel_without_its_release() {
+    for _ in 0..6 {
+        let sandbox = Sandbox::new();
+        sandbox.release("1.0.0").ok();
+        sandbox.release("1.0.1").ok();
+        sandbox.channels(&[("1", "stable", "1.0.1")]);
+        let start = |arguments: &[&str]| {
+            sandbox.command().args(arguments).stderr(std::process::Stdio::null()).stdout(std::process::Stdio::null()).spawn().unwrap()
+        };
+        let mut rivals = [start(&["yank", "1.0.1"]), start(&["channels"])];
+        let codes: Vec<i32> = rivals.iter_mut().map(|rival| rival.wait().unwrap().code().unwrap()).collect();
+        assert_eq!(codes.iter().filter(|code| **code == 0).count(), 1, "{codes:?}");
+        sandbox.publish(&["verify"]).ok();
+    }
+}
+
+#[test]
+fn versions_that_differ_in_case_only_are_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0-rc1").ok();
+    sandbox.unchanged(|| sandbox.release("1.0.0-RC1").fails(5, &["differs from the released 1.0.0-rc1 only in case"]));
+}
