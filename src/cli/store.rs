@@ -59,7 +59,7 @@ pub(super) fn prune(global: &Global, arguments: &Prune, output: &Output) -> Resu
     let warnings: Vec<String> = plan.strange.iter().map(|name| format!("{name} is none of a repository's objects; it stays")).collect();
     let document = json!(plan);
     let what = format!("{} with {}", count(plan.objects.len(), "object"), size(plan.bytes));
-    if plan.empty {
+    if plan.empty && !(arguments.yes && !global.dry_run) {
         let _ = writeln!(text, "nothing to delete; {} are needed", count(plan.kept, "object"));
     } else if global.dry_run || !arguments.yes {
         let _ = writeln!(text, "plan: {what} would go, {} stay; nothing was deleted", plan.kept);
@@ -67,10 +67,18 @@ pub(super) fn prune(global: &Global, arguments: &Prune, output: &Output) -> Resu
             text.push_str("run it with --yes to delete them\n");
         }
     }
-    if global.dry_run || !arguments.yes || plan.empty {
+    if global.dry_run || !arguments.yes {
         return Ok(Report::new("prune", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
     }
     let pruned = prune_operation::apply(&workspace, &plan)?;
-    let _ = writeln!(text, "deleted {}; {} stay", count(pruned.deleted, "object"), plan.kept + pruned.skipped);
+    match (pruned.deleted, pruned.swept) {
+        (0, 0) => {
+            let _ = writeln!(text, "nothing to delete; {} are needed", count(plan.kept, "object"));
+        }
+        (deleted, swept) => {
+            let what = if swept > 0 { format!(" and {swept} unfinished leftovers") } else { String::new() };
+            let _ = writeln!(text, "deleted {}{what}; {} stay", count(deleted, "object"), plan.kept + pruned.skipped);
+        }
+    }
     Ok(Report::new("prune", text, json!({"dry_run": false, "plan": document, "result": pruned})).warnings(&warnings))
 }

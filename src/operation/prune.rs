@@ -36,6 +36,8 @@ pub struct Pruned {
     pub deleted: usize,
     /// How many were there no more, or were written anew meanwhile.
     pub skipped: usize,
+    /// How many half-written files and unfinished uploads of publishers that are gone were removed.
+    pub swept: usize,
 }
 
 /// Finds what can go; nothing is written and no key is opened.
@@ -84,6 +86,7 @@ pub fn apply(workspace: &Workspace, plan: &PrunePlan) -> Result<Pruned> {
         Ok(still)
     };
     let deleted = each(&plan.found, storage.parallelism(), || Ok(()), delete)?.into_iter().filter(|deleted| *deleted).count();
+    let swept = storage.sweep(cutoff.unwrap_or(std::time::SystemTime::UNIX_EPOCH))?;
     storage.barrier()?;
-    Ok(Pruned { deleted, skipped: plan.found.len() - deleted })
+    Ok(Pruned { deleted, skipped: plan.found.len() - deleted, swept })
 }

@@ -154,6 +154,12 @@ pub trait Storage: Source {
         Ok(None)
     }
 
+    /// Removes what publishers that are gone left and that is no object: half-written files, unfinished uploads begun
+    /// before `before`. Says how many there were.
+    fn sweep(&self, _before: SystemTime) -> Result<usize> {
+        Ok(0)
+    }
+
     /// Whether somebody else is writing now. Most stores cannot tell.
     fn rivals(&self) -> Result<Rivals> {
         Ok(Rivals::Unknown)

@@ -1,7 +1,8 @@
-use super::{Conditions, Object, Rivals, Source, Storage, Stored, Token, Upload};
+use super::{Conditions, EtagQuotes, Object, Rivals, Source, Storage, Stored, Token, Upload};
 use crate::failure::Result;
 use crate::layout::ObjectName;
 use std::io::Read;
+use std::time::SystemTime;
 
 /// A call to a storage, as an observer sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,14 +17,14 @@ pub struct Call {
 
 /// A storage whose calls somebody watches and may fail: how tests count requests and kill publishers between any two
 /// of them.
-pub struct Observed<S, F> {
-    inner: S,
+pub struct Observed<F> {
+    inner: Box<dyn Storage>,
     watch: F,
 }
 
-impl<S: Storage, F: Fn(Call) -> Result<()> + Send + Sync> Observed<S, F> {
+impl<F: Fn(Call) -> Result<()> + Send + Sync> Observed<F> {
     /// Wraps a storage. `watch` sees every call before and after; an error from it becomes the call's.
-    pub fn new(inner: S, watch: F) -> Self {
+    pub fn new(inner: Box<dyn Storage>, watch: F) -> Self {
         Self { inner, watch }
     }
 
@@ -36,7 +37,7 @@ impl<S: Storage, F: Fn(Call) -> Result<()> + Send + Sync> Observed<S, F> {
     }
 }
 
-impl<S: Storage, F: Fn(Call) -> Result<()> + Send + Sync> Source for Observed<S, F> {
+impl<F: Fn(Call) -> Result<()> + Send + Sync> Source for Observed<F> {
     fn location(&self) -> String {
         self.inner.location()
     }
@@ -50,7 +51,7 @@ impl<S: Storage, F: Fn(Call) -> Result<()> + Send + Sync> Source for Observed<S,
     }
 }
 
-impl<S: Storage, F: Fn(Call) -> Result<()> + Send + Sync> Storage for Observed<S, F> {
+impl<F: Fn(Call) -> Result<()> + Send + Sync> Storage for Observed<F> {
     fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<bool> {
         self.around("create", name.as_str(), || self.inner.create(name, bytes))
     }
@@ -111,17 +112,29 @@ impl<S: Storage, F: Fn(Call) -> Result<()> + Send + Sync> Storage for Observed<S
         self.around("headers", name.as_str(), || self.inner.headers(name))
     }
 
+    fn etag_quotes(&self) -> Option<EtagQuotes> {
+        self.inner.etag_quotes()
+    }
+
+    fn keeps_versions(&self, name: &ObjectName) -> Result<Option<bool>> {
+        self.inner.keeps_versions(name)
+    }
+
+    fn sweep(&self, before: SystemTime) -> Result<usize> {
+        self.around("sweep", "", || self.inner.sweep(before))
+    }
+
     fn rivals(&self) -> Result<Rivals> {
         self.inner.rivals()
     }
 }
 
-struct Watched<'s, S, F> {
-    storage: &'s Observed<S, F>,
+struct Watched<'s, F> {
+    storage: &'s Observed<F>,
     upload: Box<dyn Upload + 's>,
 }
 
-impl<S: Storage, F: Fn(Call) -> Result<()> + Send + Sync> Upload for Watched<'_, S, F> {
+impl<F: Fn(Call) -> Result<()> + Send + Sync> Upload for Watched<'_, F> {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.upload.write(bytes)
     }

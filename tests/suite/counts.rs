@@ -14,7 +14,7 @@ fn calls<T>(trial: &Trial, act: impl FnOnce(&Workspace) -> T) -> BTreeMap<&'stat
         recorder.lock().unwrap().push(call);
         Ok(())
     };
-    act(&trial.workspace_on(Box::new(Observed::new(LocalDirectory::new(trial.path("repo")), watch))));
+    act(&trial.workspace_on(Box::new(Observed::new(Box::new(LocalDirectory::new(trial.path("repo"))), watch))));
     let mut counts = BTreeMap::new();
     for call in seen.lock().unwrap().iter().filter(|call| call.done) {
         *counts.entry(call.method).or_default() += 1;

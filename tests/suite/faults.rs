@@ -20,7 +20,7 @@ fn dying(trial: &Trial, at: usize) -> (Workspace, std::sync::Arc<AtomicUsize>) {
         }
         Ok(())
     };
-    (trial.workspace_on(Box::new(Observed::new(LocalDirectory::new(trial.path("repo")), watch))), seen)
+    (trial.workspace_on(Box::new(Observed::new(Box::new(LocalDirectory::new(trial.path("repo"))), watch))), seen)
 }
 
 fn every_point(prepare: impl Fn() -> Trial, act: impl Fn(&Trial, &Workspace) -> Result<()>, check: impl Fn(&Trial)) {

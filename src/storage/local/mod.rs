@@ -22,6 +22,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
+use std::time::SystemTime;
 
 const LOCK: &str = ".lock";
 
@@ -320,6 +321,11 @@ impl Storage for LocalDirectory {
             flush(&staging.root)
         };
         sync().map_err(|error| Failure::io("flush", self.root.display(), error))
+    }
+
+    fn sweep(&self, _before: SystemTime) -> Result<usize> {
+        // Whose lock is free is gone, however short a time ago.
+        Ok(staging::sweep(&self.root.join(STAGING)))
     }
 
     fn rivals(&self) -> Result<Rivals> {

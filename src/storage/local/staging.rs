@@ -84,16 +84,20 @@ fn locks(parent: &Path) -> Vec<PathBuf> {
 }
 
 /// Removes what publishers left that are gone: their locks are free. What cannot be removed now is tried again next time.
-fn sweep(parent: &Path) {
+/// Says how many publishers it was.
+pub(super) fn sweep(parent: &Path) -> usize {
+    let mut swept = 0;
     for path in locks(parent) {
         let Ok(lock) = File::open(&path) else { continue };
         if lock.try_lock().is_ok() {
             let _ = fs::remove_dir_all(path.with_extension(""));
             let _ = fs::remove_file(&path);
+            swept += 1;
         }
         // Held until here: whoever waits for it must find the file gone.
         drop(lock);
     }
+    swept
 }
 
 /// Creates a file of the staging directory, and its shelf if this is the first on it.

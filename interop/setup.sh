@@ -1,0 +1,65 @@
+# What every suite here needs: publish, the real clients, real builds. Sourced at the root of the repository; everything is
+# installed from the package registries into .interop/, and what cannot be installed fails the suite.
+set -euo pipefail
+cache=$PWD/.interop
+mkdir -p "$cache"
+
+need() { # need COMMAND DEBIAN-PACKAGE
+    command -v "$1" >/dev/null && return
+    echo "installing $2"
+    { apt-get update && apt-get install -y --no-install-recommends "$2"; } >"$cache/apt.log" 2>&1 || { cat "$cache/apt.log"; echo "cannot install $2"; exit 1; }
+}
+need gpg gnupg
+need gpgv gpgv
+need curl curl
+need faketime faketime
+need python3 python3
+need go golang-go
+
+if [ -z "${PUBLISH:-}" ]; then
+    .ci/cargo build --quiet
+    PUBLISH=${CARGO_TARGET_DIR:-$PWD/target}/debug/publish
+fi
+export PUBLISH
+
+if [ ! -x "$cache/venv/bin/pip" ]; then
+    python3 -m venv "$cache/venv" 2>/dev/null || { rm -rf "$cache/venv"; apt-get install -y --no-install-recommends python3-venv >/dev/null; python3 -m venv "$cache/venv"; }
+fi
+"$cache/venv/bin/python" -c 'import tuf' 2>/dev/null || "$cache/venv/bin/pip" install --quiet 'tuf==7.0.1' 'securesystemslib[crypto]==1.6.0'
+
+# Real programs for six platforms, two versions: the wheels of ruff.
+for version in 0.12.0 0.12.1; do
+    for platform in linux-amd64:manylinux_2_17_x86_64 linux-arm64:manylinux_2_17_aarch64 darwin-amd64:macosx_10_12_x86_64 darwin-arm64:macosx_11_0_arm64 windows-amd64:win_amd64 windows-arm64:win_arm64; do
+        target=$cache/dist/$version/${platform%%:*}/bin
+        [ -d "$target" ] && continue
+        wheels=$cache/wheels/$version-${platform%%:*}
+        rm -rf "$wheels" && mkdir -p "$wheels"
+        "$cache/venv/bin/pip" download --quiet --no-deps --only-binary=:all: --platform "${platform##*:}" -d "$wheels" "ruff==$version"
+        python3 -m zipfile -e "$wheels"/ruff-*.whl "$wheels/unpacked"
+        mkdir -p "$target.new"
+        mv "$wheels"/unpacked/ruff-*.data/scripts/ruff* "$target.new/"
+        mv "$target.new" "$target"
+        rm -rf "$wheels"
+    done
+done
+
+# The trdl client: yours, else the real one from the Go module proxy, else our imitation around the real client's own
+# TUF library. Which one it was is said at the end.
+export TRDL_KIND=real
+if [ -z "${TRDL:-}" ]; then
+    TRDL=$cache/trdl
+    if [ ! -x "$TRDL" ]; then
+        rm -rf "$cache/trdl-module" && mkdir -p "$cache/trdl-module"
+        if (cd "$cache/trdl-module" && go mod init trdl-module \
+            && go mod edit -replace github.com/theupdateframework/go-tuf=github.com/werf/3p-go-tuf@v0.0.0-20230315082915-5fc159235553 \
+            && go get github.com/werf/trdl/client/cmd/trdl@main && go build -o "$TRDL" github.com/werf/trdl/client/cmd/trdl) >"$cache/trdl.log" 2>&1; then
+            echo "built the real trdl client"
+        else
+            TRDL=$cache/trdl-imitation
+            TRDL_KIND=imitation
+            (cd interop/trdl-imitation && go build -o "$TRDL" .)
+        fi
+    fi
+fi
+(cd interop/trdl-imitation && go build -o "$cache/go-tuf" github.com/theupdateframework/go-tuf/cmd/tuf)
+export TRDL INTEROP_CACHE=$cache

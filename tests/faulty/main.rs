@@ -1,0 +1,131 @@
+//! A publisher whose storage does one thing wrong: `faulty FAULT HOURS CONFIG COMMAND…`.
+//!
+//! FAULT is `none`, or KIND:N for the Nth storage call: `fail` (not carried out, an error), `lie` (carried out, an error),
+//! `kill` and `killed` (SIGKILL before and after it), `hang` (says so and waits for ever). HOURS shifts the clock. COMMAND
+//! is `release VERSION DIR`, `channels`, `refresh`, `yank VERSION` or `prune`; the last line printed is the number of calls
+//! it took, and for `prune` the line before it what it found.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
+
+use anyhow::{Result, bail};
+use chrono::{TimeDelta, Utc};
+use publish::config::Config;
+use publish::failure::{Failure, Kind};
+use publish::keys::{Passphrases, Secret, Use};
+use publish::layout::ReleaseVersion;
+use publish::operation::channels::{self, ChannelsRequest};
+use publish::operation::release::{self, ReleaseRequest};
+use publish::operation::yank::{self, YankRequest};
+use publish::operation::{Workspace, prune, refresh};
+use publish::repository::Quiet;
+use publish::storage::{self, Call, Observed, Storage};
+use rustix::process::{Signal, getpid, kill_process};
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+struct NoPassphrase;
+
+impl Passphrases for NoPassphrase {
+    fn get(&self, _: Use, what: &str) -> publish::failure::Result<Secret> {
+        panic!("{what} is encrypted")
+    }
+    fn choose(&self, _: Use) -> publish::failure::Result<Secret> {
+        panic!("nothing is made here")
+    }
+}
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [fault, hours, config, command @ ..] = arguments.as_slice() else { bail!("faulty FAULT HOURS CONFIG COMMAND…") };
+    let calls = Arc::new(AtomicUsize::new(0));
+    let workspace = workspace(fault, hours.parse()?, Path::new(config), &calls)?;
+    let done = run(&workspace, Path::new(config), &command.iter().map(String::as_str).collect::<Vec<_>>());
+    println!("{}", calls.load(Ordering::SeqCst));
+    done
+}
+
+fn workspace(fault: &str, hours: i64, path: &Path, calls: &Arc<AtomicUsize>) -> Result<Workspace> {
+    let config = Config::read(path)?;
+    let store = config.store();
+    Ok(Workspace {
+        storage: faulty(storage::open(&config.location()?, &store)?, fault, calls)?,
+        pinned_root: config.root(),
+        keys: config.key_uris()?,
+        openpgp: config.openpgp()?,
+        passphrases: Box::new(NoPassphrase),
+        state_file: config.state(),
+        plain_names: config.plain_names,
+        store_identity: config.repo.clone(),
+        raw_plus: None,
+        single_publisher: store.single_publisher,
+        found: OnceLock::new(),
+        sha512: false,
+        accept_rollback: false,
+        clock: Box::new(move || Utc::now() + TimeDelta::hours(hours)),
+        progress: Box::new(Quiet),
+    })
+}
+
+fn run(workspace: &Workspace, config: &Path, command: &[&str]) -> Result<()> {
+    match command {
+        ["release", version, from] => {
+            let request = ReleaseRequest { version: ReleaseVersion::parse(version)?, from: from.into(), resign: false, channels: None };
+            release::apply(workspace, release::plan(workspace, &request)?)?;
+        }
+        ["channels"] => {
+            let file = config.with_file_name("trdl_channels.yaml");
+            let request = ChannelsRequest { file, allow_downgrade: true, prune: false };
+            channels::apply(workspace, channels::plan(workspace, &request)?)?;
+        }
+        ["refresh"] => drop(refresh::apply(workspace, refresh::plan(workspace, None)?)?),
+        ["yank", version] => {
+            let request = YankRequest { version: ReleaseVersion::parse(version)?, reason: None };
+            yank::apply(workspace, yank::plan(workspace, &request)?)?;
+        }
+        ["prune"] => {
+            let plan = prune::plan(workspace, Duration::from_secs(30 * 24 * 3600))?;
+            println!("{}", serde_json::to_string(&plan)?);
+            prune::apply(workspace, &plan)?;
+        }
+        other => bail!("no command {other:?}"),
+    }
+    Ok(())
+}
+
+fn faulty(storage: Box<dyn Storage>, fault: &str, calls: &Arc<AtomicUsize>) -> Result<Box<dyn Storage>> {
+    let (kind, at) = fault.split_once(':').unwrap_or((fault, "0"));
+    let (kind, at) = (kind.to_owned(), at.parse::<usize>()?);
+    let calls = Arc::clone(calls);
+    // Calls are counted when they begin; the one in question is known to its own thread.
+    let chosen: Arc<OnceLock<std::thread::ThreadId>> = Arc::default();
+    let over = AtomicBool::new(false);
+    let watch = move |call: Call| {
+        let me = std::thread::current().id();
+        let is_it = if call.done {
+            chosen.get() == Some(&me) && !over.swap(true, Ordering::SeqCst)
+        } else {
+            calls.fetch_add(1, Ordering::SeqCst) + 1 == at && chosen.set(me).is_ok()
+        };
+        if !is_it {
+            return Ok(());
+        }
+        match (kind.as_str(), call.done) {
+            ("fail", false) | ("lie", true) => {
+                return Err(Failure::new(Kind::Storage, format!("the test made {} {} fail", call.method, call.name)));
+            }
+            ("kill", false) | ("killed", true) => kill_process(getpid(), Signal::KILL).unwrap(),
+            ("hang", false) => {
+                println!("hanging at {} {}", call.method, call.name);
+                std::io::stdout().flush().unwrap();
+                loop {
+                    std::thread::park();
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    };
+    Ok(Box::new(Observed::new(storage, watch)))
+}
