@@ -115,8 +115,7 @@ class Bench:
         hung = None
         if kind == "hang":
             hung = subprocess.Popen(self.faulty(f"{kind}:{at}", command), cwd=self.work, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-            line = hung.stdout.readline()
-            if not line.startswith("hanging"):
+            if not any(line.startswith("hanging") for line in hung.stdout):
                 # Threads share the calls out differently from run to run: this time there were fewer.
                 hung.wait()
                 hung = None

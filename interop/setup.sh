@@ -4,10 +4,10 @@ set -euo pipefail
 cache=$PWD/.interop
 mkdir -p "$cache"
 
-need() { # need COMMAND DEBIAN-PACKAGE
+need() { # need COMMAND DEBIAN-PACKAGES
     command -v "$1" >/dev/null && return
     echo "installing $2"
-    { apt-get update && apt-get install -y --no-install-recommends "$2"; } >"$cache/apt.log" 2>&1 || { cat "$cache/apt.log"; echo "cannot install $2"; exit 1; }
+    { apt-get update && apt-get install -y --no-install-recommends $2; } >"$cache/apt.log" 2>&1 || { cat "$cache/apt.log"; echo "cannot install $2"; exit 1; }
 }
 need gpg gnupg
 need gpgv gpgv

@@ -59,15 +59,16 @@ pub(super) fn prune(global: &Global, arguments: &Prune, output: &Output) -> Resu
     let warnings: Vec<String> = plan.strange.iter().map(|name| format!("{name} is none of a repository's objects; it stays")).collect();
     let document = json!(plan);
     let what = format!("{} with {}", count(plan.objects.len(), "object"), size(plan.bytes));
-    if plan.empty && !(arguments.yes && !global.dry_run) {
+    let only_plan = global.dry_run || !arguments.yes;
+    if plan.empty && only_plan {
         let _ = writeln!(text, "nothing to delete; {} are needed", count(plan.kept, "object"));
-    } else if global.dry_run || !arguments.yes {
+    } else if only_plan {
         let _ = writeln!(text, "plan: {what} would go, {} stay; nothing was deleted", plan.kept);
         if !global.dry_run {
             text.push_str("run it with --yes to delete them\n");
         }
     }
-    if global.dry_run || !arguments.yes {
+    if only_plan {
         return Ok(Report::new("prune", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
     }
     let pruned = prune_operation::apply(&workspace, &plan)?;

@@ -39,7 +39,7 @@ impl Response {
         self
     }
 
-    fn send(&self, stream: &mut TcpStream) -> Result<()> {
+    pub fn send(&self, stream: &mut TcpStream) -> Result<()> {
         let mut head = format!("HTTP/1.1 {} Whatever\r\nContent-Length: {}\r\n", self.status, self.length.unwrap_or(self.body.len()));
         self.headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
         head.push_str("\r\n");
@@ -50,7 +50,7 @@ impl Response {
 }
 
 /// Reads one message; `None` at the end of the connection.
-fn read_message(reader: &mut BufReader<TcpStream>) -> Result<Option<(String, BTreeMap<String, String>)>> {
+pub fn read_message(reader: &mut BufReader<TcpStream>) -> Result<Option<(String, BTreeMap<String, String>)>> {
     let mut first = String::new();
     if reader.read_line(&mut first)? == 0 {
         return Ok(None);
@@ -65,11 +65,30 @@ fn read_message(reader: &mut BufReader<TcpStream>) -> Result<Option<(String, BTr
     Ok(Some((first.trim_end().to_owned(), headers)))
 }
 
-fn read_body(reader: &mut BufReader<TcpStream>, headers: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+pub fn read_body(reader: &mut BufReader<TcpStream>, headers: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+    if headers.get("transfer-encoding").is_some_and(|coding| coding.contains("chunked")) {
+        return read_chunks(reader);
+    }
     let length: usize = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
     Ok(body)
+}
+
+fn read_chunks(reader: &mut BufReader<TcpStream>) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let length = usize::from_str_radix(line.trim(), 16).map_err(std::io::Error::other)?;
+        let start = body.len();
+        body.resize(start + length, 0);
+        reader.read_exact(&mut body[start..])?;
+        reader.read_line(&mut line)?;
+        if length == 0 {
+            return Ok(body);
+        }
+    }
 }
 
 /// Serves until the process ends; the answer to a request is `None` to cut the connection. Gives the URL.

@@ -11,6 +11,7 @@ mod channels;
 mod cli;
 mod concurrency;
 mod counts;
+mod durability;
 mod faults;
 mod init;
 mod keys;

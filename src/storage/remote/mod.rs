@@ -9,6 +9,8 @@
 
 mod errors;
 mod services;
+#[cfg(feature = "s3")]
+mod unfinished;
 mod upload;
 
 use self::errors::{conflict, missing, translate};
@@ -25,6 +27,8 @@ use std::future::Future;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+#[cfg(feature = "s3")]
+use std::time::SystemTime;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
@@ -47,6 +51,8 @@ const STRIP: u8 = 2;
 /// A repository in an object store.
 pub struct Remote {
     store: Arc<dyn ObjectStore>,
+    #[cfg(feature = "s3")]
+    unfinished: Option<unfinished::Unfinished>,
     runtime: Arc<Runtime>,
     location: Location,
     /// Stands before every name: empty, or ending with a slash.
@@ -69,8 +75,12 @@ impl Remote {
             .enable_all()
             .build()
             .map_err(|error| Failure::new(Kind::Unexpected, "cannot start the threads for requests").source(error))?;
+        let options = StoreOptions { endpoint: options.endpoint_for(location), ..options.clone() };
+        let connected = services::connect(*service, bucket, &options)?;
         Ok(Self {
-            store: services::connect(*service, bucket, &StoreOptions { endpoint: options.endpoint_for(location), ..options.clone() })?,
+            store: connected.store,
+            #[cfg(feature = "s3")]
+            unfinished: connected.unfinished,
             runtime: Arc::new(runtime),
             location: location.clone(),
             prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
@@ -127,7 +137,8 @@ impl Remote {
         }
     }
 
-    /// Whether conditions are looked after here, for a lone publisher. A probe must see what the store itself does.
+    /// Whether conditions are looked after here, for a lone publisher: some stores ignore them, some then refuse all. A
+    /// probe must see what the store itself does.
     fn emulates(&self, name: &ObjectName) -> bool {
         self.single_publisher && !name.is_probe()
     }
@@ -181,17 +192,17 @@ impl Source for Remote {
 
 impl Storage for Remote {
     fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<bool> {
-        // A lone publisher on a store that ignores the condition must still not overwrite what it wrote before.
-        if self.emulates(name) && self.stat(name)?.is_some() {
-            return Ok(false);
+        if self.emulates(name) {
+            return if self.stat(name)?.is_some() { Ok(false) } else { self.put(name, bytes).map(|()| true) };
         }
         self.conditional(name, bytes, PutMode::Create)
     }
 
     fn swap(&self, name: &ObjectName, expected: Option<&Token>, bytes: &[u8]) -> Result<bool> {
         let Some(expected) = expected else { return self.create(name, bytes) };
-        if self.emulates(name) && self.get(name, u64::MAX)?.map(|object| object.token).as_ref() != Some(expected) {
-            return Ok(false);
+        if self.emulates(name) {
+            let same = self.get(name, u64::MAX)?.is_some_and(|object| object.token == *expected);
+            return if same { self.put(name, bytes).map(|()| true) } else { Ok(false) };
         }
         let known = self.quotes.load(Ordering::Relaxed);
         for form in [KEEP, STRIP] {
@@ -316,6 +327,11 @@ impl Storage for Remote {
         }
         let meta = self.run(self.store.head(&key)).map_err(|error| self.failed("look at", name, error))?;
         Ok(Some(meta.version.is_some()))
+    }
+
+    #[cfg(feature = "s3")]
+    fn sweep(&self, before: SystemTime) -> Result<usize> {
+        self.unfinished.as_ref().map_or(Ok(0), |unfinished| self.run(unfinished.sweep(&self.prefix, before)))
     }
 
     fn headers(&self, name: &ObjectName) -> Result<Option<(String, String)>> {

@@ -1,6 +1,8 @@
 //! Connections to the services. Credentials come from the platform's own variables and files; nothing configured is an
 //! error here, never a silent question to the instance metadata service.
 
+#[cfg(feature = "s3")]
+use super::unfinished::Unfinished;
 use crate::failure::{Failure, Kind, Result};
 use crate::storage::{Service, StoreOptions};
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
@@ -11,7 +13,25 @@ use std::time::Duration;
 const TIMEOUT: u64 = 120;
 
 /// A client for a bucket.
-pub(super) fn connect(service: Service, bucket: &str, options: &StoreOptions) -> Result<Arc<dyn ObjectStore>> {
+pub(super) struct Connected {
+    pub store: Arc<dyn ObjectStore>,
+    #[cfg(feature = "s3")]
+    pub unfinished: Option<Unfinished>,
+}
+
+impl Connected {
+    #[cfg(any(feature = "gcs", feature = "azure"))]
+    fn plain(store: impl ObjectStore) -> Self {
+        Self {
+            store: Arc::new(store),
+            #[cfg(feature = "s3")]
+            unfinished: None,
+        }
+    }
+}
+
+/// Makes a client for a bucket.
+pub(super) fn connect(service: Service, bucket: &str, options: &StoreOptions) -> Result<Connected> {
     match service {
         #[cfg(feature = "s3")]
         Service::S3 => s3(bucket, options),
@@ -42,6 +62,7 @@ fn set(name: &str) -> bool {
     std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }
 
+#[cfg(feature = "s3")]
 fn all_set(names: &[&str]) -> bool {
     names.iter().all(|name| set(name))
 }
@@ -57,7 +78,7 @@ fn refused(service: &str, error: &object_store::Error) -> Failure {
 }
 
 #[cfg(feature = "s3")]
-fn s3(bucket: &str, options: &StoreOptions) -> Result<Arc<dyn ObjectStore>> {
+fn s3(bucket: &str, options: &StoreOptions) -> Result<Connected> {
     use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum};
     let known = all_set(&["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
         || all_set(&["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN"])
@@ -84,18 +105,29 @@ fn s3(bucket: &str, options: &StoreOptions) -> Result<Arc<dyn ObjectStore>> {
     let mut builder = builder
         .with_client_options(client(options))
         .with_retry(retries())
-        .with_region(region)
+        .with_region(&region)
         // Without it a request for the payload's integrity rests on the transport alone.
         .with_unsigned_payload(false)
         .with_skip_signature(false)
         .with_config(AmazonS3ConfigKey::ConditionalPut, "etag")
         .with_virtual_hosted_style_request(!path_style)
         .with_checksum_algorithm(Checksum::SHA256);
-    if let Some(endpoint) = endpoint {
-        let endpoint = if path_style { endpoint } else { with_bucket(&endpoint, bucket) };
-        builder = builder.with_endpoint(endpoint);
-    }
-    Ok(Arc::new(builder.build().map_err(|error| refused("S3", &error))?))
+    let url = match endpoint {
+        Some(endpoint) if path_style => {
+            builder = builder.with_endpoint(&endpoint);
+            format!("{}/{bucket}", endpoint.trim_end_matches('/'))
+        }
+        Some(endpoint) => {
+            let url = with_bucket(endpoint.trim_end_matches('/'), bucket);
+            builder = builder.with_endpoint(&url);
+            url
+        }
+        None if path_style => format!("https://s3.{region}.amazonaws.com/{bucket}"),
+        None => format!("https://{bucket}.s3.{region}.amazonaws.com"),
+    };
+    let store = builder.build().map_err(|error| refused("S3", &error))?;
+    let unfinished = Unfinished::new(Arc::clone(store.credentials()), region, url, &client(options))?;
+    Ok(Connected { store: Arc::new(store), unfinished: Some(unfinished) })
 }
 
 /// The endpoint of a bucket that stands in the host name.
@@ -108,7 +140,7 @@ fn with_bucket(endpoint: &str, bucket: &str) -> String {
 }
 
 #[cfg(feature = "gcs")]
-fn gcs(bucket: &str, options: &StoreOptions) -> Result<Arc<dyn ObjectStore>> {
+fn gcs(bucket: &str, options: &StoreOptions) -> Result<Connected> {
     use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
     let well_known = std::env::var_os("CLOUDSDK_CONFIG")
         .map(std::path::PathBuf::from)
@@ -135,11 +167,11 @@ fn gcs(bucket: &str, options: &StoreOptions) -> Result<Arc<dyn ObjectStore>> {
             &["set GOOGLE_APPLICATION_CREDENTIALS to a key file, or log in: gcloud auth application-default login"],
         ));
     }
-    Ok(Arc::new(builder.build().map_err(|error| refused("Google Cloud Storage", &error))?))
+    Ok(Connected::plain(builder.build().map_err(|error| refused("Google Cloud Storage", &error))?))
 }
 
 #[cfg(feature = "azure")]
-fn azure(container: &str, options: &StoreOptions) -> Result<Arc<dyn ObjectStore>> {
+fn azure(container: &str, options: &StoreOptions) -> Result<Connected> {
     use object_store::azure::MicrosoftAzureBuilder;
     let account = ["AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT"].iter().find_map(|name| std::env::var(name).ok());
     let Some(account) = account.filter(|account| !account.is_empty()) else {
@@ -167,5 +199,5 @@ fn azure(container: &str, options: &StoreOptions) -> Result<Arc<dyn ObjectStore>
     if let Some(endpoint) = &options.endpoint {
         builder = builder.with_endpoint(endpoint.clone()).with_allow_http(endpoint.starts_with("http://"));
     }
-    Ok(Arc::new(builder.build().map_err(|error| refused("Azure Blob Storage", &error))?))
+    Ok(Connected::plain(builder.build().map_err(|error| refused("Azure Blob Storage", &error))?))
 }

@@ -1,0 +1,293 @@
+"""Scenarios on real stores, through the binary: S3 on Ceph, Azure Blob on Azurite, and an S3 clone that ignores conditions."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+from faults import PUBLISH, channels
+from lies import Proxy
+from readers import Gateway, PythonTuf, Trdl
+
+CEPH, AZURITE, IGNORING = os.environ["STORES_S3_ENDPOINT"], os.environ["STORES_AZURE_ENDPOINT"], os.environ["STORES_IGNORING"]
+EVERYBODY = ["s3:GetObject", "s3:ListBucket"]
+
+
+def s3(endpoint=CEPH, key="testkey", secret="testsecret"):
+    settings = Config(s3={"addressing_style": "path"})
+    return boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", config=settings, aws_access_key_id=key, aws_secret_access_key=secret)
+
+
+def bucket(name, readable=EVERYBODY, **more):
+    client = s3()
+    client.create_bucket(Bucket=name, **more)
+    resources = [f"arn:aws:s3:::{name}", f"arn:aws:s3:::{name}/*"]
+    statement = {"Effect": "Allow", "Principal": "*", "Action": readable, "Resource": resources}
+    client.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    return client
+
+
+class Publisher:
+    """A publisher's directory with a build; `config` is its publish.yaml."""
+
+    def __init__(self, directory, config):
+        self.directory = Path(directory)
+        self.write("dist/any-any/bin/tool", b"#!/bin/sh\necho tool\n")
+        self.write("publish.yaml", config.encode())
+
+    def write(self, name, content):
+        path = self.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+    def config(self, text):
+        self.write("publish.yaml", text.encode())
+
+    def publish(self, *arguments, code=0, says=(), env=None, prefix=()):
+        result = subprocess.run(
+            [*prefix, PUBLISH, *arguments], cwd=self.directory, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=300
+        )
+        assert result.returncode == code, f"{arguments} ended with {result.returncode}, not {code}\n{result.stdout}\n{result.stderr}"
+        for words in says:
+            assert words in result.stdout + result.stderr, f"`{words}` is not in\n{result.stdout}\n{result.stderr}"
+        for secret in ["testsecret", os.environ["AZURE_STORAGE_ACCOUNT_KEY"]]:
+            assert secret not in result.stdout + result.stderr, "a secret was printed"
+        return result.stdout
+
+    def daily_work(self):
+        self.publish("init", "--no-passphrase")
+        self.publish("release", "1.0.0", "--from", "dist")
+        channels(self.directory, "1.0.0")
+        self.publish("channels")
+        self.publish("release", "1.0.1+fix1", "--from", "dist")
+        channels(self.directory, "1.0.1+fix1")
+        self.publish("channels")
+        self.publish("yank", "1.0.0")
+        self.publish("refresh")
+        self.publish("prune", "--yes")
+        self.publish("verify", says=["good: 0 errors"])
+
+
+def on(config):
+    """A scenario's publisher in a directory that is removed afterwards."""
+    directory = tempfile.TemporaryDirectory()
+    publisher = Publisher(directory.name, config)
+    publisher.keep = directory
+    return publisher
+
+
+def clients_read_the_bucket_itself():
+    bucket("readers")
+    url = f"{CEPH}/readers/acme"
+    p = on(f"name: acme\nrepo: s3://readers/acme\npublic_url: {url}\nstore:\n  endpoint: {CEPH}\n")
+    p.daily_work()
+    p.publish("verify", url, "--root", "keys/1.root.json", says=["good: 0 errors"])
+    root = (p.directory / "keys/1.root.json").read_bytes()
+    assert Trdl(p.directory / "trdl").add(url, root).version() == "1.0.1+fix1"
+    PythonTuf(url, root, p.directory / "python").reads()
+    p.publish("store", "check", says=["ok       readers: missing root: 404", "ok       readers: + in names", "etag_quotes: strip", "the store can hold"])
+
+
+def headers_say_what_may_be_kept():
+    client = bucket("headers")
+    p = on(f"name: acme\nrepo: s3://headers\nstore:\n  endpoint: {CEPH}\n")
+    p.daily_work()
+    kept = "public, max-age=31536000, immutable"
+    seen = set()
+    for entry in client.list_objects_v2(Bucket="headers")["Contents"]:
+        name, head = entry["Key"], client.head_object(Bucket="headers", Key=entry["Key"])
+        last = name.rsplit("/", 1)[-1].split(".")[0]
+        changing = not (last.isdigit() and "/" not in name or len(last) == 64 or name.startswith("targets/releases/"))
+        assert head["CacheControl"] == ("no-cache" if changing else kept), (name, head["CacheControl"])
+        kinds = {"json": "application/json", "asc": "application/pgp-keys", "sig": "application/pgp-signature"}
+        expected = "text/plain; charset=utf-8" if "/channels/" in name else kinds.get(name.rsplit(".", 1)[-1], "application/octet-stream")
+        assert head["ContentType"] == expected, (name, head["ContentType"])
+        seen.add((changing, head["ContentType"]))
+    assert len(seen) >= 8, seen
+
+
+def azure_blob_storage():
+    p = on(f"name: acme\nrepo: az://scenarios/some/prefix\nstore:\n  endpoint: {AZURITE}\n")
+    p.write("dist/any-any/share/large", os.urandom(1 << 20) * 30)
+    p.daily_work()
+    p.publish("store", "check", says=["ok       conditions", "ok       race", "ok       large objects", "the store can hold"])
+
+
+def a_clone_that_ignores_conditions_is_refused():
+    p = on(f"name: acme\nrepo: s3://ignores/acme\nstore:\n  endpoint: {IGNORING}\n")
+    keys = {"AWS_ACCESS_KEY_ID": "S3RVER", "AWS_SECRET_ACCESS_KEY": "S3RVER"}
+    p.publish("init", "--no-passphrase", code=6, says=["ignores the conditions", "single_publisher: true"], env=keys)
+    assert not (p.directory / "keys").exists()
+    p.publish("store", "check", code=6, says=["FAILED   conditions"], env=keys)
+    p.config(f"name: acme\nrepo: s3://ignores/acme\nsingle_publisher: true\nstore:\n  endpoint: {IGNORING}\n")
+    p.publish("init", "--no-passphrase", env=keys)
+    p.publish("release", "1.0.0", "--from", "dist", env=keys)
+    p.publish("status", says=["nothing enforces it"], env=keys)
+    p.publish("verify", env=keys)
+
+
+def a_proxy_that_strips_conditions_is_noticed():
+    bucket("stripped")
+    proxy = Proxy(CEPH, "strip")
+    p = on(f"name: acme\nrepo: s3://stripped/acme\nstore:\n  endpoint: {proxy.url}\n")
+    # Conditions are part of what is signed: the store sees that somebody took them out.
+    p.publish("init", "--no-passphrase", code=4, says=["SignatureDoesNotMatch"])
+    proxy.close()
+    assert "Contents" not in s3().list_objects_v2(Bucket="stripped")
+
+
+def wrong_settings_are_told():
+    bucket("settings")
+    there = f"name: acme\nrepo: s3://settings/acme\nstore:\n  endpoint: {CEPH}\n"
+    p = on(there)
+    p.publish("init", "--no-passphrase", code=4, says=["SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY"], env={"AWS_SECRET_ACCESS_KEY": "wrong"})
+    p.publish("init", "--no-passphrase", code=4, says=["InvalidAccessKeyId", "AWS_ACCESS_KEY_ID"], env={"AWS_ACCESS_KEY_ID": "nobody"})
+    p.publish("init", "--no-passphrase", "--repo", "s3://no-such-bucket/x", code=7, says=["there is no such bucket", "make it first"])
+    p.config(there.replace(CEPH, "http://127.0.0.1:9"))
+    p.publish("init", "--no-passphrase", code=13, says=["check the network"])
+    p.config(there)
+    # A clock that is 20 minutes fast.
+    p.publish("init", "--no-passphrase", code=4, says=["RequestTimeTooSkewed", "clock"], prefix=["faketime", "-f", "+20m"])
+    assert not (p.directory / "keys").exists(), "refused before anything was made"
+    # Somebody else's repository is not touched, nor are somebody else's objects.
+    s3().put_object(Bucket="settings", Key="acme/index.html", Body=b"mine")
+    p.publish("init", "--no-passphrase")
+    other = on(there)
+    other.publish("init", "--no-passphrase", code=5, says=["there is a repository", "not the one of this config"])
+    p.publish("prune", says=["index.html is none of a repository's objects"])
+    assert s3().get_object(Bucket="settings", Key="acme/index.html")["Body"].read() == b"mine"
+
+
+def readers_without_list_permission_are_told_apart():
+    bucket("unlisted", readable=["s3:GetObject"])
+    url = f"{CEPH}/unlisted/acme"
+    p = on(f"name: acme\nrepo: s3://unlisted/acme\npublic_url: {url}\nstore:\n  endpoint: {CEPH}\n")
+    p.publish("store", "check", code=6, says=["FAILED   readers: missing root: 403 instead of 404", "s3:ListBucket"])
+
+
+def versioned_and_locked_buckets():
+    """Ceph 16 does not look at conditions in versioned buckets: found by the probe, and then it is the operator's word."""
+    client = bucket("locked", ObjectLockEnabledForBucket=True)
+    retention = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}}
+    client.put_object_lock_configuration(Bucket="locked", ObjectLockConfiguration=retention)
+    there = f"name: acme\nrepo: s3://locked/acme\nstore:\n  endpoint: {CEPH}\n"
+    p = on(there)
+    p.publish("init", "--no-passphrase", code=6, says=["ignores the conditions"])
+    p.publish("store", "check", code=6, says=["FAILED   conditions", "warning  versioned bucket"])
+    p.config(there + "single_publisher: true\n")
+    p.daily_work()
+
+
+def prefixes_with_odd_characters():
+    client = bucket("odd")
+    prefix = "a b+c~é/(x)"
+    p = on(f'name: acme\nrepo: "s3://odd/{prefix}"\nstore:\n  endpoint: {CEPH}\n')
+    p.daily_work()
+    keys = [entry["Key"] for entry in client.list_objects_v2(Bucket="odd")["Contents"]]
+    assert all(key.startswith(prefix + "/") for key in keys), keys
+
+
+def large_artifacts_take_bounded_memory_and_are_resumed():
+    client = bucket("large")
+    p = on(f"name: acme\nrepo: s3://large/acme\nstore:\n  endpoint: {CEPH}\n")
+    p.publish("init", "--no-passphrase")
+    block = os.urandom(1 << 20)
+    for file in range(3):
+        p.write(f"dist/any-any/share/{file}", bytes([file]) + block * 300)
+    process = subprocess.Popen([PUBLISH, "release", "1.0.0", "--from", "dist"], cwd=p.directory, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.time() + 120
+    staged = lambda: [entry["Key"] for entry in client.list_objects_v2(Bucket="large", Prefix="acme/targets/").get("Contents", []) if entry["Size"] > 1000]
+    while not staged() and process.poll() is None and time.time() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    unfinished = client.list_multipart_uploads(Bucket="large").get("Uploads", [])
+    assert staged() and unfinished, (staged(), unfinished)
+    before = {key: client.head_object(Bucket="large", Key=key)["LastModified"] for key in staged()}
+    peak = peak_memory([PUBLISH, "release", "1.0.0", "--from", "dist"], p.directory)
+    for key, modified in before.items():
+        assert client.head_object(Bucket="large", Key=key)["LastModified"] == modified, f"{key} was sent again"
+    # Twelve parts of 8 MiB in flight, and what requests and threads take; the files have 900 MiB.
+    assert peak < 300, f"{peak} MiB"
+    p.publish("verify")
+    # What the killed run left in the store is no object; prune finds it once it is older than the grace.
+    sweep = json.loads(p.publish("prune", "--yes", "--json"))
+    assert sweep["result"]["swept"] == 0, sweep
+    assert client.list_multipart_uploads(Bucket="large").get("Uploads", []), "too young to go"
+    subprocess.run([os.environ["FAULTY"], "none", str(40 * 24), "publish.yaml", "prune"], cwd=p.directory, check=True, stdout=subprocess.DEVNULL)
+    assert not client.list_multipart_uploads(Bucket="large").get("Uploads", [])
+    p.publish("verify")
+
+
+def peak_memory(command, directory):
+    """Runs a command that must succeed and says the most memory it had, in MiB."""
+    process = subprocess.Popen(command, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    peak = 0
+    while process.poll() is None:
+        for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                peak = int(line.split()[1]) // 1024
+        time.sleep(0.02)
+    assert process.returncode == 0
+    return peak
+
+
+SCENARIOS = [
+    clients_read_the_bucket_itself,
+    headers_say_what_may_be_kept,
+    azure_blob_storage,
+    a_clone_that_ignores_conditions_is_refused,
+    a_proxy_that_strips_conditions_is_noticed,
+    wrong_settings_are_told,
+    readers_without_list_permission_are_told_apart,
+    versioned_and_locked_buckets,
+    prefixes_with_odd_characters,
+    large_artifacts_take_bounded_memory_and_are_resumed,
+]
+
+
+def main():
+    make_containers()
+    wanted = [scenario for scenario in SCENARIOS if not sys.argv[1:] or scenario.__name__ in sys.argv[1:]]
+    failed = 0
+    for scenario in wanted:
+        try:
+            scenario()
+            print(f"ok      {scenario.__name__}", flush=True)
+        except Exception:
+            failed += 1
+            print(f"FAILED  {scenario.__name__}", flush=True)
+            traceback.print_exc()
+    print(f"stores: {len(wanted) - failed} passed, {failed} failed")
+    sys.exit(1 if failed or not wanted else 0)
+
+
+def make_containers():
+    """Two containers in Azurite, with the emulator's own published account, and the bucket of the conformance suite."""
+    import base64
+    import hashlib
+    import hmac
+    import urllib.request
+
+    s3().create_bucket(Bucket=os.environ["STORES_S3"].removeprefix("s3://"))
+    account, key = os.environ["AZURE_STORAGE_ACCOUNT_NAME"], base64.b64decode(os.environ["AZURE_STORAGE_ACCOUNT_KEY"])
+    for name in ["conformance", "scenarios"]:
+        now = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())
+        headers = f"x-ms-date:{now}\nx-ms-version:2021-08-06"
+        text = f"PUT\n\n\n\n\n\n\n\n\n\n\n\n{headers}\n/{account}/{account}/{name}\nrestype:container"
+        signature = base64.b64encode(hmac.new(key, text.encode(), hashlib.sha256).digest()).decode()
+        request = urllib.request.Request(f"{AZURITE}/{name}?restype=container", method="PUT", data=b"")
+        for header, value in [("x-ms-date", now), ("x-ms-version", "2021-08-06"), ("Authorization", f"SharedKey {account}:{signature}"), ("Content-Length", "0")]:
+            request.add_header(header, value)
+        request.add_header("Content-Type", "")
+        urllib.request.urlopen(request)
+
+
+if __name__ == "__main__":
+    main()
