@@ -184,6 +184,75 @@ def versioned_and_locked_buckets():
     p.daily_work()
 
 
+def many_publishers_at_once():
+    """The same outcomes as in a directory: both land, or one is told."""
+    bucket("rivals")
+    there = lambda number: f"name: acme\nrepo: s3://rivals/{number}\nstore:\n  endpoint: {CEPH}\n  conditions: enforced\n"
+    for number in range(4):
+        p = on(there(number))
+        p.publish("init", "--no-passphrase")
+        p.publish("release", "1.0.0", "--from", "dist")
+        p.write("other/any-any/bin/tool", b"#!/bin/sh\necho other\n")
+        channels(p.directory, "1.0.0")
+        rivals = [["release", "1.0.1", "--from", "dist"], ["release", "1.0.2", "--from", "dist"], ["channels"]]
+        same = [["release", "2.0.0", "--from", "dist"], ["release", "2.0.0", "--from", "other"]]
+        start = lambda command: subprocess.Popen([PUBLISH, *command], cwd=p.directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        ended = [(process.communicate()[0], process.returncode) for process in [start(command) for command in rivals + same]]
+        assert [code for _, code in ended[:3]] == [0, 0, 0], ended
+        assert sorted(code for _, code in ended[3:]) == [0, 5], ended
+        told = next(words for words, code in ended[3:] if code == 5)
+        assert "releases/2.0.0/any-any" in told, told
+        said = p.publish("status")
+        assert all(version in said for version in ["1.0.1", "1.0.2", "2.0.0", "0/stable"]), said
+        p.publish("verify", says=["good: 0 errors"])
+
+
+def ctrl_c_at_any_time():
+    bucket("interrupted")
+    p = on(f"name: acme\nrepo: s3://interrupted/acme\nstore:\n  endpoint: {CEPH}\n")
+    p.publish("init", "--no-passphrase")
+    p.write("dist/any-any/share/large", os.urandom(1 << 20) * 60)
+    codes = set()
+    for round in range(12):
+        # Nothing needs room for temporary files, either.
+        process = subprocess.Popen(
+            [PUBLISH, "release", f"1.0.{round}", "--from", "dist"], cwd=p.directory, env={**os.environ, "TMPDIR": "/nonexistent"},
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )
+        time.sleep(0.05 + round * 0.12)
+        process.send_signal(2)
+        _, told = process.communicate(timeout=30)
+        codes.add(process.returncode)
+        assert process.returncode == 0 or (process.returncode == 130 and "the published repository is valid" in told), told
+        p.publish("verify")
+        p.publish("release", f"1.0.{round}", "--from", "dist")
+        p.publish("verify")
+    assert 130 in codes, codes
+
+
+def a_directory_without_links_or_case():
+    """A real file system that has neither: exFAT, in a file, through FUSE."""
+    with tempfile.TemporaryDirectory() as directory:
+        image, mount = Path(directory, "image"), Path(directory, "mount")
+        mount.mkdir()
+        with open(image, "wb") as file:
+            file.truncate(256 << 20)
+        subprocess.run(["mkfs.exfat", str(image)], check=True, capture_output=True)
+        device = subprocess.run(["losetup", "--find", "--show", str(image)], check=True, capture_output=True, text=True).stdout.strip()
+        try:
+            subprocess.run(["mount.exfat-fuse", device, str(mount)], check=True, capture_output=True)
+            (mount / "Case").touch()
+            assert (mount / "case").exists(), "not the file system that was wanted"
+            p = on(f"name: acme\nrepo: {mount}/repo\n")
+            p.daily_work()
+            p.publish("release", "1.0.0-RC1", "--from", "dist")
+            p.publish("release", "1.0.0-rc1", "--from", "dist", code=5, says=["only in case"])
+            p.publish("store", "check", says=["ok       race", "the store can hold"])
+        finally:
+            subprocess.run(["umount", str(mount)], check=False)
+            subprocess.run(["losetup", "--detach", device], check=False)
+
+
 def prefixes_with_odd_characters():
     client = bucket("odd")
     prefix = "a b+c~é/(x)"
@@ -248,6 +317,9 @@ SCENARIOS = [
     readers_without_list_permission_are_told_apart,
     versioned_and_locked_buckets,
     prefixes_with_odd_characters,
+    many_publishers_at_once,
+    ctrl_c_at_any_time,
+    a_directory_without_links_or_case,
     large_artifacts_take_bounded_memory_and_are_resumed,
 ]
 
@@ -273,6 +345,7 @@ def make_containers():
     import base64
     import hashlib
     import hmac
+    import urllib.error
     import urllib.request
 
     s3().create_bucket(Bucket=os.environ["STORES_S3"].removeprefix("s3://"))
@@ -286,7 +359,10 @@ def make_containers():
         for header, value in [("x-ms-date", now), ("x-ms-version", "2021-08-06"), ("Authorization", f"SharedKey {account}:{signature}"), ("Content-Length", "0")]:
             request.add_header(header, value)
         request.add_header("Content-Type", "")
-        urllib.request.urlopen(request)
+        try:
+            urllib.request.urlopen(request)
+        except urllib.error.HTTPError as error:
+            assert error.code == 409, error
 
 
 if __name__ == "__main__":

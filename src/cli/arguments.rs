@@ -24,7 +24,7 @@ pub(super) struct Global {
     /// The config file
     #[arg(long, global = true, env = "PUBLISH_CONFIG", value_name = "FILE", default_value = "publish.yaml")]
     pub config: PathBuf,
-    /// The repository, instead of the configured one
+    /// The repository, instead of the configured one: a directory, s3://bucket/prefix, az://container/prefix, or gs://bucket/prefix (preview)
     #[arg(long, global = true, env = "PUBLISH_REPO", value_name = "LOCATION")]
     pub repo: Option<String>,
     /// Print the plan and change nothing

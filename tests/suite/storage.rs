@@ -71,3 +71,25 @@ fn leftovers_of_the_dead_are_swept_and_those_of_the_living_are_not() {
     assert_eq!(next.rivals().unwrap(), Rivals::Nobody);
     assert_eq!(read(&next, "y").unwrap(), b"still at it");
 }
+
+#[test]
+fn directories_go_with_their_last_file_whoever_is_writing_beside() {
+    let directory = fast_directory();
+    let storage = LocalDirectory::new(directory.path().join("repo"));
+    std::thread::scope(|scope| {
+        for worker in 0..4 {
+            let storage = &storage;
+            scope.spawn(move || {
+                for round in 0..300 {
+                    let object = name(&format!("a/b/c{}/{worker}", round % 3));
+                    storage.put(&object, b"x").unwrap();
+                    storage.delete(&object).unwrap();
+                }
+            });
+        }
+    });
+    assert!(!directory.path().join("repo/a").exists());
+    storage.put(&name("a/b"), b"x").unwrap();
+    storage.delete(&name("a/c")).unwrap();
+    assert!(directory.path().join("repo/a/b").exists());
+}

@@ -212,3 +212,13 @@ fn a_large_artifact_is_resumed_by_its_digest() {
     assert_eq!(parts(&gcs.requests()), 3);
     sandbox.publish(&["verify"]).ok();
 }
+
+#[test]
+fn an_artifact_that_the_store_cannot_copy_is_refused_before_anything_is_sent() {
+    let gcs = Gcs::start();
+    let sandbox = initialised(&gcs, "");
+    let huge = sandbox.write("dist/linux-amd64/huge", b"");
+    std::fs::File::options().write(true).open(huge).unwrap().set_len((5 << 30) + 1).unwrap();
+    sandbox.release("1.0.0").fails(6, &["dist/linux-amd64/huge has 5368709121 bytes", "plain_names: none"]);
+    assert!(gcs.requests().iter().all(|request| request.starts_with("GET ")));
+}

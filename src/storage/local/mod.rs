@@ -134,15 +134,16 @@ fn finished(flush: JoinHandle<io::Result<()>>) -> io::Result<()> {
     flush.join().unwrap_or_else(|_| Err(io::Error::other("a flushing thread panicked")))
 }
 
-/// Runs `place`, and again after making the parent directory if that was missing.
+/// Runs `place`, and again after making the parent directory if that was missing: several times, for somebody else may be
+/// removing it as empty.
 fn with_parent(path: &Path, place: impl Fn() -> io::Result<()>) -> io::Result<()> {
-    match place() {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            path.parent().map_or(Ok(()), create_directories)?;
-            place()
+    for _ in 0..8 {
+        match place() {
+            Err(error) if error.kind() == ErrorKind::NotFound => path.parent().map_or(Ok(()), create_directories)?,
+            other => return other,
         }
-        other => other,
     }
+    place()
 }
 
 fn links_unsupported(error: &io::Error) -> bool {
@@ -248,15 +249,9 @@ impl Storage for LocalDirectory {
         }
         let staged = self.staging()?.next();
         let replace = || -> io::Result<()> {
-            let linked = if self.links { fs::hard_link(&source, &staged) } else { Err(ErrorKind::Unsupported.into()) };
-            match linked {
-                Err(error) if links_unsupported(&error) => {
-                    io::copy(&mut File::open(&source)?, &mut create_staged(&staged)?)?;
-                }
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    staged.parent().map_or(Ok(()), create_directories)?;
-                    fs::hard_link(&source, &staged)?;
-                }
+            let link = || if self.links { fs::hard_link(&source, &staged) } else { Err(ErrorKind::Unsupported.into()) };
+            match with_parent(&staged, link) {
+                Err(error) if links_unsupported(&error) => drop(io::copy(&mut File::open(&source)?, &mut create_staged(&staged)?)?),
                 other => other?,
             }
             with_parent(&target, || fs::rename(&staged, &target))
@@ -307,9 +302,18 @@ impl Storage for LocalDirectory {
     fn delete(&self, name: &ObjectName) -> Result<()> {
         let path = self.path(name)?;
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(Failure::io("delete", path.display(), error)),
-            _ => Ok(()),
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(Failure::io("delete", path.display(), error)),
         }
+        // Directories that hold nothing any more go with their last file; a full one refuses.
+        let above = path.ancestors().skip(1).take_while(|directory| *directory != self.root);
+        for directory in above {
+            if fs::remove_dir(directory).is_err() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn barrier(&self) -> Result<()> {
