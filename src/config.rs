@@ -235,14 +235,14 @@ impl Config {
         self.name.clone().or_else(directory).unwrap_or_else(|| "app".into())
     }
 
+    /// A value as it stands in a config: quoted by the YAML writer, whatever it holds.
+    pub fn quote(value: &str) -> Result<String> {
+        serde_yaml::to_string(value).map(|text| text.trim_end().to_owned()).map_err(|error| Failure::new(Kind::Invalid, error.to_string()))
+    }
+
     /// The text of a new config.
     pub fn template(name: &str, repo: &str, public_url: Option<&str>, openpgp: &str, consistent_snapshot: bool) -> Result<String> {
-        // Values come from the command line: quoted by the YAML writer, whatever they hold.
-        let quote = |value: &str| {
-            serde_yaml::to_string(value)
-                .map(|text| text.trim_end().to_owned())
-                .map_err(|error| Failure::new(Kind::Invalid, error.to_string()))
-        };
+        let quote = Self::quote;
         let url = match public_url {
             Some(url) => format!("public_url: {}", quote(url)?),
             None => "# public_url: https://example.org/tuf".into(),

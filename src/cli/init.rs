@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::openpgp::Algorithm;
 use crate::operation::init::{self as operation, InitRequest};
-use crate::storage::Location;
+use crate::storage::{Location, StoreOptions};
 use anyhow::Result;
 use serde_json::json;
 use std::fmt::Write;
@@ -114,7 +114,11 @@ fn config(global: &Global, arguments: &Init) -> Result<(Config, String)> {
     if let Some(path) = &arguments.openpgp_key {
         check_key(path)?;
     }
-    let text = Config::template(&name, &repo, arguments.public_url.as_deref(), &openpgp, arguments.consistent_snapshot)?;
+    let mut text = Config::template(&name, &repo, arguments.public_url.as_deref(), &openpgp, arguments.consistent_snapshot)?;
+    if let Some(endpoint) = StoreOptions::default().endpoint_for(&Location::parse(&repo, &base)?) {
+        // Whoever uses the config later need not have the variable.
+        text.push_str(&format!("store:\n  endpoint: {}\n", Config::quote(&endpoint)?));
+    }
     let mut config = Config::parse(&text, &what)?;
     config.start_from(&base);
     Ok((config, text))

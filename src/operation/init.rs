@@ -9,6 +9,7 @@ use crate::metadata::trust::{AtExpiry, Trust};
 use crate::metadata::{PublicKey, ROOT_LIMIT, Role, Root};
 use crate::openpgp::{Algorithm, Certificates, generate};
 use crate::repository::sign_root;
+use crate::storage::{Conditions, EtagQuotes};
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -87,7 +88,7 @@ pub fn plan(workspace: &Workspace, request: &InitRequest) -> Result<InitPlan> {
 /// Makes what is missing.
 pub fn apply(workspace: &Workspace, request: &InitRequest) -> Result<InitReport> {
     workspace.begin_changes()?;
-    create_file(&request.config, request.config_text.as_bytes())?;
+    create_file(&request.config, config_text(workspace, request).as_bytes())?;
     let revocation = make_keys(workspace, request)?;
     let mut signers = Signers::new();
     let mut public: BTreeMap<Role, PublicKey> = BTreeMap::new();
@@ -116,6 +117,23 @@ pub fn apply(workspace: &Workspace, request: &InitRequest) -> Result<InitReport>
         fingerprint,
         revocation,
     })
+}
+
+/// The text of the config with what was just found out about the store: no other machine need try it out again.
+fn config_text(workspace: &Workspace, request: &InitRequest) -> String {
+    let mut text = request.config_text.clone();
+    let Some(found) = workspace.found.get().filter(|_| !workspace.single_publisher) else { return text };
+    if !text.contains("\nstore:\n") {
+        text.push_str("store:\n");
+    }
+    text.push_str("  # As `publish init` found; after a change of the store, ask `publish store check`.\n");
+    if found.conditions == Conditions::Enforced {
+        text.push_str("  conditions: enforced\n");
+    }
+    if workspace.storage.etag_quotes() == Some(EtagQuotes::Strip) {
+        text.push_str("  etag_quotes: strip\n");
+    }
+    text
 }
 
 fn foreign(workspace: &Workspace) -> Failure {

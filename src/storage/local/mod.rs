@@ -137,9 +137,12 @@ fn finished(flush: JoinHandle<io::Result<()>>) -> io::Result<()> {
 /// Runs `place`, and again after making the parent directory if that was missing: several times, for somebody else may be
 /// removing it as empty.
 fn with_parent(path: &Path, place: impl Fn() -> io::Result<()>) -> io::Result<()> {
-    for _ in 0..8 {
+    for _ in 0..100 {
         match place() {
-            Err(error) if error.kind() == ErrorKind::NotFound => path.parent().map_or(Ok(()), create_directories)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => match path.parent().map_or(Ok(()), create_directories) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            },
             other => return other,
         }
     }
