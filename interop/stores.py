@@ -3,13 +3,12 @@
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
-import traceback
 from pathlib import Path
 
 import boto3
+import scenarios
 from botocore.config import Config
 from faults import PUBLISH, channels
 from lies import Proxy
@@ -324,22 +323,6 @@ SCENARIOS = [
 ]
 
 
-def main():
-    make_containers()
-    wanted = [scenario for scenario in SCENARIOS if not sys.argv[1:] or scenario.__name__ in sys.argv[1:]]
-    failed = 0
-    for scenario in wanted:
-        try:
-            scenario()
-            print(f"ok      {scenario.__name__}", flush=True)
-        except Exception:
-            failed += 1
-            print(f"FAILED  {scenario.__name__}", flush=True)
-            traceback.print_exc()
-    print(f"stores: {len(wanted) - failed} passed, {failed} failed")
-    sys.exit(1 if failed or not wanted else 0)
-
-
 def make_containers():
     """Two containers in Azurite, with the emulator's own published account, and the bucket of the conformance suite."""
     import base64
@@ -366,4 +349,5 @@ def make_containers():
 
 
 if __name__ == "__main__":
-    main()
+    make_containers()
+    scenarios.run("stores", SCENARIOS)

@@ -7,13 +7,12 @@ import http.server
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import threading
-import traceback
 import urllib.parse
 from pathlib import Path
 
+import scenarios
 from tuf.ngclient import Updater
 
 PUBLISH = os.environ["PUBLISH"]
@@ -317,22 +316,7 @@ SCENARIOS = [
 ]
 
 
-def main():
-    wanted = [scenario for scenario in SCENARIOS if not sys.argv[1:] or scenario.__name__ in sys.argv[1:]]
-    failed = 0
-    for scenario in wanted:
-        try:
-            scenario()
-            print(f"ok      {scenario.__name__}", flush=True)
-        except Exception:
-            failed += 1
-            print(f"FAILED  {scenario.__name__}", flush=True)
-            traceback.print_exc()
-    if os.environ["TRDL_KIND"] != "real":
-        print("PREVIEW: the real trdl client cannot be installed here; its place was taken by an imitation around the real")
-        print("         client's own TUF library. Check against yours with: TRDL=/path/to/trdl interop/run")
-    print(f"interop: {len(wanted) - failed} passed, {failed} failed")
-    sys.exit(1 if failed or not wanted else 0)
-
-
-main()
+if os.environ["TRDL_KIND"] != "real":
+    print("PREVIEW: the real trdl client cannot be installed here; its place is taken by an imitation around the real client's")
+    print("         own TUF library. Check against yours with: TRDL=/path/to/trdl interop/run")
+scenarios.run("interop", SCENARIOS)

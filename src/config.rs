@@ -39,7 +39,7 @@ pub const KEYS: [(&str, &str, &str); 23] = [
     ("store.conditions", "tried out", "enforced or ignored: whether the store refuses what it must, as `publish store check` finds"),
     ("store.raw_plus", "unknown", "works or broken: whether clients that send `+` as it is get the object, as `publish store check` finds"),
     ("store.instance_metadata", "false", "take credentials from the machine's own identity when nothing else is set"),
-    ("store.timeout", "120", "seconds after which a request counts as hung and is tried again"),
+    ("store.timeout", "180", "seconds after which a request counts as hung and is tried again; more for uplinks below 5 Mbit/s"),
     ("single_publisher", "false", "nobody else ever publishes here: the only way to publish to a store that ignores conditions"),
     ("openpgp_passphrase_file", "as for the role keys", "a file with the passphrase of the OpenPGP key"),
 ];

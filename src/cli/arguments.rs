@@ -87,6 +87,16 @@ pub(super) enum Command {
     /// Publish trdl_channels.yaml as channels/<group>/<channel>
     #[command(after_help = "Examples:\n  publish channels --dry-run\n  publish channels")]
     Channels(Channels),
+    /// Publish any files as targets, in one commit: packages and their metadata together
+    #[command(
+        after_help = "A target's name is the file's path below --base, with --prefix before it. Directories stand for everything below them.\nreleases/, signatures/, channels/, openpgp/ and yanked/ are reserved for their own commands.\n\nExamples:\n  publish add-targets dist --dry-run\n  publish add-targets dist --base dist --prefix packages --sign\n  publish add-targets --changed dist --base dist --prefix packages"
+    )]
+    AddTargets(AddTargets),
+    /// Take targets out of the metadata; the plan first, then again with --confirm and their number
+    #[command(
+        after_help = "A PATTERN is a name, or has * for any part of one directory's names, ** for any number of directories, ? for one character.\nSignatures go with their targets.\n\nExamples:\n  publish remove-targets 'packages/**'\n  publish remove-targets packages/linux-amd64/bin/acme --confirm 1"
+    )]
+    RemoveTargets(RemoveTargets),
     /// Sign again what is due and touch nothing otherwise; made for cron
     #[command(
         after_help = "Roles fall due when they are older than: root 90 days, targets 21 days, snapshot 2 days, timestamp 4 hours.\nThe timestamp expires after a day: run this every hour or two.\n\nExample:\n  publish refresh --quiet"
@@ -181,6 +191,35 @@ pub(super) struct Channels {
     /// Remove published channels that the file does not have
     #[arg(long)]
     pub prune: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct AddTargets {
+    /// Files and directories; - reads a list from standard input, one path a line
+    #[arg(value_name = "FILE", required_unless_present = "changed")]
+    pub files: Vec<PathBuf>,
+    /// Names are paths below this directory
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub base: PathBuf,
+    /// Stands before every name
+    #[arg(long, value_name = "PREFIX", default_value = "")]
+    pub prefix: String,
+    /// Sign each target with the OpenPGP key, as signatures/NAME.sig
+    #[arg(long)]
+    pub sign: bool,
+    /// Publish again what below DIR differs from its target; report what is no target at all
+    #[arg(long, value_name = "DIR", conflicts_with = "files")]
+    pub changed: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct RemoveTargets {
+    /// Which targets
+    #[arg(value_name = "PATTERN", required = true)]
+    pub patterns: Vec<String>,
+    /// Remove them, if they are so many
+    #[arg(long, value_name = "COUNT")]
+    pub confirm: Option<usize>,
 }
 
 #[derive(Clone, Debug, Args)]

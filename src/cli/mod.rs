@@ -11,6 +11,7 @@ mod publishing;
 mod reference;
 mod status;
 mod store;
+mod targets;
 mod text;
 mod verify;
 mod workspace;
@@ -49,6 +50,8 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Report> {
         Command::Init(init) => init::run(global, init, output),
         Command::Release(release) => publishing::release(global, release, output),
         Command::Channels(channels) => publishing::channels(global, channels, output),
+        Command::AddTargets(add) => targets::add(global, add, output),
+        Command::RemoveTargets(remove) => targets::remove(global, remove, output),
         Command::Refresh => publishing::refresh(global, output),
         Command::Yank(yank) => publishing::yank(global, yank, output),
         Command::Prune(prune) => store::prune(global, prune, output),

@@ -15,7 +15,7 @@ use serde_json::json;
 use std::fmt::Write;
 
 /// Longer lists are cut unless `--verbose`.
-const MAX_LISTED: usize = 30;
+pub(super) const MAX_LISTED: usize = 30;
 
 /// `publish release`.
 pub(super) fn release(global: &Global, arguments: &Release, output: &Output) -> Result<Report> {
@@ -165,7 +165,7 @@ fn describe_channels(plan: &ChannelsPlan) -> String {
     text
 }
 
-fn finish_plan(text: &mut String, empty: bool, steps: &str) {
+pub(super) fn finish_plan(text: &mut String, empty: bool, steps: &str) {
     if empty {
         text.push_str("plan: nothing to do\n");
     } else {
@@ -174,7 +174,7 @@ fn finish_plan(text: &mut String, empty: bool, steps: &str) {
     }
 }
 
-fn finish(text: &mut String, outcome: &Outcome, done: &str, empty: &str) {
+pub(super) fn finish(text: &mut String, outcome: &Outcome, done: &str, empty: &str) {
     let versions = &outcome.versions;
     if outcome.changed {
         let _ = writeln!(

@@ -3,6 +3,7 @@
 use super::arguments::{Global, Prune};
 use super::exit;
 use super::output::{Output, Report};
+use super::publishing::MAX_LISTED;
 use super::text::{count, size};
 use super::workspace::open;
 use crate::config::Config;
@@ -12,9 +13,6 @@ use crate::operation::store_check::{self, Verdict};
 use anyhow::Result;
 use serde_json::json;
 use std::fmt::Write;
-
-/// Longer lists are cut unless `--verbose`.
-const MAX_LISTED: usize = 30;
 
 /// `publish store check`.
 pub(super) fn check(global: &Global, output: &Output) -> Result<Report> {

@@ -22,13 +22,11 @@ pub fn signature_name(version: &ReleaseVersion, platform: Platform, file: &str) 
     format!("signatures/{version}/{platform}/{file}.sig")
 }
 
-/// The signature that belongs to `releases/…`, or the artifact that belongs to `signatures/….sig`.
-pub fn mirrored(name: &str) -> Option<String> {
-    if let Some(rest) = name.strip_prefix("releases/") {
-        return Some(format!("signatures/{rest}.sig"));
-    }
-    let rest = name.strip_prefix("signatures/")?.strip_suffix(".sig")?;
-    Some(format!("releases/{rest}"))
+/// The target that a detached signature signs, among those that `exists` knows: a release's artifact, or any other target.
+pub fn signed_name(signature: &str, exists: impl Fn(&str) -> bool) -> Option<String> {
+    let rest = signature.strip_prefix("signatures/")?.strip_suffix(".sig")?;
+    let artifact = format!("releases/{rest}");
+    Some(if !exists(&artifact) && exists(rest) { rest.to_owned() } else { artifact })
 }
 
 /// `channels/<group>/<channel>`.
@@ -39,6 +37,21 @@ pub fn channel_name(group: &str, channel: &str) -> String {
 /// `openpgp/<FINGERPRINT>.asc`, fingerprint in upper-case hex.
 pub fn certificate_name(fingerprint: &str) -> String {
     format!("openpgp/{fingerprint}.asc")
+}
+
+/// `signatures/<name>.sig`: the mirrored path of the detached signature of a target that is no release. A name that starts
+/// with a version would share it with a release's.
+pub fn detached_name(name: &str) -> String {
+    format!("signatures/{name}.sig")
+}
+
+/// First parts of names that have commands of their own.
+const RESERVED: [&str; 5] = ["releases", "signatures", "channels", "openpgp", "yanked"];
+
+/// Whether only a command of its own may publish this name; no flag lifts it. Case does not count: some readers' file
+/// systems have none.
+pub fn is_reserved(name: &str) -> bool {
+    name.split('/').next().is_some_and(|first| RESERVED.iter().any(|reserved| first.eq_ignore_ascii_case(reserved)))
 }
 
 /// `yanked/<version>`: says that the version was withdrawn and is never published again.

@@ -1,12 +1,14 @@
 //! What a person asks for. Every changing operation is a plan (reads, decides, refuses) and an apply (acts); dry runs,
 //! JSON, reports and tests read the same plan.
 
+pub mod add_targets;
 pub mod build;
 pub mod channels;
 pub mod init;
 pub mod prune;
 pub mod refresh;
 pub mod release;
+pub mod remove_targets;
 pub mod status;
 pub mod store_check;
 pub mod verify;

@@ -194,7 +194,8 @@ pub fn apply(workspace: &Workspace, plan: ReleasePlan) -> Result<Outcome> {
     if !artifacts.is_empty() {
         let key = workspace.openpgp_key()?;
         workspace.progress.phase("staging");
-        let staged = stage(workspace.storage.as_ref(), &artifacts, &key, workspace.sha512, workspace.now(), workspace.progress.as_ref())?;
+        let staged =
+            stage(workspace.storage.as_ref(), &artifacts, Some(&key), workspace.sha512, workspace.now(), workspace.progress.as_ref())?;
         for ((artifact, staged), replaced) in artifacts.iter().zip(staged).zip(replaced) {
             edit.changes.push(Change {
                 name: artifact.target.clone(),
@@ -203,13 +204,10 @@ pub fn apply(workspace: &Workspace, plan: ReleasePlan) -> Result<Outcome> {
                 keep_existing: false,
                 content: None,
             });
-            edit.changes.push(Change {
-                name: artifact.signature.clone(),
-                keep_existing: replaced.is_none(),
-                expected: replaced,
-                wanted: Some(staged.signature),
-                content: Some(staged.signature_file),
-            });
+            if let (Some(name), Some((wanted, file))) = (artifact.signature.clone(), staged.signature) {
+                let keep_existing = replaced.is_none();
+                edit.changes.push(Change { name, expected: replaced, wanted: Some(wanted), keep_existing, content: Some(file) });
+            }
         }
         edit.changes.push(certificate_change(workspace, &present.targets, &key)?);
     }
@@ -220,8 +218,13 @@ pub fn apply(workspace: &Workspace, plan: ReleasePlan) -> Result<Outcome> {
     Ok(workspace.commit(present, &edit, &signers)?.into())
 }
 
+/// The signature that stands under the artifact's name for it.
+fn published_signature(artifact: &Artifact, targets: &Targets) -> Result<Option<Target>> {
+    Ok(artifact.signature.as_ref().map(|name| targets.get(name)).transpose()?.flatten())
+}
+
 /// The certificate is a target like any other, so that readers can fetch it as safely as the artifacts.
-fn certificate_change(workspace: &Workspace, targets: &Targets, key: &crate::openpgp::SigningKey) -> Result<Change> {
+pub(super) fn certificate_change(workspace: &Workspace, targets: &Targets, key: &crate::openpgp::SigningKey) -> Result<Change> {
     let name = certificate_name(&key.fingerprint());
     let expected = targets.get(&name)?;
     let content = key.armored_certificate()?;
@@ -252,7 +255,7 @@ impl ReleasePlan {
             artifacts.push(Artifact {
                 path: file.path.clone(),
                 target: target.clone(),
-                signature: signature_name(version, platform, &file.name),
+                signature: Some(signature_name(version, platform, &file.name)),
                 length: file.length,
             });
         }
@@ -261,7 +264,7 @@ impl ReleasePlan {
             if !request.resign {
                 let mut unsigned = Vec::new();
                 for artifact in artifacts {
-                    if targets.get(&artifact.signature)?.is_none() {
+                    if published_signature(&artifact, targets)?.is_none() {
                         unsigned.push(artifact);
                     }
                 }
@@ -284,7 +287,7 @@ impl ReleasePlan {
         sealed.sort();
         self.work.edit.conditions.push(Condition::Sealed { prefix, names: sealed });
         for artifact in artifacts {
-            self.work.replaced.push(targets.get(&artifact.signature)?);
+            self.work.replaced.push(published_signature(&artifact, targets)?);
             self.work.artifacts.push(artifact);
         }
         let files = files.iter().zip(names).map(|(file, name)| PlannedFile { name, length: file.length }).collect();

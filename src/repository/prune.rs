@@ -6,6 +6,7 @@
 //! the earlier of the two is an upper bound, and the bound is what counts here.
 
 use super::Present;
+use super::parallel::each;
 use crate::failure::Result;
 use crate::layout::ObjectName;
 use crate::metadata::{Envelope, Listing, ROLE_LIMIT, Role, Target, Targets};
@@ -40,24 +41,28 @@ pub fn garbage(storage: &dyn Storage, present: &Present, grace: Duration, now: D
     needed.targets(&present.targets)?;
     let mut wanted_targets: BTreeSet<u64> = BTreeSet::new();
     let present_snapshot = numbered.snapshots.get(&versions.snapshot).map(|stored| stored.modified);
-    for (version, stored) in &numbered.snapshots {
-        let superseded = present_snapshot.filter(|_| *version < versions.snapshot).map(|created| created + LONGEST_COMMIT);
+    let snapshots: Vec<(&u64, &&Stored)> = numbered.snapshots.iter().collect();
+    let read_snapshot = |(version, stored): &(&u64, &&Stored), (): &mut ()| {
+        let superseded = present_snapshot.filter(|_| **version < versions.snapshot).map(|created| created + LONGEST_COMMIT);
         let file = storage.get(&stored.name, ROLE_LIMIT)?.map(|object| object.bytes).unwrap_or_default();
         // A file that cannot be read was never current: its own age decides.
         let read = Envelope::parse(&file, "snapshot").and_then(|envelope| Listing::parse(&envelope, Role::Snapshot, "snapshot")).ok();
         let expires = read.as_ref().map(|listing| SystemTime::from(listing.expires()));
         let last_use = [superseded, expires].into_iter().flatten().min();
-        let current = *version >= versions.snapshot || last_use.is_none_or(|last| last > cutoff) && read.is_some();
-        if current || stored.modified > cutoff {
-            needed.names.insert(stored.name.clone());
-            wanted_targets.extend(read.and_then(|listing| listing.get("targets.json").map(|listed| listed.version)));
-        }
+        let current = **version >= versions.snapshot || last_use.is_none_or(|last| last > cutoff) && read.is_some();
+        let listed = read.and_then(|listing| listing.get("targets.json").map(|listed| listed.version));
+        Ok((current || stored.modified > cutoff).then(|| (stored.name.clone(), listed)))
+    };
+    for (name, listed) in each(&snapshots, storage.parallelism(), || Ok(()), read_snapshot)?.into_iter().flatten() {
+        needed.names.insert(name);
+        wanted_targets.extend(listed);
     }
     for (version, stored) in &numbered.targets {
         if *version < versions.targets && stored.modified <= cutoff && !wanted_targets.contains(version) {
             continue;
         }
         needed.names.insert(stored.name.clone());
+        // One at a time: these can be large.
         if let Some(object) = storage.get(&stored.name, ROLE_LIMIT)?
             && let Ok(targets) = Targets::parse(object.bytes, "")
         {

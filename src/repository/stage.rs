@@ -32,8 +32,8 @@ pub struct Artifact {
     pub path: PathBuf,
     /// Its target name.
     pub target: String,
-    /// The target name of its signature.
-    pub signature: String,
+    /// The target name of its signature, if it gets one.
+    pub signature: Option<String>,
     /// Its length when the plan was made.
     pub length: u64,
 }
@@ -43,35 +43,38 @@ pub struct Artifact {
 pub struct Staged {
     /// The artifact's entry.
     pub target: Target,
-    /// The signature's entry.
-    pub signature: Target,
-    /// The signature itself.
-    pub signature_file: Vec<u8>,
+    /// The signature's entry and the signature itself, if one was asked for.
+    pub signature: Option<(Target, Vec<u8>)>,
 }
 
-/// Copies artifacts and their new signatures to the store under hashed names, files in parallel. The answers stand in
+/// Copies artifacts, and new signatures of those that get one, to the store under hashed names, files in parallel. The answers stand in
 /// the order of `artifacts`.
 pub fn stage(
     storage: &dyn Storage,
     artifacts: &[Artifact],
-    key: &SigningKey,
+    key: Option<&SigningKey>,
     sha512: bool,
     now: DateTime<Utc>,
     progress: &dyn Progress,
 ) -> Result<Vec<Staged>> {
     progress.expect(artifacts.len() as u64, artifacts.iter().map(|artifact| artifact.length).sum());
-    let wanted = Wanted { sha512, openpgp: Some(key.hash()) };
+    let wanted = Wanted { sha512, openpgp: key.map(SigningKey::hash) };
     each(
         artifacts,
         storage.parallelism(),
-        || key.signer(),
+        || key.map(SigningKey::signer).transpose(),
         |artifact, signer| {
             let (digests, state) = send(storage, artifact, wanted, progress)?;
-            let state: Context = state.ok_or_else(|| Failure::new(Kind::Unexpected, "no hash state to sign from"))?;
-            let signature = sign(signer.as_mut(), state, now)?;
-            let staged = stage_bytes(storage, &artifact.signature, &signature, sha512)?;
+            let mut signature = None;
+            if let Some(name) = &artifact.signature {
+                let (Some(state), Some(signer)) = (state, signer) else {
+                    return Err(Failure::new(Kind::Unexpected, format!("no key to sign {} with", artifact.target)));
+                };
+                let file = sign(signer.as_mut(), state, now)?;
+                signature = Some((stage_bytes(storage, name, &file, sha512)?, file));
+            }
             progress.file();
-            Ok(Staged { target: Target::of(&digests), signature: staged, signature_file: signature })
+            Ok(Staged { target: Target::of(&digests), signature })
         },
     )
 }

@@ -10,7 +10,7 @@ pub struct Headers {
 }
 
 /// What will never change may be kept for a year without asking again.
-pub const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// What may change is asked for every time; an unchanged answer costs one 304.
 pub const NO_CACHE: &str = "no-cache";
 

@@ -22,7 +22,7 @@ use crate::layout::ObjectName;
 use std::io::Read;
 use std::time::SystemTime;
 
-pub use headers::{Headers, IMMUTABLE, NO_CACHE};
+pub use headers::{Headers, NO_CACHE};
 pub use http::HttpSource;
 pub use local::LocalDirectory;
 pub use location::{Location, Service};

@@ -7,8 +7,22 @@ use std::path::Path;
 fn examples_of_help_texts_run() {
     let sandbox = Sandbox::empty();
     sandbox.write("dist/linux-amd64/bin/acme", b"x");
-    let commands =
-        ["init", "release", "channels", "refresh", "yank", "prune", "store", "store check", "status", "verify", "completions", "reference"];
+    let commands = [
+        "init",
+        "release",
+        "channels",
+        "add-targets",
+        "remove-targets",
+        "refresh",
+        "yank",
+        "prune",
+        "store",
+        "store check",
+        "status",
+        "verify",
+        "completions",
+        "reference",
+    ];
     let mut ran = 0;
     for command in commands {
         let help = sandbox.publish(&[command.split(' ').collect(), vec!["--help"]].concat()).ok().stdout;
@@ -20,7 +34,7 @@ fn examples_of_help_texts_run() {
             if command == "release" {
                 sandbox.channels(&[("1", "stable", "1.0.0")]);
             }
-            let arguments: Vec<&str> = line.split_whitespace().skip(1).collect();
+            let arguments: Vec<&str> = line.split_whitespace().skip(1).map(|word| word.trim_matches('\'')).collect();
             sandbox.publish(&arguments).ok();
             ran += 1;
         }

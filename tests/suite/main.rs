@@ -24,6 +24,7 @@ mod release;
 mod sandbox;
 mod storage;
 mod stores;
+mod targets;
 mod trial;
 mod verify;
 mod yank;

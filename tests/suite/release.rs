@@ -231,9 +231,9 @@ fn an_artifact_that_changes_while_it_is_read_is_refused() {
     let key = publish::openpgp::SigningKey::load(&fs::read(key).unwrap(), "key", chrono::Utc::now(), &|_| unreachable!()).unwrap();
     let path = sandbox.path("dist/linux-amd64/bin/acme");
     // The plan saw one length, staging another.
-    let artifact = Artifact { path, target: "releases/a".into(), signature: "signatures/a.sig".into(), length: 20 };
+    let artifact = Artifact { path, target: "releases/a".into(), signature: Some("signatures/a.sig".into()), length: 20 };
     let storage = Memory::default();
-    let failure = stage(&storage, &[artifact], &key, false, chrono::Utc::now(), &Quiet).unwrap_err();
+    let failure = stage(&storage, &[artifact], Some(&key), false, chrono::Utc::now(), &Quiet).unwrap_err();
     assert!(failure.message.contains("changed while it was read"), "{failure}");
     assert!(storage.get(&publish::layout::ObjectName::plain_target("releases/a"), 100).unwrap().is_none());
 }

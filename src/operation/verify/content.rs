@@ -4,7 +4,7 @@ use super::VerifyRequest;
 use super::finding::{Findings, Severity};
 use crate::digest::{Digester, Digests, Wanted};
 use crate::failure::{Failure, Kind, Result};
-use crate::layout::ObjectName;
+use crate::layout::{ObjectName, is_reserved};
 use crate::metadata::Target;
 use crate::repository::each as each_in_parallel;
 use sequoia_openpgp::crypto::hash::Context;
@@ -164,7 +164,7 @@ impl Read {
 /// A target with its name.
 pub(super) type Named<'t> = (&'t String, &'t Target);
 
-/// Groups targets into those small enough to look into and the others.
+/// Groups targets into those that are looked into (channels, signatures, certificates) and the others.
 pub(super) fn split(targets: &BTreeMap<String, Target>) -> (Vec<Named<'_>>, Vec<Named<'_>>) {
-    targets.iter().partition(|(name, target)| !name.starts_with("releases/") && target.length <= SMALL)
+    targets.iter().partition(|(name, target)| is_reserved(name) && !name.starts_with("releases/") && target.length <= SMALL)
 }

@@ -141,7 +141,7 @@ fn check_targets(
         read += bytes;
         kept.extend(content.map(|content| (name, content)));
     }
-    let signatures = Signatures::find(request, &kept, findings)?;
+    let signatures = Signatures::find(request, &kept, targets, findings)?;
     let want = |name: &str| signatures.hash(name).map_or(content::Want::Nothing, content::Want::State);
     let check = |name: &str, read: content::Read| (name.to_owned(), read.bytes, signatures.verify(request, name, read.state.as_ref()));
     for (name, bytes, verdict) in content::read_all(request, consistent, plain_names_kept, &large, want, check, findings)? {

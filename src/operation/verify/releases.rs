@@ -3,7 +3,7 @@
 use super::VerifyRequest;
 use super::finding::{Findings, Severity};
 use crate::failure::{Failure, Kind};
-use crate::layout::{Platform, check_channel, check_group, mirrored, released_versions};
+use crate::layout::{Platform, check_channel, check_group, detached_name, released_versions, signed_name};
 use crate::metadata::Target;
 use crate::openpgp::{Certificates, DetachedSignature, Standing};
 use sequoia_openpgp::crypto::hash::Context;
@@ -23,6 +23,7 @@ impl Signatures {
     pub(super) fn find(
         request: &VerifyRequest<'_>,
         small: &BTreeMap<String, Vec<u8>>,
+        targets: &BTreeMap<String, Target>,
         findings: &mut Findings,
     ) -> crate::failure::Result<Self> {
         let mut certificates = Certificates::default();
@@ -63,7 +64,7 @@ impl Signatures {
         }
         let mut by_artifact = BTreeMap::new();
         for (name, bytes) in small.iter().filter(|(name, _)| name.starts_with("signatures/")) {
-            let Some(artifact) = mirrored(name) else {
+            let Some(artifact) = signed_name(name, |artifact| targets.contains_key(artifact)) else {
                 findings.add(Severity::Note, name, "is below signatures/ and does not end in .sig", "nothing; readers do not look for it");
                 continue;
             };
@@ -112,18 +113,18 @@ impl Signatures {
             );
         }
         for name in targets.keys() {
-            match mirrored(name) {
-                Some(other) if targets.contains_key(&other) => {}
-                Some(_) if name.starts_with("releases/") => {
-                    findings.add(Severity::Warning, name, "has no signature", "run the same release again: missing signatures are added")
+            if let Some(rest) = name.strip_prefix("releases/") {
+                if !targets.contains_key(&detached_name(rest)) {
+                    findings.add(Severity::Warning, name, "has no signature", "run the same release again: missing signatures are added");
                 }
-                Some(_) => findings.add(
+            } else if signed_name(name, |artifact| targets.contains_key(artifact)).is_some_and(|artifact| !targets.contains_key(&artifact))
+            {
+                findings.add(
                     Severity::Warning,
                     name,
                     "signs an artifact that is not published",
                     "remove the signature, or publish the artifact",
-                ),
-                None => {}
+                );
             }
         }
     }

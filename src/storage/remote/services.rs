@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Seconds after which a request counts as hung, unless the config says otherwise.
-const TIMEOUT: u64 = 120;
+const TIMEOUT: u64 = 180;
 
 /// A client for a bucket.
 pub(super) struct Connected {
@@ -55,7 +55,7 @@ fn client(options: &StoreOptions) -> ClientOptions {
 }
 
 fn retries() -> RetryConfig {
-    RetryConfig { max_retries: 8, retry_timeout: Duration::from_secs(240), ..RetryConfig::default() }
+    RetryConfig { max_retries: 8, retry_timeout: Duration::from_secs(400), ..RetryConfig::default() }
 }
 
 fn set(name: &str) -> bool {

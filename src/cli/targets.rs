@@ -1,0 +1,127 @@
+//! The commands for targets that are neither releases nor channels.
+
+use super::arguments::{AddTargets, Global, RemoveTargets};
+use super::output::{Output, Report};
+use super::publishing::{MAX_LISTED, finish, finish_plan};
+use super::text::{count, size, steps};
+use super::workspace::open;
+use crate::config::Config;
+use crate::failure::{Failure, Kind};
+use crate::operation::add_targets::{self as add_operation, AddTargetsPlan, AddTargetsRequest, TargetChange};
+use crate::operation::remove_targets as remove_operation;
+use anyhow::Result;
+use serde_json::json;
+use std::fmt::Write;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// A list longer than this is something else.
+const LONGEST_LIST: u64 = 64 << 20;
+
+/// `publish add-targets`.
+pub(super) fn add(global: &Global, arguments: &AddTargets, output: &Output) -> Result<Report> {
+    let config = Config::read(&global.config)?;
+    let workspace = open(global, &config, output)?;
+    let request = AddTargetsRequest {
+        files: match &arguments.changed {
+            Some(directory) => vec![directory.clone()],
+            None => listed(&arguments.files)?,
+        },
+        base: arguments.base.clone(),
+        prefix: arguments.prefix.trim_matches('/').to_owned(),
+        sign: arguments.sign,
+        only_changed: arguments.changed.is_some(),
+    };
+    let plan = add_operation::plan(&workspace, &request)?;
+    let mut text = describe(&plan, output.verbose);
+    let (document, warnings) = (json!(plan), plan.warnings.clone());
+    let done = format!("{} published", count(plan.targets.len(), "target"));
+    let empty = format!("{} published as they are; nothing to do", count(plan.unchanged, "target"));
+    if global.dry_run {
+        finish_plan(&mut text, plan.empty, &steps(&plan.roles));
+        return Ok(Report::new("add-targets", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
+    }
+    let nothing = plan.empty;
+    let outcome = add_operation::apply(&workspace, plan)?;
+    finish(&mut text, &outcome, &done, if nothing { &empty } else { "" });
+    Ok(Report::new("add-targets", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&warnings))
+}
+
+/// `publish remove-targets`.
+pub(super) fn remove(global: &Global, arguments: &RemoveTargets, output: &Output) -> Result<Report> {
+    let config = Config::read(&global.config)?;
+    let workspace = open(global, &config, output)?;
+    let plan = remove_operation::plan(&workspace, &arguments.patterns)?;
+    let document = json!(plan);
+    let number = plan.targets.len();
+    let mut text = String::new();
+    let shown = if output.verbose || arguments.confirm.is_none() { number } else { MAX_LISTED };
+    plan.targets.iter().take(shown).for_each(|name| text.push_str(&format!("  - {name}\n")));
+    if number > shown {
+        let _ = writeln!(text, "    and {} more (--verbose lists them)", number - shown);
+    }
+    if !plan.signatures.is_empty() {
+        let _ = writeln!(text, "  - {} of them", count(plan.signatures.len(), "signature"));
+    }
+    match arguments.confirm {
+        Some(confirmed) if confirmed != number => {
+            return Err(Failure::new(Kind::Conflict, format!("{} would be removed, not {confirmed}", count(number, "target")))
+                .hint("look at the list again: run it without --confirm")
+                .into());
+        }
+        Some(_) if !global.dry_run => {}
+        _ => {
+            let _ = writeln!(text, "  ~ {}", steps(&plan.roles));
+            let _ = writeln!(text, "plan only, nothing was removed; to remove exactly these, run it with --confirm {number}");
+            return Ok(Report::new("remove-targets", text, json!({"dry_run": true, "plan": document})));
+        }
+    }
+    let outcome = remove_operation::apply(&workspace, plan)?;
+    finish(&mut text, &outcome, &format!("{} removed", count(number, "target")), "");
+    Ok(Report::new("remove-targets", text, json!({"dry_run": false, "plan": document, "result": outcome})))
+}
+
+/// The paths given, with `-` replaced by the list on standard input.
+fn listed(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in given {
+        if path != Path::new("-") {
+            files.push(path.clone());
+            continue;
+        }
+        let mut list = String::new();
+        let read = std::io::stdin().take(LONGEST_LIST + 1).read_to_string(&mut list);
+        read.map_err(|error| Failure::io("read the list on", "standard input", error))?;
+        if list.len() as u64 > LONGEST_LIST {
+            return Err(Failure::invalid("the list on standard input is longer than 64 MiB").into());
+        }
+        files.extend(list.lines().filter(|line| !line.is_empty()).map(PathBuf::from));
+    }
+    if files.is_empty() {
+        return Err(Failure::invalid("the list on standard input is empty").hint("give one path a line").into());
+    }
+    Ok(files)
+}
+
+fn describe(plan: &AddTargetsPlan, verbose: bool) -> String {
+    let mut text = String::new();
+    let shown = if verbose { plan.targets.len() } else { MAX_LISTED };
+    for target in plan.targets.iter().take(shown) {
+        let (sign, more) = match (target.change, &target.replaces) {
+            (TargetChange::Add, _) => ("+", String::new()),
+            (TargetChange::Sign, _) => ("~", " (gets a signature)".into()),
+            (TargetChange::Replace, old) => ("~", format!(" (replaces {})", old.as_deref().unwrap_or("other bytes"))),
+        };
+        let _ = writeln!(text, "  {sign} {} {}{more}", target.name, size(target.length));
+    }
+    if plan.targets.len() > shown {
+        let _ = writeln!(text, "    and {} more (--verbose lists them)", plan.targets.len() - shown);
+    }
+    if plan.unchanged > 0 {
+        let _ = writeln!(text, "  = {} unchanged", count(plan.unchanged, "target"));
+    }
+    for file in &plan.unknown {
+        let _ = writeln!(text, "  ! {file} is no target; it stays out (add it without --changed)");
+    }
+    text
+}

@@ -1,0 +1,276 @@
+//! `publish add-targets`: any files as targets, packages and their metadata together, in one commit.
+
+use super::release::certificate_change;
+use super::{Outcome, RoleStep, Workspace, steps};
+use crate::failure::{Failure, Kind};
+use crate::keys::Signers;
+use crate::layout::{ReleaseVersion, TargetPath, case_collision, detached_name, is_reserved};
+use crate::metadata::{Role, Target, Targets};
+use crate::repository::{Artifact, Change, Edit, Present, digest_file, each, stage};
+use anyhow::Result;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use walkdir::WalkDir;
+
+/// At most so many problems are listed.
+const MAX_PROBLEMS: usize = 20;
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct AddTargetsRequest {
+    /// Files, and directories for everything below them.
+    pub files: Vec<PathBuf>,
+    /// Names are paths below this directory.
+    pub base: PathBuf,
+    /// Stands before every name, without slashes at its ends; empty for none.
+    pub prefix: String,
+    /// Give each target an OpenPGP signature.
+    pub sign: bool,
+    /// Only what differs from its target, of targets that are there; other files are reported.
+    pub only_changed: bool,
+}
+
+/// What adding will do.
+#[derive(Debug, Serialize)]
+pub struct AddTargetsPlan {
+    /// Each target that is added, replaced or signed.
+    pub targets: Vec<PlannedTarget>,
+    /// How many are there already with the same bytes.
+    pub unchanged: usize,
+    /// Files that are no target, when only changed ones are wanted.
+    pub unknown: Vec<String>,
+    /// Roles that will be signed.
+    pub roles: Vec<RoleStep>,
+    /// Things worth a second look.
+    pub warnings: Vec<String>,
+    /// Bytes to send.
+    pub upload_bytes: u64,
+    /// Whether there is nothing to do.
+    pub empty: bool,
+    #[serde(skip)]
+    work: Work,
+}
+
+/// One target of the plan.
+#[derive(Debug, Serialize)]
+pub struct PlannedTarget {
+    /// Its name.
+    pub name: String,
+    /// What happens to it.
+    pub change: TargetChange,
+    /// Its length in bytes.
+    pub length: u64,
+    /// The digest that is replaced.
+    pub replaces: Option<String>,
+}
+
+/// What happens to a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetChange {
+    /// It is new.
+    Add,
+    /// It is there with other bytes.
+    Replace,
+    /// It is there with these bytes and gets a signature.
+    Sign,
+}
+
+/// What apply needs beyond what people see.
+#[derive(Default)]
+struct Work {
+    present: Option<Present>,
+    artifacts: Vec<Artifact>,
+    /// What stands under each artifact's name, and under its signature's.
+    published: Vec<(Option<Target>, Option<Target>)>,
+}
+
+impl std::fmt::Debug for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} artifacts", self.artifacts.len())
+    }
+}
+
+/// Decides what adding will do; nothing is written and no key is opened. Files whose names are targets already are read.
+pub fn plan(workspace: &Workspace, request: &AddTargetsRequest) -> Result<AddTargetsPlan> {
+    let files = named_files(request)?;
+    let present = workspace.load()?;
+    workspace.check_root(&present)?;
+    let targets = &present.targets;
+    check_case(&files, targets)?;
+    let mut plan = AddTargetsPlan {
+        targets: Vec::new(),
+        unchanged: 0,
+        unknown: Vec::new(),
+        roles: Vec::new(),
+        warnings: Vec::new(),
+        upload_bytes: 0,
+        empty: true,
+        work: Work::default(),
+    };
+    let compared = compare(workspace, &files, targets)?;
+    for ((name, (path, length)), same) in files.iter().zip(compared) {
+        plan.add(request, name, path, *length, same, targets)?;
+    }
+    plan.empty = plan.work.artifacts.is_empty();
+    if !plan.empty {
+        plan.roles = steps(&present.versions(), &[Role::Targets, Role::Snapshot, Role::Timestamp]);
+    }
+    plan.work.present = Some(present);
+    Ok(plan)
+}
+
+/// Carries out a plan. An empty one only completes what a killed run may have left.
+pub fn apply(workspace: &Workspace, plan: AddTargetsPlan) -> Result<Outcome> {
+    let Work { present, artifacts, published } = plan.work;
+    let present = present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
+    workspace.begin_changes()?;
+    if plan.empty {
+        return Ok(workspace.commit(present, &Edit::default(), &Signers::new())?.into());
+    }
+    let signers = workspace.signers(present.trust.root(), &[Role::Targets, Role::Snapshot, Role::Timestamp])?;
+    let signs = artifacts.iter().any(|artifact| artifact.signature.is_some());
+    let key = if signs { Some(workspace.openpgp_key()?) } else { None };
+    workspace.progress.phase("staging");
+    let (storage, progress) = (workspace.storage.as_ref(), workspace.progress.as_ref());
+    let staged = stage(storage, &artifacts, key.as_ref(), workspace.sha512, workspace.now(), progress)?;
+    let mut edit = Edit::default();
+    for ((artifact, staged), (target, signature)) in artifacts.iter().zip(staged).zip(published) {
+        let name = artifact.target.clone();
+        edit.changes.push(Change { name, expected: target, wanted: Some(staged.target), keep_existing: false, content: None });
+        if let (Some(name), Some((wanted, file))) = (artifact.signature.clone(), staged.signature) {
+            edit.changes.push(Change { name, expected: signature, wanted: Some(wanted), keep_existing: false, content: Some(file) });
+        }
+    }
+    if let Some(key) = &key {
+        edit.changes.push(certificate_change(workspace, &present.targets, key)?);
+    }
+    workspace.progress.phase("committing");
+    Ok(workspace.commit(present, &edit, &signers)?.into())
+}
+
+impl AddTargetsPlan {
+    fn add(&mut self, request: &AddTargetsRequest, name: &str, path: &Path, length: u64, same: bool, targets: &Targets) -> Result<()> {
+        let published = targets.get(name)?;
+        let signature_name = detached_name(name);
+        let signature = targets.get(&signature_name)?;
+        // A signature that stays beside other bytes would be a wrong one.
+        let sign = request.sign || (signature.is_some() && !same);
+        let change = match (&published, same) {
+            (None, _) if request.only_changed => {
+                self.unknown.push(path.display().to_string());
+                return Ok(());
+            }
+            (None, _) => TargetChange::Add,
+            (Some(_), false) => TargetChange::Replace,
+            (Some(_), true) if request.sign && signature.is_none() => TargetChange::Sign,
+            (Some(_), true) => {
+                self.unchanged += 1;
+                return Ok(());
+            }
+        };
+        if TargetPath::parse(name).is_ok_and(|path| path.is_unusual()) {
+            self.warnings.push(format!("{name}: characters outside [A-Za-z0-9._+~/-] may trouble some clients and proxies"));
+        }
+        let replaces = published.as_ref().filter(|_| change == TargetChange::Replace).map(|target| target.hashes.to_string());
+        self.targets.push(PlannedTarget { name: name.to_owned(), change, length, replaces });
+        self.upload_bytes += length;
+        let signed = sign.then_some(signature_name);
+        self.work.artifacts.push(Artifact { path: path.to_owned(), target: name.to_owned(), signature: signed, length });
+        self.work.published.push((published, signature));
+        Ok(())
+    }
+}
+
+/// All files with the names they get, sorted by name; whatever cannot be published is refused, all at once.
+fn named_files(request: &AddTargetsRequest) -> Result<BTreeMap<String, (PathBuf, u64)>> {
+    let base = request.base.canonicalize().map_err(|error| Failure::io("find the base", request.base.display(), error))?;
+    let mut files: BTreeMap<String, (PathBuf, u64)> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for given in &request.files {
+        for entry in WalkDir::new(given).sort_by_file_name() {
+            let found = entry.map_err(|error| error.to_string()).and_then(|entry| name_of(&entry, &base, request));
+            match found {
+                Ok(None) => {}
+                Ok(Some((name, length, path))) => {
+                    if let Some((other, _)) = files.insert(name.clone(), (path.clone(), length))
+                        && other != path
+                    {
+                        problems.push(format!("{} and {} would both be {name}", other.display(), path.display()));
+                    }
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+    }
+    if problems.is_empty() {
+        return Ok(files);
+    }
+    let more = problems.len().saturating_sub(MAX_PROBLEMS);
+    problems.truncate(MAX_PROBLEMS);
+    if more > 0 {
+        problems.push(format!("and {more} more"));
+    }
+    Err(Failure::invalid("these files cannot become targets")
+        .details(problems)
+        .hint("names are paths below --base, with --prefix before them; nothing was published")
+        .into())
+}
+
+/// The name, length and path of a file; `None` for a directory.
+fn name_of(
+    entry: &walkdir::DirEntry,
+    base: &Path,
+    request: &AddTargetsRequest,
+) -> std::result::Result<Option<(String, u64, PathBuf)>, String> {
+    let (path, kind) = (entry.path(), entry.file_type());
+    if kind.is_dir() {
+        return Ok(None);
+    }
+    let shown = path.display();
+    if !kind.is_file() {
+        return Err(format!("{shown}: neither a file nor a directory; links are not followed"));
+    }
+    // The directory is resolved, the file itself is none that could lead elsewhere.
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = directory.canonicalize().map_err(|error| format!("{shown}: {error}"))?;
+    let below = directory.strip_prefix(base).map_err(|_| format!("{shown}: not below {}", base.display()))?;
+    let relative = below.join(entry.file_name());
+    let relative = relative.to_str().ok_or_else(|| format!("{}: the name is not UTF-8", path.to_string_lossy().escape_debug()))?;
+    let prefix = &request.prefix;
+    let name = if prefix.is_empty() { relative.to_owned() } else { format!("{prefix}/{relative}") };
+    let name = TargetPath::parse(name).map_err(|failure| failure.message)?;
+    if is_reserved(name.as_str()) {
+        let first = name.as_str().split('/').next().unwrap_or_default();
+        return Err(format!("{name}: {first}/ is reserved; releases and channels have commands of their own"));
+    }
+    if request.sign && name.as_str().split('/').next().is_some_and(|first| ReleaseVersion::parse(first).is_ok()) {
+        return Err(format!("{name}: starts with a version, so its signature would stand where a release's does"));
+    }
+    let metadata = entry.metadata().map_err(|error| format!("{shown}: {error}"))?;
+    Ok(Some((name.as_str().to_owned(), metadata.len(), path.to_owned())))
+}
+
+/// No two names may be equal but for case: neither among the new ones nor beside those that are there.
+fn check_case(files: &BTreeMap<String, (PathBuf, u64)>, targets: &Targets) -> Result<()> {
+    let new = || files.keys().map(String::as_str);
+    let Some((a, b)) = case_collision(targets.names().chain(new())).filter(|(a, b)| files.contains_key(*a) || files.contains_key(*b))
+    else {
+        return Ok(());
+    };
+    Err(Failure::new(Kind::Conflict, format!("`{a}` and `{b}` differ only in case"))
+        .hint("on many file systems one would replace the other; choose another name")
+        .into())
+}
+
+/// For each file: whether the target of its name has the same bytes. Only such files are read.
+fn compare(workspace: &Workspace, files: &BTreeMap<String, (PathBuf, u64)>, targets: &Targets) -> Result<Vec<bool>> {
+    let files: Vec<_> = files.iter().collect();
+    let same = |(name, (path, length)): &(&String, &(PathBuf, u64)), (): &mut ()| {
+        let Some(target) = targets.get(name)?.filter(|target| target.length == *length) else { return Ok(false) };
+        Ok(target.matches(&digest_file(path, workspace.progress.as_ref())?))
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(each(&files, threads, || Ok(()), same)?)
+}

@@ -1,0 +1,117 @@
+//! `publish remove-targets`: takes targets out of the metadata. Their plain names go at once, their hashed objects with a
+//! later prune.
+
+use super::{Outcome, RoleStep, Workspace, steps};
+use crate::failure::{Failure, Kind};
+use crate::layout::{detached_name, is_reserved};
+use crate::metadata::Role;
+use crate::repository::{Change, Edit, Present};
+use anyhow::Result;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// What removing will do.
+#[derive(Debug, Serialize)]
+pub struct RemoveTargetsPlan {
+    /// The targets that go, sorted, without their signatures.
+    pub targets: Vec<String>,
+    /// The signatures that go with them.
+    pub signatures: Vec<String>,
+    /// Roles that will be signed.
+    pub roles: Vec<RoleStep>,
+    #[serde(skip)]
+    work: Option<Box<(Present, Edit)>>,
+}
+
+/// Decides what goes. A pattern is a name, or has `*` for any part of one directory's names, `**` for any number of
+/// directories, `?` for one character.
+pub fn plan(workspace: &Workspace, patterns: &[String]) -> Result<RemoveTargetsPlan> {
+    let present = workspace.load()?;
+    workspace.check_root(&present)?;
+    let targets = &present.targets;
+    let mut chosen: BTreeSet<&str> = BTreeSet::new();
+    for pattern in patterns {
+        let found: Vec<&str> = targets.names().filter(|name| matches(pattern, name)).collect();
+        if found.is_empty() {
+            return Err(Failure::new(Kind::NotFound, format!("no target matches `{}`", pattern.escape_debug()))
+                .hint("quote patterns, or the shell may expand them; `publish status --verbose` lists what is published")
+                .into());
+        }
+        if let Some(reserved) = found.iter().find(|name| is_reserved(name)) {
+            return Err(Failure::invalid(format!("`{}` matches {reserved}, which has commands of its own", pattern.escape_debug()))
+                .hint("releases are withdrawn with `publish yank`, channels with `publish channels --prune`")
+                .into());
+        }
+        chosen.extend(found);
+    }
+    let mut edit = Edit::default();
+    let mut signatures = Vec::new();
+    for name in &chosen {
+        edit.changes.push(removal(name, targets.get(name)?));
+        let signature = detached_name(name);
+        if let Some(target) = targets.get(&signature)? {
+            edit.changes.push(removal(&signature, Some(target)));
+            signatures.push(signature);
+        }
+    }
+    let targets = chosen.into_iter().map(str::to_owned).collect();
+    let roles = steps(&present.versions(), &[Role::Targets, Role::Snapshot, Role::Timestamp]);
+    Ok(RemoveTargetsPlan { targets, signatures, roles, work: Some(Box::new((present, edit))) })
+}
+
+/// Carries out a plan.
+pub fn apply(workspace: &Workspace, plan: RemoveTargetsPlan) -> Result<Outcome> {
+    let (present, edit) = *plan.work.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
+    workspace.begin_changes()?;
+    let signers = workspace.signers(present.trust.root(), &[Role::Targets, Role::Snapshot, Role::Timestamp])?;
+    workspace.progress.phase("committing");
+    Ok(workspace.commit(present, &edit, &signers)?.into())
+}
+
+fn removal(name: &str, expected: Option<crate::metadata::Target>) -> Change {
+    Change { name: name.to_owned(), expected, wanted: None, keep_existing: false, content: None }
+}
+
+/// Whether a name matches a pattern.
+fn matches(pattern: &str, name: &str) -> bool {
+    let (pattern, name): (Vec<&str>, Vec<&str>) = (pattern.split('/').collect(), name.split('/').collect());
+    parts_match(&pattern, &name)
+}
+
+fn parts_match(pattern: &[&str], name: &[&str]) -> bool {
+    match (pattern.split_first(), name.split_first()) {
+        (None, None) => true,
+        (Some((&"**", rest)), _) => (0..=name.len()).any(|skipped| parts_match(rest, &name[skipped..])),
+        (Some((first, pattern)), Some((part, name))) => {
+            part_matches(&first.chars().collect::<Vec<_>>(), &part.chars().collect::<Vec<_>>()) && parts_match(pattern, name)
+        }
+        _ => false,
+    }
+}
+
+/// One part against a pattern with `*` and `?`, in time that grows with the product of the lengths.
+fn part_matches(pattern: &[char], part: &[char]) -> bool {
+    let (mut at, mut from) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while from < part.len() {
+        match pattern.get(at) {
+            Some('*') => {
+                star = Some((at, from));
+                at += 1;
+            }
+            Some(wanted) if *wanted == '?' || *wanted == part[from] => {
+                at += 1;
+                from += 1;
+            }
+            _ => match star {
+                Some((star_at, star_from)) => {
+                    star = Some((star_at, star_from + 1));
+                    at = star_at + 1;
+                    from = star_from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[at..].iter().all(|wanted| *wanted == '*')
+}
