@@ -14,7 +14,7 @@ mod unfinished;
 mod upload;
 
 use self::errors::{conflict, missing, translate};
-use self::upload::Sending;
+use self::upload::{Buffers, Sending};
 use super::memory::check_limit;
 use super::{Conditions, EtagQuotes, Headers, Location, Object, Service, Source, Storage, StoreOptions, Stored, Token, Upload};
 use crate::failure::{Failure, Kind, Result};
@@ -61,6 +61,7 @@ pub struct Remote {
     conditions: Option<Conditions>,
     single_publisher: bool,
     parts: Arc<Semaphore>,
+    buffers: Buffers,
 }
 
 impl Remote {
@@ -92,6 +93,7 @@ impl Remote {
             conditions: options.conditions,
             single_publisher: options.single_publisher,
             parts: Arc::new(Semaphore::new(PARTS_IN_FLIGHT)),
+            buffers: Buffers::default(),
         })
     }
 

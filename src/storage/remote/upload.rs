@@ -2,13 +2,51 @@ use super::{PART, Remote, attributes};
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use crate::storage::Upload;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use object_store::{MultipartUpload, ObjectStore, PutMultipartOptions};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinHandle;
 
 /// Most parts that a store takes for one object.
 const MOST_PARTS: u64 = 9_000;
+
+/// Memory for parts, used again and again: to get so much anew from the kernel costs as much as to hash it.
+#[derive(Clone, Default)]
+pub(super) struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
+
+/// A buffer on its way to the store; it goes back when the last reader has dropped it.
+struct Lent {
+    content: Vec<u8>,
+    buffers: Buffers,
+}
+
+impl Buffers {
+    fn take(&self) -> Vec<u8> {
+        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        waiting.unwrap_or_else(|| Vec::with_capacity(PART))
+    }
+
+    fn lend(&self, content: Vec<u8>) -> Bytes {
+        Bytes::from_owner(Lent { content, buffers: self.clone() })
+    }
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.content
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut content = std::mem::take(&mut self.content);
+        // Small ones, and those of huge objects, are not worth keeping.
+        if content.capacity() == PART {
+            content.clear();
+            self.buffers.0.lock().unwrap_or_else(PoisonError::into_inner).push(content);
+        }
+    }
+}
 
 /// An upload. What fits one part is one request; more is sent in parts while the rest is still being read.
 pub(super) struct Sending<'r> {
@@ -16,7 +54,7 @@ pub(super) struct Sending<'r> {
     /// Where the parts go; needed before the first of them.
     name: Option<ObjectName>,
     part: usize,
-    buffer: BytesMut,
+    buffer: Vec<u8>,
     parts: Option<Parts>,
 }
 
@@ -30,7 +68,8 @@ impl<'r> Sending<'r> {
     pub fn new(remote: &'r Remote, name: Option<ObjectName>, length: u64) -> Self {
         let part = usize::try_from(length / MOST_PARTS).unwrap_or(usize::MAX).max(PART);
         let capacity = part.min(usize::try_from(length).unwrap_or(part)).min(PART);
-        Self { remote, name, part, buffer: BytesMut::with_capacity(capacity), parts: None }
+        let buffer = if capacity == PART { remote.buffers.take() } else { Vec::with_capacity(capacity) };
+        Self { remote, name, part, buffer, parts: None }
     }
 
     fn send_part(&mut self, bytes: Bytes) -> Result<()> {
@@ -74,15 +113,15 @@ impl Upload for Sending<'_> {
             let (now, later) = bytes.split_at(self.part - self.buffer.len());
             self.buffer.extend_from_slice(now);
             bytes = later;
-            let whole = std::mem::replace(&mut self.buffer, BytesMut::with_capacity(self.part)).freeze();
-            self.send_part(whole)?;
+            let whole = std::mem::replace(&mut self.buffer, self.remote.buffers.take());
+            self.send_part(self.remote.buffers.lend(whole))?;
         }
         self.buffer.extend_from_slice(bytes);
         Ok(())
     }
 
     fn finish(mut self: Box<Self>, name: &ObjectName) -> Result<()> {
-        let rest = std::mem::take(&mut self.buffer).freeze();
+        let rest = self.remote.buffers.lend(std::mem::take(&mut self.buffer));
         if self.parts.is_none() {
             let permit = self.remote.run(Arc::clone(&self.remote.parts).acquire_owned());
             let written = self.remote.put_bytes(name, rest);
