@@ -2,6 +2,7 @@
 //! in `interop/stores`.
 
 use crate::fakes::gcs::Gcs;
+use crate::fakes::http::{Response, serve};
 use crate::sandbox::{Run, Sandbox};
 use std::collections::BTreeMap;
 
@@ -221,4 +222,47 @@ fn an_artifact_that_the_store_cannot_copy_is_refused_before_anything_is_sent() {
     std::fs::File::options().write(true).open(huge).unwrap().set_len((5 << 30) + 1).unwrap();
     sandbox.release("1.0.0").fails(6, &["dist/linux-amd64/huge has 5368709121 bytes", "plain_names: none"]);
     assert!(gcs.requests().iter().all(|request| request.starts_with("GET ")));
+}
+
+#[test]
+fn a_store_that_reads_plus_as_a_space_is_found() {
+    let gcs = Gcs::start();
+    // What readers get: everything but names with a raw plus.
+    let readers = serve(|request| Some(Response::new(if request.target.contains('+') { 404 } else { 200 })));
+    let missing = serve(|_| Some(Response::new(404)));
+    let sandbox = initialised(&gcs, &format!("public_url: {missing}\n"));
+    sandbox.release("1.0.0+fix1").ok();
+    sandbox.publish(&["store", "check"]).ok().says(&["warning  readers: + in names", "raw_plus: broken"]);
+    // Remembered from then on.
+    sandbox.unchanged(|| sandbox.release("1.0.1+fix1").fails(6, &["has a `+`", "reads a raw + as a space"]));
+    sandbox.release("1.0.1").ok();
+    let config = std::fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    sandbox.write("publish.yaml", config.replace(&missing, &readers));
+    let check = sandbox.publish(&["store", "check"]);
+    assert_eq!(check.code, 6);
+    check.says(&["FAILED   readers: missing root: 200 instead of 404"]);
+}
+
+#[test]
+fn what_a_store_answers_is_told_without_its_secrets() {
+    let answers = [
+        (403, "SignatureDoesNotMatch", 4, "AWS_SECRET_ACCESS_KEY"),
+        (403, "ExpiredToken", 4, "have expired"),
+        (403, "RequestTimeTooSkewed", 4, "clock is wrong"),
+        (403, "AccessDenied", 4, "lack a permission"),
+        (400, "AuthorizationHeaderMalformed", 6, "another region"),
+        (301, "without LOCATION", 6, "another region"),
+        (404, "NoSuchBucket", 7, "no such bucket"),
+    ];
+    for (status, code, exit, words) in answers {
+        let body = format!("<Error><Code>{code}</Code><Message>no</Message><StringToSign>AWS4-hidden</StringToSign></Error>");
+        let url = serve(move |_| Some(Response::new(status).body(body.clone())));
+        let sandbox = Sandbox::empty();
+        sandbox.write("publish.yaml", format!("repo: s3://bucket/x\nstore: {{endpoint: \"{url}\", conditions: enforced}}\n"));
+        let keys = [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "hidden-secret")];
+        let run: Run = sandbox.command().args(["init", "--no-passphrase"]).envs(keys).output().unwrap().into();
+        let run = run.fails(exit, &[code, words]);
+        assert!(!run.stderr.contains("hidden"), "{run:#?}");
+        assert!(!sandbox.path("keys").exists(), "refused before anything was made");
+    }
 }
