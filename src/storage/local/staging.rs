@@ -129,7 +129,12 @@ pub(super) fn create_directories(path: &Path) -> io::Result<()> {
     }
     match fs::create_dir(path) {
         Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o755)),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        // Looked at once: it may have been removed as empty since, and made again.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => match fs::metadata(path) {
+            Ok(there) if there.is_dir() => Ok(()),
+            Ok(_) => Err(error),
+            Err(gone) => Err(gone),
+        },
         Err(error) => Err(error),
     }
 }
