@@ -266,8 +266,9 @@ def large_artifacts_take_bounded_memory_and_are_resumed():
     p = on(f"name: acme\nrepo: s3://large/acme\nstore:\n  endpoint: {CEPH}\n")
     p.publish("init", "--no-passphrase")
     block = os.urandom(1 << 20)
-    for file in range(3):
-        p.write(f"dist/any-any/share/{file}", bytes([file]) + block * 300)
+    # The first is staged long before the others.
+    for file, size in enumerate([20, 440, 440]):
+        p.write(f"dist/any-any/share/{file}", bytes([file]) + block * size)
     process = subprocess.Popen([PUBLISH, "release", "1.0.0", "--from", "dist"], cwd=p.directory, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     deadline = time.time() + 120
     staged = lambda: [entry["Key"] for entry in client.list_objects_v2(Bucket="large", Prefix="acme/targets/").get("Contents", []) if entry["Size"] > 1000]

@@ -126,7 +126,7 @@ fn s3(bucket: &str, options: &StoreOptions) -> Result<Connected> {
         None => format!("https://{bucket}.s3.{region}.amazonaws.com"),
     };
     let store = builder.build().map_err(|error| refused("S3", &error))?;
-    let unfinished = Unfinished::new(Arc::clone(store.credentials()), region, url, &client(options))?;
+    let unfinished = Unfinished::new(Arc::clone(store.credentials()), region, url, client(options));
     Ok(Connected { store: Arc::new(store), unfinished: Some(unfinished) })
 }
 

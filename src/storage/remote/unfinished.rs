@@ -10,7 +10,8 @@ use std::time::SystemTime;
 
 /// Asks one bucket about unfinished uploads.
 pub(super) struct Unfinished {
-    client: HttpClient,
+    /// For a client that is made when it is needed: it reads all certificates of the system.
+    options: ClientOptions,
     credentials: AwsCredentialProvider,
     region: String,
     /// The URL of the bucket, without a slash at its end.
@@ -27,25 +28,26 @@ struct Begun {
 
 impl Unfinished {
     /// For the bucket at this URL.
-    pub fn new(credentials: AwsCredentialProvider, region: String, bucket: String, options: &ClientOptions) -> Result<Self> {
-        let client = ReqwestConnector::default().connect(options);
-        let client = client.map_err(|error| Failure::new(Kind::Unexpected, "cannot set up https").source(error))?;
-        Ok(Self { client, credentials, region, bucket })
+    pub fn new(credentials: AwsCredentialProvider, region: String, bucket: String, options: ClientOptions) -> Self {
+        Self { options, credentials, region, bucket }
     }
 
     /// Removes the uploads below `prefix` that were begun before `before`; says how many there were. A store lists a
     /// thousand at a time: the next prune takes the next.
     pub async fn sweep(&self, prefix: &str, before: SystemTime) -> Result<usize> {
-        let listing = self.send("GET", &format!("{}?prefix={}&uploads=", self.bucket, escape(prefix, false))).await?;
+        let client = ReqwestConnector::default().connect(&self.options);
+        let client = client.map_err(|error| Failure::new(Kind::Unexpected, "cannot set up https").source(error))?;
+        let listing = self.send(&client, "GET", &format!("{}?prefix={}&uploads=", self.bucket, escape(prefix, false))).await?;
         let mut swept = 0;
         for upload in parse(&listing).into_iter().filter(|upload| upload.key.starts_with(prefix) && upload.at < before) {
-            self.send("DELETE", &format!("{}/{}?uploadId={}", self.bucket, escape(&upload.key, true), escape(&upload.id, false))).await?;
+            self.send(&client, "DELETE", &format!("{}/{}?uploadId={}", self.bucket, escape(&upload.key, true), escape(&upload.id, false)))
+                .await?;
             swept += 1;
         }
         Ok(swept)
     }
 
-    async fn send(&self, method: &str, url: &str) -> Result<String> {
+    async fn send(&self, client: &HttpClient, method: &str, url: &str) -> Result<String> {
         let failed = |what: String| Failure::new(Kind::Storage, "cannot look for unfinished uploads").detail(what);
         let credential = self.credentials.get_credential().await.map_err(|error| failed(super::errors::summary(&error)))?;
         let mut request = HttpRequest::new(HttpRequestBody::empty());
@@ -53,7 +55,7 @@ impl Unfinished {
         *request.uri_mut() = url.parse().map_err(|_| failed("the bucket's URL is none".into()))?;
         let signed = AwsAuthorizer::new(&credential, "s3", &self.region).try_authorize(&mut request, None);
         signed.map_err(|error| failed(super::errors::summary(&error)))?;
-        let response = self.client.execute(request).await.map_err(|error| failed(format!("{:?}", error.kind())))?;
+        let response = client.execute(request).await.map_err(|error| failed(format!("{:?}", error.kind())))?;
         let status = response.status().as_u16();
         let body = response.into_body().bytes().await.map_err(|error| failed(format!("{:?}", error.kind())))?;
         match status {
