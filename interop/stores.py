@@ -272,12 +272,13 @@ def large_artifacts_take_bounded_memory_and_are_resumed():
     process = subprocess.Popen([PUBLISH, "release", "1.0.0", "--from", "dist"], cwd=p.directory, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     deadline = time.time() + 120
     staged = lambda: [entry["Key"] for entry in client.list_objects_v2(Bucket="large", Prefix="acme/targets/").get("Contents", []) if entry["Size"] > 1000]
-    while not staged() and process.poll() is None and time.time() < deadline:
-        time.sleep(0.05)
+    uploads = lambda: client.list_multipart_uploads(Bucket="large").get("Uploads", [])
+    # One is staged and another on its way.
+    while not (staged() and uploads()) and process.poll() is None and time.time() < deadline:
+        time.sleep(0.02)
     process.kill()
     process.wait()
-    unfinished = client.list_multipart_uploads(Bucket="large").get("Uploads", [])
-    assert staged() and unfinished, (staged(), unfinished)
+    assert staged() and uploads(), (staged(), uploads())
     before = {key: client.head_object(Bucket="large", Key=key)["LastModified"] for key in staged()}
     peak = peak_memory([PUBLISH, "release", "1.0.0", "--from", "dist"], p.directory)
     for key, modified in before.items():
@@ -288,9 +289,9 @@ def large_artifacts_take_bounded_memory_and_are_resumed():
     # What the killed run left in the store is no object; prune finds it once it is older than the grace.
     sweep = json.loads(p.publish("prune", "--yes", "--json"))
     assert sweep["result"]["swept"] == 0, sweep
-    assert client.list_multipart_uploads(Bucket="large").get("Uploads", []), "too young to go"
+    assert uploads(), "too young to go"
     subprocess.run([os.environ["FAULTY"], "none", str(40 * 24), "publish.yaml", "prune"], cwd=p.directory, check=True, stdout=subprocess.DEVNULL)
-    assert not client.list_multipart_uploads(Bucket="large").get("Uploads", [])
+    assert not uploads()
     p.publish("verify")
 
 
