@@ -56,7 +56,7 @@ impl ObjectName {
             return self.numbered().is_some();
         };
         let file = target.rsplit_once('/').map_or(target, |(_, file)| file);
-        target.starts_with("releases/") || file.split_once('.').is_some_and(|(hash, _)| is_hash(hash))
+        target.starts_with("releases/") || is_hash_prefixed(file)
     }
 
     /// The role and version of a numbered role file.
@@ -90,6 +90,11 @@ impl fmt::Display for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Whether a file's name has the form of a hashed target's.
+pub(super) fn is_hash_prefixed(file: &str) -> bool {
+    file.split_once('.').is_some_and(|(hash, _)| is_hash(hash))
 }
 
 fn is_hash(text: &str) -> bool {

@@ -1,3 +1,4 @@
+use super::object::is_hash_prefixed;
 use crate::failure::{Failure, Result};
 use std::collections::HashMap;
 use std::fmt;
@@ -66,6 +67,10 @@ fn fault(name: &str) -> Option<String> {
             _ if part.len() > MAX_PART => return Some(format!("one part is longer than {MAX_PART} bytes")),
             _ => {}
         }
+    }
+    // Its plain name would be the hashed name of another target, and replace that one's content.
+    if name.rsplit('/').next().is_some_and(is_hash_prefixed) {
+        return Some("it starts with a digest, as hashed names do".into());
     }
     (!is_nfc(name)).then(|| "its Unicode is not in composed form (NFC)".into())
 }

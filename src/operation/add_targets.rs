@@ -99,6 +99,7 @@ pub fn plan(workspace: &Workspace, request: &AddTargetsRequest) -> Result<AddTar
     workspace.check_root(&present)?;
     let targets = &present.targets;
     check_case(&files, targets)?;
+    check_directories(&files, targets)?;
     let mut plan = AddTargetsPlan {
         targets: Vec::new(),
         unchanged: 0,
@@ -262,6 +263,26 @@ fn check_case(files: &BTreeMap<String, (PathBuf, u64)>, targets: &Targets) -> Re
     Err(Failure::new(Kind::Conflict, format!("`{a}` and `{b}` differ only in case"))
         .hint("on many file systems one would replace the other; choose another name")
         .into())
+}
+
+/// No name may be both a file and a directory: a plain name could not be written then, and only after the commit.
+fn check_directories(files: &BTreeMap<String, (PathBuf, u64)>, targets: &Targets) -> Result<()> {
+    for name in files.keys() {
+        let within = format!("{name}/");
+        let above = name.match_indices('/').map(|(at, _)| &name[..at]);
+        let mut clash = targets.below(&within).next().map(str::to_owned);
+        for directory in above {
+            if targets.get(directory)?.is_some() || files.contains_key(directory) {
+                clash = Some(directory.to_owned());
+            }
+        }
+        if let Some(other) = clash {
+            return Err(Failure::new(Kind::Conflict, format!("`{name}` and the target `{other}`: one would be a directory of the other"))
+                .hint("no file system can hold both; choose another name, or remove the target first")
+                .into());
+        }
+    }
+    Ok(())
 }
 
 /// For each file: whether the target of its name has the same bytes. Only such files are read.

@@ -71,6 +71,7 @@ pub fn plan(workspace: &Workspace, grace: Duration) -> Result<PrunePlan> {
 
 /// Deletes what the plan found, except what has been written anew since.
 pub fn apply(workspace: &Workspace, plan: &PrunePlan) -> Result<Pruned> {
+    workspace.begin_changes()?;
     let storage = workspace.storage.as_ref();
     workspace.progress.phase("deleting");
     workspace.progress.expect(plan.found.len() as u64, plan.bytes);

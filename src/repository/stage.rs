@@ -47,8 +47,8 @@ pub struct Staged {
     pub signature: Option<(Target, Vec<u8>)>,
 }
 
-/// Copies artifacts, and new signatures of those that get one, to the store under hashed names, files in parallel. The answers stand in
-/// the order of `artifacts`.
+/// Copies artifacts, and new signatures of those that get one, to the store under hashed names, files in parallel. The
+/// answers stand in the order of `artifacts`.
 pub fn stage(
     storage: &dyn Storage,
     artifacts: &[Artifact],

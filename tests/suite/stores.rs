@@ -117,7 +117,7 @@ fn a_store_that_ignores_conditions_takes_nothing_without_the_operators_word() {
     // The word is needed for every change.
     sandbox.write("publish.yaml", config);
     let before = gcs.names();
-    for command in [&["release", "1.0.1", "--from", "dist"][..], &["refresh"], &["yank", "1.0.0"]] {
+    for command in [&["release", "1.0.1", "--from", "dist"][..], &["refresh"], &["yank", "1.0.0"], &["prune", "--yes"]] {
         sandbox.publish(command).fails(6, &["ignores the conditions"]);
     }
     assert_eq!(gcs.names(), before);

@@ -156,3 +156,23 @@ fn patterns_mean_what_they_say() {
     assert_eq!(matched("x/?/a.txt"), ["x/y/a.txt"]);
     assert_eq!(matched("*").len(), 1);
 }
+
+#[test]
+fn a_name_that_is_another_targets_hashed_name_is_refused() {
+    let sandbox = with_packages();
+    sandbox.publish(&["add-targets", "pool", "--base", "pool"]).ok();
+    let digest = hex::encode(openssl::sha::sha256(b"{}"));
+    sandbox.write(&format!("evil/{digest}.index.json"), b"other content");
+    sandbox.unchanged(|| sandbox.publish(&["add-targets", "evil", "--base", "evil"]).fails(6, &["starts with a digest"]));
+    sandbox.publish(&["verify"]).ok();
+}
+
+#[test]
+fn no_name_is_both_a_file_and_a_directory() {
+    let sandbox = with_packages();
+    sandbox.publish(&["add-targets", "pool", "--base", "pool"]).ok();
+    sandbox.write("other/a", b"a file where targets have a directory");
+    sandbox.unchanged(|| sandbox.publish(&["add-targets", "other", "--base", "other"]).fails(5, &["`a`", "a directory of the other"]));
+    sandbox.write("third/index.json/x", b"a directory where a target is");
+    sandbox.unchanged(|| sandbox.publish(&["add-targets", "third", "--base", "third"]).fails(5, &["index.json", "directory of the other"]));
+}
