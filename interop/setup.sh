@@ -61,5 +61,6 @@ if [ -z "${TRDL:-}" ]; then
         fi
     fi
 fi
-(cd interop/trdl-imitation && go build -o "$cache/go-tuf" github.com/theupdateframework/go-tuf/cmd/tuf)
+(cd interop/trdl-imitation && go build -o "$cache/go-tuf" github.com/theupdateframework/go-tuf/cmd/tuf \
+    && go build -o "$cache/tuf-client" github.com/theupdateframework/go-tuf/cmd/tuf-client)
 export TRDL INTEROP_CACHE=$cache

@@ -105,12 +105,22 @@ class PythonTuf:
         self.home.mkdir()
         self.root = (project.directory / "repo/1.root.json").read_bytes()
 
-    def downloads_everything(self):
+    def updater(self):
         updater = Updater(
             metadata_dir=str(self.home), metadata_base_url=self.project.url + "/", target_dir=str(self.home),
             target_base_url=self.project.url + "/targets/", bootstrap=self.root,
         )
         updater.refresh()
+        return updater
+
+    def read(self, name):
+        updater = self.updater()
+        info = updater.get_targetinfo(name)
+        assert info is not None, name
+        return Path(updater.download_target(info, str(self.home / "target"))).read_bytes()
+
+    def downloads_everything(self):
+        updater = self.updater()
         targets = self.project.targets()
         for name, entry in targets.items():
             info = updater.get_targetinfo(name)
@@ -304,7 +314,48 @@ def verify_reads_repositories_of_go_tuf():
         assert "is not what its entry says" in run(PUBLISH, "verify", Path(directory, "repository"), "--json", fails=True)
 
 
+class GoTuf:
+    """A user of go-tuf's own client, pinned to the first root, with a cache that lasts."""
+
+    def __init__(self, project, name):
+        self.project, self.store = project, project.directory / f"go-{name}.db"
+        self.call("init", project.url, project.directory / "repo/1.root.json")
+
+    def call(self, command, *arguments):
+        return run(os.environ["INTEROP_CACHE"] + "/tuf-client", command, "-s", self.store, *arguments)
+
+    def reads(self, name):
+        return self.call("get", self.project.url, name)
+
+
+def clients_read_what_is_spread_over_bins():
+    with project() as p:
+        packages = {f"packages/p{number}/p{number}.zip": f"package {number}" for number in range(60)}
+        for name, content in packages.items():
+            path = p.directory / name
+            path.parent.mkdir(parents=True)
+            path.write_text(content)
+        p.publish("add-targets", "packages")
+        python, go = PythonTuf(p, "old"), GoTuf(p, "old")
+        # From none to many, to few, and to many again: fresh clients and those that have known each state before.
+        for bins in [0, 16, 64, 4, 256]:
+            if bins:
+                p.publish("bins", "--count", str(bins), "--not-for-trdl")
+            changed = p.directory / f"packages/p{bins % 60}/p{bins % 60}.zip"
+            changed.write_text(f"another edition, with {bins} bins")
+            packages[str(changed.relative_to(p.directory))] = changed.read_text()
+            p.publish("add-targets", "packages")
+            for reader in [python, PythonTuf(p, f"fresh-{bins}")]:
+                for name, content in packages.items():
+                    assert reader.read(name) == content.encode(), (bins, name)
+            for reader in [go, GoTuf(p, f"fresh-{bins}")]:
+                for name in list(packages)[:5] + [str(changed.relative_to(p.directory))]:
+                    assert reader.reads(name) == packages[name], (bins, name)
+            assert "good: 0 errors" in p.publish("verify", p.url, "--root-sha512", p.sha512)
+
+
 SCENARIOS = [
+    clients_read_what_is_spread_over_bins,
     verify_reads_repositories_of_go_tuf,
     trdl_follows_releases_promotions_and_pins,
     trdl_follows_refreshes,

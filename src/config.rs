@@ -4,7 +4,7 @@
 use crate::failure::{Failure, Kind, Result};
 use crate::keys::KeyUri;
 use crate::metadata::Role;
-use crate::repository::PlainNames;
+use crate::repository::{BINS, PlainNames};
 use crate::storage::{Location, StoreOptions};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -23,7 +23,11 @@ pub const KEYS: [(&str, &str, &str); 23] = [
     ),
     ("public_url", "none", "where users reach it over http(s); only printed, never used"),
     ("root", "keys/1.root.json", "the pinned root: what this publisher trusts without question"),
-    ("keys", "file:keys/<role>.pem each", "where the secret key of each role lives: root, targets, snapshot, timestamp"),
+    (
+        "keys",
+        "file:keys/<role>.pem each",
+        "where the secret key of each role lives: root, targets, snapshot, timestamp; bins, if hashed bins have a key of their own",
+    ),
     ("openpgp", "file:keys/openpgp.asc", "where the OpenPGP secret key lives, as exported by gpg or made by init"),
     ("channels", "trdl_channels.yaml", "the channels file"),
     ("state", ".publish-state.json", "remembers the highest versions seen, against rollbacks; worth caching in CI"),
@@ -208,15 +212,21 @@ impl Config {
 
     /// Where the key of each role lives.
     pub fn key_uris(&self) -> Result<BTreeMap<Role, Vec<KeyUri>>> {
-        if let Some(unknown) = self.keys.keys().find(|name| !Role::ALL.iter().any(|role| role.name() == name.as_str())) {
+        let known = |name: &str| name == BINS || Role::ALL.iter().any(|role| role.name() == name);
+        if let Some(unknown) = self.keys.keys().find(|name| !known(name)) {
             return Err(Failure::invalid(format!("unknown role `{}` below `keys` in the config", unknown.escape_debug()))
-                .hint("roles: root, targets, snapshot, timestamp"));
+                .hint("roles: root, targets, snapshot, timestamp, bins"));
         }
         let uri = |role: Role| {
             let text = self.keys.get(role.name()).cloned().unwrap_or_else(|| format!("file:keys/{role}.pem"));
             Ok((role, vec![KeyUri::parse(&text, &self.base)?]))
         };
         Role::ALL.into_iter().map(uri).collect()
+    }
+
+    /// Where the key of the bins lives, if they have one of their own.
+    pub fn bin_keys(&self) -> Result<Vec<KeyUri>> {
+        self.keys.get(BINS).map(|text| KeyUri::parse(text, &self.base)).into_iter().collect()
     }
 
     /// Where the configured repository lives.

@@ -97,6 +97,11 @@ pub(super) enum Command {
         after_help = "A PATTERN is a name, or has * for any part of one directory's names, ** for any number of directories, ? for one character.\nSignatures go with their targets.\n\nExamples:\n  publish remove-targets 'packages/**'\n  publish remove-targets packages/linux-amd64/bin/acme --confirm 1"
     )]
     RemoveTargets(RemoveTargets),
+    /// Spread targets over hashed bins, so that clients of very many targets fetch kilobytes; or change their number
+    #[command(
+        after_help = "Releases, signatures of releases, channels and certificates stay in targets.json; every other target moves to the bin that the\nhash of its name says. A commit rewrites only the bins it touches.\nThe number changes in one commit. Bins never leave the snapshot, since clients refuse that: the plan says what stays.\n\nExamples:\n  publish bins --count 1024 --not-for-trdl --dry-run\n  publish bins --count 1024 --not-for-trdl"
+    )]
+    Bins(Bins),
     /// Sign again what is due and touch nothing otherwise; made for cron
     #[command(
         after_help = "Roles fall due when they are older than: root 90 days, targets 21 days, snapshot 2 days, timestamp 4 hours.\nThe timestamp expires after a day: run this every hour or two.\n\nExample:\n  publish refresh --quiet"
@@ -220,6 +225,16 @@ pub(super) struct RemoveTargets {
     /// Remove them, if they are so many
     #[arg(long, value_name = "COUNT")]
     pub confirm: Option<usize>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Bins {
+    /// How many bins: a power of two; about one for each 1000 targets
+    #[arg(long, value_name = "COUNT")]
+    pub count: usize,
+    /// The trdl client, which reads targets.json only, is not meant to find what is in bins
+    #[arg(long)]
+    pub not_for_trdl: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -52,6 +52,7 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Report> {
         Command::Channels(channels) => publishing::channels(global, channels, output),
         Command::AddTargets(add) => targets::add(global, add, output),
         Command::RemoveTargets(remove) => targets::remove(global, remove, output),
+        Command::Bins(bins) => targets::bins(global, bins, output),
         Command::Refresh => publishing::refresh(global, output),
         Command::Yank(yank) => publishing::yank(global, yank, output),
         Command::Prune(prune) => store::prune(global, prune, output),

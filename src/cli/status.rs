@@ -19,9 +19,10 @@ pub(super) fn run(global: &Global, arguments: &Status, output: &Output) -> Resul
     let workspace = open(global, &config, output)?;
     let status = operation::status(&workspace, arguments.fail_within)?;
     let mut text = format!(
-        "{} ({}, consistent snapshots {})\n\n",
+        "{} ({}{}, consistent snapshots {})\n\n",
         status.location,
         count(status.targets, "target"),
+        if status.bins > 0 { format!(" at the top level, others in {}", count(status.bins, "bin")) } else { String::new() },
         if status.consistent_snapshot { "on" } else { "off: single publisher, and readers may fail during a publish" }
     );
     match (status.store.conditions, status.store.single_publisher) {

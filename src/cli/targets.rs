@@ -1,6 +1,6 @@
 //! The commands for targets that are neither releases nor channels.
 
-use super::arguments::{AddTargets, Global, RemoveTargets};
+use super::arguments::{AddTargets, Bins, Global, RemoveTargets};
 use super::output::{Output, Report};
 use super::publishing::{MAX_LISTED, finish, finish_plan};
 use super::text::{count, size, steps};
@@ -8,6 +8,7 @@ use super::workspace::open;
 use crate::config::Config;
 use crate::failure::{Failure, Kind};
 use crate::operation::add_targets::{self as add_operation, AddTargetsPlan, AddTargetsRequest, TargetChange};
+use crate::operation::bins::{self as bins_operation, BinsRequest};
 use crate::operation::remove_targets as remove_operation;
 use anyhow::Result;
 use serde_json::json;
@@ -17,6 +18,9 @@ use std::path::{Path, PathBuf};
 
 /// A list longer than this is something else.
 const LONGEST_LIST: u64 = 64 << 20;
+
+/// What a bin costs in the snapshot, in bytes: its name, version, length and digest.
+const SNAPSHOT_ENTRY: u64 = 130;
 
 /// `publish add-targets`.
 pub(super) fn add(global: &Global, arguments: &AddTargets, output: &Output) -> Result<Report> {
@@ -79,6 +83,38 @@ pub(super) fn remove(global: &Global, arguments: &RemoveTargets, output: &Output
     let outcome = remove_operation::apply(&workspace, plan)?;
     finish(&mut text, &outcome, &format!("{} removed", count(number, "target")), "");
     Ok(Report::new("remove-targets", text, json!({"dry_run": false, "plan": document, "result": outcome})))
+}
+
+/// `publish bins`.
+pub(super) fn bins(global: &Global, arguments: &Bins, output: &Output) -> Result<Report> {
+    let config = Config::read(&global.config)?;
+    let workspace = open(global, &config, output)?;
+    let request = BinsRequest { count: arguments.count, not_for_trdl: arguments.not_for_trdl };
+    let plan = bins_operation::plan(&workspace, request)?;
+    let document = json!(plan);
+    let mut text = match plan.from {
+        0 => format!("  + {}\n", count(plan.to, "bin")),
+        from if plan.empty => format!("  = {}\n", count(from, "bin")),
+        from => format!("  ~ {from} -> {}\n", count(plan.to, "bin")),
+    };
+    let _ = writeln!(text, "  ~ {} in them, {} at the top level", count(plan.spread, "target"), plan.at_top);
+    if plan.left_over > 0 {
+        let _ = writeln!(
+            text,
+            "  ! {} without targets stay listed in the snapshot for ever, about {} of it: clients refuse one that loses an entry",
+            count(plan.left_over, "bin"),
+            size(plan.left_over as u64 * SNAPSHOT_ENTRY)
+        );
+    }
+    let done = format!("{} spread over {}", count(plan.spread, "target"), count(plan.to, "bin"));
+    if global.dry_run {
+        finish_plan(&mut text, plan.empty, &steps(&plan.roles));
+        return Ok(Report::new("bins", text, json!({"dry_run": true, "plan": document})));
+    }
+    let empty = if plan.empty { "targets are spread that way already; nothing to do" } else { "" };
+    let outcome = bins_operation::apply(&workspace, plan)?;
+    finish(&mut text, &outcome, &done, empty);
+    Ok(Report::new("bins", text, json!({"dry_run": false, "plan": document, "result": outcome})))
 }
 
 /// The paths given, with `-` replaced by the list on standard input.

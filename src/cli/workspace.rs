@@ -22,6 +22,7 @@ pub(super) fn open(global: &Global, config: &Config, output: &Output) -> Result<
         storage: storage::open(&location, &store)?,
         pinned_root: config.root(),
         keys: config.key_uris()?,
+        bin_keys: config.bin_keys()?,
         openpgp: config.openpgp()?,
         passphrases: Box::new(Sources::new(global, config)),
         state_file: config.state(),

@@ -54,6 +54,15 @@ pub fn is_reserved(name: &str) -> bool {
     name.split('/').next().is_some_and(|first| RESERVED.iter().any(|reserved| first.eq_ignore_ascii_case(reserved)))
 }
 
+/// Whether a target stays in the top-level role where others are spread over bins: what releases, channels and their
+/// signatures are is looked up by directory, and few.
+pub fn lives_at_top(name: &str) -> bool {
+    match name.strip_prefix("signatures/") {
+        Some(rest) => rest.split('/').next().is_some_and(|first| ReleaseVersion::parse(first).is_ok()),
+        None => is_reserved(name),
+    }
+}
+
 /// `yanked/<version>`: says that the version was withdrawn and is never published again.
 pub fn yanked_name(version: &ReleaseVersion) -> String {
     format!("yanked/{version}")

@@ -1,8 +1,9 @@
+use super::canonical::write_canonical;
 use super::root::keys_of;
 use super::{PublicKey, RoleKeys};
 use crate::failure::{Failure, Kind, Result};
-use serde_json::Value;
-use std::collections::BTreeMap;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
 
 /// The delegations block of a targets role, as needed to follow it.
 #[derive(Clone, Debug)]
@@ -32,6 +33,14 @@ enum Scope {
 /// More bins than this are refused rather than written out.
 const MAX_BIN_BITS: u32 = 16;
 
+/// Which of many roles that share out all names by hash speaks for a name, found in one look.
+#[derive(Clone, Debug)]
+pub struct BinIndex {
+    by_prefix: HashMap<String, usize>,
+    /// The lengths that prefixes have, shortest first.
+    lengths: Vec<usize>,
+}
+
 impl Delegations {
     /// Reads the block; `what` names the role it stands in.
     pub fn parse(json: &str, what: &str) -> Result<Self> {
@@ -54,9 +63,55 @@ impl Delegations {
         Ok(Self { keys, roles })
     }
 
+    /// An index of the roles, if all of them are chosen by hash prefixes.
+    pub fn bins(&self) -> Option<BinIndex> {
+        let mut by_prefix = HashMap::new();
+        for (at, role) in self.roles.iter().enumerate() {
+            let Scope::HashPrefixes(prefixes) = &role.scope else { return None };
+            for prefix in prefixes {
+                // The first role that may speak for a name is the one that clients ask first.
+                by_prefix.entry(prefix.clone()).or_insert(at);
+            }
+        }
+        let mut lengths: Vec<usize> = by_prefix.keys().map(String::len).collect();
+        lengths.sort_unstable();
+        lengths.dedup();
+        (!by_prefix.is_empty()).then_some(BinIndex { by_prefix, lengths })
+    }
+
+    /// Writes a block that shares out all names over `bins` by the hash of the name: a power of two, each with an equal
+    /// share, all with the same keys (specification 4.5, PEP 458).
+    pub fn write_bins(bins: &[String], keys: &[(String, PublicKey)], threshold: u64) -> Result<Vec<u8>> {
+        let bits = bins.len().trailing_zeros();
+        if bins.len() != 1 << bits || bits > MAX_BIN_BITS {
+            return Err(Failure::invalid(format!("{} bins: their number must be a power of two up to {}", bins.len(), 1 << MAX_BIN_BITS)));
+        }
+        let prefixes = hash_shares(bits);
+        let keyids: Vec<&String> = keys.iter().map(|(id, _)| id).collect();
+        let role = |(name, prefixes): (&String, Vec<String>)| json!({"keyids": keyids, "name": name, "path_hash_prefixes": prefixes, "terminating": true, "threshold": threshold});
+        let roles: Vec<Value> = bins.iter().zip(prefixes).map(role).collect();
+        let keys: serde_json::Map<String, Value> = keys.iter().map(|(id, key)| (id.clone(), key.to_json())).collect();
+        let mut out = Vec::new();
+        write_canonical(&mut out, &json!({"keys": keys, "roles": roles}))?;
+        Ok(out)
+    }
+
+    /// All keys of the block with their ids.
+    pub fn keys(&self) -> impl Iterator<Item = (&String, &PublicKey)> {
+        self.keys.iter()
+    }
+
     /// The present keys of a role with their ids.
     pub fn keys_of<'a>(&'a self, role: &'a DelegatedRole) -> impl Iterator<Item = (&'a str, &'a PublicKey)> {
         keys_of(&role.keys, &self.keys)
+    }
+}
+
+impl BinIndex {
+    /// The place of the role that speaks for this name.
+    pub fn find(&self, target: &str) -> Option<usize> {
+        let hash = hex::encode(openssl::sha::sha256(target.as_bytes()));
+        self.lengths.iter().find_map(|length| self.by_prefix.get(hash.get(..*length)?)).copied()
     }
 }
 
@@ -120,13 +175,18 @@ fn bins(value: &Value) -> std::result::Result<Vec<DelegatedRole>, String> {
     let bits = bits.filter(|bits| (1..=MAX_BIN_BITS).contains(bits)).ok_or("succinct_roles has no bit_length from 1 to 16")?;
     let prefix = value.get("name_prefix").and_then(Value::as_str).ok_or("succinct_roles has no name_prefix")?;
     let name_digits = ((1_u64 << bits) - 1).to_string().len().min(format!("{:x}", (1_u64 << bits) - 1).len());
-    let hash_digits = bits.div_ceil(4);
-    let share = 1_u64 << (hash_digits * 4 - bits);
-    Ok((0..1_u64 << bits)
-        .map(|bin| {
-            let prefixes =
-                (bin * share..(bin + 1) * share).map(|value| format!("{value:0width$x}", width = hash_digits as usize)).collect();
-            DelegatedRole { name: format!("{prefix}-{bin:0name_digits$x}"), keys: keys.clone(), scope: Scope::HashPrefixes(prefixes) }
-        })
-        .collect())
+    let role = |(bin, prefixes)| DelegatedRole {
+        name: format!("{prefix}-{bin:0name_digits$x}"),
+        keys: keys.clone(),
+        scope: Scope::HashPrefixes(prefixes),
+    };
+    Ok(hash_shares(bits).into_iter().enumerate().map(role).collect())
+}
+
+/// The hash prefixes of each of `1 << bits` equal shares, in order.
+fn hash_shares(bits: u32) -> Vec<Vec<String>> {
+    let digits = bits.div_ceil(4).max(1);
+    let share = 1_u64 << (digits * 4 - bits);
+    let prefixes = |bin: u64| (bin * share..(bin + 1) * share).map(|value| format!("{value:0width$x}", width = digits as usize)).collect();
+    (0..1_u64 << bits).map(prefixes).collect()
 }

@@ -72,16 +72,18 @@ impl Listing {
         Ok(Self { json, files, version: common.version, expires })
     }
 
-    /// The listing that follows: one entry set, everything else as it was.
+    /// The listing that follows: these entries set, everything else as it was.
     #[must_use]
-    pub fn next(&self, version: u64, expires: Expiry, file: &str, listed: Listed) -> Self {
+    pub fn next(&self, version: u64, expires: Expiry, entries: impl IntoIterator<Item = (String, Listed)>) -> Self {
         let mut next = self.clone();
         next.json.insert("version".into(), json!(version));
         next.json.insert("expires".into(), json!(format_expiry(expires)));
-        if let Some(meta) = next.json.get_mut("meta").and_then(Value::as_object_mut) {
-            meta.insert(file.into(), listed.to_json());
+        for (file, listed) in entries {
+            if let Some(meta) = next.json.get_mut("meta").and_then(Value::as_object_mut) {
+                meta.insert(file.clone(), listed.to_json());
+            }
+            next.files.insert(file, listed);
         }
-        next.files.insert(file.into(), listed);
         next.version = version;
         next.expires = expires;
         next

@@ -15,7 +15,7 @@ mod target;
 mod targets;
 pub mod trust;
 
-pub use delegation::{DelegatedRole, Delegations};
+pub use delegation::{BinIndex, DelegatedRole, Delegations};
 pub use envelope::{Envelope, Signature, seal};
 pub use expiry::{Expiry, format_expiry, parse_expiry};
 pub use key::{KeyKind, PublicKey};

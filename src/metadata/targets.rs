@@ -141,6 +141,11 @@ impl Targets {
         }
     }
 
+    /// Whether there is a target of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.entries.binary_search_by(|(known, _)| self.text(known).cmp(name)).is_ok()
+    }
+
     /// All names, sorted by code point.
     pub fn names(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.entries.iter().map(|(name, _)| self.text(name))
@@ -165,9 +170,38 @@ impl Targets {
     /// Writes the role that follows this one: entries merged with the edits, all other fields as they were.
     /// The result is JSON; it is canonical when this role's fields are.
     pub fn edited(&self, version: u64, expires: Expiry, edits: &TargetEdits) -> Result<Vec<u8>> {
-        let mut out = Vec::with_capacity(self.file.len() + edits.len() * 400 + 1024);
+        self.write(version, expires, &[], |out| self.write_entries(out, edits))
+    }
+
+    /// Writes the role that follows this one with other entries (names with their JSON, sorted by name) and with some
+    /// fields (names with their JSON) set; all other fields as they were.
+    pub fn rewritten<'e>(
+        &self,
+        version: u64,
+        expires: Expiry,
+        entries: impl Iterator<Item = (&'e str, &'e str)>,
+        set: &[(&str, &str)],
+    ) -> Result<Vec<u8>> {
+        self.write(version, expires, set, |out| {
+            for (i, (name, entry)) in entries.enumerate() {
+                write_entry(out, i == 0, name, entry)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn write(
+        &self,
+        version: u64,
+        expires: Expiry,
+        set: &[(&str, &str)],
+        entries: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+    ) -> Result<Vec<u8>> {
+        let mut out = Vec::with_capacity(self.file.len() + 4096);
+        let mut entries = Some(entries);
         let mut fields: BTreeMap<&str, Field<'_>> =
             self.others.iter().map(|(name, span)| (name.as_str(), Field::Raw(self.at(*span)))).collect();
+        fields.extend(set.iter().map(|(name, json)| (*name, Field::Raw(json))));
         fields.insert("_type", Field::Text("targets".into()));
         fields.insert("expires", Field::Text(format_expiry(expires)));
         fields.insert("version", Field::Number(version));
@@ -186,7 +220,7 @@ impl Targets {
                 Field::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
                 Field::Entries => {
                     out.push(b'{');
-                    self.write_entries(&mut out, edits)?;
+                    entries.take().map_or(Ok(()), |write| write(&mut out))?;
                     out.push(b'}');
                 }
             }
@@ -199,15 +233,7 @@ impl Targets {
         let mut old = self.iter().peekable();
         let mut new = edits.iter().peekable();
         let mut first = true;
-        let mut write = |out: &mut Vec<u8>, name: &str, entry: &str| -> Result<()> {
-            if !std::mem::take(&mut first) {
-                out.push(b',');
-            }
-            json_string(out, name)?;
-            out.push(b':');
-            out.extend_from_slice(entry.as_bytes());
-            Ok(())
-        };
+        let mut write = |out: &mut Vec<u8>, name: &str, entry: &str| write_entry(out, std::mem::take(&mut first), name, entry);
         loop {
             let take_new = match (old.peek(), new.peek()) {
                 (None, None) => return Ok(()),
@@ -230,6 +256,16 @@ impl Targets {
             }
         }
     }
+}
+
+fn write_entry(out: &mut Vec<u8>, first: bool, name: &str, entry: &str) -> Result<()> {
+    if !first {
+        out.push(b',');
+    }
+    json_string(out, name)?;
+    out.push(b':');
+    out.extend_from_slice(entry.as_bytes());
+    Ok(())
 }
 
 enum Field<'a> {

@@ -1,15 +1,15 @@
 //! `publish add-targets`: any files as targets, packages and their metadata together, in one commit.
 
 use super::release::certificate_change;
-use super::{Outcome, RoleStep, Workspace, steps};
+use super::{Outcome, RoleStep, Workspace, target_steps};
 use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
-use crate::layout::{ReleaseVersion, TargetPath, case_collision, detached_name, is_reserved};
-use crate::metadata::{Role, Target, Targets};
-use crate::repository::{Artifact, Change, Edit, Present, digest_file, each, stage};
+use crate::layout::{ObjectName, ReleaseVersion, TargetPath, case_collision, certificate_name, detached_name, is_reserved};
+use crate::metadata::Target;
+use crate::repository::{Artifact, Change, Edit, PlainNames, Present, digest_file, each, stage};
 use anyhow::Result;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
@@ -95,11 +95,14 @@ impl std::fmt::Debug for Work {
 /// Decides what adding will do; nothing is written and no key is opened. Files whose names are targets already are read.
 pub fn plan(workspace: &Workspace, request: &AddTargetsRequest) -> Result<AddTargetsPlan> {
     let files = named_files(request)?;
-    let present = workspace.load()?;
+    let mut present = workspace.load()?;
     workspace.check_root(&present)?;
-    let targets = &present.targets;
-    check_case(&files, targets)?;
-    check_directories(&files, targets)?;
+    let storage = workspace.storage.as_ref();
+    present.read_bins_of(storage, files.keys().map(String::as_str))?;
+    let signatures: Vec<String> = files.keys().map(|name| detached_name(name)).collect();
+    present.read_bins_of(storage, signatures.iter().map(String::as_str))?;
+    check_case(&files, &present)?;
+    check_directories(workspace, &files, &mut present)?;
     let mut plan = AddTargetsPlan {
         targets: Vec::new(),
         unchanged: 0,
@@ -110,13 +113,13 @@ pub fn plan(workspace: &Workspace, request: &AddTargetsRequest) -> Result<AddTar
         empty: true,
         work: Work::default(),
     };
-    let compared = compare(workspace, &files, targets)?;
+    let compared = compare(workspace, &files, &present)?;
     for ((name, (path, length)), same) in files.iter().zip(compared) {
-        plan.add(request, name, path, *length, same, targets)?;
+        plan.add(request, name, path, *length, same, &present)?;
     }
     plan.empty = plan.work.artifacts.is_empty();
     if !plan.empty {
-        plan.roles = steps(&present.versions(), &[Role::Targets, Role::Snapshot, Role::Timestamp]);
+        plan.roles = target_steps(&present, plan.targets.iter().map(|target| target.name.as_str()))?;
     }
     plan.work.present = Some(present);
     Ok(plan)
@@ -130,9 +133,11 @@ pub fn apply(workspace: &Workspace, plan: AddTargetsPlan) -> Result<Outcome> {
     if plan.empty {
         return Ok(workspace.commit(present, &Edit::default(), &Signers::new())?.into());
     }
-    let signers = workspace.signers(present.trust.root(), &[Role::Targets, Role::Snapshot, Role::Timestamp])?;
     let signs = artifacts.iter().any(|artifact| artifact.signature.is_some());
     let key = if signs { Some(workspace.openpgp_key()?) } else { None };
+    let certificate = key.as_ref().map(|key| certificate_name(&key.fingerprint()));
+    let names = artifacts.iter().map(|artifact| artifact.target.as_str()).chain(certificate.as_deref());
+    let signers = workspace.target_signers(&present, names)?;
     workspace.progress.phase("staging");
     let (storage, progress) = (workspace.storage.as_ref(), workspace.progress.as_ref());
     let staged = stage(storage, &artifacts, key.as_ref(), workspace.sha512, workspace.now(), progress)?;
@@ -152,10 +157,10 @@ pub fn apply(workspace: &Workspace, plan: AddTargetsPlan) -> Result<Outcome> {
 }
 
 impl AddTargetsPlan {
-    fn add(&mut self, request: &AddTargetsRequest, name: &str, path: &Path, length: u64, same: bool, targets: &Targets) -> Result<()> {
-        let published = targets.get(name)?;
+    fn add(&mut self, request: &AddTargetsRequest, name: &str, path: &Path, length: u64, same: bool, present: &Present) -> Result<()> {
+        let published = present.target(name)?;
         let signature_name = detached_name(name);
-        let signature = targets.get(&signature_name)?;
+        let signature = present.target(&signature_name)?;
         // A signature that stays beside other bytes would be a wrong one.
         let sign = request.sign || (signature.is_some() && !same);
         let change = match (&published, same) {
@@ -253,10 +258,12 @@ fn name_of(
     Ok(Some((name.as_str().to_owned(), metadata.len(), path.to_owned())))
 }
 
-/// No two names may be equal but for case: neither among the new ones nor beside those that are there.
-fn check_case(files: &BTreeMap<String, (PathBuf, u64)>, targets: &Targets) -> Result<()> {
+/// No two names may be equal but for case: neither among the new ones nor beside those that are there. In a repository
+/// with bins, those in other bins are not read for it.
+fn check_case(files: &BTreeMap<String, (PathBuf, u64)>, present: &Present) -> Result<()> {
     let new = || files.keys().map(String::as_str);
-    let Some((a, b)) = case_collision(targets.names().chain(new())).filter(|(a, b)| files.contains_key(*a) || files.contains_key(*b))
+    let Some((a, b)) = case_collision(present.entries().map(|(name, _)| name).chain(new()))
+        .filter(|(a, b)| files.contains_key(*a) || files.contains_key(*b))
     else {
         return Ok(());
     };
@@ -266,14 +273,21 @@ fn check_case(files: &BTreeMap<String, (PathBuf, u64)>, targets: &Targets) -> Re
 }
 
 /// No name may be both a file and a directory: a plain name could not be written then, and only after the commit.
-fn check_directories(files: &BTreeMap<String, (PathBuf, u64)>, targets: &Targets) -> Result<()> {
+fn check_directories(workspace: &Workspace, files: &BTreeMap<String, (PathBuf, u64)>, present: &mut Present) -> Result<()> {
+    let above = |name: &'_ str| name.match_indices('/').map(|(at, _)| name[..at].to_owned()).collect::<Vec<_>>();
+    let directories: BTreeSet<String> = files.keys().flat_map(|name| above(name)).collect();
+    present.read_bins_of(workspace.storage.as_ref(), directories.iter().map(String::as_str))?;
     for name in files.keys() {
         let within = format!("{name}/");
-        let above = name.match_indices('/').map(|(at, _)| &name[..at]);
-        let mut clash = targets.below(&within).next().map(str::to_owned);
-        for directory in above {
-            if targets.get(directory)?.is_some() || files.contains_key(directory) {
-                clash = Some(directory.to_owned());
+        let mut clash = present.targets.below(&within).next().map(str::to_owned);
+        if present.bins.is_some() && present.target(name)?.is_none() && workspace.plain_names == PlainNames::All {
+            // What lies below it may be in any bin; its plain names are in one place.
+            let below = workspace.storage.list(ObjectName::plain_target(&within).as_str())?;
+            clash = clash.or(below.first().map(|stored| stored.name.to_string()));
+        }
+        for directory in above(name) {
+            if present.target(&directory)?.is_some() || files.contains_key(&directory) {
+                clash = Some(directory);
             }
         }
         if let Some(other) = clash {
@@ -286,10 +300,10 @@ fn check_directories(files: &BTreeMap<String, (PathBuf, u64)>, targets: &Targets
 }
 
 /// For each file: whether the target of its name has the same bytes. Only such files are read.
-fn compare(workspace: &Workspace, files: &BTreeMap<String, (PathBuf, u64)>, targets: &Targets) -> Result<Vec<bool>> {
+fn compare(workspace: &Workspace, files: &BTreeMap<String, (PathBuf, u64)>, present: &Present) -> Result<Vec<bool>> {
     let files: Vec<_> = files.iter().collect();
     let same = |(name, (path, length)): &(&String, &(PathBuf, u64)), (): &mut ()| {
-        let Some(target) = targets.get(name)?.filter(|target| target.length == *length) else { return Ok(false) };
+        let Some(target) = present.target(name)?.filter(|target| target.length == *length) else { return Ok(false) };
         Ok(target.matches(&digest_file(path, workspace.progress.as_ref())?))
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

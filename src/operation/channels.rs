@@ -83,7 +83,7 @@ pub fn apply(workspace: &Workspace, mut plan: ChannelsPlan) -> Result<Outcome> {
     }
     let signers = workspace.signers(present.trust.root(), &[Role::Targets, Role::Snapshot, Role::Timestamp])?;
     workspace.progress.phase("committing");
-    let edit = Edit { changes: plan.stage(workspace)?, conditions: plan.conditions(), renewals: Vec::new() };
+    let edit = Edit { changes: plan.stage(workspace)?, conditions: plan.conditions(), ..Edit::default() };
     Ok(workspace.commit(present, &edit, &signers)?.into())
 }
 

@@ -2,6 +2,7 @@
 //! JSON, reports and tests read the same plan.
 
 pub mod add_targets;
+pub mod bins;
 pub mod build;
 pub mod channels;
 pub mod init;
@@ -17,8 +18,9 @@ pub mod yank;
 
 pub use workspace::Workspace;
 
+use crate::failure::{Failure, Result};
 use crate::metadata::Role;
-use crate::repository::{Committed, Versions};
+use crate::repository::{Committed, Home, Present, Versions};
 use serde::Serialize;
 
 /// A role's step from one version to the next, as plans show it. A rival publisher may make the number larger.
@@ -35,6 +37,13 @@ pub struct RoleStep {
 /// The steps for signing these roles again.
 fn steps(versions: &Versions, roles: &[Role]) -> Vec<RoleStep> {
     roles.iter().map(|role| RoleStep { role: role.name(), from: versions.of(*role), to: versions.of(*role) + 1 }).collect()
+}
+
+/// The steps for a change of these targets. Bins have versions of their own, which nobody asks for.
+fn target_steps<'n>(present: &Present, mut names: impl Iterator<Item = &'n str>) -> Result<Vec<RoleStep>> {
+    let at_top = names.try_fold(false, |at_top, name| Ok::<_, Failure>(at_top || present.home(name)? == Home::Top))?;
+    let roles: &[Role] = if at_top { &[Role::Targets, Role::Snapshot, Role::Timestamp] } else { &[Role::Snapshot, Role::Timestamp] };
+    Ok(steps(&present.versions(), roles))
 }
 
 /// What applying a plan did.

@@ -47,9 +47,9 @@ pub fn plan(workspace: &Workspace, grace: Duration) -> Result<PrunePlan> {
             .hint("give at least 1d: publishers at work rely on what they staged, and readers on what they have begun to fetch")
             .into());
     }
-    let present = workspace.load()?;
+    let mut present = workspace.load()?;
     workspace.check_root(&present)?;
-    let Garbage { objects, strange, kept } = garbage(workspace.storage.as_ref(), &present, grace, workspace.now())?;
+    let Garbage { objects, strange, kept } = garbage(workspace.storage.as_ref(), &mut present, grace, workspace.now())?;
     // A listing takes its time: whatever was committed meanwhile may name what it found unneeded.
     let now = workspace.storage.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?;
     if now.is_none_or(|now| now.bytes != present.timestamp_file) {

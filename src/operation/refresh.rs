@@ -5,7 +5,7 @@ use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
 use crate::layout::ObjectName;
 use crate::metadata::{Role, Target, format_expiry};
-use crate::repository::{AtHand, Edit, PlainNames, Present, Renewal, digest_object, publish_root, sign_root};
+use crate::repository::{AtHand, BINS, Edit, PlainNames, Present, Renewal, digest_object, publish_root, sign_root};
 use anyhow::Result;
 use serde::Serialize;
 
@@ -36,7 +36,15 @@ pub struct Due {
     /// Why.
     pub reason: String,
     #[serde(skip)]
-    which: Role,
+    which: Renewed,
+}
+
+/// What is signed again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Renewed {
+    Role(Role),
+    /// All bins that are due, and the role that lists them.
+    Bins,
 }
 
 /// Decides what is due. `consistent_snapshot` is the configured wish, if there is one.
@@ -53,24 +61,44 @@ pub fn plan(workspace: &Workspace, consistent_snapshot: Option<bool>) -> Result<
         } else {
             continue;
         };
-        due.push(Due { role: role.name(), reason, which: *role });
+        due.push(Due { role: role.name(), reason, which: Renewed::Role(*role) });
+    }
+    if let Some(bins) = &present.bins {
+        let expires = bins.role.expires();
+        if expires <= now || Role::Targets.is_due(expires, now) {
+            let reason = if expires <= now {
+                format!("expired on {}", format_expiry(expires))
+            } else {
+                format!("older than {}", describe(Role::Targets.refresh_age()))
+            };
+            let before = due.iter().filter(|due| ["root", "targets"].contains(&due.role)).count();
+            due.insert(before, Due { role: BINS, reason, which: Renewed::Bins });
+        }
     }
     // A root key that was moved off this machine must not keep the online roles from being renewed.
-    let absent = |due: &Due| due.which == Role::Root && !workspace.has_keys(Role::Root) && present.trust.root().expires() > now;
+    let absent =
+        |due: &Due| due.which == Renewed::Role(Role::Root) && !workspace.has_keys(Role::Root) && present.trust.root().expires() > now;
     let (postponed, mut due): (Vec<Due>, Vec<Due>) = due.into_iter().partition(absent);
     let switch = consistent_snapshot.filter(|wish| *wish != present.trust.root().consistent_snapshot());
     if let Some(on) = switch
-        && !due.iter().any(|due| due.which == Role::Root)
+        && !due.iter().any(|due| due.which == Renewed::Role(Role::Root))
     {
         due.insert(
             0,
-            Due { role: "root", reason: format!("consistent snapshots are switched {}", if on { "on" } else { "off" }), which: Role::Root },
+            Due {
+                role: "root",
+                reason: format!("consistent snapshots are switched {}", if on { "on" } else { "off" }),
+                which: Renewed::Role(Role::Root),
+            },
         );
     }
     // A role that lists a newly signed one must follow it.
-    for (above, below) in [(Role::Targets, Role::Snapshot), (Role::Snapshot, Role::Timestamp)] {
-        if due.iter().any(|due| due.which == above) && !due.iter().any(|due| due.which == below) {
-            due.push(Due { role: below.name(), reason: format!("lists {above}"), which: below });
+    let role = Renewed::Role;
+    for (above, below) in [(Renewed::Bins, Role::Snapshot), (role(Role::Targets), Role::Snapshot), (role(Role::Snapshot), Role::Timestamp)]
+    {
+        let listed = due.iter().find(|due| due.which == above).map(|due| due.role);
+        if let Some(listed) = listed.filter(|_| !due.iter().any(|due| due.which == role(below))) {
+            due.push(Due { role: below.name(), reason: format!("lists {listed}"), which: role(below) });
         }
     }
     let next = expiries
@@ -78,7 +106,7 @@ pub fn plan(workspace: &Workspace, consistent_snapshot: Option<bool>) -> Result<
         .map(|(role, expires)| (role.due_at(*expires), role))
         .min()
         .map(|(at, role)| format!("{role} at {}", format_expiry(at)));
-    let roles: Vec<Role> = due.iter().map(|due| due.which).collect();
+    let roles = roles(&due);
     let empty = due.is_empty();
     Ok(RefreshPlan {
         roles: steps(&present.versions(), &roles),
@@ -95,17 +123,21 @@ pub fn plan(workspace: &Workspace, consistent_snapshot: Option<bool>) -> Result<
 pub fn apply(workspace: &Workspace, plan: RefreshPlan) -> Result<Outcome> {
     let mut present = *plan.present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
     workspace.begin_changes()?;
-    let roles: Vec<Role> = plan.due.iter().map(|due| due.which).collect();
-    let signers = workspace.signers(present.trust.root(), &roles)?;
-    let online: Vec<Renewal> = roles
+    let roles = roles(&plan.due);
+    let mut signers = workspace.signers(present.trust.root(), &roles)?;
+    let mut online: Vec<Renewal> = roles
         .iter()
         .filter(|role| **role != Role::Root)
-        .map(|role| Renewal { role: *role, version: present.versions().of(*role) })
+        .map(|role| Renewal { role: role.name().into(), version: present.versions().of(*role) })
         .collect();
+    if let Some(bins) = present.bins.as_ref().filter(|_| plan.due.iter().any(|due| due.which == Renewed::Bins)) {
+        workspace.add_bin_signers(&present, &mut signers)?;
+        online.push(Renewal { role: BINS.into(), version: bins.role.version() });
+    }
     let root_before = present.versions().root;
     if roles.contains(&Role::Root) {
         workspace.progress.phase("renewing the root");
-        renew_root(workspace, &present, &signers, plan.consistent_snapshot)?;
+        renew_root(workspace, &mut present, &signers, plan.consistent_snapshot)?;
         present = workspace.load()?;
     }
     workspace.progress.phase("committing");
@@ -114,7 +146,12 @@ pub fn apply(workspace: &Workspace, plan: RefreshPlan) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Expiries of all roles, root first.
+/// The top-level roles among what is due.
+fn roles(due: &[Due]) -> Vec<Role> {
+    due.iter().filter_map(|due| if let Renewed::Role(role) = due.which { Some(role) } else { None }).collect()
+}
+
+/// Expiries of the top-level roles, root first.
 pub(super) fn expiries(present: &Present) -> Result<Vec<(Role, crate::metadata::Expiry)>> {
     let (timestamp, snapshot) = present.trust.listings().ok_or_else(|| Failure::new(Kind::Untrusted, "no published state"))?;
     Ok(vec![
@@ -125,8 +162,8 @@ pub(super) fn expiries(present: &Present) -> Result<Vec<(Role, crate::metadata::
     ])
 }
 
-fn renew_root(workspace: &Workspace, present: &Present, signers: &Signers, consistent_snapshot: Option<bool>) -> Result<()> {
-    let before = present.trust.root();
+fn renew_root(workspace: &Workspace, present: &mut Present, signers: &Signers, consistent_snapshot: Option<bool>) -> Result<()> {
+    let before = present.trust.root().clone();
     let mut root = before.renewed(Role::Root.expiry_from(workspace.now()))?;
     if let Some(on) = consistent_snapshot {
         // Whichever names the next root asks for must all be in place before it is.
@@ -137,7 +174,7 @@ fn renew_root(workspace: &Workspace, present: &Present, signers: &Signers, consi
         }
         root = root.with_consistent_snapshot(on);
     }
-    let file = sign_root(&root, Some(before), signers.get(&Role::Root).map_or(&[], Vec::as_slice))?;
+    let file = sign_root(&root, Some(&before), signers.get(&Role::Root).map_or(&[], Vec::as_slice))?;
     let trust = present.trust.as_client(workspace.now());
     if publish_root(workspace.storage.as_ref(), &trust, &file)? {
         workspace.progress.status(&format!("root signed (version {})", root.version()));
@@ -148,9 +185,10 @@ fn renew_root(workspace: &Workspace, present: &Present, signers: &Signers, consi
         .into())
 }
 
-fn place_hashed_names(workspace: &Workspace, present: &Present) -> Result<()> {
+fn place_hashed_names(workspace: &Workspace, present: &mut Present) -> Result<()> {
     workspace.progress.phase("making hashed names");
-    for (name, entry) in present.targets.iter() {
+    present.read_all_bins(workspace.storage.as_ref())?;
+    for (name, entry) in present.entries() {
         let target = Target::parse(entry, name)?;
         let Some(hash) = target.hashes.prefixes().next() else { continue };
         let hashed = ObjectName::hashed_target(name, &hash);
@@ -170,7 +208,7 @@ fn place_hashed_names(workspace: &Workspace, present: &Present) -> Result<()> {
     Ok(())
 }
 
-fn place_plain_names(workspace: &Workspace, present: &Present) -> Result<()> {
+fn place_plain_names(workspace: &Workspace, present: &mut Present) -> Result<()> {
     workspace.progress.phase("making plain names");
     crate::repository::catch_up(
         workspace.storage.as_ref(),

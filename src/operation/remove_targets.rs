@@ -1,10 +1,9 @@
 //! `publish remove-targets`: takes targets out of the metadata. Their plain names go at once, their hashed objects with a
 //! later prune.
 
-use super::{Outcome, RoleStep, Workspace, steps};
+use super::{Outcome, RoleStep, Workspace, target_steps};
 use crate::failure::{Failure, Kind};
 use crate::layout::{detached_name, is_reserved};
-use crate::metadata::Role;
 use crate::repository::{Change, Edit, Present};
 use anyhow::Result;
 use serde::Serialize;
@@ -26,12 +25,12 @@ pub struct RemoveTargetsPlan {
 /// Decides what goes. A pattern is a name, or has `*` for any part of one directory's names, `**` for any number of
 /// directories, `?` for one character.
 pub fn plan(workspace: &Workspace, patterns: &[String]) -> Result<RemoveTargetsPlan> {
-    let present = workspace.load()?;
+    let mut present = workspace.load()?;
     workspace.check_root(&present)?;
-    let targets = &present.targets;
+    present.read_all_bins(workspace.storage.as_ref())?;
     let mut chosen: BTreeSet<&str> = BTreeSet::new();
     for pattern in patterns {
-        let found: Vec<&str> = targets.names().filter(|name| matches(pattern, name)).collect();
+        let found: Vec<&str> = present.entries().map(|(name, _)| name).filter(|name| matches(pattern, name)).collect();
         if found.is_empty() {
             return Err(Failure::new(Kind::NotFound, format!("no target matches `{}`", pattern.escape_debug()))
                 .hint("quote patterns, or the shell may expand them; `publish status --verbose` lists what is published")
@@ -47,15 +46,15 @@ pub fn plan(workspace: &Workspace, patterns: &[String]) -> Result<RemoveTargetsP
     let mut edit = Edit::default();
     let mut signatures = Vec::new();
     for name in &chosen {
-        edit.changes.push(removal(name, targets.get(name)?));
+        edit.changes.push(removal(name, present.target(name)?));
         let signature = detached_name(name);
-        if let Some(target) = targets.get(&signature)? {
+        if let Some(target) = present.target(&signature)? {
             edit.changes.push(removal(&signature, Some(target)));
             signatures.push(signature);
         }
     }
-    let targets = chosen.into_iter().map(str::to_owned).collect();
-    let roles = steps(&present.versions(), &[Role::Targets, Role::Snapshot, Role::Timestamp]);
+    let targets: Vec<String> = chosen.into_iter().map(str::to_owned).collect();
+    let roles = target_steps(&present, edit.names())?;
     Ok(RemoveTargetsPlan { targets, signatures, roles, work: Some(Box::new((present, edit))) })
 }
 
@@ -63,7 +62,7 @@ pub fn plan(workspace: &Workspace, patterns: &[String]) -> Result<RemoveTargetsP
 pub fn apply(workspace: &Workspace, plan: RemoveTargetsPlan) -> Result<Outcome> {
     let (present, edit) = *plan.work.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
     workspace.begin_changes()?;
-    let signers = workspace.signers(present.trust.root(), &[Role::Targets, Role::Snapshot, Role::Timestamp])?;
+    let signers = workspace.target_signers(&present, edit.names())?;
     workspace.progress.phase("committing");
     Ok(workspace.commit(present, &edit, &signers)?.into())
 }

@@ -4,7 +4,7 @@ use super::refresh::expiries;
 use super::{Workspace, channels};
 use crate::layout::ReleaseVersion;
 use crate::metadata::{Role, Targets, format_expiry};
-use crate::repository::Present;
+use crate::repository::{BINS, Bins, Present};
 use crate::storage::Conditions;
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -22,8 +22,10 @@ pub struct Status {
     pub consistent_snapshot: bool,
     /// Each role.
     pub roles: Vec<RoleStatus>,
-    /// How many targets there are.
+    /// How many targets there are in the top-level role.
     pub targets: usize,
+    /// How many bins the other targets are spread over; 0 for none.
+    pub bins: usize,
     /// Releases, newest version first.
     pub releases: Vec<ReleaseStatus>,
     /// Versions that were yanked.
@@ -58,7 +60,7 @@ pub struct RoleStatus {
     pub seconds_left: i64,
     /// Seconds until `refresh` signs it again; negative once that is due.
     pub refresh_in: i64,
-    /// Keys that have signed it.
+    /// Keys that have signed it; of the bins, those that must have.
     pub signatures: u64,
     /// Keys that may sign it.
     pub keys: usize,
@@ -85,8 +87,11 @@ pub fn status(workspace: &Workspace, fail_within: Option<TimeDelta>) -> Result<S
     let now = workspace.now();
     let root = present.trust.root();
     let versions = present.versions();
-    let roles: Vec<RoleStatus> =
+    let mut roles: Vec<RoleStatus> =
         expiries(&present)?.into_iter().map(|(role, expires)| role_status(&present, role, versions.of(role), expires, now)).collect();
+    if let Some(bins) = &present.bins {
+        roles.insert(2, bins_status(bins, now));
+    }
     let targets = &present.targets;
     let channels = channels::published(workspace, targets)?;
     let alarms = roles
@@ -106,6 +111,7 @@ pub fn status(workspace: &Workspace, fail_within: Option<TimeDelta>) -> Result<S
         consistent_snapshot: root.consistent_snapshot(),
         roles,
         targets: targets.len(),
+        bins: present.bins.as_ref().map_or(0, Bins::count),
         releases,
         yanked: targets.below("yanked/").map(|name| name["yanked/".len()..].to_owned()).collect(),
         channels,
@@ -126,6 +132,22 @@ fn role_status(present: &Present, role: Role, version: u64, expires: DateTime<Ut
         signatures: present.trust.signatures(role),
         keys: keys.keyids.len(),
         threshold: keys.threshold,
+    }
+}
+
+/// The role that lists the bins stands for all of them: they are renewed together.
+fn bins_status(bins: &Bins, now: DateTime<Utc>) -> RoleStatus {
+    let (keys, threshold) = bins.keys();
+    let expires = bins.role.expires();
+    RoleStatus {
+        role: BINS,
+        version: bins.role.version(),
+        expires: format_expiry(expires),
+        seconds_left: (expires - now).num_seconds(),
+        refresh_in: (Role::Targets.due_at(expires) - now).num_seconds(),
+        signatures: threshold,
+        keys: keys.len(),
+        threshold,
     }
 }
 

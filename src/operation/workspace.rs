@@ -4,7 +4,7 @@ use crate::keys::{self, KeyUri, Passphrases, Secret, Signers, Use};
 use crate::layout::ObjectName;
 use crate::metadata::{Envelope, Role, Root, Target};
 use crate::openpgp::SigningKey;
-use crate::repository::{Committed, Committer, Edit, KnownStore, PlainNames, Present, Progress, Seen, Versions, check_signers, load};
+use crate::repository::{Committed, Committer, Edit, Home, KnownStore, PlainNames, Present, Progress, Seen, Versions, check_signers, load};
 use crate::storage::probe::Probe;
 use crate::storage::{Conditions, RawPlus, Storage};
 use chrono::{DateTime, Utc};
@@ -21,6 +21,8 @@ pub struct Workspace {
     pub pinned_root: PathBuf,
     /// Key references by role.
     pub keys: BTreeMap<Role, Vec<KeyUri>>,
+    /// Key references of the bins; empty where the targets key signs them.
+    pub bin_keys: Vec<KeyUri>,
     /// Where the OpenPGP key lives.
     pub openpgp: KeyUri,
     /// Opens encrypted keys.
@@ -162,6 +164,34 @@ impl Workspace {
             }
         }
         check_signers(root, &signers, roles)?;
+        Ok(signers)
+    }
+
+    /// Opens the keys that sign the bins and adds them to those of the targets role; refuses too few.
+    pub(super) fn add_bin_signers(&self, present: &Present, signers: &mut Signers) -> Result<()> {
+        let Some(bins) = &present.bins else { return Ok(()) };
+        let uris = if self.bin_keys.is_empty() { self.keys.get(&Role::Targets).map_or(&[][..], Vec::as_slice) } else { &self.bin_keys };
+        let at_hand = signers.entry(Role::Targets).or_default();
+        for uri in uris {
+            let signer = keys::load(uri, self.passphrases.as_ref())?;
+            if !at_hand.iter().any(|known| known.public().same_material(signer.public())) {
+                at_hand.push(signer);
+            }
+        }
+        bins.check_signers(at_hand)
+    }
+
+    /// The keys for a change of targets: those of the top-level role and of the bins, as far as the names need them.
+    pub(super) fn target_signers<'n>(&self, present: &Present, names: impl Iterator<Item = &'n str>) -> Result<Signers> {
+        let homes = names.map(|name| present.home(name)).collect::<Result<Vec<Home>>>()?;
+        let mut roles = vec![Role::Snapshot, Role::Timestamp];
+        if homes.contains(&Home::Top) {
+            roles.push(Role::Targets);
+        }
+        let mut signers = self.signers(present.trust.root(), &roles)?;
+        if homes.iter().any(|home| *home != Home::Top) {
+            self.add_bin_signers(present, &mut signers)?;
+        }
         Ok(signers)
     }
 

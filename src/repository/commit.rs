@@ -6,27 +6,28 @@
 //! - A swap that was carried out is reported as failed (a retried request): the bytes there are compared with ours.
 //! - A new root appears while we sign: asked for right before the swap, and then everything starts over.
 
+use super::bins::{BINS, Bins, Home};
+use super::draft::{Draft, drafts, rebin};
+use super::edit::View;
+use super::numbers::Numbers;
+use super::parallel::each;
 use super::plain_names::{AtHand, PlainNames, apply, catch_up};
 use super::present::{Present, Versions, load};
 use super::roots::check_first;
-use super::steps::{SignedRole, sign_snapshot, sign_targets, sign_timestamp};
+use super::steps::{NewRole, SignedRole, sign_file, sign_snapshot, sign_targets, sign_timestamp};
 use super::{Edit, Progress};
 use crate::failure::{Failure, Kind, Result};
 use crate::keys::Signers;
 use crate::layout::ObjectName;
 use crate::metadata::trust::AtExpiry;
-use crate::metadata::{Listing, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, TargetEdits, Targets};
-use crate::storage::{Rivals, Storage};
+use crate::metadata::{Delegations, Listing, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, TargetEdits, Targets, format_expiry};
+use crate::storage::Storage;
 use chrono::{DateTime, Utc};
-use std::collections::HashMap;
-use std::time::{Duration, Instant, SystemTime};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// How often a commit starts over before it gives up.
 const ATTEMPTS: u32 = 40;
-/// Where nobody can tell whether the owner of a number still lives, it has this long to commit: by the store's clock since
-/// it wrote the number, or by ours since we first saw it, whichever is over first. Waiting saves work, not safety: who
-/// goes on too early loses the swap, and who waits too long loses time.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Commits edits to one repository.
 pub struct Committer<'a> {
@@ -55,8 +56,12 @@ pub struct Committed {
     pub rebases: u32,
 }
 
-/// Numbers that somebody else holds, and since when we know.
-type Rivalry = HashMap<ObjectName, Instant>;
+/// What is to be done to a present state.
+struct Work {
+    edits: TargetEdits,
+    renewed: BTreeSet<String>,
+    rebin: Option<super::Rebin>,
+}
 
 enum Attempt {
     /// Published: the state as a client sees it now.
@@ -69,20 +74,21 @@ impl Committer<'_> {
     /// Carries out an edit that was planned on `present`.
     pub fn commit(&self, present: Present, edit: &Edit) -> Result<Committed> {
         let mut present = present;
-        let mut rivals = HashMap::new();
+        let numbers = Numbers::new(self.storage);
         for rebases in 0..ATTEMPTS {
-            let edits = edit.against(&present.targets)?;
-            let renewals = edit.open_renewals(&present.versions());
-            if edits.is_empty() && renewals.is_empty() {
+            let work = self.work(&mut present, edit)?;
+            let drafts = self.drafts(&present, &work)?;
+            if drafts.is_empty() && work.renewed.is_empty() {
+                drop(drafts);
                 // Done by somebody else, or by a run of ours that was killed after its swap.
-                catch_up(self.storage, self.pinned, self.plain_names, &present, AtHand::default(), (self.clock)())?;
+                catch_up(self.storage, self.pinned, self.plain_names, &mut present, AtHand::default(), (self.clock)())?;
                 return Ok(Committed { versions: present.versions(), changed: false, rebases });
             }
-            match self.attempt(&present, &edits, &renewals, &mut rivals)? {
-                Attempt::Done(now) => {
+            match self.attempt(&present, &work, drafts, &numbers)? {
+                Attempt::Done(mut now) => {
                     self.progress.status("visible to clients");
                     let at_hand = AtHand { before: Some(&present.targets), changes: &edit.changes };
-                    catch_up(self.storage, self.pinned, self.plain_names, &now, at_hand, (self.clock)())?;
+                    catch_up(self.storage, self.pinned, self.plain_names, &mut now, at_hand, (self.clock)())?;
                     self.storage.barrier()?;
                     return Ok(Committed { versions: now.versions(), changed: true, rebases });
                 }
@@ -96,40 +102,53 @@ impl Committer<'_> {
             .hint("run the same command again when they are done"))
     }
 
-    fn attempt(&self, present: &Present, edits: &TargetEdits, renewals: &[Role], rivals: &mut Rivalry) -> Result<Attempt> {
+    /// What of an edit remains to be done, with everything read that doing it needs.
+    fn work(&self, present: &mut Present, edit: &Edit) -> Result<Work> {
+        let renewed: BTreeSet<String> = edit.open_renewals(present).collect();
+        if edit.rebin.is_some() || renewed.contains(BINS) {
+            present.read_all_bins(self.storage)?;
+        } else {
+            present.read_bins_of(self.storage, edit.names())?;
+        }
+        Ok(Work { edits: edit.against(&View::new(present))?, renewed, rebin: edit.rebin.clone() })
+    }
+
+    fn drafts<'p>(&self, present: &'p Present, work: &Work) -> Result<Vec<Draft<'p>>> {
+        match &work.rebin {
+            Some(wish) => rebin(present, wish),
+            None => drafts(present, &work.edits, &work.renewed, (self.clock)()),
+        }
+    }
+
+    fn attempt(&self, present: &Present, work: &Work, drafts: Vec<Draft<'_>>, numbers: &Numbers<'_>) -> Result<Attempt> {
         let now = (self.clock)();
         let root = present.trust.root();
         let Some((timestamp, snapshot)) = present.trust.listings() else {
             return Err(Failure::new(Kind::Untrusted, "no published state to build on"));
         };
-        let (versions, targets) = (present.versions(), &present.targets);
+        let versions = present.versions();
         // Staged content is durable before anything names it.
         self.storage.barrier()?;
-        let mut new_targets = None;
-        if !edits.is_empty() || renewals.contains(&Role::Targets) {
-            new_targets = self.create(Role::Targets, versions.targets + 1, rivals, |version| {
-                sign_targets(root, self.signers, targets, edits, version, now)
-            })?;
-            let Some(signed) = &new_targets else { return Ok(Attempt::Again) };
-            let count = targets.len()
-                + edits.iter().filter(|(name, edit)| edit.is_some() && !matches!(targets.get(name), Ok(Some(_)))).count()
-                - edits.values().filter(|edit| edit.is_none()).count();
-            self.progress.status(&format!("targets signed ({count} targets, version {})", signed.version));
+        let mut new = Vec::new();
+        if !drafts.is_empty() {
+            let Some(written) = self.write_targets(&drafts, numbers, now)? else { return Ok(Attempt::Again) };
+            new = written;
+            self.progress.status(&targets_status(present, &work.edits, &new)?);
         }
         let mut new_snapshot = None;
-        if new_targets.is_some() || renewals.contains(&Role::Snapshot) {
-            new_snapshot = self.create(Role::Snapshot, versions.snapshot + 1, rivals, |version| {
-                sign_snapshot(root, self.signers, snapshot, new_targets.as_ref(), version, now)
-            })?;
+        if !new.is_empty() || work.renewed.contains(Role::Snapshot.name()) {
+            let wish = snapshot_wish(&new);
+            let sign = |version| sign_snapshot(root, self.signers, snapshot, &new, version, now);
+            new_snapshot = numbers.create(Role::Snapshot.name(), versions.snapshot, wish, &sign)?;
             let Some(signed) = &new_snapshot else { return Ok(Attempt::Again) };
             self.progress.status(&format!("snapshot signed (version {})", signed.version));
         }
         let signed = sign_timestamp(root, self.signers, timestamp, new_snapshot.as_ref(), versions.timestamp + 1, now)?;
         if !root.consistent_snapshot() {
-            self.place_plain_targets(edits)?;
+            self.place_plain_targets(&work.edits)?;
         }
-        let plain_roles = if root.consistent_snapshot() { Vec::new() } else { plain_roles(new_targets.as_ref(), new_snapshot.as_ref()) };
-        let next = as_client(present, now, &signed, new_snapshot, new_targets)?;
+        let plain_roles = if root.consistent_snapshot() { Vec::new() } else { plain_roles(&new, new_snapshot.as_ref()) };
+        let next = as_client(present, now, &signed, new_snapshot, new)?;
         if self.storage.get(&ObjectName::versioned("root", root.version() + 1), ROOT_LIMIT)?.is_some() {
             return Ok(Attempt::Again);
         }
@@ -148,51 +167,18 @@ impl Committer<'_> {
         Ok(Attempt::Done(Box::new(next)))
     }
 
-    /// Creates the first free version from `first` on. `None`: the number's owner may be about to commit.
-    fn create(&self, role: Role, first: u64, rivals: &mut Rivalry, sign: impl Fn(u64) -> Result<SignedRole>) -> Result<Option<SignedRole>> {
-        let mut version = first;
-        let mut retries = 0;
-        loop {
-            let signed = sign(version)?;
-            let name = ObjectName::versioned(role.name(), version);
-            if self.storage.create(&name, &signed.bytes)? {
-                return Ok(Some(signed));
-            }
-            let Some(taken) = self.storage.stat(&name)? else {
-                // Some stores answer a conflict while another request is in flight.
-                retries += 1;
-                if retries > 3 {
-                    return Err(Failure::new(
-                        Kind::Storage,
-                        format!("{} refuses {name} although there is no such object", self.storage.location()),
-                    ));
-                }
-                continue;
+    /// Signs and writes targets roles, many at once. `None`: somebody else holds one of their numbers.
+    fn write_targets(&self, drafts: &[Draft<'_>], numbers: &Numbers<'_>, now: DateTime<Utc>) -> Result<Option<Vec<NewRole>>> {
+        let expires = Role::Targets.expiry_from(now);
+        let write = |draft: &Draft<'_>, (): &mut ()| {
+            let sign = |version| {
+                let keys = draft.keys.iter().map(|(id, key)| (id.as_str(), key));
+                sign_file(self.signers, Role::Targets, keys, version, (draft.content)(version, expires)?)
             };
-            let is_ours = taken.length == signed.bytes.len() as u64
-                && self.storage.get(&name, taken.length)?.is_some_and(|object| object.bytes == signed.bytes);
-            if is_ours {
-                return Ok(Some(signed));
-            }
-            let watched = rivals.entry(name).or_insert_with(Instant::now).elapsed();
-            if self.owner_may_live(taken.modified, watched)? {
-                return Ok(None);
-            }
-            version = self.next_free(role, version)?;
-        }
-    }
-
-    fn owner_may_live(&self, written: SystemTime, watched: Duration) -> Result<bool> {
-        let patient = watched < PATIENCE && written.elapsed().is_ok_and(|age| age < PATIENCE);
-        Ok(patient && self.storage.rivals()? != Rivals::Nobody)
-    }
-
-    fn next_free(&self, role: Role, taken: u64) -> Result<u64> {
-        let mut version = taken + 1;
-        while self.storage.stat(&ObjectName::versioned(role.name(), version))?.is_some() {
-            version += 1;
-        }
-        Ok(version)
+            let signed = numbers.create(&draft.role, draft.base, draft.wish, &sign)?;
+            Ok(signed.map(|signed| NewRole { role: draft.role.clone(), signed }))
+        };
+        Ok(each(drafts, self.storage.parallelism(), || Ok(()), write)?.into_iter().collect())
     }
 
     /// Without consistent snapshots, plain names are what clients read: content comes before the roles that list it.
@@ -216,22 +202,24 @@ impl Committer<'_> {
         let mut trust = check_first(self.pinned, AtExpiry::Refuse(now))?;
         let root = trust.root().clone();
         let targets = self.first(Role::Targets, || sign_targets(&root, self.signers, &Targets::empty(), &TargetEdits::new(), 1, now))?;
+        let listed = [NewRole { role: Role::Targets.name().into(), signed: targets }];
         let snapshot =
-            self.first(Role::Snapshot, || sign_snapshot(&root, self.signers, &Listing::empty(Role::Snapshot), Some(&targets), 1, now))?;
+            self.first(Role::Snapshot, || sign_snapshot(&root, self.signers, &Listing::empty(Role::Snapshot), &listed, 1, now))?;
         let timestamp = sign_timestamp(&root, self.signers, &Listing::empty(Role::Timestamp), Some(&snapshot), 1, now)?;
         trust.end_of_roots()?;
         trust.timestamp(&timestamp.bytes)?;
         trust.snapshot(&snapshot.bytes)?;
         if !root.consistent_snapshot() {
-            for (name, file) in plain_roles(Some(&targets), Some(&snapshot)) {
+            for (name, file) in plain_roles(&listed, Some(&snapshot)) {
                 self.storage.put(&name, &file)?;
             }
         }
-        trust.targets(targets.bytes)?;
+        let [targets] = listed;
+        trust.targets(targets.signed.bytes)?;
         self.storage.barrier()?;
         let changed = self.storage.swap(&ObjectName::timestamp(), None, &timestamp.bytes)?;
-        let present = load(self.storage, self.pinned, now)?;
-        catch_up(self.storage, self.pinned, self.plain_names, &present, AtHand::default(), now)?;
+        let mut present = load(self.storage, self.pinned, now)?;
+        catch_up(self.storage, self.pinned, self.plain_names, &mut present, AtHand::default(), now)?;
         self.storage.barrier()?;
         Ok(Committed { versions: present.versions(), changed, rebases: 0 })
     }
@@ -243,7 +231,7 @@ impl Committer<'_> {
             return Ok(signed);
         }
         let there = self.storage.get(&name, 1 << 20)?.ok_or_else(|| Failure::new(Kind::Storage, format!("{name} came and went")))?;
-        Ok(SignedRole { version: 1, digests: crate::digest::Digests::of(&there.bytes), bytes: there.bytes })
+        Ok(SignedRole::of(1, there.bytes))
     }
 }
 
@@ -253,7 +241,7 @@ fn as_client(
     now: DateTime<Utc>,
     timestamp: &SignedRole,
     snapshot: Option<SignedRole>,
-    targets: Option<SignedRole>,
+    new: Vec<NewRole>,
 ) -> Result<Present> {
     let mut trust = present.trust.as_client(now);
     trust.end_of_roots().map_err(|failure| failure.hint("`publish refresh` renews the root, then run this command again"))?;
@@ -263,30 +251,93 @@ fn as_client(
         // Carried over: it must not have expired meanwhile.
         None => check_carried(present, Role::Snapshot, now)?,
     }
-    let targets = match targets {
-        Some(targets) => trust.targets(targets.bytes)?,
+    let mut new: BTreeMap<String, Vec<u8>> = new.into_iter().map(|new| (new.role, new.signed.bytes)).collect();
+    let targets = match new.remove(Role::Targets.name()) {
+        Some(file) => trust.targets(file)?,
         None => {
             check_carried(present, Role::Targets, now)?;
             present.targets.clone()
         }
     };
-    Ok(Present { trust, token: present.token.clone(), timestamp_file: timestamp.bytes.clone(), targets })
+    let bins = bins_as_client(present, &targets, &mut trust, new, now)?;
+    Ok(Present { trust, token: present.token.clone(), timestamp_file: timestamp.bytes.clone(), targets, bins })
 }
 
-/// The role files that clients read by plain name, the one that is listed before the one that lists it.
-fn plain_roles(targets: Option<&SignedRole>, snapshot: Option<&SignedRole>) -> Vec<(ObjectName, Vec<u8>)> {
-    let roles = [(Role::Targets, targets), (Role::Snapshot, snapshot)].into_iter();
-    roles.filter_map(|(role, signed)| Some((ObjectName::plain_role(role.name()), signed?.bytes.clone()))).collect()
+fn bins_as_client(
+    present: &Present,
+    top: &Targets,
+    trust: &mut crate::metadata::trust::Trust,
+    mut new: BTreeMap<String, Vec<u8>>,
+    now: DateTime<Utc>,
+) -> Result<Option<Bins>> {
+    let mut bins = match (new.remove(BINS), &present.bins) {
+        (Some(file), _) => {
+            let parent = Delegations::parse(top.field("delegations").unwrap_or("{}"), "targets.json")?;
+            let role = parent.roles.iter().find(|role| role.name == BINS);
+            let role = role.ok_or_else(|| Failure::new(Kind::Unexpected, "targets.json does not delegate to the bins"))?;
+            Bins::of(trust.delegated(&parent, role, file)?)?
+        }
+        (None, Some(bins)) if bins.role.expires() <= now => {
+            return Err(Failure::new(
+                Kind::Untrusted,
+                format!("the bins expired on {} and were not signed again", format_expiry(bins.role.expires())),
+            )
+            .hint("`publish refresh` renews them, then run this command again"));
+        }
+        (None, bins) => bins.clone(),
+    };
+    if let Some(bins) = &mut bins {
+        let mut written = BTreeMap::new();
+        for (at, role) in bins.delegations.roles.iter().enumerate() {
+            if let Some(file) = new.remove(&role.name) {
+                written.insert(at, trust.delegated(&bins.delegations, role, file)?);
+            }
+        }
+        let kept = present.bins.as_ref().filter(|before| before.count() == bins.count());
+        bins.carry(kept, written);
+    }
+    match new.into_keys().next() {
+        None => Ok(bins),
+        Some(stray) => Err(Failure::new(Kind::Unexpected, format!("nothing delegates to the new role {stray}"))),
+    }
+}
+
+/// For example `targets signed (12 targets, version 4)`.
+fn targets_status(present: &Present, edits: &TargetEdits, new: &[NewRole]) -> Result<String> {
+    let added = |target: &&String| !present.targets.contains(target);
+    if let Some(top) = new.iter().find(|new| new.role == Role::Targets.name()).filter(|_| new.len() == 1) {
+        let at_top: Vec<_> = edits.iter().filter(|(name, _)| present.home(name).is_ok_and(|home| home == Home::Top)).collect();
+        let count = present.targets.len() + at_top.iter().filter(|(name, edit)| edit.is_some() && added(name)).count()
+            - at_top.iter().filter(|(_, edit)| edit.is_none()).count();
+        return Ok(format!("targets signed ({count} targets, version {})", top.signed.version));
+    }
+    let bins = new.iter().filter(|new| ![Role::Targets.name(), BINS].contains(&new.role.as_str())).count();
+    Ok(format!("targets signed ({} changed, in {bins} {})", edits.len(), if bins == 1 { "bin" } else { "bins" }))
+}
+
+/// Stands for what a snapshot is to list anew.
+fn snapshot_wish(new: &[NewRole]) -> [u8; 32] {
+    let line = |new: &NewRole| format!("{} {} {}\n", new.role, new.signed.version, new.signed.digests.hex());
+    openssl::sha::sha256(new.iter().map(line).collect::<String>().as_bytes())
+}
+
+/// The role files that clients read by plain name, those that are listed before the one that lists them.
+fn plain_roles(new: &[NewRole], snapshot: Option<&SignedRole>) -> Vec<(ObjectName, Vec<u8>)> {
+    // A bin before the role that lists it, that before the top-level role.
+    let order = |new: &&NewRole| [BINS, Role::Targets.name()].iter().position(|role| new.role == *role).map_or(0, |at| at + 1);
+    let mut sorted: Vec<&NewRole> = new.iter().collect();
+    sorted.sort_by_key(order);
+    let targets = sorted.into_iter().map(|new| (ObjectName::plain_role(&new.role), new.signed.bytes.clone()));
+    targets.chain(snapshot.map(|signed| (ObjectName::plain_role(Role::Snapshot.name()), signed.bytes.clone()))).collect()
 }
 
 fn check_carried(present: &Present, role: Role, now: DateTime<Utc>) -> Result<()> {
     let expired = present.trust.expired().iter().find(|(expired, expires)| *expired == role && *expires <= now);
     match expired {
         None => Ok(()),
-        Some((_, expires)) => Err(Failure::new(
-            Kind::Untrusted,
-            format!("{role} expired on {} and was not signed again", crate::metadata::format_expiry(*expires)),
-        )),
+        Some((_, expires)) => {
+            Err(Failure::new(Kind::Untrusted, format!("{role} expired on {} and was not signed again", format_expiry(*expires))))
+        }
     }
 }
 

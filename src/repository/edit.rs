@@ -1,7 +1,8 @@
+use super::Present;
+use super::bins::BINS;
 use crate::failure::{Failure, Kind, Result};
-use crate::metadata::{Role, Target, TargetEdits, Targets};
-
-use super::Versions;
+use crate::metadata::{PublicKey, Role, Target, TargetEdits};
+use std::collections::BTreeSet;
 
 /// A planned change of the repository, with everything the plan relied on. It can be laid over a newer state as long as
 /// that still holds.
@@ -13,6 +14,19 @@ pub struct Edit {
     pub conditions: Vec<Condition>,
     /// Roles to sign again although nothing in them changes.
     pub renewals: Vec<Renewal>,
+    /// Spread the targets over bins.
+    pub rebin: Option<Rebin>,
+}
+
+/// Spread all targets that do not live at the top over hashed bins.
+#[derive(Clone, Debug)]
+pub struct Rebin {
+    /// How many: a power of two.
+    pub count: usize,
+    /// Who signs the bins and the role that lists them, by key id.
+    pub keys: Vec<(String, PublicKey)>,
+    /// How many of them must.
+    pub threshold: u64,
 }
 
 /// One target's change.
@@ -60,20 +74,20 @@ pub enum Condition {
 }
 
 /// A role to sign again, unless somebody has signed it since.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Renewal {
-    /// The role.
-    pub role: Role,
+    /// The role's name: a top-level role, or [`BINS`] for all bins that are due.
+    pub role: String,
     /// The version that was due.
     pub version: u64,
 }
 
 impl Edit {
-    /// What remains to be done to `targets`; an error of kind [`Kind::Conflict`] if the plan no longer holds.
-    pub fn against(&self, targets: &Targets) -> Result<TargetEdits> {
+    /// What remains to be done; an error of kind [`Kind::Conflict`] if the plan no longer holds.
+    pub fn against(&self, view: &View<'_>) -> Result<TargetEdits> {
         let mut edits = TargetEdits::new();
         for change in &self.changes {
-            let now = targets.get(&change.name)?;
+            let now = view.get(&change.name)?;
             if same(&now, &change.wanted) || (change.keep_existing && now.is_some()) {
                 continue;
             }
@@ -83,21 +97,30 @@ impl Edit {
             edits.insert(change.name.clone(), change.wanted.clone());
         }
         for condition in &self.conditions {
-            self.check(condition, targets)?;
+            self.check(condition, view)?;
         }
         Ok(edits)
     }
 
-    /// The renewals nobody has made meanwhile.
-    pub fn open_renewals(&self, versions: &Versions) -> Vec<Role> {
-        self.renewals.iter().filter(|renewal| versions.of(renewal.role) <= renewal.version).map(|renewal| renewal.role).collect()
+    /// The names whose entries must have been read before [`Edit::against`].
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.changes.iter().map(|change| change.name.as_str())
     }
 
-    fn check(&self, condition: &Condition, targets: &Targets) -> Result<()> {
+    /// The renewals nobody has made meanwhile.
+    pub fn open_renewals<'e>(&'e self, present: &Present) -> impl Iterator<Item = String> + use<'e> {
+        let (versions, bins) = (present.versions(), present.bins.as_ref().map_or(u64::MAX, |bins| bins.role.version()));
+        let version = move |name: &str| {
+            Role::ALL.iter().find(|role| role.name() == name).map_or(if name == BINS { bins } else { u64::MAX }, |role| versions.of(*role))
+        };
+        self.renewals.iter().filter(move |renewal| version(&renewal.role) <= renewal.version).map(|renewal| renewal.role.clone())
+    }
+
+    fn check(&self, condition: &Condition, targets: &View<'_>) -> Result<()> {
         match condition {
             Condition::Sealed { prefix, names } => {
-                let there: Vec<&str> = targets.below(prefix).collect();
-                if there.is_empty() || there.iter().eq(names.iter()) {
+                let there = targets.below(prefix);
+                if there.is_empty() || there == *names {
                     return Ok(());
                 }
                 Err(Failure::new(Kind::Conflict, format!("somebody else has published other files below {prefix} meanwhile"))
@@ -114,7 +137,7 @@ impl Edit {
             }
             Condition::NoneHas { prefix, sha256 } => {
                 for name in targets.below(prefix) {
-                    if targets.get(name)?.is_some_and(|target| target.hashes.sha256 == Some(*sha256)) {
+                    if targets.get(&name)?.is_some_and(|target| target.hashes.sha256 == Some(*sha256)) {
                         return Err(Failure::new(Kind::Conflict, format!("somebody else has moved {name} to that version meanwhile"))
                             .hint("move the channel to another version first: edit the channels file, then publish channels"));
                     }
@@ -123,12 +146,41 @@ impl Edit {
             }
             Condition::Exists { prefix } => {
                 let adds = self.changes.iter().any(|change| change.wanted.is_some() && change.name.starts_with(prefix.as_str()));
-                if adds || targets.below(prefix).next().is_some() {
+                if adds || !targets.below(prefix).is_empty() {
                     return Ok(());
                 }
                 Err(Failure::new(Kind::Conflict, format!("nothing is published below {prefix} any more")))
             }
         }
+    }
+}
+
+/// The published targets as they will be after some edits.
+pub struct View<'a> {
+    present: &'a Present,
+    /// The edits.
+    pub made: TargetEdits,
+}
+
+impl<'a> View<'a> {
+    /// The published targets as they are.
+    pub fn new(present: &'a Present) -> Self {
+        Self { present, made: TargetEdits::new() }
+    }
+
+    /// The target of this name.
+    pub fn get(&self, name: &str) -> Result<Option<Target>> {
+        match self.made.get(name) {
+            Some(made) => Ok(made.clone()),
+            None => self.present.target(name),
+        }
+    }
+
+    /// The names below a directory that lives at the top, sorted.
+    fn below(&self, prefix: &str) -> Vec<String> {
+        let kept = self.present.targets.below(prefix).filter(|name| !self.made.contains_key(*name)).map(str::to_owned);
+        let made = self.made.iter().filter(|(name, target)| target.is_some() && name.starts_with(prefix)).map(|(name, _)| name.clone());
+        kept.chain(made).collect::<BTreeSet<_>>().into_iter().collect()
     }
 }
 

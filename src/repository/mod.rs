@@ -5,8 +5,11 @@
 //! on only while everything its plan relied on still holds. Before the swap only hash-named objects are written, so an
 //! abandoned run leaves nothing that a reader can see.
 
+mod bins;
 mod commit;
+mod draft;
 mod edit;
+mod numbers;
 mod parallel;
 mod plain_names;
 mod present;
@@ -19,8 +22,9 @@ mod steps;
 
 pub(crate) use parallel::each;
 
+pub use bins::{BINS, Bins, Home};
 pub use commit::{Committed, Committer};
-pub use edit::{Change, Condition, Edit, Renewal};
+pub use edit::{Change, Condition, Edit, Rebin, Renewal, View};
 pub use plain_names::{AtHand, PlainNames, catch_up};
 pub use present::{Present, Versions, load, load_roots};
 pub use progress::{Progress, Quiet};
@@ -28,4 +32,4 @@ pub use prune::{Garbage, LEAST_GRACE, garbage};
 pub use roots::{publish_root, sign_root};
 pub use seen::{KnownStore, Seen};
 pub use stage::{Artifact, Staged, digest_file, digest_object, stage, stage_bytes};
-pub use steps::{SignedRole, check_signers, sign_snapshot, sign_targets, sign_timestamp};
+pub use steps::{NewRole, SignedRole, check_signers, sign_snapshot, sign_targets, sign_timestamp};

@@ -1,16 +1,17 @@
 //! Plain names beside the hashed ones, for curl, installers and `gpg --verify`. They follow the commit: a marker says for
-//! which targets version they are complete, and whoever finds it behind brings them up to date.
+//! which targets they are complete, and whoever finds it behind brings them up to date.
 
-use super::edit::{Change, same};
+use super::bins::Bins;
+use super::edit::{self, same};
 use super::parallel::each;
 use super::present::{Present, load};
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
-use crate::metadata::{ROLE_LIMIT, TIMESTAMP_LIMIT, Target, Targets};
+use crate::metadata::{Envelope, Listing, ROLE_LIMIT, Role, TIMESTAMP_LIMIT, Target, Targets};
 use crate::storage::Storage;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Which targets get a plain name beside the hashed one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -30,6 +31,13 @@ struct Marker {
     root: u64,
     /// Plain names are those of this targets version; 0 where there are none.
     targets: u64,
+    /// And of the bins that this snapshot lists; 0 where there are none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    snapshot: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 const MARKER_LIMIT: u64 = 4096;
@@ -40,12 +48,12 @@ pub struct AtHand<'a> {
     /// The targets role that the marker may name.
     pub before: Option<&'a Targets>,
     /// Changes with their content.
-    pub changes: &'a [Change],
+    pub changes: &'a [edit::Change],
 }
 
 impl<'a> AtHand<'a> {
     fn contents(&self) -> HashMap<&'a str, (&'a Target, &'a [u8])> {
-        let held = |change: &'a Change| Some((change.name.as_str(), (change.wanted.as_ref()?, change.content.as_deref()?)));
+        let held = |change: &'a edit::Change| Some((change.name.as_str(), (change.wanted.as_ref()?, change.content.as_deref()?)));
         self.changes.iter().filter_map(held).collect()
     }
 }
@@ -55,25 +63,29 @@ pub fn catch_up(
     storage: &dyn Storage,
     pinned: &[u8],
     mode: PlainNames,
-    present: &Present,
+    present: &mut Present,
     at_hand: AtHand<'_>,
     now: DateTime<Utc>,
 ) -> Result<()> {
     let mut marker = read(storage)?;
     let mut newer: Option<Present> = None;
     loop {
-        let present = newer.as_ref().unwrap_or(present);
+        let present = newer.as_mut().unwrap_or(&mut *present);
         let versions = present.versions();
         let wanted = mode == PlainNames::All || !present.trust.root().consistent_snapshot();
-        let done = Marker { root: versions.root, targets: if wanted { versions.targets } else { 0 } };
+        let done = Marker {
+            root: versions.root,
+            targets: if wanted { versions.targets } else { 0 },
+            snapshot: if wanted && present.bins.is_some() { versions.snapshot } else { 0 },
+        };
         if marker == done {
             return Ok(());
         }
         if marker.root != done.root {
             copy_root(storage, done.root)?;
         }
-        if wanted && marker.targets != done.targets {
-            copy_difference(storage, marker.targets, at_hand, present)?;
+        if wanted && (marker.targets, marker.snapshot) != (done.targets, done.snapshot) {
+            copy_difference(storage, &marker, at_hand, present)?;
         }
         storage.barrier()?;
         storage.put(
@@ -93,7 +105,7 @@ pub fn catch_up(
 fn read(storage: &dyn Storage) -> Result<Marker> {
     let object = storage.get(&ObjectName::plain_marker(), MARKER_LIMIT)?;
     // A marker that cannot be read is as good as none: everything is copied again.
-    Ok(object.and_then(|object| serde_json::from_slice(&object.bytes).ok()).unwrap_or(Marker { root: 0, targets: 0 }))
+    Ok(object.and_then(|object| serde_json::from_slice(&object.bytes).ok()).unwrap_or(Marker { root: 0, targets: 0, snapshot: 0 }))
 }
 
 fn copy_root(storage: &dyn Storage, version: u64) -> Result<()> {
@@ -104,49 +116,107 @@ fn copy_root(storage: &dyn Storage, version: u64) -> Result<()> {
     storage.put(&ObjectName::plain_role("root"), &root.bytes)
 }
 
-fn copy_difference(storage: &dyn Storage, from: u64, at_hand: AtHand<'_>, present: &Present) -> Result<()> {
+fn copy_difference(storage: &dyn Storage, marker: &Marker, at_hand: AtHand<'_>, present: &mut Present) -> Result<()> {
     let read;
-    let before = match at_hand.before.filter(|held| held.version() == from) {
+    let before = match at_hand.before.filter(|held| held.version() == marker.targets) {
         Some(held) => held,
         None => {
-            let file = if from == 0 { None } else { storage.get(&ObjectName::versioned("targets", from), ROLE_LIMIT)? };
-            // What was in place is our own file of an earlier commit; without it, everything is copied again.
-            read = file.and_then(|object| Targets::parse(object.bytes, "").ok()).unwrap_or_else(Targets::empty);
+            read = in_place(storage, "targets", marker.targets)?;
             &read
         }
     };
-    let consistent = present.trust.root().consistent_snapshot();
-    let contents = at_hand.contents();
-    let place = |(name, target): &(&str, Option<Target>), (): &mut ()| {
-        let held = target.as_ref().zip(contents.get(name)).filter(|(target, (held, _))| target.hashes == held.hashes);
-        apply(storage, name, target.as_ref(), consistent, held.map(|(_, (_, content))| *content))
-    };
-    each(&difference(before, &present.targets)?, storage.parallelism(), || Ok(()), place).map(drop)
-}
-
-/// The names whose target is another one in `after` than in `before`.
-fn difference<'a>(before: &'a Targets, after: &'a Targets) -> Result<Vec<(&'a str, Option<Target>)>> {
-    let mut different = Vec::new();
-    let mut old = before.iter().peekable();
-    for (name, entry) in after.iter() {
-        while let Some((gone, _)) = old.next_if(|(other, _)| *other < name) {
-            different.push((gone, None));
+    let mut changes: BTreeMap<String, Change> = BTreeMap::new();
+    collect(&mut changes, before, &present.targets)?;
+    let bins_before = bins_in_place(storage, marker)?;
+    read_changed_bins(storage, &bins_before, present)?;
+    if let Some(bins) = &present.bins {
+        let mut gone: BTreeMap<&String, u64> = bins_before.iter().map(|(name, version)| (name, *version)).collect();
+        for (bin, name) in bins.names().iter().enumerate() {
+            let listed = gone.remove(name).unwrap_or(0);
+            if listed != present.trust.listed(&format!("{name}.json"))?.version {
+                collect(&mut changes, &in_place(storage, name, listed)?, bins.get(bin)?)?;
+            }
         }
-        let known = old.next_if(|(other, _)| *other == name);
-        // Entries are compared as text first: parsing 100 000 of them to find ten is what takes the time.
-        if known.is_some_and(|(_, known)| known == entry) {
-            continue;
-        }
-        let target = Target::parse(entry, name)?;
-        let unchanged = match known {
-            Some((_, known)) => same(&Some(Target::parse(known, name)?), &Some(target.clone())),
-            None => false,
-        };
-        if !unchanged {
-            different.push((name, Some(target)));
+        for (name, version) in gone {
+            collect(&mut changes, &in_place(storage, name, version)?, &Targets::empty())?;
         }
     }
-    different.extend(old.map(|(gone, _)| (gone, None)));
+    let consistent = present.trust.root().consistent_snapshot();
+    let contents = at_hand.contents();
+    let changed: Vec<(&String, &Option<Target>)> =
+        changes.iter().filter(|(_, change)| !same(&change.before, &change.after)).map(|(name, change)| (name, &change.after)).collect();
+    let place = |(name, target): &(&String, &Option<Target>), (): &mut ()| {
+        let held = target.as_ref().zip(contents.get(name.as_str())).filter(|(target, (held, _))| target.hashes == held.hashes);
+        apply(storage, name, target.as_ref(), consistent, held.map(|(_, (_, content))| *content))
+    };
+    each(&changed, storage.parallelism(), || Ok(()), place).map(drop)
+}
+
+/// What was in place is our own file of an earlier commit; without it, everything is copied again.
+fn in_place(storage: &dyn Storage, role: &str, version: u64) -> Result<Targets> {
+    let file = if version == 0 { None } else { storage.get(&ObjectName::versioned(role, version), ROLE_LIMIT)? };
+    Ok(file.and_then(|object| Targets::parse(object.bytes, "").ok()).unwrap_or_else(Targets::empty))
+}
+
+/// The bins with their versions whose plain names are in place.
+fn bins_in_place(storage: &dyn Storage, marker: &Marker) -> Result<BTreeMap<String, u64>> {
+    if marker.snapshot == 0 {
+        return Ok(BTreeMap::new());
+    }
+    let file = storage.get(&ObjectName::versioned("snapshot", marker.snapshot), ROLE_LIMIT)?.map(|object| object.bytes).unwrap_or_default();
+    let listing = Envelope::parse(&file, "").and_then(|envelope| Listing::parse(&envelope, Role::Snapshot, ""));
+    let Ok(listing) = listing else { return Ok(BTreeMap::new()) };
+    let bins = listing.get("bins.json").map_or(Ok(Targets::empty()), |listed| in_place(storage, "bins", listed.version))?;
+    let bins = Bins::of(bins)?.map(|bins| bins.names()).unwrap_or_default();
+    let version = |name: String| listing.get(&format!("{name}.json")).map(|listed| (name, listed.version));
+    Ok(bins.into_iter().filter_map(version).collect())
+}
+
+/// Reads the bins that are not those in place.
+fn read_changed_bins(storage: &dyn Storage, before: &BTreeMap<String, u64>, present: &mut Present) -> Result<()> {
+    let Some(bins) = &present.bins else { return Ok(()) };
+    let mut changed = BTreeSet::new();
+    for (bin, name) in bins.names().iter().enumerate() {
+        if before.get(name) != Some(&present.trust.listed(&format!("{name}.json"))?.version) {
+            changed.insert(bin);
+        }
+    }
+    present.read_bins(storage, changed)
+}
+
+/// What a name was and is; one that moves from one role to another is both gone and new.
+#[derive(Default)]
+struct Change {
+    before: Option<Target>,
+    after: Option<Target>,
+}
+
+fn collect(changes: &mut BTreeMap<String, Change>, before: &Targets, after: &Targets) -> Result<()> {
+    for (name, old, new) in difference(before, after)? {
+        let change = changes.entry(name.to_owned()).or_default();
+        change.before = change.before.take().or(old);
+        change.after = change.after.take().or(new);
+    }
+    Ok(())
+}
+
+/// The names whose entries differ, with the target before and after.
+fn difference<'a>(before: &'a Targets, after: &'a Targets) -> Result<Vec<(&'a str, Option<Target>, Option<Target>)>> {
+    let mut different = Vec::new();
+    let mut old = before.iter().peekable();
+    // Entries that were there before are read leniently: a broken one is as good as none.
+    let parse_old = |name, entry| Target::parse(entry, name).ok();
+    for (name, entry) in after.iter() {
+        while let Some((gone, entry)) = old.next_if(|(other, _)| *other < name) {
+            different.push((gone, parse_old(gone, entry), None));
+        }
+        let known = old.next_if(|(other, _)| *other == name);
+        // Entries are compared as text: parsing 100 000 of them to find ten is what takes the time.
+        if known.is_none_or(|(_, known)| known != entry) {
+            different.push((name, known.and_then(|(_, known)| parse_old(name, known)), Some(Target::parse(entry, name)?)));
+        }
+    }
+    different.extend(old.map(|(gone, entry)| (gone, parse_old(gone, entry), None)));
     Ok(different)
 }
 

@@ -1,3 +1,4 @@
+use super::bins::Bins;
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust};
@@ -16,6 +17,8 @@ pub struct Present {
     pub timestamp_file: Vec<u8>,
     /// The top-level targets role.
     pub targets: Targets,
+    /// The bins that targets are spread over, if they are.
+    pub bins: Option<Bins>,
 }
 
 /// The versions of the four roles.
@@ -84,21 +87,23 @@ pub fn load(source: &dyn Source, pinned: &[u8], now: DateTime<Utc>) -> Result<Pr
     })?;
     let listed = trust.timestamp(&timestamp.bytes)?.get("snapshot.json").cloned();
     let (version, length) = listed.map_or((0, None), |listed| (listed.version, listed.length));
-    let snapshot = read_role(source, &trust, Role::Snapshot, version, length.unwrap_or(UNSTATED_SNAPSHOT_LIMIT))?;
+    let snapshot = read_role(source, &trust, Role::Snapshot.name(), version, length.unwrap_or(UNSTATED_SNAPSHOT_LIMIT))?;
     trust.snapshot(&snapshot)?;
     let (version, length) = (trust.listed("targets.json")?.version, trust.listed("targets.json")?.length);
-    let targets = trust.targets(read_role(source, &trust, Role::Targets, version, length.unwrap_or(UNSTATED_TARGETS_LIMIT))?)?;
-    Ok(Present { trust, token: timestamp.token, timestamp_file: timestamp.bytes, targets })
+    let targets = read_role(source, &trust, Role::Targets.name(), version, length.unwrap_or(UNSTATED_TARGETS_LIMIT))?;
+    let targets = trust.targets(targets)?;
+    let bins = Bins::load(source, &trust, &targets)?;
+    Ok(Present { trust, token: timestamp.token, timestamp_file: timestamp.bytes, targets, bins })
 }
 
 /// Reads a role file by its version. Repositories without consistent snapshots may have the plain name only; ours have
 /// both, so that a publisher killed between two plain names finds a whole state to start from.
-fn read_role(source: &dyn Source, trust: &Trust, role: Role, version: u64, limit: u64) -> Result<Vec<u8>> {
-    let versioned = ObjectName::versioned(role.name(), version);
+pub(super) fn read_role(source: &dyn Source, trust: &Trust, role: &str, version: u64, limit: u64) -> Result<Vec<u8>> {
+    let versioned = ObjectName::versioned(role, version);
     if let Some(object) = source.get(&versioned, limit.min(ROLE_LIMIT))? {
         return Ok(object.bytes);
     }
-    let plain = ObjectName::plain_role(role.name());
+    let plain = ObjectName::plain_role(role);
     let object = if trust.root().consistent_snapshot() { None } else { source.get(&plain, limit.min(ROLE_LIMIT))? };
     object.map(|object| object.bytes).ok_or_else(|| {
         Failure::new(Kind::Untrusted, format!("{versioned} is missing from {}", source.location()))

@@ -6,10 +6,11 @@
 //! the earlier of the two is an upper bound, and the bound is what counts here.
 
 use super::Present;
+use super::bins::BINS;
 use super::parallel::each;
 use crate::failure::Result;
 use crate::layout::ObjectName;
-use crate::metadata::{Envelope, Listing, ROLE_LIMIT, Role, Target, Targets};
+use crate::metadata::{Delegations, Envelope, Listing, ROLE_LIMIT, Role, Target, Targets};
 use crate::storage::{Storage, Stored};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,14 +33,19 @@ pub struct Garbage {
 }
 
 /// Finds what neither the present metadata nor any that was superseded within `grace` leads to.
-pub fn garbage(storage: &dyn Storage, present: &Present, grace: Duration, now: DateTime<Utc>) -> Result<Garbage> {
+pub fn garbage(storage: &dyn Storage, present: &mut Present, grace: Duration, now: DateTime<Utc>) -> Result<Garbage> {
+    present.read_all_bins(storage)?;
+    let present = &*present;
     let listing = storage.list("")?;
     let cutoff = SystemTime::from(now).checked_sub(grace).unwrap_or(SystemTime::UNIX_EPOCH);
     let versions = present.versions();
     let numbered = Numbered::sort(&listing);
     let mut needed = Needed::default();
-    needed.targets(&present.targets)?;
-    let mut wanted_targets: BTreeSet<u64> = BTreeSet::new();
+    for (name, entry) in present.entries() {
+        needed.target(name, &Target::parse(entry, name)?, true);
+    }
+    // What snapshots list, and what those before the present one list.
+    let (mut wanted, mut wanted_before): (BTreeSet<ObjectName>, BTreeSet<ObjectName>) = Default::default();
     let present_snapshot = numbered.snapshots.get(&versions.snapshot).map(|stored| stored.modified);
     let snapshots: Vec<(&u64, &&Stored)> = numbered.snapshots.iter().collect();
     let read_snapshot = |(version, stored): &(&u64, &&Stored), (): &mut ()| {
@@ -50,32 +56,39 @@ pub fn garbage(storage: &dyn Storage, present: &Present, grace: Duration, now: D
         let expires = read.as_ref().map(|listing| SystemTime::from(listing.expires()));
         let last_use = [superseded, expires].into_iter().flatten().min();
         let current = **version >= versions.snapshot || last_use.is_none_or(|last| last > cutoff) && read.is_some();
-        let listed = read.and_then(|listing| listing.get("targets.json").map(|listed| listed.version));
-        Ok((current || stored.modified > cutoff).then(|| (stored.name.clone(), listed)))
+        let files = read.map(|listing| listing.files().clone()).unwrap_or_default();
+        let listed = files.iter().filter_map(|(file, listed)| Some(ObjectName::versioned(file.strip_suffix(".json")?, listed.version)));
+        Ok((current || stored.modified > cutoff).then(|| (**version, stored.name.clone(), listed.collect::<Vec<_>>())))
     };
-    for (name, listed) in each(&snapshots, storage.parallelism(), || Ok(()), read_snapshot)?.into_iter().flatten() {
+    for (version, name, listed) in each(&snapshots, storage.parallelism(), || Ok(()), read_snapshot)?.into_iter().flatten() {
         needed.names.insert(name);
-        wanted_targets.extend(listed);
+        if version != versions.snapshot {
+            wanted_before.extend(listed.iter().cloned());
+        }
+        wanted.extend(listed);
     }
-    for (version, stored) in &numbered.targets {
-        if *version < versions.targets && stored.modified <= cutoff && !wanted_targets.contains(version) {
+    let is_needed = |role: &str, version: u64, stored: &Stored| {
+        // A role that no snapshot of ours lists yet may be somebody's work.
+        let listed = present.trust.listed(&format!("{role}.json")).map_or(0, |listed| listed.version);
+        version >= listed || stored.modified > cutoff || wanted.contains(&stored.name)
+    };
+    let roles: Vec<&Stored> =
+        numbered.roles.iter().filter(|(role, version, stored)| is_needed(role, *version, stored)).map(|(_, _, stored)| *stored).collect();
+    let plain: Vec<&Stored> = listing.iter().filter(|stored| is_plain_delegated(&stored.name)).collect();
+    for stored in roles.into_iter().chain(plain) {
+        needed.names.insert(stored.name.clone());
+        let left_over = stored.name.numbered().is_some_and(|(role, _)| is_left_over(present, role));
+        if left_over && stored.modified <= cutoff && !wanted_before.contains(&stored.name) {
             continue;
         }
-        needed.names.insert(stored.name.clone());
         // One at a time: these can be large.
         if let Some(object) = storage.get(&stored.name, ROLE_LIMIT)?
             && let Ok(targets) = Targets::parse(object.bytes, "")
         {
-            needed.hashed(&targets)?;
-        }
-    }
-    for stored in listing.iter().filter(|stored| is_delegated(&stored.name)) {
-        // Roles that somebody else made: all of them count, whatever their age.
-        needed.names.insert(stored.name.clone());
-        if let Some(object) = storage.get(&stored.name, ROLE_LIMIT)?
-            && let Ok(targets) = Targets::parse(object.bytes, "")
-        {
-            needed.targets(&targets)?;
+            for (name, entry) in targets.iter() {
+                // Roles that somebody else made may list plain names that we do not know of.
+                needed.target(name, &Target::parse(entry, name)?, stored.name.numbered().is_none_or(|(role, _)| !is_ours(present, role)));
+            }
         }
     }
     let mut garbage = Garbage::default();
@@ -106,23 +119,40 @@ fn judge(name: &ObjectName, needed: &Needed) -> Judgement {
     }
     match name.numbered() {
         Some(("root", _)) => Judgement::Keep,
-        Some(("targets" | "snapshot", _)) => Judgement::Drop,
+        Some(("timestamp", _)) => Judgement::Strange,
+        Some(_) => Judgement::Drop,
         _ if ["root.json", "targets.json", "snapshot.json", "timestamp.json", "plain.json"].contains(&text) => Judgement::Keep,
         _ => Judgement::Strange,
     }
 }
 
-/// Whether this may be the file of a delegated role.
-fn is_delegated(name: &ObjectName) -> bool {
-    let role = name.numbered().map(|(role, _)| role).or_else(|| name.as_str().strip_suffix(".json").filter(|name| !name.contains('/')));
+/// Whether this may be the file of a delegated role in a repository without consistent snapshots.
+fn is_plain_delegated(name: &ObjectName) -> bool {
+    let role = name.as_str().strip_suffix(".json").filter(|name| !name.contains('/') && name_is_unnumbered(name));
     role.is_some_and(|role| !["root", "targets", "snapshot", "timestamp", "plain"].contains(&role))
 }
 
-/// The numbered files of two roles.
+fn name_is_unnumbered(name: &str) -> bool {
+    name.split_once('.').is_none_or(|(number, _)| number.parse::<u64>().is_err())
+}
+
+/// Whether a role is one whose plain names are all known from the present state.
+fn is_ours(present: &Present, role: &str) -> bool {
+    role == Role::Targets.name() || present.bins.as_ref().is_some_and(|bins| bins.names().iter().any(|name| name == role))
+}
+
+/// Whether a role is a bin that nothing is delegated to any more: it stays in the snapshot, and no client reads it.
+fn is_left_over(present: &Present, role: &str) -> bool {
+    let json = present.targets.field("delegations").unwrap_or("{}");
+    let only_bins = Delegations::parse(json, "targets.json").is_ok_and(|top| top.roles.iter().all(|role| role.name == BINS));
+    present.bins.is_some() && only_bins && role != BINS && !is_ours(present, role)
+}
+
+/// The numbered files of snapshots, and of targets roles by name and version.
 #[derive(Default)]
 struct Numbered<'l> {
-    targets: BTreeMap<u64, &'l Stored>,
     snapshots: BTreeMap<u64, &'l Stored>,
+    roles: Vec<(&'l str, u64, &'l Stored)>,
 }
 
 impl<'l> Numbered<'l> {
@@ -130,9 +160,9 @@ impl<'l> Numbered<'l> {
         let mut numbered = Self::default();
         for stored in listing {
             match stored.name.numbered() {
-                Some(("targets", version)) => drop(numbered.targets.insert(version, stored)),
+                Some(("root" | "timestamp", _)) | None => {}
                 Some(("snapshot", version)) => drop(numbered.snapshots.insert(version, stored)),
-                _ => {}
+                Some((role, version)) => numbered.roles.push((role, version, stored)),
             }
         }
         numbered
@@ -146,17 +176,10 @@ struct Needed {
 }
 
 impl Needed {
-    fn hashed(&mut self, targets: &Targets) -> Result<()> {
-        for (name, entry) in targets.iter() {
-            let target = Target::parse(entry, name)?;
-            self.names.extend(target.hashes.prefixes().map(|hash| ObjectName::hashed_target(name, &hash)));
+    fn target(&mut self, name: &str, target: &Target, plain: bool) {
+        self.names.extend(target.hashes.prefixes().map(|hash| ObjectName::hashed_target(name, &hash)));
+        if plain {
+            self.names.insert(ObjectName::plain_target(name));
         }
-        Ok(())
-    }
-
-    fn targets(&mut self, targets: &Targets) -> Result<()> {
-        self.hashed(targets)?;
-        self.names.extend(targets.iter().map(|(name, _)| ObjectName::plain_target(name)));
-        Ok(())
     }
 }

@@ -1,11 +1,11 @@
-//! The three steps of a commit, each for one role with that role's keys only: storage-free, so that the same code signs
-//! in one process today and in separate workers tomorrow.
+//! The three steps of a commit, each for one role with that role's keys only: the same code signs in one process and in
+//! separate workers.
 
 use crate::digest::Digests;
 use crate::failure::{Failure, Kind, Result};
 use crate::keys::{RoleSigner, Signers, sign_all};
 use crate::metadata::canonical::canonical;
-use crate::metadata::{Listed, Listing, Role, Root, TargetEdits, Targets, seal};
+use crate::metadata::{Listed, Listing, PublicKey, Role, Root, TargetEdits, Targets, seal};
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 
@@ -20,7 +20,21 @@ pub struct SignedRole {
     pub digests: Digests,
 }
 
+/// A targets role that a commit writes: `targets`, or one that it delegates to.
+#[derive(Clone, Debug)]
+pub struct NewRole {
+    /// Its name.
+    pub role: String,
+    /// Its file.
+    pub signed: SignedRole,
+}
+
 impl SignedRole {
+    /// A file that somebody has signed.
+    pub fn of(version: u64, bytes: Vec<u8>) -> Self {
+        Self { version, digests: Digests::of(&bytes), bytes }
+    }
+
     fn listed(&self) -> Listed {
         Listed::of(self.version, &self.digests)
     }
@@ -35,22 +49,25 @@ pub fn sign_targets(
     version: u64,
     now: DateTime<Utc>,
 ) -> Result<SignedRole> {
-    sign(root, signers, Role::Targets, version, present.edited(version, Role::Targets.expiry_from(now), edits)?)
+    let signed = present.edited(version, Role::Targets.expiry_from(now), edits)?;
+    sign_file(signers, Role::Targets, root.keys_of(Role::Targets), version, signed)
 }
 
-/// Signs the snapshot that lists `targets` (`None`: as before).
+/// Signs the snapshot that lists `new` roles, and all others as before.
 pub fn sign_snapshot(
     root: &Root,
     signers: &Signers,
     present: &Listing,
-    targets: Option<&SignedRole>,
+    new: &[NewRole],
     version: u64,
     now: DateTime<Utc>,
 ) -> Result<SignedRole> {
-    let listed = targets.map(SignedRole::listed).or_else(|| present.get("targets.json").cloned());
-    let listed = listed.ok_or_else(|| Failure::new(Kind::Untrusted, "the snapshot does not list targets.json"))?;
-    let next = present.next(version, Role::Snapshot.expiry_from(now), "targets.json", listed);
-    sign(root, signers, Role::Snapshot, version, next.to_signed_json())
+    let entries = new.iter().map(|new| (format!("{}.json", new.role), new.signed.listed()));
+    let next = present.next(version, Role::Snapshot.expiry_from(now), entries);
+    if next.get("targets.json").is_none() {
+        return Err(Failure::new(Kind::Untrusted, "the snapshot does not list targets.json"));
+    }
+    sign_file(signers, Role::Snapshot, root.keys_of(Role::Snapshot), version, next.to_signed_json())
 }
 
 /// Signs the timestamp that lists `snapshot` (`None`: as before).
@@ -64,15 +81,21 @@ pub fn sign_timestamp(
 ) -> Result<SignedRole> {
     let listed = snapshot.map(SignedRole::listed).or_else(|| present.get("snapshot.json").cloned());
     let listed = listed.ok_or_else(|| Failure::new(Kind::Untrusted, "the timestamp does not list snapshot.json"))?;
-    let next = present.next(version, Role::Timestamp.expiry_from(now), "snapshot.json", listed);
-    sign(root, signers, Role::Timestamp, version, next.to_signed_json())
+    let next = present.next(version, Role::Timestamp.expiry_from(now), [("snapshot.json".to_owned(), listed)]);
+    sign_file(signers, Role::Timestamp, root.keys_of(Role::Timestamp), version, next.to_signed_json())
 }
 
-fn sign(root: &Root, signers: &Signers, role: Role, version: u64, signed: Vec<u8>) -> Result<SignedRole> {
+/// Signs a file with the signers of a role that are among its keys.
+pub(super) fn sign_file<'k>(
+    signers: &Signers,
+    role: Role,
+    keys: impl Iterator<Item = (&'k str, &'k PublicKey)>,
+    version: u64,
+    signed: Vec<u8>,
+) -> Result<SignedRole> {
     let at_hand: &[Arc<dyn RoleSigner>] = signers.get(&role).map_or(&[], Vec::as_slice);
-    let signatures = sign_all(&canonical(&signed)?, at_hand, root.keys_of(role))?;
-    let bytes = seal(&signed, &signatures);
-    Ok(SignedRole { version, digests: Digests::of(&bytes), bytes })
+    let signatures = sign_all(&canonical(&signed)?, at_hand, keys)?;
+    Ok(SignedRole::of(version, seal(&signed, &signatures)))
 }
 
 /// Refuses to start work that could not be signed: for each role, enough of the keys at hand must be keys of the role.

@@ -53,6 +53,7 @@ fn workspace(fault: &str, hours: i64, path: &Path, calls: &Arc<AtomicUsize>) -> 
         storage: faulty(storage::open(&config.location()?, &store)?, fault, calls)?,
         pinned_root: config.root(),
         keys: config.key_uris()?,
+        bin_keys: Vec::new(),
         openpgp: config.openpgp()?,
         passphrases: Box::new(NoPassphrase),
         state_file: config.state(),

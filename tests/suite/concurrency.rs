@@ -28,6 +28,24 @@ fn two_releases_at_once_both_land() {
 }
 
 #[test]
+fn targets_added_to_bins_while_their_number_changes_all_land() {
+    let sandbox = Sandbox::new();
+    for number in 0..12 {
+        sandbox.write(&format!("pool{}/p{number}.zip", number % 4), format!("package {number}"));
+    }
+    sandbox.publish(&["bins", "--count", "8", "--not-for-trdl"]).ok();
+    let mut rivals: Vec<Child> =
+        (0..4).map(|pool| start(&sandbox, &["add-targets", &format!("pool{pool}"), "--base", &format!("pool{pool}")])).collect();
+    rivals.push(start(&sandbox, &["bins", "--count", "16", "--not-for-trdl"]));
+    for rival in rivals {
+        Run::from(rival.wait_with_output().unwrap()).ok();
+    }
+    sandbox.publish(&["verify"]).ok().says(&["12 targets"]);
+    sandbox.publish(&["status"]).ok().says(&["16 bins"]);
+    assert_eq!(std::fs::read(sandbox.path("repo/targets/p7.zip")).unwrap(), b"package 7");
+}
+
+#[test]
 fn a_release_and_a_channel_change_at_once_both_land() {
     let sandbox = Sandbox::new();
     sandbox.release("1.0.0").ok();

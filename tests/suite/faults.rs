@@ -80,6 +80,30 @@ fn a_channel_change_survives_death_at_every_point() {
 }
 
 #[test]
+fn another_number_of_bins_survives_death_at_every_point() {
+    for (before, after) in [(4, 2), (2, 4)] {
+        let act = |trial: &Trial, workspace: &Workspace| trial.bins_on(workspace, after).map(drop);
+        let check = |trial: &Trial| assert_eq!(std::fs::read(trial.path("repo/targets/packages/p3.zip")).unwrap(), b"package 3");
+        every_point(|| Trial::with_bins(5, before), act, check);
+    }
+}
+
+#[test]
+fn targets_added_to_bins_survive_death_at_every_point() {
+    let prepare = || {
+        let trial = Trial::with_bins(3, 4);
+        std::fs::create_dir_all(trial.path("new")).unwrap();
+        for name in ["a.zip", "b.zip", "c.zip", "d.zip", "p1.zip"] {
+            std::fs::write(trial.path("new").join(name), format!("new {name}")).unwrap();
+        }
+        trial
+    };
+    let act = |trial: &Trial, workspace: &Workspace| trial.add_on(workspace, "new").map(drop);
+    let check = |trial: &Trial| assert_eq!(std::fs::read(trial.path("repo/targets/packages/p1.zip")).unwrap(), b"new p1.zip");
+    every_point(prepare, act, check);
+}
+
+#[test]
 fn a_refresh_of_all_roles_survives_death_at_every_point() {
     let prepare = || {
         let mut trial = Trial::new();

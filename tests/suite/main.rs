@@ -7,6 +7,7 @@ mod conformance;
 mod fakes;
 
 mod architecture;
+mod bins;
 mod channels;
 mod cli;
 mod concurrency;

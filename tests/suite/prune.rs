@@ -48,6 +48,33 @@ fn nothing_that_a_reader_within_the_grace_needs_goes() {
 }
 
 #[test]
+fn of_bins_everything_goes_that_no_snapshot_within_the_grace_lists() {
+    let mut trial = Trial::with_bins(12, 8);
+    trial.bins_on(&trial.workspace(), 2).unwrap();
+    let listed: Vec<String> =
+        std::fs::read_dir(trial.path("repo")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(listed.contains(&"1.bin-7.json".to_owned()) && listed.contains(&"2.bin-0.json".to_owned()), "{listed:?}");
+    assert_eq!(pruned(&trial), Vec::<String>::new(), "all of it is young");
+    std::fs::create_dir_all(trial.path("new")).unwrap();
+    std::fs::write(trial.path("new/p3.zip"), b"second edition").unwrap();
+    age(&trial, 45);
+    trial.wait(TimeDelta::days(45));
+    let workspace = trial.workspace();
+    refresh::apply(&workspace, refresh::plan(&workspace, None).unwrap()).unwrap();
+    trial.add_on(&trial.workspace(), "new").unwrap();
+    age(&trial, 45);
+    trial.wait(TimeDelta::days(45));
+    let workspace = trial.workspace();
+    refresh::apply(&workspace, refresh::plan(&workspace, None).unwrap()).unwrap();
+    let gone = pruned(&trial);
+    assert!(any(&gone, "1.bin-0.json") && !any(&gone, "1.bin-7.json"), "the last file of a bin that is left over stays listed: {gone:?}");
+    let old = hex::encode(openssl::sha::sha256(b"package 3"));
+    assert!(any(&gone, &format!("{old}.p3.zip")), "what it lists is out of reach: {gone:?}");
+    trial.client().unwrap();
+    assert_eq!(std::fs::read(trial.path("repo/targets/packages/p3.zip")).unwrap(), b"second edition");
+}
+
+#[test]
 fn what_nobody_can_need_any_more_goes() {
     let mut trial = Trial::new();
     trial.release("1.0.0").unwrap();

@@ -45,6 +45,27 @@ fn roles_fall_due_at_their_age_and_drag_along_what_lists_them() {
 }
 
 #[test]
+fn bins_are_renewed_together_when_the_role_that_lists_them_is_due() {
+    let mut trial = Trial::with_bins(9, 4);
+    // What is touched on the way gets a new expiry of its own, and never an older one than the rest.
+    for (days, roles) in [
+        (20, vec!["snapshot", "timestamp"]),
+        (2, vec!["targets", "bins", "snapshot", "timestamp"]),
+        (100, vec!["root", "targets", "bins", "snapshot", "timestamp"]),
+    ] {
+        trial.wait(TimeDelta::days(days));
+        assert_eq!(due(&trial), roles);
+        let workspace = trial.workspace();
+        refresh::apply(&workspace, refresh::plan(&workspace, None).unwrap()).unwrap();
+        assert!(due(&trial).is_empty());
+        trial.client().unwrap();
+        // As long as the next refresh may take, and then some.
+        trial.wait(TimeDelta::hours(23));
+        trial.client().unwrap();
+    }
+}
+
+#[test]
 fn an_expired_root_names_the_command_that_renews_it() {
     let mut trial = Trial::new();
     trial.wait(TimeDelta::days(400));

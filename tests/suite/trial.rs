@@ -5,6 +5,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use publish::keys::{KeyUri, Passphrases, Secret, Use};
 use publish::layout::ReleaseVersion;
 use publish::metadata::Role;
+use publish::operation::add_targets::{self, AddTargetsRequest};
+use publish::operation::bins::{self, BinsRequest};
 use publish::operation::channels::ChannelsRequest;
 use publish::operation::init::{self, InitRequest};
 use publish::operation::release::{self, ReleaseRequest};
@@ -83,6 +85,7 @@ impl Trial {
             storage,
             pinned_root: self.path("keys/1.root.json"),
             keys: Role::ALL.into_iter().map(|role| (role, vec![KeyUri::File(self.path(&format!("keys/{role}.pem")))])).collect(),
+            bin_keys: Vec::new(),
             openpgp: KeyUri::File(self.path("keys/openpgp.asc")),
             passphrases: Box::new(NoPassphrase),
             state_file: self.path("state.json"),
@@ -158,8 +161,39 @@ impl Trial {
         let version = trust.timestamp(&get(ObjectName::timestamp()).unwrap())?.get("snapshot.json").unwrap().version;
         trust.snapshot(&get(file("snapshot", version)).unwrap())?;
         let version = trust.listed("targets.json")?.version;
-        trust.targets(get(file("targets", version)).unwrap())?;
+        let mut open = vec![trust.targets(get(file("targets", version)).unwrap())?];
+        while let Some(parent) = open.pop() {
+            let Some(block) = parent.field("delegations") else { continue };
+            let block = publish::metadata::Delegations::parse(block, "")?;
+            for role in &block.roles {
+                let version = trust.listed(&format!("{}.json", role.name))?.version;
+                open.push(trust.delegated(&block, role, get(file(&role.name, version)).unwrap())?);
+            }
+        }
         Ok(())
+    }
+
+    /// Publishes so many small packages and spreads them over bins.
+    pub fn with_bins(packages: usize, bins: usize) -> Self {
+        let trial = Self::new();
+        for number in 0..packages {
+            fs::create_dir_all(trial.path("pool")).unwrap();
+            fs::write(trial.path(&format!("pool/p{number}.zip")), format!("package {number}")).unwrap();
+        }
+        trial.add_on(&trial.workspace(), "pool").unwrap();
+        trial.bins_on(&trial.workspace(), bins).unwrap();
+        trial
+    }
+
+    /// Adds what is below a directory.
+    pub fn add_on(&self, workspace: &Workspace, directory: &str) -> Result<Outcome> {
+        let base = self.path(directory);
+        let request = AddTargetsRequest { files: vec![base.clone()], base, prefix: "packages".into(), sign: false, only_changed: false };
+        add_targets::apply(workspace, add_targets::plan(workspace, &request)?)
+    }
+
+    pub fn bins_on(&self, workspace: &Workspace, count: usize) -> Result<Outcome> {
+        bins::apply(workspace, bins::plan(workspace, BinsRequest { count, not_for_trdl: true })?)
     }
 }
 

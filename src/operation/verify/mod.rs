@@ -19,7 +19,7 @@ use crate::metadata::{
     DelegatedRole, Delegations, ROLE_LIMIT, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Target, Targets, UNSTATED_SNAPSHOT_LIMIT,
     UNSTATED_TARGETS_LIMIT,
 };
-use crate::repository::{Progress, Versions};
+use crate::repository::{BINS, Progress, Versions};
 use crate::storage::Source;
 use anyhow::Result;
 use chrono::{DateTime, Utc};
@@ -130,7 +130,8 @@ fn check_targets(
     request.progress.phase("verifying targets");
     request.progress.expect(targets.len() as u64, targets.values().map(|target| target.length).sum());
     let consistent = chain.trust.root().consistent_snapshot();
-    let plain_names_kept = plain_names_complete(request.source, report.versions.targets)?;
+    let has_bins = chain.delegated.iter().any(|(role, _)| role.name == BINS);
+    let plain_names_kept = plain_names_complete(request.source, &report.versions, has_bins)?;
     let (small, large) = content::split(targets);
     let mut read = 0;
     let mut kept: BTreeMap<String, Vec<u8>> = BTreeMap::new();
@@ -160,11 +161,12 @@ fn check_targets(
     Ok(())
 }
 
-/// Whether plain names are promised for this targets version. Repositories by other tools promise nothing.
-fn plain_names_complete(source: &dyn Source, targets_version: u64) -> Result<bool> {
+/// Whether plain names are promised for this state. Repositories by other tools promise nothing.
+fn plain_names_complete(source: &dyn Source, versions: &Versions, has_bins: bool) -> Result<bool> {
     let marker = source.get(&ObjectName::plain_marker(), 4096)?;
     let marker: Option<serde_json::Value> = marker.and_then(|object| serde_json::from_slice(&object.bytes).ok());
-    Ok(marker.and_then(|marker| marker.get("targets").and_then(serde_json::Value::as_u64)) == Some(targets_version))
+    let says = |field: &str, version| marker.as_ref().and_then(|marker| marker.get(field)?.as_u64()) == Some(version);
+    Ok(says("targets", versions.targets) && (!has_bins || says("snapshot", versions.snapshot)))
 }
 
 /// Verified metadata with the files it came from.

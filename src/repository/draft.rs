@@ -1,0 +1,183 @@
+use super::bins::{BINS, Bins, Home, bin_names};
+use super::edit::Rebin;
+use super::present::Present;
+use crate::failure::{Failure, Kind, Result};
+use crate::layout::lives_at_top;
+use crate::metadata::{Delegations, Expiry, PublicKey, Role, TargetEdits, Targets};
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A targets role to be written: the top-level one, the one that lists the bins, or a bin.
+pub(super) struct Draft<'a> {
+    /// Its name.
+    pub(super) role: String,
+    /// The version it follows; 0 if it is new.
+    pub(super) base: u64,
+    /// Who signs it, by key id.
+    pub(super) keys: Vec<(String, PublicKey)>,
+    /// Stands for the content but for version and expiry: what an earlier attempt wrote for the same is written still.
+    pub(super) wish: [u8; 32],
+    /// Writes it, as JSON, with this version and expiry.
+    pub(super) content: Content<'a>,
+}
+
+type Content<'a> = Box<dyn Fn(u64, Expiry) -> Result<Vec<u8>> + Send + Sync + 'a>;
+
+/// The roles to write so that the edits are made and the renewed roles signed again. The bins of all edited names must
+/// have been read, and all of them if the role that lists them is renewed.
+pub(super) fn drafts<'a>(
+    present: &'a Present,
+    edits: &TargetEdits,
+    renewed: &BTreeSet<String>,
+    now: DateTime<Utc>,
+) -> Result<Vec<Draft<'a>>> {
+    let mut by_home: BTreeMap<Home, TargetEdits> = BTreeMap::new();
+    for (name, target) in edits {
+        by_home.entry(present.home(name)?).or_default().insert(name.clone(), target.clone());
+    }
+    if renewed.contains(Role::Targets.name()) {
+        by_home.entry(Home::Top).or_default();
+    }
+    let mut drafts = Vec::new();
+    if let Some(bins) = present.bins.as_ref().filter(|_| renewed.contains(BINS)) {
+        // All bins that are due are renewed with the role that lists them: nobody has to read a thousand bins every hour
+        // to know that none is.
+        for (bin, _) in bins.known().filter(|(_, targets)| Role::Targets.is_due(targets.expires(), now)) {
+            by_home.entry(Home::Bin(bin)).or_default();
+        }
+        let role = &bins.role;
+        let content = Box::new(move |version, expires| role.edited(version, expires, &TargetEdits::new()));
+        drafts.push(Draft {
+            role: BINS.into(),
+            base: listed(present, BINS),
+            keys: keys_of_bins(present)?,
+            wish: digest(["renewed"]),
+            content,
+        });
+    }
+    for (home, edits) in by_home {
+        let (role, name, keys) = match (home, &present.bins) {
+            (Home::Bin(bin), Some(bins)) => (bins.get(bin)?, bins.name(bin).to_owned(), bin_keys(bins, bin)),
+            _ => (&present.targets, Role::Targets.name().to_owned(), top_keys(present)),
+        };
+        let base = listed(present, &name);
+        let said =
+            edits.iter().flat_map(|(name, target)| [name.clone(), target.as_ref().map_or(String::new(), |target| format!("{target:?}"))]);
+        let wish = digest(said);
+        drafts.push(Draft {
+            role: name,
+            base,
+            keys,
+            wish,
+            content: Box::new(move |version, expires| role.edited(version, expires, &edits)),
+        });
+    }
+    Ok(drafts)
+}
+
+/// The roles to write so that all targets that do not live at the top are spread over so many bins. All bins must have
+/// been read. Empty if they are spread that way already.
+pub(super) fn rebin<'a>(present: &'a Present, rebin: &Rebin) -> Result<Vec<Draft<'a>>> {
+    let is_done = present.bins.as_ref().is_some_and(|bins| bins.count() == rebin.count);
+    let moved = |name: &str| !lives_at_top(name);
+    if is_done && !present.targets.names().any(moved) {
+        return Ok(Vec::new());
+    }
+    let before: Vec<String> = present.bins.as_ref().map(Bins::names).unwrap_or_default();
+    let names = bin_names(&before, rebin.count);
+    let delegations = Delegations::write_bins(&names, &rebin.keys, rebin.threshold)?;
+    let delegations = String::from_utf8(delegations).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
+    let unsorted = || Failure::new(Kind::Unexpected, "the new bins do not cover all names");
+    let index = Delegations::parse(&delegations, "bins.json")?.bins().ok_or_else(unsorted)?;
+    let mut entries: BTreeMap<&str, &str> = BTreeMap::new();
+    for (_, bin) in present.bins.iter().flat_map(Bins::known) {
+        entries.extend(bin.iter());
+    }
+    // Clients ask the top-level role first: what it says of a name holds.
+    entries.extend(present.targets.iter().filter(|(name, _)| moved(name)));
+    let mut shares: Vec<Vec<(&str, &str)>> = vec![Vec::new(); rebin.count];
+    for (name, entry) in entries {
+        shares[index.find(name).ok_or_else(unsorted)?].push((name, entry));
+    }
+    let mut drafts = Vec::new();
+    for (name, share) in names.iter().zip(shares) {
+        let wish = digest(share.iter().flat_map(|(name, entry)| [*name, *entry]));
+        let content = Box::new(move |version, expires| Targets::empty().rewritten(version, expires, share.iter().copied(), &[]));
+        drafts.push(Draft { role: name.clone(), base: listed(present, name), keys: rebin.keys.clone(), wish, content });
+    }
+    let wish = digest([&delegations]);
+    let content = Box::new(move |version, expires| {
+        Targets::empty().rewritten(version, expires, std::iter::empty(), &[("delegations", &delegations)])
+    });
+    drafts.push(Draft { role: BINS.into(), base: listed(present, BINS), keys: rebin.keys.clone(), wish, content });
+    if present.bins.is_none() || present.targets.names().any(moved) {
+        let delegations = delegate_to_bins(present, rebin)?;
+        let top = &present.targets;
+        let wish = digest([&delegations]);
+        let content = Box::new(move |version, expires| {
+            top.rewritten(version, expires, top.iter().filter(|(name, _)| !moved(name)), &[("delegations", &delegations)])
+        });
+        let keys = top_keys(present);
+        drafts.push(Draft { role: Role::Targets.name().into(), base: listed(present, "targets"), keys, wish, content });
+    }
+    Ok(drafts)
+}
+
+/// The top-level delegations with everything delegated to the role that lists the bins; other delegations stay.
+fn delegate_to_bins(present: &Present, rebin: &Rebin) -> Result<String> {
+    let block = present.targets.field("delegations").map_or(Ok(json!({})), serde_json::from_str::<Value>);
+    let mut block =
+        block.map_err(|error| Failure::new(Kind::Untrusted, format!("targets.json has delegations that cannot be read: {error}")))?;
+    let prefixes: Vec<String> = (0..16).map(|digit| format!("{digit:x}")).collect();
+    let keyids: Vec<&String> = rebin.keys.iter().map(|(id, _)| id).collect();
+    let role = json!({"keyids": keyids, "name": BINS, "path_hash_prefixes": prefixes, "terminating": true, "threshold": rebin.threshold});
+    if !block["keys"].is_object() {
+        block["keys"] = json!({});
+    }
+    for (id, key) in &rebin.keys {
+        block["keys"][id] = key.to_json();
+    }
+    match block["roles"].as_array_mut() {
+        Some(roles) => {
+            roles.retain(|other| other["name"] != BINS);
+            roles.push(role);
+        }
+        None => block["roles"] = json!([role]),
+    }
+    Ok(block.to_string())
+}
+
+/// The version of a role that the snapshot lists, 0 if it does not.
+fn listed(present: &Present, role: &str) -> u64 {
+    present.trust.listed(&format!("{role}.json")).map_or(0, |listed| listed.version)
+}
+
+fn owned<'k>(keys: impl Iterator<Item = (&'k str, &'k PublicKey)>) -> Vec<(String, PublicKey)> {
+    keys.map(|(id, key)| (id.to_owned(), key.clone())).collect()
+}
+
+fn top_keys(present: &Present) -> Vec<(String, PublicKey)> {
+    owned(present.trust.root().keys_of(Role::Targets))
+}
+
+fn bin_keys(bins: &Bins, bin: usize) -> Vec<(String, PublicKey)> {
+    owned(bins.delegations.keys_of(&bins.delegations.roles[bin]))
+}
+
+/// The keys of the role that lists the bins.
+pub(super) fn keys_of_bins(present: &Present) -> Result<Vec<(String, PublicKey)>> {
+    let Some(json) = present.targets.field("delegations") else { return Ok(Vec::new()) };
+    let parent = Delegations::parse(json, "targets.json")?;
+    Ok(parent.roles.iter().find(|role| role.name == BINS).map(|role| owned(parent.keys_of(role))).unwrap_or_default())
+}
+
+fn digest(texts: impl IntoIterator<Item = impl AsRef<str>>) -> [u8; 32] {
+    let mut hasher = openssl::sha::Sha256::new();
+    for text in texts {
+        // The length keeps two texts from being taken for two others.
+        hasher.update(&(text.as_ref().len() as u64).to_le_bytes());
+        hasher.update(text.as_ref().as_bytes());
+    }
+    hasher.finish()
+}
