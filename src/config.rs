@@ -1,20 +1,23 @@
 //! `publish.yaml`: what a publisher works on. Paths in it are relative to the file. Flags override variables, variables
 //! override the file, the file overrides the defaults.
 
+use crate::broker::BrokerOptions;
 use crate::failure::{Failure, Kind, Result};
 use crate::keys::KeyUri;
-use crate::metadata::Role;
+use crate::metadata::{PublicKey, Role};
+use crate::operation::workers::{Limits, Right, Sender, Shared, Workers};
 use crate::repository::{BINS, PlainNames};
 use crate::storage::{Location, StoreOptions};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// No config is near this long; a longer file is something else.
 const MAX_LENGTH: u64 = 1 << 20;
 
 /// Every key of the file with its default and its meaning; the reference page is made from this.
-pub const KEYS: [(&str, &str, &str); 23] = [
+pub const KEYS: [(&str, &str, &str); 38] = [
     ("name", "the directory's name", "what users call the repository in `trdl add NAME …`"),
     (
         "repo",
@@ -46,6 +49,33 @@ pub const KEYS: [(&str, &str, &str); 23] = [
     ("store.timeout", "180", "seconds after which a request counts as hung and is tried again; more for uplinks below 5 Mbit/s"),
     ("single_publisher", "false", "nobody else ever publishes here: the only way to publish to a store that ignores conditions"),
     ("openpgp_passphrase_file", "as for the role keys", "a file with the passphrase of the OpenPGP key"),
+    (
+        "broker",
+        "none: this process signs",
+        "the RabbitMQ through which workers sign: amqps://user@host:5671/vhost; amqp:// on this machine only",
+    ),
+    ("broker_password_file", "none", "a file with the broker's password; also PUBLISH_BROKER_PASSWORD"),
+    ("broker_ca", "the system's", "the certificate authority of the broker, in PEM"),
+    ("broker_certificate", "none", "the certificate that this client shows to the broker, in PEM"),
+    ("broker_key", "none", "the key of that certificate, in PEM"),
+    (
+        "workers.state",
+        ".publish-shared",
+        "where requests, results and the pause flag lie: a directory or bucket that all take part in and no reader can see",
+    ),
+    ("workers.name", "none", "the name under which the others' configs know this process"),
+    ("workers.identity", "file:keys/identity.pem", "the key that this process signs requests with; `publish key new` makes one"),
+    (
+        "workers.senders",
+        "nobody",
+        "who may ask this worker, by name: key (hex), prefixes (of target names), may (publish, remove, refresh, bins; publish and refresh by default)",
+    ),
+    ("workers.certificates", "none", "files with the OpenPGP certificates that signatures must be from; a targets worker refuses others"),
+    ("workers.targets_per_request", "10000", "the most targets that one request may change"),
+    ("workers.request_bytes", "16777216", "the longest change set, in bytes"),
+    ("workers.growth", "10", "a target's new content is at most so many times as long as its old one (1 MiB is always fine)"),
+    ("workers.target_bytes", "10737418240", "the longest target, in bytes"),
+    ("workers.patience", "600", "seconds that a caller waits for its result"),
 ];
 
 /// The file's content, defaults filled in.
@@ -91,9 +121,68 @@ pub struct Config {
     store: StoreOptions,
     #[serde(default)]
     single_publisher: bool,
+    #[serde(default)]
+    broker: Option<String>,
+    #[serde(default)]
+    broker_password_file: Option<PathBuf>,
+    #[serde(default)]
+    broker_ca: Option<PathBuf>,
+    #[serde(default)]
+    broker_certificate: Option<PathBuf>,
+    #[serde(default)]
+    broker_key: Option<PathBuf>,
+    #[serde(default)]
+    workers: WorkersConfig,
     /// The directory that relative paths start from.
     #[serde(skip)]
     base: PathBuf,
+}
+
+/// The part of the config about signing by workers; see [`KEYS`].
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WorkersConfig {
+    state: String,
+    name: Option<String>,
+    identity: String,
+    senders: BTreeMap<String, SenderConfig>,
+    certificates: Vec<PathBuf>,
+    targets_per_request: usize,
+    request_bytes: u64,
+    growth: u64,
+    target_bytes: u64,
+    patience: u64,
+}
+
+impl Default for WorkersConfig {
+    fn default() -> Self {
+        Self {
+            state: ".publish-shared".into(),
+            name: None,
+            identity: "file:keys/identity.pem".into(),
+            senders: BTreeMap::new(),
+            certificates: Vec::new(),
+            targets_per_request: 10_000,
+            request_bytes: 16 << 20,
+            growth: 10,
+            target_bytes: 10 << 30,
+            patience: 600,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SenderConfig {
+    key: String,
+    #[serde(default)]
+    prefixes: Vec<String>,
+    #[serde(default = "default_rights")]
+    may: Vec<Right>,
+}
+
+fn default_rights() -> Vec<Right> {
+    vec![Right::Publish, Right::Refresh]
 }
 
 fn default_repo() -> String {
@@ -110,6 +199,16 @@ fn default_channels() -> PathBuf {
 }
 fn default_state() -> PathBuf {
     ".publish-state.json".into()
+}
+
+/// A sender's public key: 32 bytes in hex.
+fn sender_key(name: &str, text: &str) -> Result<PublicKey> {
+    let bytes = hex::decode(text).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    let bytes = bytes.ok_or_else(|| {
+        Failure::invalid(format!("the key of sender `{}` below `workers.senders` is not 64 hex digits", name.escape_debug()))
+            .hint("`publish key show FILE` prints it on the sender's machine")
+    })?;
+    PublicKey::ed25519(&bytes)
 }
 
 /// The part of a key of [`KEYS`] that stands at the margin.
@@ -237,6 +336,51 @@ impl Config {
     /// What there is to know about its store.
     pub fn store(&self) -> StoreOptions {
         StoreOptions { single_publisher: self.single_publisher, ..self.store.clone() }
+    }
+
+    /// The place that callers and workers share.
+    pub fn shared(&self) -> Result<Shared> {
+        let location = Location::parse(&self.workers.state, &self.base)?;
+        Ok(Shared::new(crate::storage::open(&location, &self.store())?, self.workers.request_bytes))
+    }
+
+    /// Who signs, if the config names a broker; `password` is that of the environment.
+    pub fn workers(&self, password: Option<&[u8]>) -> Result<Option<Workers>> {
+        let Some(url) = &self.broker else { return Ok(None) };
+        let read = |path: &Path| std::fs::read(path).map_err(|error| Failure::io("read", path.display(), error));
+        let mut broker = BrokerOptions::parse(url)?;
+        broker.ca = self.broker_ca.as_deref().map(|path| self.path(path));
+        broker.identity = match (&self.broker_certificate, &self.broker_key) {
+            (Some(certificate), Some(key)) => Some((self.path(certificate), self.path(key))),
+            (None, None) => None,
+            _ => {
+                return Err(Failure::invalid("the config has only one of `broker_certificate` and `broker_key`")
+                    .hint("a client certificate needs both"));
+            }
+        };
+        let file = self.broker_password_file.as_deref().map(|path| crate::keys::read_private(&self.path(path))).transpose()?;
+        if let Some(password) = password.or(file.as_ref().map(|bytes| bytes.as_slice())) {
+            broker = broker.with_password(password);
+        }
+        let name = self.workers.name.clone();
+        let name = name.ok_or_else(|| {
+            Failure::invalid("the config has a `broker` and no `workers.name`")
+                .hint("say under which name the others know this process, for example `workers: {name: ci}`")
+        })?;
+        let mut senders = BTreeMap::new();
+        for (name, sender) in &self.workers.senders {
+            let key = sender_key(name, &sender.key)?;
+            senders.insert(name.clone(), Sender { key, prefixes: sender.prefixes.clone(), may: sender.may.clone() });
+        }
+        let certificates = self.workers.certificates.iter().map(|path| Ok((path.display().to_string(), read(&self.path(path))?)));
+        let limits = Limits {
+            targets_per_request: self.workers.targets_per_request,
+            growth: self.workers.growth,
+            target_bytes: self.workers.target_bytes,
+            certificates: certificates.collect::<Result<_>>()?,
+        };
+        let identity = KeyUri::parse(&self.workers.identity, &self.base)?;
+        Ok(Some(Workers { broker, name, identity, senders, limits, patience: Duration::from_secs(self.workers.patience) }))
     }
 
     /// What users call the repository.

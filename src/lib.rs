@@ -10,6 +10,7 @@
 //! - [`operation`]: what a person asks for, as plan and apply
 //! - [`config`], [`cli`]: the edge; only `cli` prints, prompts and picks exit codes
 
+pub mod broker;
 pub mod channels;
 pub mod cli;
 pub mod config;

@@ -8,6 +8,7 @@ require (
 )
 
 require (
+	github.com/dustin/go-humanize v1.0.1 // indirect
 	github.com/flynn/go-docopt v0.0.0-20140912013429-f6dd2ebbb31e // indirect
 	github.com/golang/snappy v0.0.4 // indirect
 	github.com/secure-systems-lab/go-securesystemslib v0.4.0 // indirect

@@ -71,9 +71,10 @@ pub(super) enum When {
 }
 
 /// Variables that hold secrets and therefore have no flag.
-pub(super) const SECRET_VARIABLES: [(&str, &str); 2] = [
+pub(super) const SECRET_VARIABLES: [(&str, &str); 3] = [
     ("PUBLISH_PASSPHRASE", "the passphrase of the key files"),
     ("PUBLISH_OPENPGP_PASSPHRASE", "the passphrase of the OpenPGP key (default: that of the key files)"),
+    ("PUBLISH_BROKER_PASSWORD", "the password of the broker's user"),
 ];
 
 #[derive(Debug, Subcommand)]
@@ -107,6 +108,33 @@ pub(super) enum Command {
         after_help = "Roles fall due when they are older than: root 90 days, targets 21 days, snapshot 2 days, timestamp 4 hours.\nThe timestamp expires after a day: run this every hour or two.\n\nExample:\n  publish refresh --quiet"
     )]
     Refresh,
+    /// Serve one role from its queue, with the one key that this host holds
+    #[command(
+        after_help = "Stops on SIGTERM or ctrl-C when the running request is done. Run a second one on another host as a standby.\nWith --json, what happens is told as JSON lines. docs/workers.md shows the set-up.\n\nExample:\n  publish worker targets --config targets/publish.yaml"
+    )]
+    Worker {
+        /// The role
+        #[arg(value_enum)]
+        role: WorkerName,
+    },
+    /// Show what waits for the workers, who serves, and requests that none could deal with
+    #[command(after_help = "Examples:\n  publish queue\n  publish queue requeue --all")]
+    Queue(Queue),
+    /// Let running work finish and no new work start, for example for a backup
+    #[command(
+        after_help = "Roles are not refreshed while paused: the timestamp expires after a day.\n\nExample:\n  publish pause --reason backup"
+    )]
+    Pause {
+        /// Why, for everybody who is kept waiting
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Go on after a pause
+    #[command(after_help = "Example:\n  publish resume")]
+    Resume,
+    /// Make and show the keys that processes sign requests with
+    #[command(subcommand, after_help = "Example:\n  publish key new keys/ci.pem --no-passphrase")]
+    Key(Key),
     /// Withdraw a release: out of the metadata now, its version burned for ever
     #[command(
         after_help = "No channel may point at it. Its files stay reachable for readers that have begun, until a prune.\n\nExamples:\n  publish yank 1.0.1 --dry-run\n  publish yank 1.0.1 --reason https://example.org/advisories/7"
@@ -134,6 +162,13 @@ pub(super) enum Command {
     /// Print the reference page (docs/reference.md)
     #[command(hide = true, after_help = "Example:\n  publish reference")]
     Reference,
+}
+
+impl Command {
+    /// Whether it runs until it is told to stop, and then finishes what it is at.
+    pub fn is_service(&self) -> bool {
+        matches!(self, Self::Worker { .. })
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -254,6 +289,63 @@ pub(super) struct Prune {
     /// Delete what the plan lists
     #[arg(long)]
     pub yes: bool,
+}
+
+/// A role that a worker can serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum WorkerName {
+    /// The targets role and its bins
+    Targets,
+    /// The snapshot
+    Snapshot,
+    /// The timestamp
+    Timestamp,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct Queue {
+    #[command(subcommand)]
+    pub command: Option<QueueCommand>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum QueueCommand {
+    /// Send dead letters to the queue they came from
+    #[command(after_help = "Example:\n  publish queue requeue --all")]
+    Requeue(Letters),
+    /// Remove dead letters
+    #[command(after_help = "Example:\n  publish queue drop --all")]
+    Drop(Letters),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Letters {
+    /// Which, by id
+    #[arg(value_name = "ID", required_unless_present = "all")]
+    pub ids: Vec<String>,
+    /// All of them
+    #[arg(long, conflicts_with = "ids")]
+    pub all: bool,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum Key {
+    /// Make an Ed25519 key file and print its public key
+    #[command(after_help = "Example:\n  publish key new keys/ci.pem --no-passphrase")]
+    New {
+        /// Where it goes; must not exist
+        file: PathBuf,
+        /// Leave it unencrypted
+        #[arg(long)]
+        no_passphrase: bool,
+    },
+    /// Print the public key of a key file
+    #[command(after_help = "Example:\n  publish key show keys/targets.pem")]
+    Show {
+        /// The key file
+        file: PathBuf,
+    },
 }
 
 #[derive(Clone, Debug, Subcommand)]

@@ -1,6 +1,18 @@
 use super::output::{Output, eprint, interrupt_document, print};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// A flag that is set when the process is asked to stop; asked a second time, it stops at once.
+pub(super) fn drain() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.clone())?;
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    Ok(stop)
+}
 
 /// Ends the process with words and the usual code when it is interrupted. Nothing needs to be undone: whatever instant
 /// it is, the published repository is valid, and leftovers are swept by the next run.

@@ -4,6 +4,8 @@ mod arguments;
 mod exit;
 mod init;
 mod interrupt;
+mod key;
+mod log;
 mod output;
 mod passphrases;
 mod progress;
@@ -14,6 +16,7 @@ mod store;
 mod targets;
 mod text;
 mod verify;
+mod workers;
 mod workspace;
 
 use arguments::{Arguments, Command};
@@ -31,7 +34,9 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Err(error) => return usage(&error, &arguments),
     };
     let output = Output::new(&parsed.global);
-    interrupt::watch(output.clone());
+    if !parsed.command.is_service() {
+        interrupt::watch(output.clone());
+    }
     match run(&parsed, &output) {
         Ok(report) => {
             output.report(&report);
@@ -54,6 +59,11 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Report> {
         Command::RemoveTargets(remove) => targets::remove(global, remove, output),
         Command::Bins(bins) => targets::bins(global, bins, output),
         Command::Refresh => publishing::refresh(global, output),
+        Command::Worker { role } => workers::serve(global, *role, output),
+        Command::Queue(queue) => workers::queue(global, queue, output),
+        Command::Pause { reason } => workers::pause(global, reason.as_deref(), output),
+        Command::Resume => workers::resume(global, output),
+        Command::Key(key) => key::run(global, key),
         Command::Yank(yank) => publishing::yank(global, yank, output),
         Command::Prune(prune) => store::prune(global, prune, output),
         Command::Store(arguments::Store::Check) => store::check(global, output),

@@ -36,6 +36,11 @@ impl Report {
         Self::new(command, text, json)
     }
 
+    /// The end of a service that has told everything while it ran.
+    pub fn silent(command: &'static str) -> Self {
+        Self::new(command, String::new(), Value::Null)
+    }
+
     /// Adds warnings, which are shown even when quiet.
     #[must_use]
     pub fn warnings(mut self, warnings: &[String]) -> Self {
@@ -61,6 +66,9 @@ impl Output {
     /// Prints a command's report. Read-only commands are asked for their text, so `--quiet` only drops what follows a
     /// change.
     pub fn report(&self, report: &Report) {
+        if report.json.is_null() {
+            return;
+        }
         if self.json {
             let mut document = json!({"schema": 1, "command": report.command});
             if let (Some(document), Value::Object(fields)) = (document.as_object_mut(), &report.json) {
@@ -72,7 +80,7 @@ impl Output {
         for warning in &report.warnings {
             eprint(&format!("{} {warning}\n", self.paint("warning:", "33")));
         }
-        let is_answer = matches!(report.command, "status" | "verify" | "store check" | "completions" | "reference");
+        let is_answer = matches!(report.command, "status" | "verify" | "store check" | "queue" | "key" | "completions" | "reference");
         if !self.quiet || is_answer || report.exit != 0 {
             print(&report.text);
         }

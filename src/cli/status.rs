@@ -31,6 +31,10 @@ pub(super) fn run(global: &Global, arguments: &Status, output: &Output) -> Resul
         (Some(Conditions::Ignored), false) => text.push_str("the store ignores conditions: every change will be refused\n\n"),
         (None, false) => text.push_str("the store has not been tried out yet: publish store check\n\n"),
     }
+    if let Some(pause) = &status.paused {
+        let reason = pause.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+        let _ = writeln!(text, "PAUSED since {}{reason}; go on with `publish resume`\n", crate::metadata::format_expiry(pause.since));
+    }
     if status.location.starts_with("gs://") {
         text.push_str("preview: Google Cloud Storage was tested on an imitation only; `publish store check` tries yours\n\n");
     }

@@ -9,11 +9,13 @@ use crate::storage::{self, Location};
 use chrono::Utc;
 use std::path::Path;
 use std::sync::OnceLock;
+use zeroize::Zeroizing;
 
 /// What the flags, variables and config come to.
 pub(super) fn open(global: &Global, config: &Config, output: &Output) -> Result<Workspace> {
     let location = location(global, config)?;
     let store = config.store();
+    let password = std::env::var("PUBLISH_BROKER_PASSWORD").ok().map(Zeroizing::new);
     Ok(Workspace {
         store_identity: format!("{location} {}", store.endpoint_for(&location).unwrap_or_default()),
         raw_plus: store.raw_plus,
@@ -31,6 +33,8 @@ pub(super) fn open(global: &Global, config: &Config, output: &Output) -> Result<
         accept_rollback: global.accept_rollback,
         clock: Box::new(Utc::now),
         progress: Box::new(Shown::new(global, output)),
+        shared: config.shared()?,
+        workers: config.workers(password.as_ref().map(|password| password.as_bytes()))?,
     })
 }
 

@@ -28,10 +28,15 @@ impl Target {
         Ok(Self { length, hashes })
     }
 
+    /// The entry as JSON.
+    pub fn to_value(&self) -> Value {
+        json!({"hashes": self.hashes.to_json(), "length": self.length})
+    }
+
     /// The entry in canonical JSON.
     pub fn to_json(&self) -> Result<String> {
         let mut out = Vec::with_capacity(120);
-        write_canonical(&mut out, &json!({"hashes": self.hashes.to_json(), "length": self.length}))?;
+        write_canonical(&mut out, &self.to_value())?;
         String::from_utf8(out).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))
     }
 

@@ -130,6 +130,47 @@ impl Trust {
         Ok(targets)
     }
 
+    /// Reads a top-level targets role that no snapshot names yet: signed, unexpired by `now`, and newer than the one named.
+    pub fn targets_to_be_listed(&self, bytes: Vec<u8>, now: DateTime<Utc>) -> Result<Targets> {
+        let (root, what) = (&self.root, "the new targets.json");
+        self.to_be_listed(root.keys_of(Role::Targets), root.role(Role::Targets).threshold, "targets.json", bytes, now, what)
+    }
+
+    /// The same for a delegated role.
+    pub fn delegated_to_be_listed(
+        &self,
+        parent: &Delegations,
+        role: &DelegatedRole,
+        bytes: Vec<u8>,
+        now: DateTime<Utc>,
+    ) -> Result<Targets> {
+        let file = format!("{}.json", role.name);
+        self.to_be_listed(parent.keys_of(role), role.keys.threshold, &file, bytes, now, &format!("the new {file}"))
+    }
+
+    fn to_be_listed<'k>(
+        &self,
+        keys: impl Iterator<Item = (&'k str, &'k PublicKey)>,
+        threshold: u64,
+        file: &str,
+        bytes: Vec<u8>,
+        now: DateTime<Utc>,
+        what: &str,
+    ) -> Result<Targets> {
+        let bytes = Targets::as_text(bytes, what)?;
+        let envelope = Envelope::parse(&bytes, what)?;
+        check_threshold(&envelope, &envelope.canonical()?, keys, threshold, what)?;
+        let parts = Parts::of(&envelope, &bytes, what)?;
+        let targets = Targets::from_parts(bytes, parts);
+        if self.listed(file).is_ok_and(|listed| targets.version() <= listed.version) {
+            return Err(untrusted(format!("{what} has version {}, which is not newer than the one that is published", targets.version())));
+        }
+        if targets.expires() <= now {
+            return Err(untrusted(format!("{what} expired on {}", super::format_expiry(targets.expires()))));
+        }
+        Ok(targets)
+    }
+
     /// Takes a delegated targets role that the snapshot names.
     pub fn delegated(&mut self, parent: &Delegations, role: &DelegatedRole, bytes: Vec<u8>) -> Result<Targets> {
         let targets = self.delegated_at_any_age(parent, role, bytes)?;

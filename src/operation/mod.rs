@@ -7,12 +7,14 @@ pub mod build;
 pub mod channels;
 pub mod init;
 pub mod prune;
+pub mod queue;
 pub mod refresh;
 pub mod release;
 pub mod remove_targets;
 pub mod status;
 pub mod store_check;
 pub mod verify;
+pub mod workers;
 mod workspace;
 pub mod yank;
 

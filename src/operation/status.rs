@@ -1,6 +1,7 @@
 //! `publish status`: what is published, until when it is valid, and what to do next.
 
 use super::refresh::expiries;
+use super::workers::Pause;
 use super::{Workspace, channels};
 use crate::layout::ReleaseVersion;
 use crate::metadata::{Role, Targets, format_expiry};
@@ -32,6 +33,8 @@ pub struct Status {
     pub yanked: Vec<String>,
     /// Channels: `group/channel` and version.
     pub channels: BTreeMap<String, String>,
+    /// Since when work is paused, if it is.
+    pub paused: Option<Pause>,
     /// The most useful next command, if one is due.
     pub next: Option<String>,
     /// Roles that expire within the asked span.
@@ -115,6 +118,7 @@ pub fn status(workspace: &Workspace, fail_within: Option<TimeDelta>) -> Result<S
         releases,
         yanked: targets.below("yanked/").map(|name| name["yanked/".len()..].to_owned()).collect(),
         channels,
+        paused: workspace.shared.pause()?,
         store: StoreStatus { conditions: workspace.known_conditions()?, single_publisher: workspace.single_publisher },
         next,
         alarms,

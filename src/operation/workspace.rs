@@ -1,3 +1,4 @@
+use super::workers::{Shared, Workers};
 use crate::digest::Digests;
 use crate::failure::{Failure, Kind, Result};
 use crate::keys::{self, KeyUri, Passphrases, Secret, Signers, Use};
@@ -47,6 +48,10 @@ pub struct Workspace {
     pub clock: Box<dyn Fn() -> DateTime<Utc> + Send + Sync>,
     /// Told how far things are.
     pub progress: Box<dyn Progress>,
+    /// What this process shares with others that work on the repository.
+    pub shared: Shared,
+    /// Who signs, if it is not this process.
+    pub workers: Option<Workers>,
 }
 
 impl Workspace {
@@ -75,9 +80,15 @@ impl Workspace {
         Ok(present)
     }
 
-    /// Must be called before anything is written: refuses a store that does not refuse what it must, unless the operator
-    /// vouches that nobody else publishes there. What is not known yet is tried out, and remembered.
+    /// Must be called before anything is written: refuses while work is paused.
     pub(super) fn begin_changes(&self) -> Result<()> {
+        self.shared.check_pause()?;
+        self.begin_changes_even_paused()
+    }
+
+    /// Refuses a store that does not refuse what it must, unless the operator
+    /// vouches that nobody else publishes there. What is not known yet is tried out, and remembered.
+    pub(super) fn begin_changes_even_paused(&self) -> Result<()> {
         let conditions = match self.known_conditions()? {
             Some(conditions) => conditions,
             None => {
@@ -158,6 +169,8 @@ impl Workspace {
     /// Opens the keys of these roles and checks that the root accepts them.
     pub fn signers(&self, root: &Root, roles: &[Role]) -> Result<Signers> {
         let mut signers = Signers::new();
+        let here: Vec<Role> = roles.iter().copied().filter(|role| self.signs(*role)).collect();
+        let roles = here.as_slice();
         for role in roles {
             for uri in self.keys.get(role).map_or(&[][..], Vec::as_slice) {
                 signers.entry(*role).or_default().push(keys::load(uri, self.passphrases.as_ref())?);
@@ -167,9 +180,31 @@ impl Workspace {
         Ok(signers)
     }
 
+    /// Whether this process signs a role itself: workers sign all but the root.
+    fn signs(&self, role: Role) -> bool {
+        role == Role::Root || self.workers.is_none()
+    }
+
+    /// The keys of the one role that a worker signs.
+    pub(super) fn worker_signers(&self, present: &Present, role: Role) -> Result<Signers> {
+        let uris = self.keys.get(&role).map_or(&[][..], Vec::as_slice);
+        let load = |uri: &KeyUri| keys::load(uri, self.passphrases.as_ref());
+        let mut signers = Signers::new();
+        // With bins that have keys of their own, the top-level key may be kept elsewhere.
+        let elsewhere = role == Role::Targets && !self.bin_keys.is_empty() && present.bins.is_some() && !self.has_keys(role);
+        if !elsewhere {
+            signers.insert(role, uris.iter().map(load).collect::<Result<_>>()?);
+            check_signers(present.trust.root(), &signers, &[role])?;
+        }
+        if role == Role::Targets && !self.bin_keys.is_empty() {
+            signers.entry(role).or_default().extend(self.bin_keys.iter().map(load).collect::<Result<Vec<_>>>()?);
+        }
+        Ok(signers)
+    }
+
     /// Opens the keys that sign the bins and adds them to those of the targets role; refuses too few.
     pub(super) fn add_bin_signers(&self, present: &Present, signers: &mut Signers) -> Result<()> {
-        let Some(bins) = &present.bins else { return Ok(()) };
+        let Some(bins) = present.bins.as_ref().filter(|_| self.signs(Role::Targets)) else { return Ok(()) };
         let uris = if self.bin_keys.is_empty() { self.keys.get(&Role::Targets).map_or(&[][..], Vec::as_slice) } else { &self.bin_keys };
         let at_hand = signers.entry(Role::Targets).or_default();
         for uri in uris {
@@ -215,6 +250,9 @@ impl Workspace {
 
     /// Commits an edit planned on `present` and remembers what is published then.
     pub fn commit(&self, present: Present, edit: &Edit, signers: &Signers) -> Result<Committed> {
+        if let Some(workers) = self.workers.as_ref().filter(|_| !edit.is_empty()) {
+            return super::workers::commit(self, workers, present, edit);
+        }
         let pinned = self.pinned()?;
         let committer = self.committer(&pinned, signers);
         let committed = committer.commit(present, edit)?;
@@ -244,6 +282,7 @@ impl Workspace {
             plain_names: self.plain_names,
             clock: &*self.clock,
             progress: self.progress.as_ref(),
+            upper: None,
         }
     }
 
@@ -265,7 +304,7 @@ impl Workspace {
 }
 
 /// Names a repository by its pinned root, in the state file.
-fn identity(pinned: &[u8]) -> String {
+pub(super) fn identity(pinned: &[u8]) -> String {
     // The same root saved with other white space is another file but the same root.
     let canonical = Envelope::parse(pinned, "the pinned root").and_then(|envelope| Ok(openssl::sha::sha256(&envelope.canonical()?)));
     hex::encode(canonical.unwrap_or_else(|_| openssl::sha::sha256(pinned)))

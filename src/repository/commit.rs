@@ -8,7 +8,7 @@
 
 use super::bins::{BINS, Bins, Home};
 use super::draft::{Draft, drafts, rebin};
-use super::edit::View;
+use super::edit::{Change, View};
 use super::numbers::Numbers;
 use super::parallel::each;
 use super::plain_names::{AtHand, PlainNames, apply, catch_up};
@@ -43,6 +43,26 @@ pub struct Committer<'a> {
     pub clock: &'a (dyn Fn() -> DateTime<Utc> + Sync),
     /// Told each status as it comes.
     pub progress: &'a dyn Progress,
+    /// Who signs snapshot and timestamp; `None`: this process.
+    pub upper: Option<&'a dyn UpperRoles>,
+}
+
+/// Signs the two roles above targets somewhere else. `None` and `false`: somebody else was faster.
+pub trait UpperRoles: Sync {
+    /// Lists new targets roles in a snapshot; none to sign it again.
+    fn snapshot(&self, present: &Present, new: &[NewRole]) -> Result<Option<Written>>;
+
+    /// Makes a snapshot visible; none to sign the timestamp again.
+    fn timestamp(&self, present: &Present, snapshot: Option<&Written>) -> Result<bool>;
+}
+
+/// A role file that somebody has written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its version.
+    pub version: u64,
+    /// Of its bytes, in hex.
+    pub sha256: String,
 }
 
 /// How a commit ended.
@@ -64,8 +84,8 @@ struct Work {
 }
 
 enum Attempt {
-    /// Published: the state as a client sees it now.
-    Done(Box<Present>),
+    /// Published: the state as a client sees it now, or nothing if others published it.
+    Done(Option<Box<Present>>),
     /// Somebody else holds a number we need, or was faster.
     Again,
 }
@@ -73,24 +93,33 @@ enum Attempt {
 impl Committer<'_> {
     /// Carries out an edit that was planned on `present`.
     pub fn commit(&self, present: Present, edit: &Edit) -> Result<Committed> {
+        let answers = self.commit_all(present, std::slice::from_ref(edit))?;
+        answers.into_iter().next().unwrap_or_else(|| Err(Failure::new(Kind::Unexpected, "a commit without an answer")))
+    }
+
+    /// Carries out edits together, each with an answer of its own: one that conflicts with what is published, or with one
+    /// before it, fails alone. An edit that changes bins comes alone.
+    pub fn commit_all(&self, present: Present, edits: &[Edit]) -> Result<Vec<Result<Committed>>> {
         let mut present = present;
         let numbers = Numbers::new(self.storage);
         for rebases in 0..ATTEMPTS {
-            let work = self.work(&mut present, edit)?;
+            let (work, answers) = self.work(&mut present, edits)?;
             let drafts = self.drafts(&present, &work)?;
             if drafts.is_empty() && work.renewed.is_empty() {
                 drop(drafts);
                 // Done by somebody else, or by a run of ours that was killed after its swap.
                 catch_up(self.storage, self.pinned, self.plain_names, &mut present, AtHand::default(), (self.clock)())?;
-                return Ok(Committed { versions: present.versions(), changed: false, rebases });
+                return Ok(answer(answers, present.versions(), rebases, |_| false));
             }
             match self.attempt(&present, &work, drafts, &numbers)? {
-                Attempt::Done(mut now) => {
+                Attempt::Done(now) => {
                     self.progress.status("visible to clients");
-                    let at_hand = AtHand { before: Some(&present.targets), changes: &edit.changes };
+                    let changes: Vec<Change> = edits.iter().flat_map(|edit| &edit.changes).cloned().collect();
+                    let at_hand = AtHand { before: Some(&present.targets), changes: &changes };
+                    let mut now = now.map_or_else(|| load(self.storage, self.pinned, (self.clock)()), |now| Ok(*now))?;
                     catch_up(self.storage, self.pinned, self.plain_names, &mut now, at_hand, (self.clock)())?;
                     self.storage.barrier()?;
-                    return Ok(Committed { versions: now.versions(), changed: true, rebases });
+                    return Ok(answer(answers, now.versions(), rebases, |changed| changed));
                 }
                 Attempt::Again => {
                     std::thread::sleep(jitter(rebases));
@@ -102,15 +131,30 @@ impl Committer<'_> {
             .hint("run the same command again when they are done"))
     }
 
-    /// What of an edit remains to be done, with everything read that doing it needs.
-    fn work(&self, present: &mut Present, edit: &Edit) -> Result<Work> {
-        let renewed: BTreeSet<String> = edit.open_renewals(present).collect();
-        if edit.rebin.is_some() || renewed.contains(BINS) {
+    /// What of the edits remains to be done, with everything read that doing it needs; and for each edit whether that is
+    /// anything, or why it cannot be.
+    fn work(&self, present: &mut Present, edits: &[Edit]) -> Result<(Work, Vec<Result<bool>>)> {
+        let renewed: BTreeSet<String> = edits.iter().flat_map(|edit| edit.open_renewals(present)).collect();
+        let rebin = edits.iter().find_map(|edit| edit.rebin.clone());
+        if rebin.is_some() || renewed.contains(BINS) {
             present.read_all_bins(self.storage)?;
         } else {
-            present.read_bins_of(self.storage, edit.names())?;
+            present.read_bins_of(self.storage, edits.iter().flat_map(Edit::names))?;
         }
-        Ok(Work { edits: edit.against(&View::new(present))?, renewed, rebin: edit.rebin.clone() })
+        let mut view = View::new(present);
+        let mut answers = Vec::new();
+        for edit in edits {
+            let renews = edit.open_renewals(present).next().is_some() || edit.rebin.is_some();
+            match edit.against(&view) {
+                Ok(more) => {
+                    answers.push(Ok(renews || !more.is_empty()));
+                    view.made.extend(more);
+                }
+                Err(failure) if failure.kind == Kind::Conflict => answers.push(Err(failure)),
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok((Work { edits: view.made, renewed, rebin }, answers))
     }
 
     fn drafts<'p>(&self, present: &'p Present, work: &Work) -> Result<Vec<Draft<'p>>> {
@@ -122,11 +166,6 @@ impl Committer<'_> {
 
     fn attempt(&self, present: &Present, work: &Work, drafts: Vec<Draft<'_>>, numbers: &Numbers<'_>) -> Result<Attempt> {
         let now = (self.clock)();
-        let root = present.trust.root();
-        let Some((timestamp, snapshot)) = present.trust.listings() else {
-            return Err(Failure::new(Kind::Untrusted, "no published state to build on"));
-        };
-        let versions = present.versions();
         // Staged content is durable before anything names it.
         self.storage.barrier()?;
         let mut new = Vec::new();
@@ -135,22 +174,68 @@ impl Committer<'_> {
             new = written;
             self.progress.status(&targets_status(present, &work.edits, &new)?);
         }
-        let mut new_snapshot = None;
-        if !new.is_empty() || work.renewed.contains(Role::Snapshot.name()) {
-            let wish = snapshot_wish(&new);
-            let sign = |version| sign_snapshot(root, self.signers, snapshot, &new, version, now);
-            new_snapshot = numbers.create(Role::Snapshot.name(), versions.snapshot, wish, &sign)?;
-            let Some(signed) = &new_snapshot else { return Ok(Attempt::Again) };
-            self.progress.status(&format!("snapshot signed (version {})", signed.version));
-        }
-        let signed = sign_timestamp(root, self.signers, timestamp, new_snapshot.as_ref(), versions.timestamp + 1, now)?;
-        if !root.consistent_snapshot() {
+        if !present.trust.root().consistent_snapshot() {
             self.place_plain_targets(&work.edits)?;
         }
-        let plain_roles = if root.consistent_snapshot() { Vec::new() } else { plain_roles(&new, new_snapshot.as_ref()) };
-        let next = as_client(present, now, &signed, new_snapshot, new)?;
-        if self.storage.get(&ObjectName::versioned("root", root.version() + 1), ROOT_LIMIT)?.is_some() {
+        let wants_snapshot = !new.is_empty() || work.renewed.contains(Role::Snapshot.name());
+        let Some(upper) = self.upper else {
+            let mut snapshot = None;
+            if wants_snapshot {
+                snapshot = self.write_snapshot(present, &new, numbers, now)?;
+                if snapshot.is_none() {
+                    return Ok(Attempt::Again);
+                }
+            }
+            let published = self.write_timestamp(present, snapshot, new, now)?;
+            return Ok(published.map_or(Attempt::Again, |present| Attempt::Done(Some(Box::new(present)))));
+        };
+        let mut snapshot = None;
+        if wants_snapshot {
+            self.storage.barrier()?;
+            snapshot = upper.snapshot(present, &new)?;
+            let Some(signed) = &snapshot else { return Ok(Attempt::Again) };
+            self.progress.status(&format!("snapshot signed (version {})", signed.version));
+        }
+        if !upper.timestamp(present, snapshot.as_ref())? {
             return Ok(Attempt::Again);
+        }
+        self.progress.status(&format!("timestamp signed (version {})", present.versions().timestamp + 1));
+        Ok(Attempt::Done(None))
+    }
+
+    /// The snapshot step: signs and writes the snapshot that lists `new`. `None`: somebody else holds its number.
+    pub(super) fn write_snapshot(
+        &self,
+        present: &Present,
+        new: &[NewRole],
+        numbers: &Numbers<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<SignedRole>> {
+        let (_, snapshot) = listings(present)?;
+        let sign = |version| sign_snapshot(present.trust.root(), self.signers, snapshot, new, version, now);
+        let signed = numbers.create(Role::Snapshot.name(), present.versions().snapshot, snapshot_wish(new), &sign)?;
+        if let Some(signed) = &signed {
+            self.progress.status(&format!("snapshot signed (version {})", signed.version));
+        }
+        Ok(signed)
+    }
+
+    /// The timestamp step: makes the snapshot visible, after reading all that is new as a client would. `None`: somebody
+    /// else was faster.
+    pub(super) fn write_timestamp(
+        &self,
+        present: &Present,
+        snapshot: Option<SignedRole>,
+        new: Vec<NewRole>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Present>> {
+        let root = present.trust.root();
+        let (timestamp, _) = listings(present)?;
+        let signed = sign_timestamp(root, self.signers, timestamp, snapshot.as_ref(), present.versions().timestamp + 1, now)?;
+        let plain_roles = if root.consistent_snapshot() { Vec::new() } else { plain_roles(&new, snapshot.as_ref()) };
+        let next = as_client(present, now, &signed, snapshot, new)?;
+        if self.storage.get(&ObjectName::versioned("root", root.version() + 1), ROOT_LIMIT)?.is_some() {
+            return Ok(None);
         }
         for (name, file) in plain_roles {
             self.storage.put(&name, &file)?;
@@ -160,11 +245,11 @@ impl Committer<'_> {
             Ok(true) => {}
             // Whatever the answer was, what stands there decides.
             answer if self.is_published(&signed)? => drop(answer),
-            Ok(false) => return Ok(Attempt::Again),
+            Ok(false) => return Ok(None),
             Err(failure) => return Err(failure),
         }
         self.progress.status(&format!("timestamp signed (version {})", signed.version));
-        Ok(Attempt::Done(Box::new(next)))
+        Ok(Some(next))
     }
 
     /// Signs and writes targets roles, many at once. `None`: somebody else holds one of their numbers.
@@ -233,6 +318,14 @@ impl Committer<'_> {
         let there = self.storage.get(&name, 1 << 20)?.ok_or_else(|| Failure::new(Kind::Storage, format!("{name} came and went")))?;
         Ok(SignedRole::of(1, there.bytes))
     }
+}
+
+fn listings(present: &Present) -> Result<(&Listing, &Listing)> {
+    present.trust.listings().ok_or_else(|| Failure::new(Kind::Untrusted, "no published state to build on"))
+}
+
+fn answer(answers: Vec<Result<bool>>, versions: Versions, rebases: u32, changed: impl Fn(bool) -> bool) -> Vec<Result<Committed>> {
+    answers.into_iter().map(|answer| Ok(Committed { versions, changed: changed(answer?), rebases })).collect()
 }
 
 /// What is about to be published, read as a client who holds the present state and refuses what has expired.

@@ -2,6 +2,7 @@ use super::Present;
 use super::bins::BINS;
 use crate::failure::{Failure, Kind, Result};
 use crate::metadata::{PublicKey, Role, Target, TargetEdits};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// A planned change of the repository, with everything the plan relied on. It can be laid over a newer state as long as
@@ -45,7 +46,8 @@ pub struct Change {
 }
 
 /// Something a plan relied on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Condition {
     /// Below this prefix there is nothing, or exactly these names: a published platform never changes.
     Sealed {
@@ -64,6 +66,7 @@ pub enum Condition {
         /// For example `channels/`.
         prefix: String,
         /// SHA-256 of the content.
+        #[serde(with = "hex")]
         sha256: [u8; 32],
     },
     /// Below this prefix there is something: a channel points at a release that exists.
@@ -74,7 +77,8 @@ pub enum Condition {
 }
 
 /// A role to sign again, unless somebody has signed it since.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Renewal {
     /// The role's name: a top-level role, or [`BINS`] for all bins that are due.
     pub role: String,
@@ -100,6 +104,11 @@ impl Edit {
             self.check(condition, view)?;
         }
         Ok(edits)
+    }
+
+    /// Whether it asks for nothing.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.renewals.is_empty() && self.rebin.is_none()
     }
 
     /// The names whose entries must have been read before [`Edit::against`].

@@ -6,9 +6,11 @@
 //! abandoned run leaves nothing that a reader can see.
 
 mod bins;
+mod change_set;
 mod commit;
 mod draft;
 mod edit;
+mod handed_over;
 mod numbers;
 mod parallel;
 mod plain_names;
@@ -23,7 +25,7 @@ mod steps;
 pub(crate) use parallel::each;
 
 pub use bins::{BINS, Bins, Home};
-pub use commit::{Committed, Committer};
+pub use commit::{Committed, Committer, UpperRoles, Written};
 pub use edit::{Change, Condition, Edit, Rebin, Renewal, View};
 pub use plain_names::{AtHand, PlainNames, catch_up};
 pub use present::{Present, Versions, load, load_roots};
@@ -31,5 +33,5 @@ pub use progress::{Progress, Quiet};
 pub use prune::{Garbage, LEAST_GRACE, garbage};
 pub use roots::{publish_root, sign_root};
 pub use seen::{KnownStore, Seen};
-pub use stage::{Artifact, Staged, digest_file, digest_object, stage, stage_bytes};
+pub use stage::{Artifact, Staged, digest_file, digest_for_signature, digest_object, stage, stage_bytes};
 pub use steps::{NewRole, SignedRole, check_signers, sign_snapshot, sign_targets, sign_timestamp};

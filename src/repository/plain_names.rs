@@ -201,7 +201,7 @@ fn collect(changes: &mut BTreeMap<String, Change>, before: &Targets, after: &Tar
 }
 
 /// The names whose entries differ, with the target before and after.
-fn difference<'a>(before: &'a Targets, after: &'a Targets) -> Result<Vec<(&'a str, Option<Target>, Option<Target>)>> {
+pub(super) fn difference<'a>(before: &'a Targets, after: &'a Targets) -> Result<Vec<(&'a str, Option<Target>, Option<Target>)>> {
     let mut different = Vec::new();
     let mut old = before.iter().peekable();
     // Entries that were there before are read leniently: a broken one is as good as none.

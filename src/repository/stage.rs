@@ -9,10 +9,11 @@ use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use crate::metadata::Target;
 use crate::openpgp::{SigningKey, sign};
-use crate::storage::Storage;
+use crate::storage::{Source, Storage};
 use chrono::{DateTime, Utc};
 use rustix::fs::{Mode, OFlags, open};
 use sequoia_openpgp::crypto::hash::Context;
+use sequoia_openpgp::types::HashAlgorithm;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -173,13 +174,22 @@ fn changed(path: &Path) -> Failure {
 }
 
 /// The digests of a stored object, `None` if there is none.
-pub fn digest_object(source: &dyn crate::storage::Source, name: &ObjectName) -> Result<Option<Digests>> {
+pub fn digest_object(source: &dyn Source, name: &ObjectName) -> Result<Option<Digests>> {
+    Ok(pass(source, name, Wanted { sha512: true, openpgp: None })?.map(|(digests, _)| digests))
+}
+
+/// The hash state after a stored object that a signature with this digest is verified with, `None` if there is none.
+pub fn digest_for_signature(source: &dyn Source, name: &ObjectName, algorithm: HashAlgorithm) -> Result<Option<Context>> {
+    Ok(pass(source, name, Wanted { sha512: false, openpgp: Some(algorithm) })?.and_then(|(_, state)| state))
+}
+
+fn pass(source: &dyn Source, name: &ObjectName, wanted: Wanted) -> Result<Option<(Digests, Option<Context>)>> {
     let Some(mut reader) = source.open(name)? else { return Ok(None) };
-    let mut digester = Digester::new(Wanted { sha512: true, openpgp: None })?;
+    let mut digester = Digester::new(wanted)?;
     let mut buffer = vec![0_u8; BUFFER];
     loop {
         match reader.read(&mut buffer).map_err(|error| Failure::io("read", name, error))? {
-            0 => return digester.finish().map(|(digests, _)| Some(digests)),
+            0 => return digester.finish().map(Some),
             count => digester.update(&buffer[..count]),
         }
     }

@@ -66,6 +66,8 @@ fn workspace(fault: &str, hours: i64, path: &Path, calls: &Arc<AtomicUsize>) -> 
         accept_rollback: false,
         clock: Box::new(move || Utc::now() + TimeDelta::hours(hours)),
         progress: Box::new(Quiet),
+        shared: publish::operation::workers::Shared::new(Box::new(publish::storage::Memory::default()), 1 << 20),
+        workers: None,
     })
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Room and the rooms it may know.
-const MAY_KNOW: [(&str, &[&str]); 12] = [
+const MAY_KNOW: [(&str, &[&str]); 13] = [
     ("failure", &[]),
     ("layout", &["failure"]),
     ("digest", &["failure"]),
@@ -13,10 +13,11 @@ const MAY_KNOW: [(&str, &[&str]); 12] = [
     ("channels", &["failure", "layout"]),
     ("keys", &["failure", "metadata", "openpgp"]),
     ("storage", &["failure", "layout"]),
+    ("broker", &["failure", "metadata"]),
     ("repository", &["failure", "layout", "digest", "metadata", "openpgp", "storage", "keys"]),
-    ("operation", &["failure", "layout", "digest", "metadata", "openpgp", "channels", "keys", "storage", "repository"]),
-    ("config", &["failure", "metadata", "keys", "repository", "storage"]),
-    ("cli", &["failure", "layout", "openpgp", "keys", "storage", "repository", "operation", "config"]),
+    ("operation", &["failure", "layout", "broker", "digest", "metadata", "openpgp", "channels", "keys", "storage", "repository"]),
+    ("config", &["failure", "metadata", "broker", "keys", "repository", "storage", "operation"]),
+    ("cli", &["failure", "layout", "metadata", "broker", "openpgp", "keys", "storage", "repository", "operation", "config"]),
 ];
 
 #[test]

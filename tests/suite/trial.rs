@@ -98,6 +98,8 @@ impl Trial {
             accept_rollback: false,
             clock: Box::new(move || now),
             progress: Box::new(Quiet),
+            shared: publish::operation::workers::Shared::new(Box::new(publish::storage::Memory::default()), 1 << 20),
+            workers: None,
         }
     }
 

@@ -87,6 +87,7 @@ fn with_target(sandbox: &Sandbox, name: &str, content: &[u8]) {
         plain_names: publish::repository::PlainNames::All,
         clock: &chrono::Utc::now,
         progress: &publish::repository::Quiet,
+        upper: None,
     };
     let change = Change { name: name.into(), expected, wanted, keep_existing: false, content: None };
     committer.commit(present, &Edit { changes: vec![change], ..Edit::default() }).unwrap();

@@ -1,0 +1,417 @@
+"""Scenarios of signing by workers; started by `interop/workers`, which runs RabbitMQ and Ceph."""
+
+import contextlib
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pika
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+import scenarios
+from places import Bucket, Directory
+from readers import Gateway, PythonTuf
+
+PUBLISH = os.environ["PUBLISH"]
+SERVERS = Path(os.environ["SERVERS"])
+PLAIN, TLS = "amqp://127.0.0.1:5673", "amqps://localhost:5674"
+DOMAIN = b"publish signing request, version 1\n"
+
+
+def rabbitmq(verb):
+    subprocess.run(["servers/rabbitmq", verb, SERVERS / "rabbitmq"], check=True, stdin=subprocess.DEVNULL)
+
+
+class Host:
+    """One machine: a home with a config and the keys that it holds."""
+
+    def __init__(self, home, name):
+        self.home, self.name, self.processes = home, name, []
+        (home / "keys").mkdir(parents=True)
+        self.public = json.loads(self.publish("key", "new", "keys/identity.pem", "--no-passphrase", "--json"))["public"]
+
+    def run(self, *arguments, env=None, timeout=120):
+        command = [PUBLISH, *map(str, arguments)]
+        return subprocess.run(command, cwd=self.home, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL)
+
+    def publish(self, *arguments, **kwargs):
+        done = self.run(*arguments, **kwargs)
+        assert done.returncode == 0, f"{self.name}: {arguments} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def fails(self, code, words, *arguments, **kwargs):
+        done = self.run(*arguments, **kwargs)
+        assert done.returncode == code and words in done.stderr, f"{arguments} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stderr
+
+    def start(self, *arguments):
+        log = open(self.home / "log", "a")
+        process = subprocess.Popen([PUBLISH, *arguments, "--json"], cwd=self.home, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        self.processes.append(process)
+        return process
+
+    def events(self, event=None):
+        lines = (self.home / "log").read_text().splitlines() if (self.home / "log").exists() else []
+        found = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        return [line for line in found if event in (None, line.get("event"))]
+
+
+class Team:
+    """A repository with a worker for each role on a host of its own, callers, and the administrator who made it."""
+
+    ROLES = ["targets", "snapshot", "timestamp"]
+
+    def __init__(self, directory, place, broker=PLAIN, more=""):
+        self.directory, self.place, self.broker, self.more = Path(directory), place, broker, more
+        admin = self.directory / "admin"
+        admin.mkdir()
+        (admin / "publish.yaml").write_text("name: acme\n" + place.config("repo"))
+        done = subprocess.run([PUBLISH, "init", "--no-passphrase", "--json"], cwd=admin, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr + done.stdout
+        self.root = (admin / "keys/1.root.json").read_bytes()
+        self.hosts = {name: Host(self.directory / name, name) for name in [*self.ROLES, "standby", "ci", "monitor"]}
+        for name, host in self.hosts.items():
+            (host.home / "keys/1.root.json").write_bytes(self.root)
+            if name in self.ROLES:
+                shutil.move(admin / f"keys/{name}.pem", host.home / "keys")
+        shutil.copy(self.hosts["targets"].home / "keys/targets.pem", self.hosts["standby"].home / "keys")
+        shutil.move(admin / "keys/openpgp.asc", self.hosts["ci"].home / "keys")
+        certificate = subprocess.run(["gpg", "--batch", "--show-keys", self.hosts["ci"].home / "keys/openpgp.asc"], capture_output=True, text=True)
+        assert certificate.returncode == 0, certificate.stderr
+        for name in ["targets", "standby"]:
+            shutil.copy(self.hosts["ci"].home / "keys/openpgp.asc", self.hosts[name].home / "certificate.asc")
+        for name in self.hosts:
+            self.configure(name)
+
+    def configure(self, name, patience=60, **changes):
+        host = self.hosts[name]
+        senders = {
+            "ci": {"key": self.hosts["ci"].public, "prefixes": ["releases/", "signatures/", "openpgp/", "channels/", "yanked/", "packages/"], "may": ["publish", "remove", "refresh", "bins"]},
+            "targets": {"key": self.hosts["targets"].public, "may": ["refresh"]},
+            "standby": {"key": self.hosts["standby"].public, "may": ["refresh"]},
+            "monitor": {"key": self.hosts["monitor"].public, "prefixes": ["packages/"], "may": ["publish", "refresh"]},
+        }
+        config = {"name": name, "state": str(self.directory / "shared"), "patience": patience, "senders": senders, **changes}
+        if name in ("targets", "standby"):
+            config["certificates"] = ["certificate.asc"]
+        # JSON is YAML.
+        (host.home / "publish.yaml").write_text(f"name: acme\n{self.place.config('repo')}broker: {self.broker}\n{self.more}workers: {json.dumps(config)}\n")
+
+    def start(self, *roles):
+        for role in roles or self.ROLES:
+            self.hosts[role].start("worker", role)
+            until(lambda: self.hosts[role].events("ready"), f"the {role} worker is ready")
+
+    @property
+    def ci(self):
+        return self.hosts["ci"]
+
+    def package(self, number, content=None, host=None):
+        path = (host or self.ci).home / f"packages/p{number}.zip"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content or f"package {number}")
+        return path
+
+    def stop(self):
+        for host in self.hosts.values():
+            for process in host.processes:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def until(condition, what, seconds=40):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+@contextlib.contextmanager
+def team(kind="local", **options):
+    with tempfile.TemporaryDirectory() as directory:
+        if kind == "local":
+            place = Directory(directory)
+        else:
+            place = Bucket("http://127.0.0.1:7480", "workers")
+            place.remove("repo")
+        made = Team(directory, place, **options)
+        try:
+            yield made
+        finally:
+            made.stop()
+
+
+def reader(t, name="reader"):
+    gateway = Gateway(t.place)
+    gateway.name = "repo"
+    return PythonTuf(gateway.url, t.root, t.directory / name), gateway
+
+
+def the_basic_workflow_has_each_step_in_its_order():
+    for kind in ["local", "s3"]:
+        with team(kind) as t:
+            t.start()
+            for name, host in t.hosts.items():
+                held = sorted(path.name for path in (host.home / "keys").glob("*.pem"))
+                assert held == sorted({"identity.pem", *({f"{name}.pem"} if name in t.ROLES else {"targets.pem"} if name == "standby" else set())}), (name, held)
+            t.package(1), t.package(2)
+            done = t.ci.run("add-targets", "packages", "--sign")
+            steps = [line for line in done.stderr.splitlines() if "signed (" in line or "visible" in line]
+            assert steps == ["targets signed (5 targets, version 2)", "snapshot signed (version 2)", "timestamp signed (version 2)", "visible to clients"], done
+            tool = t.ci.home / "dist/any-any/bin/tool"
+            tool.parent.mkdir(parents=True)
+            tool.write_text("#!/bin/sh\n")
+            (t.ci.home / "trdl_channels.yaml").write_text('groups:\n- name: "1"\n  channels:\n  - {name: stable, version: 1.0.0}\n')
+            t.ci.publish("release", "1.0.0", "--from", "dist", "--channels")
+            assert "nothing to do" in t.ci.publish("add-targets", "packages", "--sign")
+            t.ci.publish("bins", "--count", "4", "--not-for-trdl")
+            t.package(2, "second edition")
+            t.ci.publish("add-targets", "packages")
+            t.ci.publish("remove-targets", "packages/p1.zip", "--confirm", "1")
+            t.ci.fails(5, "channels point at it", "yank", "1.0.0")
+            assert "good: 0 errors" in t.ci.publish("verify")
+            python, gateway = reader(t)
+            python.reads(gateway.targets())
+            python.reads({"packages/p2.zip": {"hashes": {"sha256": hashlib.sha256(b"second edition").hexdigest()}}})
+            # Roles that are due are signed again, from a host that holds no key.
+            assert "nothing is due" in t.hosts["monitor"].publish("refresh")
+            # A service that is told to stop finishes and ends well.
+            for role in t.ROLES:
+                process = t.hosts[role].processes[0]
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(20) == 0 and t.hosts[role].events("stopped"), role
+
+
+def due_roles_are_refreshed_through_the_workers():
+    with team() as t:
+        t.start()
+        # Everything but the clock is real: the workers and the caller live five hours, then 30 days later.
+        for ahead, roles in [("+5h", ["timestamp"]), ("+30d", ["targets", "snapshot", "timestamp"])]:
+            for role in t.ROLES:
+                os.killpg(t.hosts[role].processes.pop().pid, signal.SIGKILL)
+                (t.hosts[role].home / "log").unlink()
+                log = open(t.hosts[role].home / "log", "a")
+                t.hosts[role].processes.append(subprocess.Popen(["faketime", "-f", ahead, PUBLISH, "worker", role, "--json"], cwd=t.hosts[role].home, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True))
+            done = subprocess.run(["faketime", "-f", ahead, PUBLISH, "refresh", "--json"], cwd=t.hosts["monitor"].home, capture_output=True, text=True, timeout=90)
+            assert done.returncode == 0, done
+            assert [due["role"] for due in json.loads(done.stdout)["plan"]["due"]] == roles, done.stdout
+
+
+def tls_wants_both_certificates():
+    tls = SERVERS / "rabbitmq/tls"
+    good = f"broker_ca: {tls}/ca.pem\nbroker_certificate: {tls}/client.pem\nbroker_key: {tls}/client.key\n"
+    with team(broker=TLS, more=good) as t:
+        t.start()
+        t.package(1)
+        t.ci.publish("add-targets", "packages")
+        for more, words in [(good.replace("ca.pem", "stranger.pem"), "certificate verify failed"), (good.splitlines()[0] + "\n", "the broker")]:
+            t.more = more
+            t.configure("ci", patience=3)
+            t.package(2)
+            t.ci.fails(13, words, "add-targets", "packages")
+        t.more = good
+        for broker, words in [("amqp://example.org", "in the clear"), ("amqp://guest:guest@127.0.0.1:5673", "holds a password"), ("http://127.0.0.1", "is no AMQP URL")]:
+            t.broker = broker
+            t.configure("ci")
+            said = t.ci.fails(6, words, "add-targets", "packages")
+            assert "guest:guest" not in said
+        t.broker = PLAIN
+        t.more = ""
+        t.configure("ci", patience=3)
+        said = t.ci.fails(13, "the broker", "add-targets", "packages", env={"PUBLISH_BROKER_PASSWORD": "wrong-secret"})
+        assert "wrong-secret" not in said, said
+
+
+class Forger:
+    """Somebody who can write to the broker and the state store."""
+
+    def __init__(self, t, key=None):
+        self.t = t
+        self.key = key or Ed25519PrivateKey.generate()
+        root = json.loads(t.root)["signed"]
+        canonical = json.dumps(root, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        self.repository = hashlib.sha256(canonical).hexdigest()
+        self.channel = pika.BlockingConnection(pika.ConnectionParameters(port=5673)).channel()
+
+    def queue(self, role):
+        return f"publish.{self.repository[:16]}.{role}"
+
+    def request(self, changes, **fields):
+        identity = os.urandom(16).hex()
+        body = json.dumps({"schema": 1, "changes": changes, "conditions": [], "renewals": [], "rebin": None}).encode()
+        requests = self.t.directory / "shared/requests"
+        requests.mkdir(parents=True, exist_ok=True)
+        (requests / f"{identity}.json").write_bytes(body)
+        until = (datetime.now(timezone.utc) + timedelta(minutes=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        ask = {"for": "targets", "changes": {"sha256": hashlib.sha256(body).hexdigest(), "length": len(body)}}
+        return {"schema": 1, "id": identity, "repository": self.repository, "sender": "ci", "not_after": until, "ask": ask, **fields}
+
+    def seal(self, request):
+        payload = json.dumps(request)
+        return json.dumps({"payload": payload, "signature": self.key.sign(DOMAIN + payload.encode()).hex()}).encode()
+
+    def send(self, message, role="targets", identity="00"):
+        self.channel.basic_publish("", self.queue(role), message, pika.BasicProperties(delivery_mode=2, message_id=identity))
+
+    def dead(self):
+        letters = json.loads(self.t.ci.publish("queue", "--json"))["queue"]["dead"]
+        return {letter["id"]: letter["reason"] for letter in letters}
+
+
+def sender_key(host):
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    return load_pem_private_key((host.home / "keys/identity.pem").read_bytes(), None)
+
+
+def what_is_forged_outdated_or_misdirected_is_refused_and_logged():
+    with team() as t:
+        t.start()
+        t.package(1)
+        t.ci.publish("add-targets", "packages")
+        before = t.place.read("repo", "timestamp.json")
+        stranger, insider = Forger(t), Forger(t, sender_key(t.ci))
+        content = {"hashes": {"sha256": "00" * 32}, "length": 3}
+        addition = [{"name": "packages/evil.zip", "replaces": None, "becomes": content, "keep_existing": False}]
+        day = lambda hours: (datetime.now(timezone.utc) + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        upper = {"for": "timestamp", "base": {"version": 2, "sha256": "00" * 32}, "snapshot": None}
+        bad = {
+            "rubbish": (b"\x00rubbish", "targets", "no signed request"),
+            "forged": (stranger.seal(stranger.request(addition)), "targets", "not signed by `ci`"),
+            "unknown": (stranger.seal(stranger.request(addition, sender="mallory")), "targets", "whom this worker does not know"),
+            "outdated": (insider.seal(insider.request(addition, not_after=day(-1))), "targets", "was valid until"),
+            "for-ever": (insider.seal(insider.request(addition, not_after=day(100))), "targets", "more than 24 hours"),
+            "elsewhere": (insider.seal(insider.request(addition, repository="ab" * 32)), "targets", "another repository"),
+            "misdirected": (insider.seal(insider.request(addition)), "snapshot", "this one signs snapshot only"),
+            "upper": (insider.seal(insider.request(addition, ask=upper)), "targets", "is for the timestamp worker"),
+            "oversized": (b" " * (2 << 20), "targets", "no more than 1048576 are read"),
+            "bad-id": (insider.seal(insider.request(addition, id="../../etc")), "targets", "is no request id"),
+        }
+        for identity, (message, role, _) in bad.items():
+            insider.send(message, role, identity)
+        until(lambda: len(insider.dead()) == len(bad), "all are among the dead letters")
+        for identity, reason in insider.dead().items():
+            assert bad[identity][2] in reason, (identity, reason)
+            assert any(event["request"] == identity and bad[identity][2] in event["why"] for event in t.hosts[bad[identity][1]].events("refused")), identity
+        # Genuine requests that ask for too much are answered, not buried.
+        result = lambda request: json.loads((t.directory / f"shared/results/{request['id']}.json").read_text())
+        published = json.loads(t.place.read("repo", "2.targets.json"))["signed"]["targets"]["packages/p1.zip"]
+        change = lambda name, replaces=None, becomes=content: [{"name": name, "replaces": replaces, "becomes": becomes, "keep_existing": False}]
+        for changes, words in [
+            (addition, "missing or is not what the request says"),
+            (change("other/x"), "may not change target other/x"),
+            (change("packages/../x"), "`..`"),
+            (change("packages/p1.zip", published, {**content, "length": 1 << 33}), "signs"),
+            ([{**change("packages/x")[0], "name": f"packages/x{number}"} for number in range(10_001)], "10001 targets in one request"),
+            (change("packages/p1.zip", {**published, "length": 1}, None), "was changed by somebody else"),
+            (change("channels/1/stable"), "missing or is not"),
+        ]:
+            request = insider.request(changes)
+            insider.send(insider.seal(request))
+            until(lambda: (t.directory / f"shared/results/{request['id']}.json").exists(), f"an answer about {words}")
+            assert words in result(request)["message"], (words, result(request))
+        # A change set that was exchanged after it was signed for.
+        request = insider.request(addition)
+        (t.directory / f"shared/requests/{request['id']}.json").write_text("{}")
+        insider.send(insider.seal(request), identity=request["id"])
+        until(lambda: request["id"] in insider.dead(), "the exchanged change set")
+        # The same request again gets the recorded answer, and changes nothing.
+        t.package(2)
+        t.ci.publish("add-targets", "packages")
+        sealed = max((t.directory / "shared/requests").glob("*.sealed.json"), key=lambda path: path.stat().st_mtime)
+        now = t.place.read("repo", "timestamp.json")
+        t.ci.publish("remove-targets", "packages/p2.zip", "--confirm", "1")
+        removed = t.place.read("repo", "timestamp.json")
+        insider.send(sealed.read_bytes())
+        time.sleep(2)
+        assert t.place.read("repo", "timestamp.json") == removed != now != before
+        # Requeued, they are judged again; dropped, they are gone.
+        letters = len(insider.dead())
+        assert f"{letters} dead letters requeued" in t.ci.publish("queue", "requeue", "--all")
+        until(lambda: len(insider.dead()) == letters, "they are back")
+        assert f"{letters} dead letters removed" in t.ci.publish("queue", "drop", "--all")
+        assert insider.dead() == {}
+
+
+def no_worker_signs_what_it_did_not_verify():
+    """The targets worker is taken over: with its keys it can write targets, but have nothing listed that nobody asked for."""
+    with team() as t:
+        t.start("snapshot", "timestamp")
+        # The thief signs a targets role of his own, with the real key, and asks the snapshot worker to list it.
+        thief = t.directory / "thief"
+        shutil.copytree(t.hosts["targets"].home, thief)
+        role = json.loads(t.place.read("repo", "1.targets.json"))["signed"]
+        role["version"] = 2
+        role["targets"]["packages/evil.zip"] = {"hashes": {"sha256": "00" * 32}, "length": 3}
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+        key = load_pem_private_key((thief / "keys/targets.pem").read_bytes(), None)
+        canonical = json.dumps(role, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        keyid = json.loads(t.root)["signed"]["roles"]["targets"]["keyids"][0]
+        file = json.dumps({"signatures": [{"keyid": keyid, "sig": key.sign(canonical.encode()).hex()}], "signed": role}).encode()
+        (t.directory / "repo/2.targets.json").write_bytes(file)
+        forger = Forger(t, sender_key(t.hosts["targets"]))
+        base = {"version": 1, "sha256": hashlib.sha256(t.place.read("repo", "timestamp.json")).hexdigest()}
+        listed = [{"role": "targets", "file": {"version": 2, "sha256": hashlib.sha256(file).hexdigest()}}]
+        ask = {"for": "snapshot", "base": base, "roles": listed, "fulfils": []}
+        forger.send(forger.seal(forger.request([], sender="targets", ask=ask)), "snapshot")
+        refused = lambda: [event["why"] for event in t.hosts["snapshot"].events("refused")]
+        until(refused, "a refusal")
+        assert "packages/evil.zip would change, which no request asks for" in refused()[0], refused()
+        # Nor does the timestamp worker show a snapshot that is not signed by the snapshot key.
+        snapshot = {"for": "timestamp", "base": base, "snapshot": {"version": 1, "sha256": "00" * 32}}
+        forger.send(forger.seal(forger.request([], sender="targets", ask=snapshot)), "timestamp")
+        until(lambda: t.hosts["timestamp"].events("refused"), "a refusal")
+        assert json.loads(t.place.read("repo", "timestamp.json"))["signed"]["version"] == 1
+
+
+def a_standby_takes_over_and_a_dead_caller_finds_its_answer():
+    with team() as t:
+        t.start()
+        t.hosts["standby"].start("worker", "targets")
+        until(lambda: t.hosts["standby"].events("ready"), "the standby is ready")
+        t.package(1)
+        t.ci.publish("add-targets", "packages")
+        assert not t.hosts["standby"].events("done")
+        t.hosts["targets"].processes[0].kill()
+        t.package(2)
+        t.ci.publish("add-targets", "packages")
+        assert t.hosts["standby"].events("done")
+        # Nobody serves: the caller waits, dies, and its request is carried out when a worker comes.
+        t.hosts["standby"].processes[0].kill()
+        t.package(3)
+        caller = t.ci.start("add-targets", "packages")
+        until(lambda: '"waiting": 1' in t.ci.publish("queue", "--json").replace('"waiting":1', '"waiting": 1'), "the request waits")
+        caller.kill()
+        t.start("targets")
+        until(lambda: t.hosts["targets"].events("done")[1:], "it is carried out")
+        assert "nothing to do" in t.ci.publish("add-targets", "packages")
+        # Paused, nothing new starts; what was asked for before is done after.
+        t.hosts["ci"].publish("pause", "--reason", "backup")
+        t.package(4)
+        t.ci.fails(5, "publishing is paused since", "add-targets", "packages")
+        assert "PAUSED since" in t.ci.publish("status")
+        t.ci.publish("resume")
+        t.ci.publish("add-targets", "packages")
+
+
+SCENARIOS = [
+    the_basic_workflow_has_each_step_in_its_order,
+    due_roles_are_refreshed_through_the_workers,
+    tls_wants_both_certificates,
+    what_is_forged_outdated_or_misdirected_is_refused_and_logged,
+    no_worker_signs_what_it_did_not_verify,
+    a_standby_takes_over_and_a_dead_caller_finds_its_answer,
+]
+
+scenarios.run("workers", SCENARIOS)

@@ -1,0 +1,308 @@
+use super::{BrokerOptions, DeadLetter, QueueState, Queues, WorkerRole};
+use crate::failure::{Failure, Kind, Result};
+use futures_util::StreamExt;
+use lapin::message::{BasicGetMessage, Delivery as AmqpDelivery};
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicGetOptions, BasicNackOptions, BasicPublishOptions, BasicQosOptions,
+    ConfirmSelectOptions, QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// A request that was delivered so often without an answer ends among the dead letters: it, not the worker, is to blame.
+const DELIVERY_LIMIT: i64 = 20;
+/// So many dead letters are kept.
+const MOST_DEAD: i64 = 10_000;
+/// Says in a dead letter why a worker put it there.
+const REASON: &str = "publish-reason";
+const REPLY_QUEUE: &str = "amq.rabbitmq.reply-to";
+/// Nothing that the broker answers takes this long.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A connection to the broker. All queues are there when it is made.
+pub struct Broker {
+    runtime: Runtime,
+    connection: Connection,
+    channel: Channel,
+    replies: Option<Consumer>,
+    queues: Queues,
+    place: String,
+}
+
+/// Requests to one role, as they come.
+pub struct Incoming {
+    channel: Channel,
+    consumer: Consumer,
+}
+
+/// A message that was delivered and is not acknowledged yet: if this process dies, another one gets it.
+pub struct Delivery {
+    inner: AmqpDelivery,
+}
+
+impl Broker {
+    /// Connects and declares the queues of a repository.
+    pub fn connect(options: &BrokerOptions, repository: &str) -> Result<Self> {
+        let place = options.to_string();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::new(Kind::Unexpected, "cannot start a runtime for the broker").source(error))?;
+        let tls = options.tls()?;
+        let (connection, channel) = within(&runtime, &place, "connect", async {
+            let runtime = lapin::runtime::default_runtime()?;
+            let connection = Connection::connect_uri_with_config(options.uri(), ConnectionProperties::default(), tls, runtime).await?;
+            let channel = connection.create_channel().await?;
+            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+            Ok((connection, channel))
+        })?;
+        let broker = Self { runtime, connection, channel, replies: None, queues: Queues::of(repository), place };
+        broker.declare()?;
+        Ok(broker)
+    }
+
+    fn declare(&self) -> Result<()> {
+        let dead = self.queues.dead();
+        self.run("declare the queues", async {
+            let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+            let quorum = || AMQPValue::LongString("quorum".into());
+            // Whoever can send can send rubbish: the oldest makes room.
+            let most = AMQPValue::LongLongInt(MOST_DEAD);
+            self.channel.queue_declare(dead.clone().into(), durable, table([("x-queue-type", quorum()), ("x-max-length", most)])).await?;
+            for role in WorkerRole::ALL {
+                let arguments = table([
+                    ("x-queue-type", quorum()),
+                    // One worker serves, the others stand by.
+                    ("x-single-active-consumer", AMQPValue::Boolean(true)),
+                    ("x-delivery-limit", AMQPValue::LongLongInt(DELIVERY_LIMIT)),
+                    ("x-dead-letter-exchange", AMQPValue::LongString("".into())),
+                    ("x-dead-letter-routing-key", AMQPValue::LongString(dead.clone().into())),
+                ]);
+                self.channel.queue_declare(self.queues.role(role).into(), durable, arguments).await?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Sends a request; it is on disk when this returns. With `replies`, answers come to [`Broker::next_reply`].
+    pub fn send(&mut self, role: WorkerRole, id: &str, body: &[u8], replies: bool) -> Result<()> {
+        if replies && self.replies.is_none() {
+            let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+            let consume = self.channel.basic_consume(REPLY_QUEUE.into(), "".into(), options, FieldTable::default());
+            self.replies = Some(self.run("ask for replies", consume)?);
+        }
+        let mut properties = BasicProperties::default().with_delivery_mode(2).with_correlation_id(id.into()).with_message_id(id.into());
+        if replies {
+            properties = properties.with_reply_to(REPLY_QUEUE.into());
+        }
+        self.publish(&self.queues.role(role), body, properties)
+    }
+
+    /// The next answer and the id it is about; `None` after `patience`.
+    pub fn next_reply(&mut self, patience: Duration) -> Result<Option<(String, Vec<u8>)>> {
+        let Some(replies) = &mut self.replies else { return Ok(None) };
+        let next = self.runtime.block_on(async { tokio::time::timeout(patience, replies.next()).await });
+        match next {
+            Err(_) => Ok(None),
+            Ok(Some(Ok(delivery))) => {
+                let id = delivery.properties.correlation_id().as_ref().map(ToString::to_string).unwrap_or_default();
+                Ok(Some((id, delivery.data)))
+            }
+            Ok(Some(Err(error))) => Err(lost(&self.place, "wait for a reply", error)),
+            Ok(None) => Err(gone(&self.place)),
+        }
+    }
+
+    /// Answers whoever sent a message; one that is gone is no error.
+    pub fn answer(&self, delivery: &Delivery, id: &str, body: &[u8]) -> Result<()> {
+        let Some(to) = delivery.inner.properties.reply_to() else { return Ok(()) };
+        // Without `mandatory`: what nobody waits for may vanish, it is recorded elsewhere.
+        let properties = BasicProperties::default().with_correlation_id(id.into());
+        let publish = async {
+            let options = BasicPublishOptions::default();
+            self.channel.basic_publish("".into(), to.clone(), options, body, properties).await?.await.map(drop)
+        };
+        self.run("answer", publish)
+    }
+
+    /// Starts to take requests to a role, at most so many before the first is acknowledged.
+    pub fn serve(&self, role: WorkerRole, at_once: u16) -> Result<Incoming> {
+        let queue = self.queues.role(role);
+        self.run("serve", async {
+            let channel = self.connection.create_channel().await?;
+            channel.basic_qos(at_once, BasicQosOptions::default()).await?;
+            let consumer = channel.basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default()).await?;
+            Ok(Incoming { channel, consumer })
+        })
+    }
+
+    /// The next request; `None` after `patience`.
+    pub fn next(&self, incoming: &mut Incoming, patience: Duration) -> Result<Option<Delivery>> {
+        let next = self.runtime.block_on(async { tokio::time::timeout(patience, incoming.consumer.next()).await });
+        match next {
+            Err(_) => Ok(None),
+            Ok(Some(Ok(inner))) => Ok(Some(Delivery { inner })),
+            Ok(Some(Err(error))) => Err(lost(&self.place, "take requests", error)),
+            Ok(None) => Err(gone(&self.place)),
+        }
+    }
+
+    /// Stops taking requests; those that were taken can still be finished.
+    pub fn stop(&self, incoming: &Incoming) -> Result<()> {
+        let tag: ShortString = incoming.consumer.tag();
+        self.run("stop taking requests", incoming.channel.basic_cancel(tag, BasicCancelOptions::default()))
+    }
+
+    /// The request is done with.
+    pub fn acknowledge(&self, delivery: &Delivery) -> Result<()> {
+        self.run("acknowledge", async { delivery.inner.ack(BasicAckOptions::default()).await.map(drop) })
+    }
+
+    /// The request goes back into its queue.
+    pub fn give_back(&self, delivery: &Delivery) -> Result<()> {
+        self.run("give back", async {
+            delivery.inner.nack(BasicNackOptions { requeue: true, ..BasicNackOptions::default() }).await.map(drop)
+        })
+    }
+
+    /// The request goes to the dead letters, with the reason.
+    pub fn bury(&self, delivery: &Delivery, reason: &str) -> Result<()> {
+        let mut headers = FieldTable::default();
+        headers.insert(REASON.into(), AMQPValue::LongString(reason.into()));
+        headers.insert("publish-queue".into(), AMQPValue::LongString(delivery.inner.routing_key.to_string().into()));
+        let id = delivery.inner.properties.message_id().clone().unwrap_or_default();
+        let properties = BasicProperties::default().with_delivery_mode(2).with_message_id(id).with_headers(headers);
+        self.publish(&self.queues.dead(), &delivery.inner.data, properties)?;
+        self.acknowledge(delivery)
+    }
+
+    /// How the queues stand, the dead letters' last.
+    pub fn states(&self) -> Result<Vec<QueueState>> {
+        let names = WorkerRole::ALL.iter().map(|role| self.queues.role(*role)).chain([self.queues.dead()]);
+        names
+            .map(|name| {
+                let queue = self.waiting(&name)?;
+                Ok(QueueState { name, waiting: queue.message_count(), workers: queue.consumer_count() })
+            })
+            .collect()
+    }
+
+    /// Looks at every dead letter. Those for which `take` is true are removed, and with `requeue` sent to the queue
+    /// they came from; the others stay. Says of each whether it was taken.
+    pub fn dead_letters(&self, take: impl Fn(&DeadLetter) -> bool, requeue: bool) -> Result<Vec<(DeadLetter, bool)>> {
+        let channel = self.run("look at dead letters", self.connection.create_channel())?;
+        let mut letters = Vec::new();
+        let mut kept: Vec<BasicGetMessage> = Vec::new();
+        // No more than there are now: what is requeued may be back at once.
+        for _ in 0..self.waiting(&self.queues.dead())?.message_count() {
+            let get = channel.basic_get(self.queues.dead().into(), BasicGetOptions::default());
+            let Some(message) = self.run("look at dead letters", get)? else { break };
+            let letter = describe(&message);
+            let taken = take(&letter);
+            if taken {
+                if requeue {
+                    let id = message.properties.message_id().clone().unwrap_or_default();
+                    let properties = BasicProperties::default().with_delivery_mode(2).with_correlation_id(id.clone()).with_message_id(id);
+                    self.publish(&letter.queue, &message.data, properties)?;
+                }
+                self.run("take a dead letter", async { message.ack(BasicAckOptions::default()).await.map(drop) })?;
+            } else {
+                kept.push(message);
+            }
+            letters.push((letter, taken));
+        }
+        for message in kept {
+            let back = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+            self.run("put back a dead letter", async { message.nack(back).await.map(drop) })?;
+        }
+        Ok(letters)
+    }
+
+    fn waiting(&self, queue: &str) -> Result<lapin::Queue> {
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        self.run("look at a queue", self.channel.queue_declare(queue.into(), passive, FieldTable::default()))
+    }
+
+    fn publish(&self, queue: &str, body: &[u8], properties: BasicProperties) -> Result<()> {
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let confirmed = self
+            .run("send a request", async { self.channel.basic_publish("".into(), queue.into(), options, body, properties).await?.await })?;
+        match confirmed {
+            Confirmation::Ack(None) => Ok(()),
+            Confirmation::Ack(Some(returned)) => {
+                Err(Failure::new(Kind::Storage, format!("the broker {} has no queue {queue}: {}", self.place, returned.reply_text)))
+            }
+            _ => Err(Failure::new(Kind::Storage, format!("the broker {} did not take a request for {queue}", self.place))),
+        }
+    }
+
+    fn run<T>(&self, what: &str, work: impl Future<Output = lapin::Result<T>>) -> Result<T> {
+        within(&self.runtime, &self.place, what, work)
+    }
+}
+
+impl Delivery {
+    /// The message.
+    pub fn body(&self) -> &[u8] {
+        &self.inner.data
+    }
+
+    /// The id that the message says it has.
+    pub fn id(&self) -> String {
+        self.inner.properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// How often it was delivered before without an answer.
+    pub fn earlier(&self) -> u64 {
+        let headers = self.inner.properties.headers().as_ref();
+        match headers.and_then(|headers| headers.inner().get("x-delivery-count")) {
+            Some(AMQPValue::LongLongInt(count)) => u64::try_from(*count).unwrap_or(0),
+            Some(AMQPValue::LongInt(count)) => u64::try_from(*count).unwrap_or(0),
+            _ => 0,
+        }
+    }
+}
+
+fn describe(message: &BasicGetMessage) -> DeadLetter {
+    let headers = message.properties.headers().as_ref();
+    let text = |name: &str| match headers.and_then(|headers| headers.inner().get(name)) {
+        Some(AMQPValue::LongString(text)) => Some(text.to_string()),
+        _ => None,
+    };
+    let by_broker = || match text("x-first-death-reason")?.as_str() {
+        "delivery_limit" => Some(format!("delivered {} times, and each time the worker died or gave it back", DELIVERY_LIMIT + 1)),
+        other => Some(other.to_owned()),
+    };
+    DeadLetter {
+        id: message.properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default(),
+        queue: text("publish-queue").or_else(|| text("x-first-death-queue")).unwrap_or_default(),
+        reason: text(REASON).or_else(by_broker).unwrap_or_else(|| "unknown".into()),
+        length: message.data.len(),
+    }
+}
+
+fn table<const N: usize>(entries: [(&str, AMQPValue); N]) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, value) in entries {
+        table.insert(name.into(), value);
+    }
+    table
+}
+
+fn within<T>(runtime: &Runtime, place: &str, what: &str, work: impl Future<Output = lapin::Result<T>>) -> Result<T> {
+    match runtime.block_on(async { tokio::time::timeout(PATIENCE, work).await }) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(lost(place, what, error)),
+        Err(_) => Err(Failure::new(Kind::Storage, format!("cannot {what}: the broker {place} does not answer"))),
+    }
+}
+
+fn lost(place: &str, what: &str, error: lapin::Error) -> Failure {
+    Failure::new(Kind::Storage, format!("cannot {what}: the broker {place} failed"))
+        .source(error)
+        .hint("is it running, and are user, password and certificates right?")
+}
+
+fn gone(place: &str) -> Failure {
+    Failure::new(Kind::Storage, format!("the broker {place} closed the connection"))
+}

@@ -1,0 +1,25 @@
+//! What services tell while they run: a line each, for people or as JSON.
+
+use super::output::{Output, eprint, print};
+use chrono::Utc;
+use serde_json::{Map, Value, json};
+
+/// Tells one event. `fields` is a JSON object.
+pub(super) fn tell(output: &Output, level: &str, event: &str, fields: Value) {
+    let time = crate::metadata::format_expiry(Utc::now());
+    let fields = if let Value::Object(fields) = fields { fields } else { Map::new() };
+    if output.is_json() {
+        let mut line = json!({"time": time, "level": level, "event": event});
+        if let Some(line) = line.as_object_mut() {
+            line.extend(fields);
+        }
+        print(&format!("{line}\n"));
+        return;
+    }
+    if level == "info" && output.is_silent() {
+        return;
+    }
+    let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let fields: Vec<String> = fields.iter().map(|(name, value)| format!(" {name}={}", shown(value))).collect();
+    eprint(&format!("{time} {level} {event}{}\n", fields.concat()));
+}

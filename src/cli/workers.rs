@@ -1,0 +1,116 @@
+//! The commands around signing by workers.
+
+use super::arguments::{Global, Queue, QueueCommand, WorkerName};
+use super::interrupt;
+use super::log::tell;
+use super::output::{Output, Report};
+use super::text::count;
+use super::workspace::open;
+use crate::broker::WorkerRole;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::operation::queue::{self as queue_operation, Selection};
+use crate::operation::workers::{self as workers_operation, Event, Pause};
+use anyhow::Result;
+use chrono::Utc;
+use serde_json::json;
+use std::fmt::Write;
+
+/// `publish worker`.
+pub(super) fn serve(global: &Global, role: WorkerName, output: &Output) -> Result<Report> {
+    let config = Config::read(&global.config)?;
+    let workspace = open(global, &config, output)?;
+    let stop = interrupt::drain()?;
+    let role = match role {
+        WorkerName::Targets => WorkerRole::Targets,
+        WorkerName::Snapshot => WorkerRole::Snapshot,
+        WorkerName::Timestamp => WorkerRole::Timestamp,
+    };
+    let log = |event: Event<'_>| match event {
+        Event::Ready => tell(output, "info", "ready", json!({"role": role})),
+        Event::Paused(paused) => tell(output, "info", if paused { "paused" } else { "resumed" }, json!({"role": role})),
+        Event::Done { id, sender, what } => {
+            tell(output, "info", "done", json!({"role": role, "request": id, "sender": sender, "what": what}))
+        }
+        Event::Refused { id, failure } => tell(output, "warning", "refused", json!({"role": role, "request": id, "why": why(failure)})),
+        Event::Trouble(failure) => tell(output, "error", "trouble", json!({"role": role, "why": why(failure)})),
+    };
+    workers_operation::serve(&workspace, role, &stop, &log)?;
+    tell(output, "info", "stopped", json!({"role": role}));
+    Ok(Report::silent("worker"))
+}
+
+/// A failure with its details and causes, in one line.
+pub(super) fn why(failure: &Failure) -> String {
+    let mut text = failure.message.clone();
+    failure.details.iter().for_each(|detail| text.push_str(&format!("; {detail}")));
+    let mut cause = std::error::Error::source(failure);
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+/// `publish queue`.
+pub(super) fn queue(global: &Global, arguments: &Queue, output: &Output) -> Result<Report> {
+    let config = Config::read(&global.config)?;
+    let workspace = open(global, &config, output)?;
+    let (selection, verb) = match &arguments.command {
+        None => (Selection::None, ""),
+        Some(QueueCommand::Requeue(letters)) => (Selection::Requeue(chosen(letters.all, &letters.ids)), "requeued"),
+        Some(QueueCommand::Drop(letters)) => (Selection::Drop(chosen(letters.all, &letters.ids)), "removed"),
+    };
+    if let (true, Selection::Requeue(_) | Selection::Drop(_)) = (global.dry_run, &selection) {
+        return Err(Failure::invalid("`queue requeue` and `queue drop` have no dry run")
+            .hint("`publish queue` lists the dead letters")
+            .into());
+    }
+    let report = queue_operation::queue(&workspace, &selection)?;
+    let mut text = format!("{:<40} {:>7} {:>7}\n", "QUEUE", "WAITING", "WORKERS");
+    for queue in &report.queues {
+        let _ = writeln!(text, "{:<40} {:>7} {:>7}", queue.name, queue.waiting, queue.workers);
+    }
+    for letter in &report.dead {
+        let end = if letter.taken { format!(" ({verb})") } else { String::new() };
+        let _ = writeln!(text, "dead: {} from {}: {}{end}", letter.letter.id, letter.letter.queue, letter.letter.reason);
+    }
+    if !verb.is_empty() {
+        let _ = writeln!(text, "{} {verb}", count(report.dead.iter().filter(|letter| letter.taken).count(), "dead letter"));
+    }
+    Ok(Report::new("queue", text, json!({"queue": report})))
+}
+
+fn chosen(all: bool, ids: &[String]) -> Option<Vec<String>> {
+    (!all).then(|| ids.to_vec())
+}
+
+/// `publish pause`.
+pub(super) fn pause(global: &Global, reason: Option<&str>, output: &Output) -> Result<Report> {
+    let config = Config::read(&global.config)?;
+    let workspace = open(global, &config, output)?;
+    if let Some(pause) = workspace.shared.pause()? {
+        let text = format!("paused already, since {}\n", crate::metadata::format_expiry(pause.since));
+        return Ok(Report::new("pause", text, json!({"paused": pause})));
+    }
+    if global.dry_run {
+        return Ok(Report::new("pause", "plan only: publishing would be paused\n".into(), json!({"dry_run": true})));
+    }
+    let pause = Pause { since: Utc::now(), reason: reason.map(str::to_owned) };
+    workspace.shared.set_pause(Some(&pause))?;
+    let text = "paused: running work finishes, no new work starts; roles are not refreshed either\n";
+    Ok(Report::new("pause", text.into(), json!({"paused": pause})))
+}
+
+/// `publish resume`.
+pub(super) fn resume(global: &Global, output: &Output) -> Result<Report> {
+    let config = Config::read(&global.config)?;
+    let workspace = open(global, &config, output)?;
+    let paused = workspace.shared.pause()?;
+    if global.dry_run {
+        return Ok(Report::new("resume", "plan only: publishing would go on\n".into(), json!({"dry_run": true})));
+    }
+    workspace.shared.set_pause(None)?;
+    let text = if paused.is_some() { "publishing goes on\n" } else { "publishing was not paused\n" };
+    Ok(Report::new("resume", text.into(), json!({"was_paused": paused})))
+}

@@ -1,0 +1,55 @@
+//! `publish queue`: what waits for the workers, and the requests that none could deal with.
+
+use super::Workspace;
+use crate::broker::{Broker, DeadLetter, QueueState};
+use crate::failure::Failure;
+use anyhow::Result;
+use serde::Serialize;
+
+/// What to do with dead letters: those of these ids, or all.
+#[derive(Clone, Debug)]
+pub enum Selection {
+    /// Look only.
+    None,
+    /// Send them to the queue they came from.
+    Requeue(Option<Vec<String>>),
+    /// Remove them.
+    Drop(Option<Vec<String>>),
+}
+
+/// How things stand.
+#[derive(Debug, Serialize)]
+pub struct QueueReport {
+    /// The queues, the dead letters' last.
+    pub queues: Vec<QueueState>,
+    /// The dead letters.
+    pub dead: Vec<Letter>,
+}
+
+/// One dead letter.
+#[derive(Debug, Serialize)]
+pub struct Letter {
+    /// What it is.
+    #[serde(flatten)]
+    pub letter: DeadLetter,
+    /// Whether it was requeued or removed now.
+    pub taken: bool,
+}
+
+/// Looks at the queues, and at each dead letter.
+pub fn queue(workspace: &Workspace, selection: &Selection) -> Result<QueueReport> {
+    let none = || {
+        Failure::invalid("the config names no broker: this process signs itself, and nothing ever waits")
+            .hint("docs/workers.md shows how workers are set up")
+    };
+    let workers = workspace.workers.as_ref().ok_or_else(none)?;
+    let broker = Broker::connect(&workers.broker, &super::workspace::identity(&workspace.pinned()?))?;
+    let (chosen, requeue) = match selection {
+        Selection::None => (Some(&[][..]), false),
+        Selection::Requeue(ids) => (ids.as_deref(), true),
+        Selection::Drop(ids) => (ids.as_deref(), false),
+    };
+    let take = |letter: &DeadLetter| chosen.is_none_or(|ids| ids.contains(&letter.id));
+    let dead = broker.dead_letters(take, requeue)?.into_iter().map(|(letter, taken)| Letter { letter, taken }).collect();
+    Ok(QueueReport { queues: broker.states()?, dead })
+}

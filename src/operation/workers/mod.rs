@@ -1,0 +1,91 @@
+//! Signing by workers: each role on its own host with the one key it holds, requests over a broker. The caller stages
+//! content and signs artifacts with the OpenPGP key; it holds no TUF key. No worker signs what it did not verify itself.
+
+mod caller;
+mod policy;
+mod remote;
+mod serve;
+mod shared;
+
+pub use policy::{Limits, Right, Sender};
+pub use serve::{Event, serve};
+pub use shared::{Pause, Shared};
+
+pub(super) use caller::commit;
+
+use crate::broker::{Broker, BrokerOptions, Reply, Request};
+use crate::failure::{Failure, Kind, Result};
+use crate::keys::{self, KeyUri, Passphrases, RoleSigner};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How this process asks workers, or is one.
+pub struct Workers {
+    /// The broker.
+    pub broker: BrokerOptions,
+    /// The name under which others know this process.
+    pub name: String,
+    /// The key it signs requests with; it is no key of any role.
+    pub identity: KeyUri,
+    /// Who may ask.
+    pub senders: BTreeMap<String, Sender>,
+    /// What a targets worker agrees to.
+    pub limits: Limits,
+    /// How long a caller waits for its result.
+    pub patience: Duration,
+}
+
+/// A worker that does not answer for this long is down, as far as one attempt goes.
+const ANSWER: Duration = Duration::from_secs(60);
+
+impl Workers {
+    fn identity(&self, passphrases: &dyn Passphrases) -> Result<Arc<dyn RoleSigner>> {
+        keys::load(&self.identity, passphrases).map_err(|failure| {
+            failure.hint("`workers.identity` names the key that this process signs requests with; `publish key new` makes one")
+        })
+    }
+
+    fn connect(&self, repository: &str) -> Result<Broker> {
+        Broker::connect(&self.broker, repository)
+    }
+
+    /// A request, sealed under this process's name.
+    fn seal(&self, identity: &dyn RoleSigner, request: &Request) -> Result<Vec<u8>> {
+        request.seal(|message| identity.sign(message))?.to_bytes()
+    }
+}
+
+/// How a failure travels to whoever asked.
+fn refusal(failure: &Failure) -> Reply {
+    let mut details = failure.details.clone();
+    let mut cause = std::error::Error::source(failure);
+    while let Some(error) = cause {
+        details.push(format!("caused by: {error}"));
+        cause = error.source();
+    }
+    Reply::Refused { kind: format!("{:?}", failure.kind), message: failure.message.clone(), details, hints: failure.hints.clone() }
+}
+
+/// The failure again at the other end.
+fn failure_of(kind: &str, message: String, details: Vec<String>, hints: Vec<String>) -> Failure {
+    let kinds = [
+        Kind::Conflict,
+        Kind::Invalid,
+        Kind::NotFound,
+        Kind::Untrusted,
+        Kind::Storage,
+        Kind::Permission,
+        Kind::NoRepository,
+        Kind::Passphrase,
+    ];
+    let kind = kinds.into_iter().find(|known| format!("{known:?}") == kind).unwrap_or(Kind::Unexpected);
+    let failure = hints.into_iter().fold(Failure::new(kind, message), Failure::hint);
+    failure.details(details)
+}
+
+/// Requests between workers are for now: those that nobody took in time are void.
+fn soon(now: DateTime<Utc>) -> (DateTime<Utc>, TimeDelta) {
+    (now, TimeDelta::seconds(i64::try_from(ANSWER.as_secs()).unwrap_or(60)))
+}

@@ -1,0 +1,426 @@
+//! A worker's life: take requests from the queue of its role, judge them, do the step, answer, acknowledge. It may die at
+//! any instant: what was not acknowledged is delivered again, to it or to a standby, and the same request gets the
+//! recorded answer.
+
+use super::policy::{Sender, check_content, check_request};
+use super::remote::{RemoteRoles, base_of};
+use super::{Workers, refusal};
+use crate::broker::{Ask, Broker, Delivery, FileReference, Incoming, Reply, Request, Sealed, WorkerRole};
+use crate::failure::{Failure, Kind, Result};
+use crate::keys::{RoleSigner, Signers};
+use crate::metadata::Role;
+use crate::operation::Workspace;
+use crate::repository::{Committer, Edit, Progress, Quiet, Written};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// So many requests are committed together at most.
+const BATCH: u16 = 256;
+/// How long a worker looks for more requests once it has one.
+const GATHER: Duration = Duration::from_millis(5);
+/// How long a wait lasts before the worker looks whether it is to stop.
+const GLANCE: Duration = Duration::from_millis(500);
+/// A request that failed so often for reasons of the store or the broker is not tried again.
+const TRIES: u64 = 15;
+/// How often old requests and results are swept.
+const SWEEP: Duration = Duration::from_secs(3600);
+
+/// What a worker tells.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// It is connected and takes requests.
+    Ready,
+    /// Work is paused, or goes on.
+    Paused(bool),
+    /// A request was carried out.
+    Done {
+        /// Its id.
+        id: &'a str,
+        /// Who asked.
+        sender: &'a str,
+        /// What for and how it ended.
+        what: String,
+    },
+    /// A request was refused.
+    Refused {
+        /// Its id, if that could be read.
+        id: &'a str,
+        /// Why.
+        failure: &'a Failure,
+    },
+    /// Something failed and is tried again.
+    Trouble(&'a Failure),
+}
+
+/// Serves one role until `stop`: the running work is finished then.
+pub fn serve(workspace: &Workspace, role: WorkerRole, stop: &AtomicBool, log: &(dyn Fn(Event<'_>) + Sync)) -> Result<()> {
+    let workers = workspace.workers.as_ref().ok_or_else(|| {
+        Failure::invalid("a worker needs a broker, and the config names none")
+            .hint("set `broker: amqps://user@host` and `workers:`; docs/workers.md shows how")
+    })?;
+    let pinned = workspace.pinned()?;
+    let identity = workers.identity(workspace.passphrases.as_ref())?;
+    let own = match role {
+        WorkerRole::Targets => Role::Targets,
+        WorkerRole::Snapshot => Role::Snapshot,
+        WorkerRole::Timestamp => Role::Timestamp,
+    };
+    let present = workspace.load()?;
+    workspace.begin_changes_even_paused()?;
+    let signers = workspace.worker_signers(&present, own)?;
+    let repository = super::super::workspace::identity(&pinned);
+    let worker = Worker { workspace, workers, role, pinned, identity, signers, repository, log };
+    let mut swept = Instant::now();
+    let mut told: Option<(String, Instant)> = None;
+    while !stop.load(Ordering::Relaxed) {
+        let Err(failure) = worker.connected(stop, &mut swept) else { continue };
+        if failure.kind != Kind::Storage {
+            return Err(failure);
+        }
+        // The same trouble once a minute is enough.
+        if told.as_ref().is_none_or(|(message, at)| *message != failure.message || at.elapsed() > Duration::from_secs(60)) {
+            log(Event::Trouble(&failure));
+            told = Some((failure.message.clone(), Instant::now()));
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    Ok(())
+}
+
+struct Worker<'a> {
+    workspace: &'a Workspace,
+    workers: &'a Workers,
+    role: WorkerRole,
+    pinned: Vec<u8>,
+    identity: Arc<dyn RoleSigner>,
+    signers: Signers,
+    repository: String,
+    log: &'a (dyn Fn(Event<'_>) + Sync),
+}
+
+/// A request that was found genuine.
+struct Accepted {
+    delivery: Delivery,
+    request: Request,
+    edit: Edit,
+}
+
+impl Worker<'_> {
+    /// Serves over one connection until it breaks or `stop`.
+    fn connected(&self, stop: &AtomicBool, swept: &mut Instant) -> Result<()> {
+        let broker = self.workers.connect(&self.repository)?;
+        let at_once = if self.role == WorkerRole::Targets { BATCH } else { 1 };
+        let mut incoming: Option<Incoming> = None;
+        let mut paused = false;
+        while !stop.load(Ordering::Relaxed) {
+            let pause = self.role == WorkerRole::Targets && self.workspace.shared.pause()?.is_some();
+            if pause != paused {
+                paused = pause;
+                (self.log)(Event::Paused(paused));
+            }
+            if paused {
+                if let Some(incoming) = incoming.take() {
+                    broker.stop(&incoming)?;
+                }
+                std::thread::sleep(GLANCE);
+                continue;
+            }
+            let taking = match &mut incoming {
+                Some(incoming) => incoming,
+                none => {
+                    let serving = broker.serve(self.role, at_once)?;
+                    (self.log)(Event::Ready);
+                    none.insert(serving)
+                }
+            };
+            if swept.elapsed() > SWEEP && self.role == WorkerRole::Targets {
+                self.workspace.shared.sweep()?;
+                *swept = Instant::now();
+            }
+            let Some(first) = broker.next(taking, GLANCE)? else { continue };
+            match self.role {
+                WorkerRole::Targets => {
+                    let mut batch = vec![first];
+                    while batch.len() < usize::from(BATCH)
+                        && let Some(next) = broker.next(taking, GATHER)?
+                    {
+                        batch.push(next);
+                    }
+                    self.targets(&broker, batch)?;
+                }
+                WorkerRole::Snapshot | WorkerRole::Timestamp => self.upper(&broker, first)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks who asks, for which repository and role, and until when.
+    fn open(&self, body: &[u8]) -> Result<(Sealed, Request, &Sender)> {
+        let sealed = Sealed::parse(body)?;
+        let request = sealed.open(|name| self.workers.senders.get(name).map(|sender| &sender.key))?;
+        request.check(&self.repository, self.workspace.now())?;
+        let fits = match request.ask {
+            Ask::Targets { .. } => WorkerRole::Targets,
+            Ask::Snapshot { .. } => WorkerRole::Snapshot,
+            Ask::Timestamp { .. } => WorkerRole::Timestamp,
+        };
+        if fits != self.role {
+            return Err(Failure::invalid(format!("request {} is for the {fits} worker; this one signs {} only", request.id, self.role)));
+        }
+        let sender = self.workers.senders.get(&request.sender).ok_or_else(|| Failure::new(Kind::Unexpected, "a sender came and went"))?;
+        Ok((sealed, request, sender))
+    }
+
+    /// A batch of requests to the targets worker, committed together.
+    fn targets(&self, broker: &Broker, batch: Vec<Delivery>) -> Result<()> {
+        let mut accepted: Vec<Accepted> = Vec::new();
+        let mut seen = BTreeSet::new();
+        for delivery in batch {
+            match self.accept(&delivery) {
+                Ok(Opened::New(request, edit)) if seen.insert(request.id.clone()) => {
+                    accepted.push(Accepted { delivery, request: *request, edit: *edit })
+                }
+                // The same request twice in one batch: the first is answered, and so is this one then.
+                Ok(Opened::New(..)) => broker.acknowledge(&delivery)?,
+                Ok(Opened::Recorded(id, reply)) => {
+                    self.answer(broker, &delivery, &id, &reply)?;
+                    broker.acknowledge(&delivery)?;
+                }
+                Ok(Opened::Unwanted(request, failure)) => {
+                    let accepted = Accepted { delivery, request: *request, edit: Edit::default() };
+                    self.conclude(broker, &accepted, &refusal(&failure), Some(&failure))?;
+                }
+                Err(failure) => self.turn_away(broker, &delivery, &failure)?,
+            }
+        }
+        // A change of bins comes alone.
+        let (alone, together): (Vec<Accepted>, Vec<Accepted>) = accepted.into_iter().partition(|accepted| accepted.edit.rebin.is_some());
+        if !together.is_empty() {
+            self.commit(broker, together)?;
+        }
+        alone.into_iter().try_for_each(|accepted| self.commit(broker, vec![accepted]))
+    }
+
+    fn accept(&self, delivery: &Delivery) -> Result<Opened> {
+        let (sealed, request, sender) = self.open(delivery.body())?;
+        let Ask::Targets { changes } = &request.ask else { return Err(Failure::new(Kind::Unexpected, "a request of another kind")) };
+        if let Some(reply) = self.workspace.shared.result(&request.id)? {
+            return Ok(Opened::Recorded(request.id, reply));
+        }
+        let edit = Edit::from_change_set(&self.workspace.shared.changes(&request.id, changes)?)?;
+        if let Err(failure) = check_request(sender, &self.workers.limits, &edit) {
+            return Ok(Opened::Unwanted(Box::new(request), failure));
+        }
+        self.workspace.shared.put_request(&request.id, &sealed)?;
+        Ok(Opened::New(Box::new(request), Box::new(edit)))
+    }
+
+    /// Commits a batch and tells each its own result.
+    fn commit(&self, broker: &Broker, batch: Vec<Accepted>) -> Result<()> {
+        let mut present = match self.workspace.load() {
+            Ok(present) => present,
+            Err(failure) => return self.try_again(broker, batch, &failure),
+        };
+        let mut good = Vec::new();
+        for accepted in batch {
+            let storage = self.workspace.storage.as_ref();
+            let read = present.read_bins_of(storage, accepted.edit.names());
+            match read.and_then(|()| check_content(storage, &self.workers.limits, &present, &accepted.edit, self.workspace.now())) {
+                Ok(()) => good.push(accepted),
+                Err(failure) if failure.kind == Kind::Storage => self.try_again(broker, vec![accepted], &failure)?,
+                Err(failure) => self.conclude(broker, &accepted, &refusal(&failure), Some(&failure))?,
+            }
+        }
+        if good.is_empty() {
+            return Ok(());
+        }
+        let edits: Vec<Edit> = good.iter().map(|accepted| accepted.edit.clone()).collect();
+        let told = Told { broker, batch: &good };
+        let result = self.with_upper(&good, |upper| {
+            let committer = Committer { progress: &told, upper: Some(upper), ..self.committer() };
+            committer.commit_all(present, &edits)
+        });
+        match result {
+            Ok(answers) => {
+                for (accepted, answer) in good.iter().zip(answers) {
+                    match answer {
+                        Ok(committed) => self.conclude(broker, accepted, &Reply::Done { changed: committed.changed }, None)?,
+                        Err(failure) => self.conclude(broker, accepted, &refusal(&failure), Some(&failure))?,
+                    }
+                }
+                Ok(())
+            }
+            // Something about one of them; alone, it fails alone.
+            Err(failure) if failure.kind != Kind::Storage && good.len() > 1 => {
+                (self.log)(Event::Trouble(&failure));
+                good.into_iter().try_for_each(|accepted| self.commit(broker, vec![accepted]))
+            }
+            Err(failure) if failure.kind == Kind::Storage || failure.kind == Kind::Conflict => self.try_again(broker, good, &failure),
+            Err(failure) => good.into_iter().try_for_each(|accepted| self.conclude(broker, &accepted, &refusal(&failure), Some(&failure))),
+        }
+    }
+
+    fn with_upper<T>(&self, batch: &[Accepted], work: impl FnOnce(&RemoteRoles<'_>) -> Result<T>) -> Result<T> {
+        let fulfils = batch.iter().map(|accepted| accepted.request.id.clone()).collect();
+        // A connection of its own: replies to this worker's requests and requests to it do not meet.
+        let broker = Mutex::new(self.workers.connect(&self.repository)?);
+        let (workers, identity, clock) = (self.workers, self.identity.clone(), &*self.workspace.clock);
+        work(&RemoteRoles { workers, identity, broker, repository: self.repository.clone(), fulfils, clock })
+    }
+
+    /// A request to the snapshot or the timestamp worker.
+    fn upper(&self, broker: &Broker, delivery: Delivery) -> Result<()> {
+        let (request, sender) = match self.open(delivery.body()) {
+            Ok((_, request, sender)) => (request, sender),
+            Err(failure) => return self.turn_away(broker, &delivery, &failure),
+        };
+        let reply = match self.upper_step(&request, sender) {
+            Ok(reply) => reply,
+            Err(failure) => {
+                (self.log)(Event::Refused { id: &request.id, failure: &failure });
+                refusal(&failure)
+            }
+        };
+        if let Reply::Signed { file } = &reply {
+            (self.log)(Event::Done { id: &request.id, sender: &request.sender, what: format!("{} {} signed", self.role, file.version) });
+        }
+        self.answer(broker, &delivery, &request.id, &reply)?;
+        broker.acknowledge(&delivery)
+    }
+
+    fn upper_step(&self, request: &Request, sender: &Sender) -> Result<Reply> {
+        let mut present = self.workspace.load()?;
+        let (base, renews) = match &request.ask {
+            Ask::Snapshot { base, roles, .. } => (base, roles.is_empty()),
+            Ask::Timestamp { base, snapshot } => (base, snapshot.is_none()),
+            Ask::Targets { .. } => return Err(Failure::new(Kind::Unexpected, "a request of another kind")),
+        };
+        if renews && !sender.may.contains(&super::Right::Refresh) {
+            return Err(Failure::invalid("this sender may not ask for `refresh`"));
+        }
+        if *base != base_of(&present) {
+            return Ok(Reply::Again);
+        }
+        let committer = self.committer();
+        let file = match &request.ask {
+            Ask::Snapshot { roles, fulfils, .. } => {
+                let asked = fulfils.iter().map(|id| self.evidence(id)).collect::<Result<Vec<Edit>>>()?;
+                let roles: Vec<(String, Written)> = roles.iter().map(|role| (role.role.clone(), written(&role.file))).collect();
+                let signed = committer.list_roles(&mut present, &roles, &asked)?;
+                signed.map(|signed| FileReference { version: signed.version, sha256: signed.sha256 })
+            }
+            Ask::Timestamp { snapshot, base } => {
+                let shown = committer.show_snapshot(&present, snapshot.as_ref().map(written).as_ref())?;
+                shown.then(|| FileReference { version: base.version + 1, sha256: String::new() })
+            }
+            Ask::Targets { .. } => None,
+        };
+        if file.is_some() && self.role == WorkerRole::Timestamp {
+            self.workspace.remember(&self.workspace.load()?.versions())?;
+        }
+        Ok(file.map_or(Reply::Again, |file| Reply::Signed { file }))
+    }
+
+    /// What a request that is being fulfilled asked for, under its sender's signature.
+    fn evidence(&self, id: &str) -> Result<Edit> {
+        let sealed = self.workspace.shared.request(id)?;
+        let request = sealed.open(|name| self.workers.senders.get(name).map(|sender| &sender.key))?;
+        request.check(&self.repository, self.workspace.now())?;
+        match &request.ask {
+            Ask::Targets { changes } if request.id == id => Edit::from_change_set(&self.workspace.shared.changes(id, changes)?),
+            _ => Err(Failure::invalid(format!("request {id} is not one to the targets worker"))),
+        }
+    }
+
+    fn committer(&self) -> Committer<'_> {
+        // Each step is told to whoever asked; here it is one line in the log when all is done.
+        Committer { progress: &Quiet, ..self.workspace.committer(&self.pinned, &self.signers) }
+    }
+
+    /// Records how a request ended, tells whoever asked, and lets the broker forget it.
+    fn conclude(&self, broker: &Broker, accepted: &Accepted, reply: &Reply, failure: Option<&Failure>) -> Result<()> {
+        let id = accepted.request.id.as_str();
+        self.workspace.shared.put_result(id, reply)?;
+        match (reply, failure) {
+            (_, Some(failure)) => (self.log)(Event::Refused { id, failure }),
+            (Reply::Done { changed }, _) => {
+                let what =
+                    format!("{} targets {}", accepted.edit.changes.len(), if *changed { "published" } else { "were published already" });
+                (self.log)(Event::Done { id, sender: &accepted.request.sender, what });
+            }
+            _ => {}
+        }
+        self.answer(broker, &accepted.delivery, id, reply)?;
+        broker.acknowledge(&accepted.delivery)
+    }
+
+    /// A message that is not what it should be: among the dead letters it can be looked at.
+    fn turn_away(&self, broker: &Broker, delivery: &Delivery, failure: &Failure) -> Result<()> {
+        if failure.kind == Kind::Storage {
+            (self.log)(Event::Trouble(failure));
+            std::thread::sleep(Duration::from_secs(1));
+            return broker.give_back(delivery);
+        }
+        let id = delivery.id();
+        (self.log)(Event::Refused { id: &id, failure });
+        self.answer(broker, delivery, &id, &refusal(failure))?;
+        broker.bury(delivery, &failure.message)
+    }
+
+    /// The store or another worker failed: later, or after too many tries never.
+    fn try_again(&self, broker: &Broker, batch: Vec<Accepted>, failure: &Failure) -> Result<()> {
+        (self.log)(Event::Trouble(failure));
+        std::thread::sleep(Duration::from_secs(1));
+        for accepted in batch {
+            if accepted.delivery.earlier() < TRIES {
+                broker.give_back(&accepted.delivery)?;
+                continue;
+            }
+            self.workspace.shared.put_result(&accepted.request.id, &refusal(failure))?;
+            self.answer(broker, &accepted.delivery, &accepted.request.id, &refusal(failure))?;
+            broker.bury(&accepted.delivery, &format!("given up after {TRIES} tries: {}", failure.message))?;
+        }
+        Ok(())
+    }
+
+    fn answer(&self, broker: &Broker, delivery: &Delivery, id: &str, reply: &Reply) -> Result<()> {
+        let body = serde_json::to_vec(reply).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
+        broker.answer(delivery, id, &body)
+    }
+}
+
+/// A message that was opened.
+enum Opened {
+    /// A genuine request that may be fulfilled.
+    New(Box<Request>, Box<Edit>),
+    /// One that was answered before.
+    Recorded(String, Reply),
+    /// A genuine one that its sender may not make.
+    Unwanted(Box<Request>, Failure),
+}
+
+fn written(file: &FileReference) -> Written {
+    Written { version: file.version, sha256: file.sha256.clone() }
+}
+
+/// Tells each step to everybody in the batch; whoever does not listen misses nothing that is not recorded.
+struct Told<'a> {
+    broker: &'a Broker,
+    batch: &'a [Accepted],
+}
+
+impl Progress for Told<'_> {
+    fn phase(&self, _: &str) {}
+    fn expect(&self, _: u64, _: u64) {}
+    fn bytes(&self, _: u64) {}
+    fn file(&self) {}
+
+    fn status(&self, line: &str) {
+        let Ok(body) = serde_json::to_vec(&Reply::Status { line: line.into() }) else { return };
+        for accepted in self.batch {
+            let _ = self.broker.answer(&accepted.delivery, &accepted.request.id, &body);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+use crate::broker::{Changes, Reply, Sealed};
+use crate::digest::Digests;
+use crate::failure::{Failure, Kind, Result};
+use crate::layout::ObjectName;
+use crate::storage::Storage;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::time::{Duration, SystemTime};
+
+/// What callers and workers share and no reader may see: change sets, results, and whether work is paused.
+pub struct Shared {
+    storage: Box<dyn Storage>,
+    /// The longest change set that is read, in bytes.
+    longest: u64,
+}
+
+/// Who paused, and since when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// Why, in the operator's words.
+    pub reason: Option<String>,
+}
+
+/// Results are kept for longer than any request is valid: a replayed one finds its result.
+const KEPT: Duration = Duration::from_secs(3 * 24 * 3600);
+
+fn object(name: String) -> ObjectName {
+    ObjectName::listed(name)
+}
+
+impl Shared {
+    /// What lies at this place.
+    pub fn new(storage: Box<dyn Storage>, longest: u64) -> Self {
+        Self { storage, longest }
+    }
+
+    /// Whether work is paused.
+    pub fn pause(&self) -> Result<Option<Pause>> {
+        let flag = self.storage.get(&object("paused.json".into()), 1 << 16)?;
+        // A flag that cannot be read still says stop.
+        let unreadable = || Pause { since: DateTime::UNIX_EPOCH, reason: Some("the flag cannot be read".into()) };
+        Ok(flag.map(|flag| serde_json::from_slice(&flag.bytes).unwrap_or_else(|_| unreadable())))
+    }
+
+    /// Pauses, or goes on.
+    pub fn set_pause(&self, pause: Option<&Pause>) -> Result<()> {
+        let name = object("paused.json".into());
+        match pause {
+            Some(pause) => self.storage.put(&name, &json(pause)?)?,
+            None => self.storage.delete(&name)?,
+        }
+        self.storage.barrier()
+    }
+
+    /// Refuses to start work while it is paused.
+    pub(in crate::operation) fn check_pause(&self) -> Result<()> {
+        let Some(pause) = self.pause()? else { return Ok(()) };
+        let reason = pause.reason.map_or(String::new(), |reason| format!(": {reason}"));
+        Err(Failure::new(Kind::Conflict, format!("publishing is paused since {}{reason}", crate::metadata::format_expiry(pause.since)))
+            .hint("go on with `publish resume`"))
+    }
+
+    /// Puts a change set where the workers find it.
+    pub(super) fn put_changes(&self, id: &str, bytes: &[u8]) -> Result<Changes> {
+        if bytes.len() as u64 > self.longest {
+            return Err(Failure::invalid(format!(
+                "a change set of {} bytes; no more than {} are taken at once",
+                bytes.len(),
+                self.longest
+            ))
+            .hint("publish fewer targets at once, or raise `workers.request_bytes` for callers and workers"));
+        }
+        self.storage.put(&object(format!("requests/{id}.json")), bytes)?;
+        self.storage.barrier()?;
+        Ok(Changes { sha256: Digests::of(bytes).hex(), length: bytes.len() as u64 })
+    }
+
+    /// The change set that a request names.
+    pub(super) fn changes(&self, id: &str, named: &Changes) -> Result<Vec<u8>> {
+        if named.length > self.longest {
+            return Err(Failure::invalid(format!(
+                "request {id} has a change set of {} bytes; no more than {} are read",
+                named.length, self.longest
+            )));
+        }
+        let missing = || Failure::invalid(format!("the change set of request {id} is missing from {}", self.storage.location()));
+        let bytes = self.storage.get(&object(format!("requests/{id}.json")), self.longest)?.ok_or_else(missing)?.bytes;
+        if Digests::of(&bytes).hex() != named.sha256 || bytes.len() as u64 != named.length {
+            return Err(Failure::invalid(format!("the change set of request {id} is not the one that its sender signed")));
+        }
+        Ok(bytes)
+    }
+
+    /// Keeps a request that is being fulfilled, as evidence for the snapshot worker.
+    pub(super) fn put_request(&self, id: &str, sealed: &Sealed) -> Result<()> {
+        self.storage.put(&object(format!("requests/{id}.sealed.json")), &sealed.to_bytes()?)
+    }
+
+    /// A request that is being fulfilled.
+    pub(super) fn request(&self, id: &str) -> Result<Sealed> {
+        let name = object(format!("requests/{id}.sealed.json"));
+        name.check()?;
+        let found = self.storage.get(&name, crate::broker::MESSAGE_LIMIT as u64)?;
+        Sealed::parse(&found.ok_or_else(|| Failure::invalid(format!("request {id} is unknown at {}", self.storage.location())))?.bytes)
+    }
+
+    /// Records how a request ended.
+    pub(super) fn put_result(&self, id: &str, reply: &Reply) -> Result<()> {
+        self.storage.put(&object(format!("results/{id}.json")), &json(reply)?)?;
+        self.storage.barrier()
+    }
+
+    /// How a request ended, if it has.
+    pub fn result(&self, id: &str) -> Result<Option<Reply>> {
+        let name = object(format!("results/{id}.json"));
+        name.check()?;
+        let found = self.storage.get(&name, crate::broker::MESSAGE_LIMIT as u64)?;
+        Ok(found.and_then(|found| serde_json::from_slice(&found.bytes).ok()))
+    }
+
+    /// Removes requests and results that no replay can need any more.
+    pub(super) fn sweep(&self) -> Result<()> {
+        let cutoff = SystemTime::now() - KEPT;
+        for prefix in ["requests/", "results/"] {
+            for stored in self.storage.list(prefix)?.into_iter().filter(|stored| stored.modified < cutoff) {
+                self.storage.delete(&stored.name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))
+}

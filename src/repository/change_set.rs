@@ -1,0 +1,84 @@
+//! An edit as a file: what a caller asks the targets worker for. It says per target what it replaces and what it becomes,
+//! so that whoever carries it out can tell whether it still holds.
+
+use super::edit::{Change, Condition, Edit, Rebin, Renewal};
+use crate::failure::{Failure, Kind, Result};
+use crate::metadata::{PublicKey, Target};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The form of the file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChangeSet {
+    schema: u32,
+    changes: Vec<NamedChange>,
+    conditions: Vec<Condition>,
+    renewals: Vec<Renewal>,
+    rebin: Option<BinsWish>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NamedChange {
+    name: String,
+    replaces: Option<Value>,
+    becomes: Option<Value>,
+    #[serde(default)]
+    keep_existing: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BinsWish {
+    count: usize,
+    keys: Vec<(String, Value)>,
+    threshold: u64,
+}
+
+const SCHEMA: u32 = 1;
+
+impl Edit {
+    /// Writes the edit as a file.
+    pub fn to_change_set(&self) -> Result<Vec<u8>> {
+        let change = |change: &Change| NamedChange {
+            name: change.name.clone(),
+            replaces: change.expected.as_ref().map(Target::to_value),
+            becomes: change.wanted.as_ref().map(Target::to_value),
+            keep_existing: change.keep_existing,
+        };
+        let bins = |rebin: &Rebin| BinsWish {
+            count: rebin.count,
+            keys: rebin.keys.iter().map(|(id, key)| (id.clone(), key.to_json())).collect(),
+            threshold: rebin.threshold,
+        };
+        let set = ChangeSet {
+            schema: SCHEMA,
+            changes: self.changes.iter().map(change).collect(),
+            conditions: self.conditions.clone(),
+            renewals: self.renewals.clone(),
+            rebin: self.rebin.as_ref().map(bins),
+        };
+        serde_json::to_vec(&set).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))
+    }
+
+    /// Reads such a file; it may come from anybody.
+    pub fn from_change_set(bytes: &[u8]) -> Result<Self> {
+        let set: ChangeSet =
+            serde_json::from_slice(bytes).map_err(|error| Failure::invalid(format!("a change set that cannot be read: {error}")))?;
+        if set.schema != SCHEMA {
+            return Err(Failure::invalid(format!("a change set of schema {}, not {SCHEMA}", set.schema)));
+        }
+        let mut edit = Self { conditions: set.conditions, renewals: set.renewals, ..Self::default() };
+        for change in set.changes {
+            let entry = |json: Option<Value>| json.map(|json| Target::parse(&json.to_string(), &change.name)).transpose();
+            let (expected, wanted) = (entry(change.replaces)?, entry(change.becomes)?);
+            edit.changes.push(Change { name: change.name.clone(), expected, wanted, keep_existing: change.keep_existing, content: None });
+        }
+        if let Some(bins) = set.rebin {
+            let keys = bins.keys.into_iter().map(|(id, key)| Ok((id, PublicKey::from_json(key)?))).collect::<Result<_>>()?;
+            edit.rebin = Some(Rebin { count: bins.count, keys, threshold: bins.threshold });
+        }
+        Ok(edit)
+    }
+}

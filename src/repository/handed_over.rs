@@ -1,0 +1,158 @@
+//! The upper two steps where they are workers of their own: what somebody else has written is read back and checked before
+//! it is signed for.
+
+use super::bins::{BINS, Bins};
+use super::commit::{Committer, Written};
+use super::draft::keys_of_bins;
+use super::edit::{Edit, same};
+use super::numbers::Numbers;
+use super::plain_names::difference;
+use super::present::Present;
+use super::steps::{NewRole, SignedRole};
+use crate::digest::Digests;
+use crate::failure::{Failure, Kind, Result};
+use crate::layout::ObjectName;
+use crate::metadata::{Delegations, ROLE_LIMIT, Role, Target, Targets};
+use crate::storage::Storage;
+use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+
+impl Committer<'_> {
+    /// Signs the snapshot that lists roles which somebody else has written, after checking that they are signed, newer,
+    /// and differ from what is published by nothing but `asked`. `None`: somebody else holds the snapshot's number.
+    pub fn list_roles(&self, present: &mut Present, roles: &[(String, Written)], asked: &[Edit]) -> Result<Option<Written>> {
+        let now = (self.clock)();
+        let mut new = Vec::new();
+        for (role, written) in roles {
+            new.push(NewRole { role: role.clone(), signed: read_written(self.storage, role, written)? });
+        }
+        check_roles(self.storage, present, &new, asked, now)?;
+        let signed = self.write_snapshot(present, &new, &Numbers::new(self.storage), now)?;
+        self.storage.barrier()?;
+        Ok(signed.map(|signed| Written { version: signed.version, sha256: signed.digests.hex() }))
+    }
+
+    /// Makes a snapshot visible that somebody else has written, after reading all that is new in it as a client would.
+    /// `false`: somebody else was faster.
+    pub fn show_snapshot(&self, present: &Present, snapshot: Option<&Written>) -> Result<bool> {
+        let now = (self.clock)();
+        let Some(written) = snapshot else { return Ok(self.write_timestamp(present, None, Vec::new(), now)?.is_some()) };
+        let signed = read_written(self.storage, Role::Snapshot.name(), written)?;
+        let envelope = crate::metadata::Envelope::parse(&signed.bytes, "the new snapshot.json")?;
+        let listing = crate::metadata::Listing::parse(&envelope, Role::Snapshot, "the new snapshot.json")?;
+        let mut new = Vec::new();
+        for (file, listed) in listing.files() {
+            let known = present.trust.listed(file).is_ok_and(|known| known.version == listed.version);
+            if let Some(role) = file.strip_suffix(".json").filter(|_| !known) {
+                let digest = listed.hashes.as_ref().and_then(|hashes| hashes.sha256).map(hex::encode).unwrap_or_default();
+                let signed = read_written(self.storage, role, &Written { version: listed.version, sha256: digest })?;
+                new.push(NewRole { role: role.into(), signed });
+            }
+        }
+        Ok(self.write_timestamp(present, Some(signed), new, now)?.is_some())
+    }
+}
+
+fn read_written(storage: &dyn Storage, role: &str, written: &Written) -> Result<SignedRole> {
+    let name = ObjectName::versioned(role, written.version);
+    name.check()?;
+    let file = storage.get(&name, ROLE_LIMIT)?.ok_or_else(|| untrusted(format!("{name} is missing from {}", storage.location())))?.bytes;
+    if Digests::of(&file).hex() != written.sha256 {
+        return Err(untrusted(format!("{name} is not the file that the request names")));
+    }
+    Ok(SignedRole::of(written.version, file))
+}
+
+/// Checks that new targets roles may follow the present ones, and that the requests explain all that differs.
+fn check_roles(storage: &dyn Storage, present: &mut Present, new: &[NewRole], asked: &[Edit], now: DateTime<Utc>) -> Result<()> {
+    let mut files: BTreeMap<&str, Vec<u8>> = new.iter().map(|new| (new.role.as_str(), new.signed.bytes.clone())).collect();
+    let rebinned = files.contains_key(BINS) && asked.iter().any(|edit| edit.rebin.is_some());
+    if rebinned {
+        present.read_all_bins(storage)?;
+    }
+    let mut differences = Differences::default();
+    let top = match files.remove(Role::Targets.name()) {
+        Some(file) => {
+            let top = present.trust.targets_to_be_listed(file, now)?;
+            differences.between(&present.targets, &top)?;
+            if !rebinned && top.field("delegations") != present.targets.field("delegations") {
+                return Err(untrusted("the new targets.json has other delegations, which nobody asked for"));
+            }
+            top
+        }
+        None => present.targets.clone(),
+    };
+    let bins = match files.remove(BINS) {
+        Some(file) => {
+            let parent = Delegations::parse(top.field("delegations").unwrap_or("{}"), "targets.json")?;
+            let role = parent.roles.iter().find(|role| role.name == BINS).ok_or_else(|| untrusted("nothing delegates to the new bins"))?;
+            let role = present.trust.delegated_to_be_listed(&parent, role, file, now)?;
+            let same_bins = present.bins.as_ref().is_some_and(|bins| bins.role.field("delegations") == role.field("delegations"));
+            if !rebinned && (!same_bins || keys_of_bins(present)?.is_empty()) {
+                return Err(untrusted("the new bins.json lists other bins, which nobody asked for"));
+            }
+            Bins::of(role)?
+        }
+        None => present.bins.clone(),
+    };
+    let names: Vec<String> = bins.as_ref().map(Bins::names).unwrap_or_default();
+    if rebinned {
+        // Every bin is written anew, and those that were are read whole.
+        for (_, bin) in present.bins.iter().flat_map(Bins::known) {
+            differences.between(bin, &Targets::empty())?;
+        }
+    } else {
+        let touched = names.iter().enumerate().filter(|(_, name)| files.contains_key(name.as_str())).map(|(bin, _)| bin).collect();
+        present.read_bins(storage, touched)?;
+    }
+    if let Some(bins) = &bins {
+        for (at, role) in bins.delegations.roles.iter().enumerate() {
+            let Some(file) = files.remove(role.name.as_str()) else { continue };
+            let bin = present.trust.delegated_to_be_listed(&bins.delegations, role, file, now)?;
+            match present.bins.as_ref().filter(|_| !rebinned) {
+                Some(before) => differences.between(before.get(at)?, &bin)?,
+                None => differences.between(&Targets::empty(), &bin)?,
+            }
+        }
+    }
+    if let Some((stray, _)) = files.pop_first() {
+        return Err(untrusted(format!("nothing delegates to the new role {stray}")));
+    }
+    differences.explained_by(asked)
+}
+
+/// Targets as they are and as they will be; one that moves between roles is in both.
+#[derive(Default)]
+struct Differences {
+    before: BTreeMap<String, Target>,
+    after: BTreeMap<String, Target>,
+}
+
+impl Differences {
+    fn between(&mut self, before: &Targets, after: &Targets) -> Result<()> {
+        for (name, old, new) in difference(before, after)? {
+            self.before.extend(old.map(|old| (name.to_owned(), old)));
+            self.after.extend(new.map(|new| (name.to_owned(), new)));
+        }
+        Ok(())
+    }
+
+    fn explained_by(&self, asked: &[Edit]) -> Result<()> {
+        let names: std::collections::BTreeSet<&String> = self.before.keys().chain(self.after.keys()).collect();
+        for name in names {
+            let (before, after) = (self.before.get(name).cloned(), self.after.get(name).cloned());
+            if same(&before, &after) {
+                continue;
+            }
+            let explained = asked.iter().flat_map(|edit| &edit.changes).any(|change| change.name == *name && same(&change.wanted, &after));
+            if !explained {
+                return Err(untrusted(format!("target {name} would change, which no request asks for")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn untrusted(why: impl Into<String>) -> Failure {
+    Failure::new(Kind::Untrusted, why)
+}
