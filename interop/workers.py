@@ -405,6 +405,135 @@ def a_standby_takes_over_and_a_dead_caller_finds_its_answer():
         t.ci.publish("add-targets", "packages")
 
 
+class Watcher(threading.Thread):
+    """Real readers that update all the time, and somebody who notes what every file was under every version."""
+
+    def __init__(self, t, acknowledged):
+        super().__init__(daemon=True)
+        self.t, self.acknowledged = t, acknowledged
+        self.reader, self.gateway = reader(t, "watcher")
+        self.faults, self.reads, self.seen, self.done = [], 0, {}, threading.Event()
+
+    def note(self, path, content):
+        if content is None:
+            return
+        signed = json.loads(content)["signed"]
+        key = (signed["_type"], path, signed["version"])
+        if self.seen.setdefault(key, content) != content:
+            self.faults.append(f"two different objects under {key}")
+
+    def run(self):
+        newest = 0
+        while not self.done.is_set():
+            try:
+                name = random.choice(list(self.acknowledged) or [None])
+                version = self.reader.reads({name: self.acknowledged[name]} if name else None)
+                if version < newest:
+                    self.faults.append(f"the timestamp went back from {newest} to {version}")
+                newest = version
+                timestamp = self.t.place.read("repo", "timestamp.json")
+                self.note("timestamp.json", timestamp)
+                snapshot = json.loads(timestamp)["signed"]["meta"]["snapshot.json"]["version"]
+                file = self.t.place.read("repo", f"{snapshot}.snapshot.json")
+                self.note("snapshot.json", file)
+                for path, listed in json.loads(file)["signed"]["meta"].items():
+                    self.note(path, self.t.place.read("repo", f"{listed['version']}.{path}"))
+                self.reads += 1
+            except Exception as error:
+                self.faults.append(repr(error))
+
+
+class Killer(threading.Thread):
+    """Kills services at random and starts them again, and now and then the broker."""
+
+    def __init__(self, t, services, seed):
+        super().__init__(daemon=True)
+        self.t, self.services, self.chance = t, services, random.Random(seed)
+        self.kills, self.done = dict.fromkeys([*services, "broker"], 0), threading.Event()
+
+    def run(self):
+        broker = time.monotonic() + 8
+        while not self.done.wait(self.chance.uniform(0.3, 1.5)):
+            name = self.chance.choice(list(self.services))
+            host = self.t.hosts[name]
+            process = host.processes.pop()
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            self.kills[name] += 1
+            if time.monotonic() > broker:
+                rabbitmq("kill")
+                self.kills["broker"] += 1
+                rabbitmq("up")
+                broker = time.monotonic() + 15
+            host.start(*self.services[name])
+
+
+def nothing_is_lost(kind, commits, seed, callers=6):
+    chance = random.Random(seed)
+    with team(kind) as t:
+        services = {"targets": ["worker", "targets"], "standby": ["worker", "targets"], "snapshot": ["worker", "snapshot"], "timestamp": ["worker", "timestamp"]}
+        for name, arguments in services.items():
+            t.hosts[name].start(*arguments)
+        acknowledged, killed, numbers, lock = {}, [0], iter(range(commits)), threading.Lock()
+        watcher, killer = Watcher(t, acknowledged), Killer(t, services, seed)
+        watcher.start(), killer.start()
+
+        def call(caller):
+            home = t.ci.home / f"caller-{caller}"
+            home.mkdir()
+            for name in ["keys", "publish.yaml"]:
+                (home / name).symlink_to(t.ci.home / name)
+            while True:
+                with lock:
+                    number = next(numbers, None)
+                if number is None:
+                    return
+                content = f"package {number} {seed}".encode()
+                path = home / f"packages/p{number}.zip"
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(content)
+                for _ in range(40):
+                    process = subprocess.Popen([PUBLISH, "add-targets", path.relative_to(home)], cwd=home, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                    if chance.random() < 0.2:
+                        time.sleep(chance.random() * 0.6)
+                        process.kill()
+                        killed[0] += 1
+                        process.communicate()
+                        continue
+                    said, _ = process.communicate(timeout=200)
+                    if process.returncode == 0:
+                        acknowledged[f"packages/p{number}.zip"] = {"hashes": {"sha256": hashlib.sha256(content).hexdigest()}}
+                        break
+                    assert process.returncode == 13, said
+                else:
+                    watcher.faults.append(f"package {number} was never published")
+
+        threads = [threading.Thread(target=call, args=[caller]) for caller in range(callers)]
+        start = time.monotonic()
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        seconds = time.monotonic() - start
+        killer.done.set()
+        killer.join()
+        watcher.done.set()
+        watcher.join()
+        until(lambda: all(queue["waiting"] == 0 for queue in json.loads(t.ci.publish("queue", "--json"))["queue"]["queues"]), "the queues are empty")
+        fresh, _ = reader(t, "fresh")
+        fresh.reads(acknowledged)
+        assert "good: 0 errors" in t.ci.publish("verify")
+        print(f"        {kind}: {len(acknowledged)} of {commits} commits in {seconds:.0f} s, callers killed {killed[0]} times, {killer.kills}, {watcher.reads} reads, seed {seed}", flush=True)
+        assert len(acknowledged) == commits and not watcher.faults, watcher.faults[:5]
+        assert all(killer.kills.values()), killer.kills
+
+
+def nothing_is_lost_on_a_directory_while_everything_is_killed():
+    nothing_is_lost("local", 200, int(os.environ.get("SEED", time.time())))
+
+
+def nothing_is_lost_on_s3_while_everything_is_killed():
+    nothing_is_lost("s3", 200, int(os.environ.get("SEED", time.time())))
+
+
 SCENARIOS = [
     the_basic_workflow_has_each_step_in_its_order,
     due_roles_are_refreshed_through_the_workers,
@@ -412,6 +541,8 @@ SCENARIOS = [
     what_is_forged_outdated_or_misdirected_is_refused_and_logged,
     no_worker_signs_what_it_did_not_verify,
     a_standby_takes_over_and_a_dead_caller_finds_its_answer,
+    nothing_is_lost_on_a_directory_while_everything_is_killed,
+    nothing_is_lost_on_s3_while_everything_is_killed,
 ]
 
 scenarios.run("workers", SCENARIOS)

@@ -5,11 +5,13 @@ use crate::broker::BrokerOptions;
 use crate::failure::{Failure, Kind, Result};
 use crate::keys::KeyUri;
 use crate::metadata::{PublicKey, Role};
+use crate::operation::monitor::MonitorRequest;
 use crate::operation::workers::{Limits, Right, Sender, Shared, Workers};
 use crate::repository::{BINS, PlainNames};
 use crate::storage::{Location, StoreOptions};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use std::time::Duration;
 const MAX_LENGTH: u64 = 1 << 20;
 
 /// Every key of the file with its default and its meaning; the reference page is made from this.
-pub const KEYS: [(&str, &str, &str); 38] = [
+pub const KEYS: [(&str, &str, &str); 44] = [
     ("name", "the directory's name", "what users call the repository in `trdl add NAME …`"),
     (
         "repo",
@@ -34,7 +36,11 @@ pub const KEYS: [(&str, &str, &str); 38] = [
     ("openpgp", "file:keys/openpgp.asc", "where the OpenPGP secret key lives, as exported by gpg or made by init"),
     ("channels", "trdl_channels.yaml", "the channels file"),
     ("state", ".publish-state.json", "remembers the highest versions seen, against rollbacks; worth caching in CI"),
-    ("plain_names", "all", "all: plain names beside the hashed ones, for curl and gpg; none: only TUF clients read"),
+    (
+        "plain_names",
+        "all",
+        "all: plain names beside the hashed ones, for curl and gpg; none: only TUF clients read; elsewhere: another server serves all content",
+    ),
     ("consistent_snapshot", "as the root says", "true or false; `publish refresh` switches the repository to it"),
     ("sha512", "false", "list SHA-512 beside SHA-256 for new targets"),
     ("passphrase_file", "none", "a file with the passphrase of the role keys"),
@@ -68,7 +74,7 @@ pub const KEYS: [(&str, &str, &str); 38] = [
     (
         "workers.senders",
         "nobody",
-        "who may ask this worker, by name: key (hex), prefixes (of target names), may (publish, remove, refresh, bins; publish and refresh by default)",
+        "who may ask this worker, by name: key (hex), prefixes (of target names), may (publish, remove, refresh, bins, elsewhere; publish and refresh by default)",
     ),
     ("workers.certificates", "none", "files with the OpenPGP certificates that signatures must be from; a targets worker refuses others"),
     ("workers.targets_per_request", "10000", "the most targets that one request may change"),
@@ -76,6 +82,12 @@ pub const KEYS: [(&str, &str, &str); 38] = [
     ("workers.growth", "10", "a target's new content is at most so many times as long as its old one (1 MiB is always fine)"),
     ("workers.target_bytes", "10737418240", "the longest target, in bytes"),
     ("workers.patience", "600", "seconds that a caller waits for its result"),
+    ("monitor.drop_box", "none", "the directory where pipelines leave uploads, for `publish monitor`"),
+    ("monitor.prefix", "none", "stands before the names of what comes through the drop box"),
+    ("monitor.sign", "false", "give each target that comes through the drop box an OpenPGP signature"),
+    ("monitor.scan", "5", "seconds between two looks into the drop box; where the file system tells of changes, they are seen at once"),
+    ("monitor.refresh", "60", "seconds between two looks at whether a role is due"),
+    ("monitor.listen", "none", "the address of /healthz and /metrics, for example 127.0.0.1:9464"),
 ];
 
 /// The file's content, defaults filled in.
@@ -133,6 +145,8 @@ pub struct Config {
     broker_key: Option<PathBuf>,
     #[serde(default)]
     workers: WorkersConfig,
+    #[serde(default)]
+    monitor: MonitorConfig,
     /// The directory that relative paths start from.
     #[serde(skip)]
     base: PathBuf,
@@ -168,6 +182,24 @@ impl Default for WorkersConfig {
             target_bytes: 10 << 30,
             patience: 600,
         }
+    }
+}
+
+/// The part of the config about the monitor; see [`KEYS`].
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct MonitorConfig {
+    drop_box: Option<PathBuf>,
+    prefix: String,
+    sign: bool,
+    scan: f64,
+    refresh: f64,
+    listen: Option<SocketAddr>,
+}
+
+impl Default for MonitorConfig {
+    fn default() -> Self {
+        Self { drop_box: None, prefix: String::new(), sign: false, scan: 5.0, refresh: 60.0, listen: None }
     }
 }
 
@@ -377,10 +409,34 @@ impl Config {
             targets_per_request: self.workers.targets_per_request,
             growth: self.workers.growth,
             target_bytes: self.workers.target_bytes,
+            elsewhere: self.plain_names == PlainNames::Elsewhere,
             certificates: certificates.collect::<Result<_>>()?,
         };
         let identity = KeyUri::parse(&self.workers.identity, &self.base)?;
         Ok(Some(Workers { broker, name, identity, senders, limits, patience: Duration::from_secs(self.workers.patience) }))
+    }
+
+    /// What the monitor is to do.
+    pub fn monitor(&self) -> Result<MonitorRequest> {
+        let seconds = |key: &str, value: f64| {
+            let least = Duration::from_millis(100);
+            let span = Duration::try_from_secs_f64(value).ok().filter(|span| *span >= least);
+            span.ok_or_else(|| Failure::invalid(format!("`monitor.{key}` is {value}; it is a number of seconds, at least 0.1")))
+        };
+        Ok(MonitorRequest {
+            drop_box: self.monitor.drop_box.as_deref().map(|path| self.path(path)),
+            prefix: self.monitor.prefix.clone(),
+            sign: self.monitor.sign,
+            scan: seconds("scan", self.monitor.scan)?,
+            refresh: seconds("refresh", self.monitor.refresh)?,
+            consistent_snapshot: self.consistent_snapshot,
+            at_once: self.workers.targets_per_request,
+        })
+    }
+
+    /// Where the monitor serves its health and metrics.
+    pub fn monitor_listen(&self) -> Option<SocketAddr> {
+        self.monitor.listen
     }
 
     /// What users call the repository.

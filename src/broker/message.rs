@@ -145,7 +145,7 @@ impl Request {
 
     /// Refuses what is about another repository, outdated, or valid for longer than anything may be.
     pub fn check(&self, repository: &str, now: DateTime<Utc>) -> Result<()> {
-        let refuse = |why: String| Err(Failure::invalid(format!("request {} {why}", self.id)));
+        let refuse = |why: String| Err(Failure::new(Kind::Permission, format!("request {} {why}", self.id)));
         if self.repository != repository {
             return refuse("is about another repository".into());
         }
@@ -186,11 +186,14 @@ impl Sealed {
         }
         let sender = request.sender.escape_debug().to_string();
         let key = key_of(&request.sender).ok_or_else(|| {
-            Failure::invalid(format!("request {} is from `{sender}`, whom this worker does not know", safe_id(&request.id)))
+            Failure::new(Kind::Permission, format!("request {} is from `{sender}`, whom this worker does not know", safe_id(&request.id)))
         })?;
         let signature = hex::decode(&self.signature).unwrap_or_default();
         if !key.verifies(&[DOMAIN, self.payload.as_bytes()].concat(), &signature) {
-            return Err(Failure::invalid(format!("request {} is not signed by `{sender}`, whom it names", safe_id(&request.id))));
+            return Err(Failure::new(
+                Kind::Permission,
+                format!("request {} is not signed by `{sender}`, whom it names", safe_id(&request.id)),
+            ));
         }
         // Ids become names of objects.
         if request.id.len() != 32 || !request.id.bytes().all(|b| b.is_ascii_hexdigit()) {

@@ -117,6 +117,15 @@ pub(super) enum Command {
         #[arg(value_enum)]
         role: WorkerName,
     },
+    /// Publish what pipelines leave in the drop box, and sign again what is due, as a service
+    #[command(
+        after_help = "A pipeline fills tuf_tmp_X in the drop box and renames it to tuf_ready_X. All uploads that are ready become one commit;\nwhat cannot be accepted is set aside as tuf_failed_X with the reason beside it.\nSIGTERM stops it when the running work is done, SIGHUP makes it read its config again. With --json, it logs JSON lines.\n\nExamples:\n  publish monitor --once\n  publish monitor --json"
+    )]
+    Monitor {
+        /// One round only: what is ready and due now
+        #[arg(long)]
+        once: bool,
+    },
     /// Show what waits for the workers, who serves, and requests that none could deal with
     #[command(after_help = "Examples:\n  publish queue\n  publish queue requeue --all")]
     Queue(Queue),
@@ -167,7 +176,7 @@ pub(super) enum Command {
 impl Command {
     /// Whether it runs until it is told to stop, and then finishes what it is at.
     pub fn is_service(&self) -> bool {
-        matches!(self, Self::Worker { .. })
+        matches!(self, Self::Worker { .. } | Self::Monitor { .. })
     }
 }
 
@@ -247,6 +256,9 @@ pub(super) struct AddTargets {
     /// Sign each target with the OpenPGP key, as signatures/NAME.sig
     #[arg(long)]
     pub sign: bool,
+    /// Enter the files' lengths and digests only: another server serves them
+    #[arg(long, conflicts_with = "sign")]
+    pub metadata_only: bool,
     /// Publish again what below DIR differs from its target; report what is no target at all
     #[arg(long, value_name = "DIR", conflicts_with = "files")]
     pub changed: Option<PathBuf>,
@@ -374,6 +386,9 @@ pub(super) struct Verify {
     /// The SHA-512 of the first root that is trusted, as given to `trdl add`
     #[arg(long, value_name = "HEX")]
     pub root_sha512: Option<String>,
+    /// Check metadata only: another server serves the files
+    #[arg(long)]
+    pub metadata_only: bool,
     /// A further OpenPGP certificate to verify signatures with
     #[arg(long, value_name = "FILE")]
     pub openpgp_certificate: Vec<PathBuf>,

@@ -1,5 +1,5 @@
 use super::output::{Output, eprint, interrupt_document, print};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -12,6 +12,13 @@ pub(super) fn drain() -> anyhow::Result<Arc<AtomicBool>> {
         signal_hook::flag::register(signal, stop.clone())?;
     }
     Ok(stop)
+}
+
+/// A flag that is set by SIGHUP.
+pub(super) fn reload() -> anyhow::Result<Arc<AtomicBool>> {
+    let reload = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGHUP, reload.clone())?;
+    Ok(reload)
 }
 
 /// Ends the process with words and the usual code when it is interrupted. Nothing needs to be undone: whatever instant

@@ -6,6 +6,8 @@ mod init;
 mod interrupt;
 mod key;
 mod log;
+mod metrics;
+mod monitor;
 mod output;
 mod passphrases;
 mod progress;
@@ -60,6 +62,7 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Report> {
         Command::Bins(bins) => targets::bins(global, bins, output),
         Command::Refresh => publishing::refresh(global, output),
         Command::Worker { role } => workers::serve(global, *role, output),
+        Command::Monitor { once } => monitor::run(global, *once, output),
         Command::Queue(queue) => workers::queue(global, queue, output),
         Command::Pause { reason } => workers::pause(global, reason.as_deref(), output),
         Command::Resume => workers::resume(global, output),

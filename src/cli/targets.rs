@@ -35,6 +35,7 @@ pub(super) fn add(global: &Global, arguments: &AddTargets, output: &Output) -> R
         prefix: arguments.prefix.trim_matches('/').to_owned(),
         sign: arguments.sign,
         only_changed: arguments.changed.is_some(),
+        metadata_only: arguments.metadata_only,
     };
     let plan = add_operation::plan(&workspace, &request)?;
     let mut text = describe(&plan, output.verbose);

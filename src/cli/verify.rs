@@ -33,7 +33,14 @@ pub(super) fn run(global: &Global, arguments: &Verify, output: &Output) -> Resul
     let certificates =
         arguments.openpgp_certificate.iter().map(|path| Ok((path.display().to_string(), read(path)?))).collect::<Result<_>>()?;
     let progress = Shown::new(global, output);
-    let report = verify(&VerifyRequest { source: source.as_ref(), anchor, certificates, now: Utc::now(), progress: &progress })?;
+    let report = verify(&VerifyRequest {
+        source: source.as_ref(),
+        anchor,
+        certificates,
+        now: Utc::now(),
+        progress: &progress,
+        metadata_only: arguments.metadata_only,
+    })?;
     drop(progress);
     let code = if report.is_good() { 0 } else { exit::code_of(Kind::Untrusted) };
     Ok(Report::new("verify", describe(&report), json!({"good": report.is_good(), "report": report})).exit(code))
@@ -65,6 +72,9 @@ fn describe(report: &VerifyReport) -> String {
         count(report.signatures, "OpenPGP signature"),
         size(report.bytes)
     );
+    if report.elsewhere > 0 {
+        let _ = writeln!(text, "{} served elsewhere: only their entries were checked", count(report.elsewhere, "target"));
+    }
     let _ = match &report.second_opinion {
         SecondOpinion::Agrees => writeln!(text, "the tuf crate's client agrees"),
         SecondOpinion::CannotRead { reason } => writeln!(text, "the tuf crate's client was not asked: it cannot read {reason}"),

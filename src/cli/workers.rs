@@ -5,7 +5,7 @@ use super::interrupt;
 use super::log::tell;
 use super::output::{Output, Report};
 use super::text::count;
-use super::workspace::open;
+use super::workspace::{open, open_service};
 use crate::broker::WorkerRole;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -19,7 +19,7 @@ use std::fmt::Write;
 /// `publish worker`.
 pub(super) fn serve(global: &Global, role: WorkerName, output: &Output) -> Result<Report> {
     let config = Config::read(&global.config)?;
-    let workspace = open(global, &config, output)?;
+    let workspace = open_service(global, &config, output)?;
     let stop = interrupt::drain()?;
     let role = match role {
         WorkerName::Targets => WorkerRole::Targets,

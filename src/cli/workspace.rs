@@ -5,6 +5,7 @@ use super::progress::Shown;
 use crate::config::Config;
 use crate::failure::Result;
 use crate::operation::Workspace;
+use crate::repository::Quiet;
 use crate::storage::{self, Location};
 use chrono::Utc;
 use std::path::Path;
@@ -36,6 +37,11 @@ pub(super) fn open(global: &Global, config: &Config, output: &Output) -> Result<
         shared: config.shared()?,
         workers: config.workers(password.as_ref().map(|password| password.as_bytes()))?,
     })
+}
+
+/// The same for a service, which tells what it does in its log.
+pub(super) fn open_service(global: &Global, config: &Config, output: &Output) -> Result<Workspace> {
+    Ok(Workspace { progress: Box::new(Quiet), ..open(global, config, output)? })
 }
 
 /// The repository's place, from the flag or the config.

@@ -3,6 +3,8 @@ use crate::digest::{Digests, Hashes};
 use crate::failure::{Failure, Kind, Result};
 use serde_json::{Value, json};
 
+const ELSEWHERE: &str = "elsewhere";
+
 /// What a targets role says of one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -10,12 +12,14 @@ pub struct Target {
     pub length: u64,
     /// At least one digest.
     pub hashes: Hashes,
+    /// Another server serves the content: it is not beside the metadata. Written as `custom`, which clients ignore.
+    pub elsewhere: bool,
 }
 
 impl Target {
     /// The entry for content with these digests.
     pub fn of(digests: &Digests) -> Self {
-        Self { length: digests.length, hashes: Hashes::of(digests) }
+        Self { length: digests.length, hashes: Hashes::of(digests), elsewhere: false }
     }
 
     /// Reads an entry; `name` is for errors.
@@ -25,12 +29,17 @@ impl Target {
         let length = value.get("length").and_then(Value::as_u64).ok_or_else(|| broken("no length"))?;
         let hashes = value.get("hashes").ok_or_else(|| broken("no hashes"))?;
         let hashes = Hashes::from_json(hashes).map_err(|why| broken(&why))?;
-        Ok(Self { length, hashes })
+        let elsewhere = value.get("custom").and_then(|custom| custom.get("content")).is_some_and(|content| content == ELSEWHERE);
+        Ok(Self { length, hashes, elsewhere })
     }
 
     /// The entry as JSON.
     pub fn to_value(&self) -> Value {
-        json!({"hashes": self.hashes.to_json(), "length": self.length})
+        let mut entry = json!({"hashes": self.hashes.to_json(), "length": self.length});
+        if self.elsewhere {
+            entry["custom"] = json!({"content": ELSEWHERE});
+        }
+        entry
     }
 
     /// The entry in canonical JSON.

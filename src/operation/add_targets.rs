@@ -6,7 +6,7 @@ use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
 use crate::layout::{ObjectName, ReleaseVersion, TargetPath, case_collision, certificate_name, detached_name, is_reserved};
 use crate::metadata::Target;
-use crate::repository::{Artifact, Change, Edit, PlainNames, Present, digest_file, each, stage};
+use crate::repository::{Artifact, Change, Edit, PlainNames, Present, Staged, digest_file, each, stage};
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +29,12 @@ pub struct AddTargetsRequest {
     pub sign: bool,
     /// Only what differs from its target, of targets that are there; other files are reported.
     pub only_changed: bool,
+    /// Enter lengths and digests only: another server serves the files.
+    pub metadata_only: bool,
 }
+
+/// Files by the names they get, each with its length.
+pub(super) type NamedFiles = BTreeMap<String, (PathBuf, u64)>;
 
 /// What adding will do.
 #[derive(Debug, Serialize)]
@@ -82,6 +87,7 @@ pub enum TargetChange {
 struct Work {
     present: Option<Present>,
     artifacts: Vec<Artifact>,
+    elsewhere: bool,
     /// What stands under each artifact's name, and under its signature's.
     published: Vec<(Option<Target>, Option<Target>)>,
 }
@@ -95,8 +101,18 @@ impl std::fmt::Debug for Work {
 /// Decides what adding will do; nothing is written and no key is opened. Files whose names are targets already are read.
 pub fn plan(workspace: &Workspace, request: &AddTargetsRequest) -> Result<AddTargetsPlan> {
     let files = named_files(request)?;
-    let mut present = workspace.load()?;
+    let present = workspace.load()?;
     workspace.check_root(&present)?;
+    plan_on(workspace, request, files, present)
+}
+
+/// The same for files that have their names already, on a given state.
+pub(super) fn plan_on(
+    workspace: &Workspace,
+    request: &AddTargetsRequest,
+    files: NamedFiles,
+    mut present: Present,
+) -> Result<AddTargetsPlan> {
     let storage = workspace.storage.as_ref();
     present.read_bins_of(storage, files.keys().map(String::as_str))?;
     let signatures: Vec<String> = files.keys().map(|name| detached_name(name)).collect();
@@ -113,7 +129,9 @@ pub fn plan(workspace: &Workspace, request: &AddTargetsRequest) -> Result<AddTar
         empty: true,
         work: Work::default(),
     };
-    let compared = compare(workspace, &files, &present)?;
+    let elsewhere = request.metadata_only || workspace.plain_names == PlainNames::Elsewhere;
+    plan.work.elsewhere = elsewhere;
+    let compared = compare(workspace, &files, &present, elsewhere && workspace.plain_names != PlainNames::Elsewhere)?;
     for ((name, (path, length)), same) in files.iter().zip(compared) {
         plan.add(request, name, path, *length, same, &present)?;
     }
@@ -127,7 +145,7 @@ pub fn plan(workspace: &Workspace, request: &AddTargetsRequest) -> Result<AddTar
 
 /// Carries out a plan. An empty one only completes what a killed run may have left.
 pub fn apply(workspace: &Workspace, plan: AddTargetsPlan) -> Result<Outcome> {
-    let Work { present, artifacts, published } = plan.work;
+    let Work { present, artifacts, published, elsewhere } = plan.work;
     let present = present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
     workspace.begin_changes()?;
     if plan.empty {
@@ -140,7 +158,11 @@ pub fn apply(workspace: &Workspace, plan: AddTargetsPlan) -> Result<Outcome> {
     let signers = workspace.target_signers(&present, names)?;
     workspace.progress.phase("staging");
     let (storage, progress) = (workspace.storage.as_ref(), workspace.progress.as_ref());
-    let staged = stage(storage, &artifacts, key.as_ref(), workspace.sha512, workspace.now(), progress)?;
+    let staged = if elsewhere {
+        enter(workspace, &artifacts)?
+    } else {
+        stage(storage, &artifacts, key.as_ref(), workspace.sha512, workspace.now(), progress)?
+    };
     let mut edit = Edit::default();
     for ((artifact, staged), (target, signature)) in artifacts.iter().zip(staged).zip(published) {
         let name = artifact.target.clone();
@@ -156,6 +178,20 @@ pub fn apply(workspace: &Workspace, plan: AddTargetsPlan) -> Result<Outcome> {
     Ok(workspace.commit(present, &edit, &signers)?.into())
 }
 
+/// Reads files for their entries only.
+fn enter(workspace: &Workspace, artifacts: &[Artifact]) -> Result<Vec<Staged>> {
+    let enter = |artifact: &Artifact, (): &mut ()| {
+        let mut digests = digest_file(&artifact.path, workspace.progress.as_ref())?;
+        if !workspace.sha512 {
+            digests.sha512 = None;
+        }
+        // Where all content is elsewhere, no entry needs to say so.
+        let elsewhere = workspace.plain_names != PlainNames::Elsewhere;
+        Ok(Staged { target: Target { elsewhere, ..Target::of(&digests) }, signature: None })
+    };
+    Ok(each(artifacts, std::thread::available_parallelism().map_or(1, usize::from), || Ok(()), enter)?)
+}
+
 impl AddTargetsPlan {
     fn add(&mut self, request: &AddTargetsRequest, name: &str, path: &Path, length: u64, same: bool, present: &Present) -> Result<()> {
         let published = present.target(name)?;
@@ -163,6 +199,11 @@ impl AddTargetsPlan {
         let signature = present.target(&signature_name)?;
         // A signature that stays beside other bytes would be a wrong one.
         let sign = request.sign || (signature.is_some() && !same);
+        if sign && self.work.elsewhere {
+            return Err(Failure::invalid(format!("{name} has a signature here, and its content would be elsewhere"))
+                .hint("remove the target first, signature and all: publish remove-targets")
+                .into());
+        }
         let change = match (&published, same) {
             (None, _) if request.only_changed => {
                 self.unknown.push(path.display().to_string());
@@ -190,9 +231,9 @@ impl AddTargetsPlan {
 }
 
 /// All files with the names they get, sorted by name; whatever cannot be published is refused, all at once.
-fn named_files(request: &AddTargetsRequest) -> Result<BTreeMap<String, (PathBuf, u64)>> {
+fn named_files(request: &AddTargetsRequest) -> Result<NamedFiles> {
     let base = request.base.canonicalize().map_err(|error| Failure::io("find the base", request.base.display(), error))?;
-    let mut files: BTreeMap<String, (PathBuf, u64)> = BTreeMap::new();
+    let mut files = NamedFiles::new();
     let mut problems = Vec::new();
     for given in &request.files {
         for entry in WalkDir::new(given).sort_by_file_name() {
@@ -260,7 +301,7 @@ fn name_of(
 
 /// No two names may be equal but for case: neither among the new ones nor beside those that are there. In a repository
 /// with bins, those in other bins are not read for it.
-fn check_case(files: &BTreeMap<String, (PathBuf, u64)>, present: &Present) -> Result<()> {
+fn check_case(files: &NamedFiles, present: &Present) -> Result<()> {
     let new = || files.keys().map(String::as_str);
     let Some((a, b)) = case_collision(present.entries().map(|(name, _)| name).chain(new()))
         .filter(|(a, b)| files.contains_key(*a) || files.contains_key(*b))
@@ -273,7 +314,7 @@ fn check_case(files: &BTreeMap<String, (PathBuf, u64)>, present: &Present) -> Re
 }
 
 /// No name may be both a file and a directory: a plain name could not be written then, and only after the commit.
-fn check_directories(workspace: &Workspace, files: &BTreeMap<String, (PathBuf, u64)>, present: &mut Present) -> Result<()> {
+fn check_directories(workspace: &Workspace, files: &NamedFiles, present: &mut Present) -> Result<()> {
     let above = |name: &'_ str| name.match_indices('/').map(|(at, _)| name[..at].to_owned()).collect::<Vec<_>>();
     let directories: BTreeSet<String> = files.keys().flat_map(|name| above(name)).collect();
     present.read_bins_of(workspace.storage.as_ref(), directories.iter().map(String::as_str))?;
@@ -300,10 +341,11 @@ fn check_directories(workspace: &Workspace, files: &BTreeMap<String, (PathBuf, u
 }
 
 /// For each file: whether the target of its name has the same bytes. Only such files are read.
-fn compare(workspace: &Workspace, files: &BTreeMap<String, (PathBuf, u64)>, present: &Present) -> Result<Vec<bool>> {
+fn compare(workspace: &Workspace, files: &NamedFiles, present: &Present, elsewhere: bool) -> Result<Vec<bool>> {
     let files: Vec<_> = files.iter().collect();
     let same = |(name, (path, length)): &(&String, &(PathBuf, u64)), (): &mut ()| {
-        let Some(target) = present.target(name)?.filter(|target| target.length == *length) else { return Ok(false) };
+        let known = present.target(name)?.filter(|target| target.length == *length && target.elsewhere == elsewhere);
+        let Some(target) = known else { return Ok(false) };
         Ok(target.matches(&digest_file(path, workspace.progress.as_ref())?))
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

@@ -119,6 +119,16 @@ pub fn plan(workspace: &Workspace, consistent_snapshot: Option<bool>) -> Result<
     })
 }
 
+impl RefreshPlan {
+    /// When each role expires that the plan found.
+    pub(super) fn expiries(&self) -> Result<Vec<(&'static str, crate::metadata::Expiry)>> {
+        let Some(present) = &self.present else { return Ok(Vec::new()) };
+        let mut all: Vec<_> = expiries(present)?.into_iter().map(|(role, expires)| (role.name(), expires)).collect();
+        all.extend(present.bins.as_ref().map(|bins| (BINS, bins.role.expires())));
+        Ok(all)
+    }
+}
+
 /// Carries out a plan. An empty one only completes what a killed run may have left.
 pub fn apply(workspace: &Workspace, plan: RefreshPlan) -> Result<Outcome> {
     let mut present = *plan.present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
@@ -190,6 +200,9 @@ fn place_hashed_names(workspace: &Workspace, present: &mut Present) -> Result<()
     present.read_all_bins(workspace.storage.as_ref())?;
     for (name, entry) in present.entries() {
         let target = Target::parse(entry, name)?;
+        if target.elsewhere || workspace.plain_names == PlainNames::Elsewhere {
+            continue;
+        }
         let Some(hash) = target.hashes.prefixes().next() else { continue };
         let hashed = ObjectName::hashed_target(name, &hash);
         if workspace.storage.stat(&hashed)?.is_some_and(|stored| stored.length == target.length) {

@@ -269,6 +269,9 @@ impl Committer<'_> {
     /// Without consistent snapshots, plain names are what clients read: content comes before the roles that list it.
     fn place_plain_targets(&self, edits: &TargetEdits) -> Result<()> {
         // Removals wait until no metadata names the target any more.
+        if self.plain_names == PlainNames::Elsewhere {
+            return Ok(());
+        }
         for (name, target) in edits.iter().filter(|(_, target)| target.is_some()) {
             apply(self.storage, name, target.as_ref(), false, None)?;
         }

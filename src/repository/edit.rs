@@ -200,7 +200,7 @@ pub(super) fn same(a: &Option<Target>, b: &Option<Target>) -> bool {
         (Some(a), Some(b)) => {
             let by_sha256 = a.hashes.sha256.zip(b.hashes.sha256).map(|(a, b)| a == b);
             let by_sha512 = a.hashes.sha512.zip(b.hashes.sha512).map(|(a, b)| a == b);
-            a.length == b.length && by_sha256.or(by_sha512).unwrap_or(false)
+            a.length == b.length && a.elsewhere == b.elsewhere && by_sha256.or(by_sha512).unwrap_or(false)
         }
         _ => false,
     }

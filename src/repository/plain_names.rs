@@ -22,6 +22,8 @@ pub enum PlainNames {
     All,
     /// None: all readers are TUF clients.
     None,
+    /// Another server serves all content; here is metadata only.
+    Elsewhere,
 }
 
 /// The content of `plain.json`.
@@ -72,7 +74,11 @@ pub fn catch_up(
     loop {
         let present = newer.as_mut().unwrap_or(&mut *present);
         let versions = present.versions();
-        let wanted = mode == PlainNames::All || !present.trust.root().consistent_snapshot();
+        let wanted = match mode {
+            PlainNames::All => true,
+            PlainNames::None => !present.trust.root().consistent_snapshot(),
+            PlainNames::Elsewhere => false,
+        };
         let done = Marker {
             root: versions.root,
             targets: if wanted { versions.targets } else { 0 },
@@ -224,7 +230,7 @@ pub(super) fn difference<'a>(before: &'a Targets, after: &'a Targets) -> Result<
 /// hashed name goes afterwards: plain names are all that such a repository has.
 pub(super) fn apply(storage: &dyn Storage, name: &str, target: Option<&Target>, consistent: bool, content: Option<&[u8]>) -> Result<()> {
     let plain = ObjectName::plain_target(name);
-    let Some(target) = target else { return storage.delete(&plain) };
+    let Some(target) = target.filter(|target| !target.elsewhere) else { return storage.delete(&plain) };
     for hash in target.hashes.prefixes() {
         let hashed = ObjectName::hashed_target(name, &hash);
         match storage.copy(&hashed, &plain, content) {

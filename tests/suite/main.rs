@@ -17,6 +17,7 @@ mod faults;
 mod init;
 mod keys;
 mod metadata;
+mod monitor;
 mod operators;
 mod properties;
 mod prune;

@@ -176,3 +176,25 @@ fn no_name_is_both_a_file_and_a_directory() {
     sandbox.write("third/index.json/x", b"a directory where a target is");
     sandbox.unchanged(|| sandbox.publish(&["add-targets", "third", "--base", "third"]).fails(5, &["index.json", "directory of the other"]));
 }
+
+#[test]
+fn files_that_another_server_serves_are_entered_only() {
+    let sandbox = with_packages();
+    let add = ["add-targets", "pool", "--base", "pool", "--prefix", "packages", "--metadata-only"];
+    sandbox.publish(&add).ok().says(&["+ packages/b/b.zip 9 B", "3 targets published"]);
+    assert!(!sandbox.repository().keys().any(|name| name.starts_with("targets/packages")));
+    sandbox.publish(&["verify"]).ok().says(&["3 targets served elsewhere"]);
+    sandbox.unchanged(|| sandbox.publish(&add).ok().says(&["nothing to do"]));
+    sandbox.write("pool/b/b.zip", b"edited after signing");
+    let changed = ["add-targets", "--changed", "pool", "--base", "pool", "--prefix", "packages", "--metadata-only"];
+    sandbox.publish(&changed).ok().says(&["~ packages/b/b.zip", "1 target published"]);
+    // The content can come here later, and go again.
+    sandbox.publish(&add[..6]).ok().says(&["3 targets published"]);
+    assert_eq!(std::fs::read(sandbox.path("repo/targets/packages/b/b.zip")).unwrap(), b"edited after signing");
+    sandbox.publish(&["verify"]).ok();
+    sandbox.publish(&add).ok().says(&["3 targets published"]);
+    assert!(!sandbox.path("repo/targets/packages/b/b.zip").exists());
+    sandbox.publish(&["verify"]).ok().says(&["3 targets served elsewhere"]);
+    sandbox.publish(&["prune", "--grace", "1d"]).ok();
+    sandbox.publish(&["add-targets", "pool", "--metadata-only", "--sign"]).fails(2, &["--sign"]);
+}

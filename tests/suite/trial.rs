@@ -131,8 +131,15 @@ impl Trial {
     pub fn client(&self) -> Verdict {
         let storage = LocalDirectory::new(self.path("repo"));
         let anchor = Anchor::File(fs::read(self.path("keys/1.root.json")).unwrap());
-        let report =
-            verify(&VerifyRequest { source: &storage, anchor, certificates: Vec::new(), now: self.now, progress: &Quiet }).unwrap();
+        let report = verify(&VerifyRequest {
+            source: &storage,
+            anchor,
+            certificates: Vec::new(),
+            now: self.now,
+            progress: &Quiet,
+            metadata_only: false,
+        })
+        .unwrap();
         let errors: Vec<String> = report
             .findings
             .iter()
@@ -190,7 +197,14 @@ impl Trial {
     /// Adds what is below a directory.
     pub fn add_on(&self, workspace: &Workspace, directory: &str) -> Result<Outcome> {
         let base = self.path(directory);
-        let request = AddTargetsRequest { files: vec![base.clone()], base, prefix: "packages".into(), sign: false, only_changed: false };
+        let request = AddTargetsRequest {
+            files: vec![base.clone()],
+            base,
+            prefix: "packages".into(),
+            sign: false,
+            only_changed: false,
+            metadata_only: false,
+        };
         add_targets::apply(workspace, add_targets::plan(workspace, &request)?)
     }
 

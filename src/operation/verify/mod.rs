@@ -40,6 +40,8 @@ pub struct VerifyRequest<'a> {
     pub now: DateTime<Utc>,
     /// Told how far things are.
     pub progress: &'a dyn Progress,
+    /// Look at metadata only: another server serves all content.
+    pub metadata_only: bool,
 }
 
 /// The root that verification starts from.
@@ -62,6 +64,8 @@ pub struct VerifyReport {
     pub versions: Versions,
     /// How many targets were checked.
     pub targets: usize,
+    /// How many of them another server serves; their content was not looked at.
+    pub elsewhere: usize,
     /// How many bytes of content were read.
     pub bytes: u64,
     /// How many OpenPGP signatures are good.
@@ -86,6 +90,7 @@ pub fn verify(request: &VerifyRequest<'_>) -> Result<VerifyReport> {
         location: request.source.location(),
         versions: Versions::default(),
         targets: 0,
+        elsewhere: 0,
         bytes: 0,
         signatures: 0,
         findings: Vec::new(),
@@ -102,7 +107,13 @@ pub fn verify(request: &VerifyRequest<'_>) -> Result<VerifyReport> {
             let targets = all_targets(&chain, &mut findings);
             report.targets = targets.len();
             clients::check(request.source, &chain, &targets, &mut findings)?;
-            check_targets(request, &chain, &targets, &mut findings, &mut report)?;
+            if request.metadata_only {
+                findings.add(Severity::Note, "targets", "their content was not looked at", "nothing, if another server serves it");
+            } else {
+                let (elsewhere, here): (BTreeMap<_, _>, BTreeMap<_, _>) = targets.into_iter().partition(|(_, target)| target.elsewhere);
+                report.elsewhere = elsewhere.len();
+                check_targets(request, &chain, &here, &mut findings, &mut report)?;
+            }
             request.progress.phase("asking the tuf crate's client");
             report.second_opinion = second_opinion::ask(request, &anchor, &chain, findings.any_errors());
             if let SecondOpinion::Disagrees { reason } = &report.second_opinion {

@@ -37,6 +37,8 @@ pub enum Right {
     Refresh,
     /// Another number of bins.
     Bins,
+    /// Targets whose content another server serves: the worker has to believe length and digest.
+    Elsewhere,
 }
 
 /// What a targets worker signs for anybody.
@@ -48,6 +50,8 @@ pub struct Limits {
     pub growth: u64,
     /// The longest target.
     pub target_bytes: u64,
+    /// Another server serves all content: there is none to check.
+    pub elsewhere: bool,
     /// The OpenPGP certificates that signatures must be from.
     pub certificates: Vec<(String, Vec<u8>)>,
 }
@@ -67,9 +71,15 @@ pub(super) fn check_request(sender: &Sender, limits: &Limits, edit: &Edit) -> Re
         (edit.changes.iter().any(|change| change.wanted.is_none()), Right::Remove, "remove"),
         (!edit.renewals.is_empty(), Right::Refresh, "refresh"),
         (edit.rebin.is_some(), Right::Bins, "bins"),
+        (
+            edit.changes.iter().filter_map(|change| change.wanted.as_ref()).any(|target| target.elsewhere || limits.elsewhere),
+            Right::Elsewhere,
+            "elsewhere",
+        ),
     ];
     if let Some((.., word)) = needs.iter().find(|(needed, right, _)| *needed && !sender.may.contains(right)) {
-        return Err(refused(format!("this sender may not ask for `{word}`")));
+        return Err(Failure::new(Kind::Permission, format!("this sender may not ask for `{word}`"))
+            .hint("`workers.senders` in the worker's config says what each sender may"));
     }
     for change in &edit.changes {
         let name = &change.name;
@@ -108,6 +118,9 @@ pub(super) fn check_content(storage: &dyn Storage, limits: &Limits, present: &Pr
         let Some(target) = &change.wanted else { return Ok(()) };
         // What stands there already was checked when it came.
         if present.target(&change.name)?.is_some_and(|now| now == *target) && !wanted.contains_key(detached_of(&change.name).as_str()) {
+            return Ok(());
+        }
+        if target.elsewhere || limits.elsewhere {
             return Ok(());
         }
         let object = content_of(storage, present, &change.name, target)?;

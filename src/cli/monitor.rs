@@ -1,0 +1,105 @@
+//! `publish monitor`.
+
+use super::arguments::Global;
+use super::interrupt;
+use super::log::tell;
+use super::metrics::{self, Metrics};
+use super::output::{Output, Report};
+use super::workers::why;
+use super::workspace::open_service;
+use crate::config::Config;
+use crate::operation::monitor::{self as operation, End, Event};
+use anyhow::{Context, Result};
+use serde_json::json;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+/// A monitor that finds nothing wrong is heard of at least this often.
+const LEAST_PATIENCE: Duration = Duration::from_secs(60);
+
+/// `publish monitor`.
+pub(super) fn run(global: &Global, once: bool, output: &Output) -> Result<Report> {
+    let config = Config::read(&global.config)?;
+    let (stop, reload) = (interrupt::drain()?, interrupt::reload()?);
+    let patience = (config.monitor()?.scan * 3).max(LEAST_PATIENCE);
+    let metrics = Metrics::new(patience);
+    if let Some(address) = config.monitor_listen().filter(|_| !once) {
+        let bound = metrics::serve(address, metrics.clone()).with_context(|| format!("cannot listen on {address} (`monitor.listen`)"))?;
+        tell(output, "info", "listening", json!({"address": bound.to_string()}));
+    }
+    let log = |event: Event<'_>| {
+        let mut metrics = metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        count(&mut metrics, &event);
+        say(output, &event);
+    };
+    if once {
+        let workspace = open_service(global, &config, output)?;
+        operation::once(&workspace, &config.monitor()?, &log)?;
+        let failed = metrics.lock().unwrap_or_else(PoisonError::into_inner).trouble.clone();
+        return failed.map_or_else(
+            || Ok(Report::silent("monitor")),
+            |trouble| Err(crate::failure::Failure::new(crate::failure::Kind::Storage, trouble).into()),
+        );
+    }
+    let mut at_work = (open_service(global, &config, output)?, config.monitor()?);
+    while operation::run(&at_work.0, &at_work.1, &stop, &reload, &log)? == End::Reload {
+        let read = || {
+            let config = Config::read(&global.config)?;
+            Ok((open_service(global, &config, output)?, config.monitor()?))
+        };
+        match read() {
+            Ok(new) => {
+                at_work = new;
+                tell(output, "info", "reloaded", json!({}));
+            }
+            // A config that cannot be read must not end a service that works.
+            Err(failure) => tell(output, "error", "not reloaded", json!({"why": why(&failure)})),
+        }
+    }
+    tell(output, "info", "stopped", json!({}));
+    Ok(Report::silent("monitor"))
+}
+
+fn count(metrics: &mut Metrics, event: &Event<'_>) {
+    let upload = |end: &str| [("outcome", end.to_owned())];
+    match event {
+        Event::Alive => metrics.alive(),
+        Event::Expiries(expiries) => {
+            metrics.expire(expiries);
+            metrics.succeeded("refresh");
+        }
+        Event::Queues(queues) => queues.iter().for_each(|queue| metrics.queue(&queue.name, queue.waiting, queue.workers)),
+        Event::Paused(paused) => drop(metrics.paused.set(i64::from(*paused))),
+        Event::Published { uploads, targets, outcome } => {
+            metrics.uploads.get_or_create(&upload("published")).inc_by(uploads.len() as u64);
+            metrics.targets.inc_by(*targets as u64);
+            metrics.conflicts.inc_by(u64::from(outcome.rebases));
+            metrics.succeeded("drop box");
+        }
+        Event::SetAside { .. } => drop(metrics.uploads.get_or_create(&upload("failed")).inc()),
+        Event::Trouble { job, failure } => {
+            metrics.failures.get_or_create(&[("job", (*job).to_owned())]).inc();
+            metrics.trouble = Some(format!("{job}: {}", why(failure)));
+        }
+        Event::Ready | Event::Standby | Event::Overtaken { .. } | Event::Refreshed { .. } => {}
+    }
+}
+
+fn say(output: &Output, event: &Event<'_>) {
+    match event {
+        Event::Alive | Event::Expiries(_) | Event::Queues(_) => {}
+        Event::Ready => tell(output, "info", "ready", json!({})),
+        Event::Standby => tell(output, "info", "standby", json!({"why": "another monitor has the drop box"})),
+        Event::Paused(paused) => tell(output, "info", if *paused { "paused" } else { "resumed" }, json!({})),
+        Event::Published { uploads, targets, outcome } => {
+            let fields = json!({"uploads": uploads, "targets": targets, "timestamp": outcome.versions.timestamp});
+            tell(output, "info", "published", fields);
+        }
+        Event::Overtaken { target, by } => tell(output, "warning", "overtaken", json!({"target": target, "by": by})),
+        Event::SetAside { upload, to, failure } => {
+            tell(output, "warning", "set aside", json!({"upload": upload, "to": to.display().to_string(), "why": why(failure)}));
+        }
+        Event::Refreshed { roles } => tell(output, "info", "refreshed", json!({"roles": roles})),
+        Event::Trouble { job, failure } => tell(output, "error", "trouble", json!({"job": job, "why": why(failure)})),
+    }
+}
