@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -354,7 +355,65 @@ def clients_read_what_is_spread_over_bins():
             assert "good: 0 errors" in p.publish("verify", p.url, "--root-sha512", p.sha512)
 
 
+def a_repository_of_rugged_is_carried_on_in_place():
+    """The imitation of testdata/repositories: python-tuf reads it as it was, and on after each step here."""
+    with tempfile.TemporaryDirectory() as directory:
+        home = Path(directory)
+        shutil.copytree(Path(__file__).parent.parent / "testdata/repositories/rugged", home, dirs_exist_ok=True)
+        for key in (home / "keys").iterdir():
+            key.chmod(0o600)
+        root = (home / "metadata/1.root.json").read_bytes()
+        (home / "1.root.json").write_bytes(root)
+        (home / "passphrase").write_text("test-only")
+        (home / "box").mkdir()
+        keys = "".join(f"  {role}: file:keys/{role}\n" for role in ["targets", "snapshot", "timestamp"])
+        (home / "publish.yaml").write_text(
+            f"repo: metadata\nroot: 1.root.json\nkeys:\n{keys}passphrase_file: passphrase\nplain_names: elsewhere\nmonitor: {{drop_box: box}}\n"
+        )
+        handler = functools.partial(Quiet, directory=directory)
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+
+        def read(cache):
+            cache = home / "cache" / cache
+            cache.mkdir(parents=True, exist_ok=True)
+            updater = Updater(metadata_dir=str(cache), metadata_base_url=f"{url}/metadata/", target_dir=str(cache), target_base_url=f"{url}/served/", bootstrap=root)
+            updater.config.prefix_targets_with_hash = False
+            updater.refresh()
+            served = [path for path in sorted((home / "served").rglob("*")) if path.is_file()]
+            for path in served:
+                info = updater.get_targetinfo(str(path.relative_to(home / "served")))
+                assert info is not None, path
+                assert Path(updater.download_target(info, str(cache / "target"))).read_bytes() == path.read_bytes()
+            return len(served)
+
+        def publish(*arguments):
+            return run(PUBLISH, *arguments, cwd=home)
+
+        assert read("old") == 25
+        # A package comes by hand, one through the drop box as Rugged's pipelines use it, and one is edited after signing.
+        package = home / "served/drupal/added/1.0.0"
+        package.parent.mkdir()
+        package.write_text("a new package")
+        publish("add-targets", "served", "--base", "served")
+        assert read("old") == read("fresh-1") == 26
+        (home / "box/tuf_tmp_1700000000/drupal/dropped").mkdir(parents=True)
+        (home / "box/tuf_tmp_1700000000/drupal/dropped/1.0.0").write_text("a dropped package")
+        shutil.copytree(home / "box/tuf_tmp_1700000000", home / "served", dirs_exist_ok=True)
+        (home / "box/tuf_tmp_1700000000").rename(home / "box/tuf_ready_1700000000")
+        publish("monitor", "--once")
+        assert [path.name for path in (home / "box").iterdir() if not path.name.startswith(".")] == []
+        (home / "served/drupal/module1/1.0.1").write_text("edited")
+        publish("add-targets", "--changed", "served", "--base", "served")
+        assert read("old") == read("fresh-2") == 27
+        assert "nothing is due" in publish("refresh")
+        assert "good: 0 errors" in publish("verify", "--metadata-only")
+        server.shutdown()
+
+
 SCENARIOS = [
+    a_repository_of_rugged_is_carried_on_in_place,
     clients_read_what_is_spread_over_bins,
     verify_reads_repositories_of_go_tuf,
     trdl_follows_releases_promotions_and_pins,

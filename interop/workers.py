@@ -104,7 +104,20 @@ class Team:
         if name in ("targets", "standby"):
             config["certificates"] = ["certificate.asc"]
         # JSON is YAML.
-        (host.home / "publish.yaml").write_text(f"name: acme\n{self.place.config('repo')}broker: {self.broker}\n{self.more}workers: {json.dumps(config)}\n")
+        monitor = {"drop_box": str(self.directory / "box"), "prefix": "packages", "scan": 0.5, "refresh": 2}
+        (host.home / "publish.yaml").write_text(f"name: acme\n{self.place.config('repo')}broker: {self.broker}\n{self.more}workers: {json.dumps(config)}\nmonitor: {json.dumps(monitor)}\n")
+        (self.directory / "box").mkdir(exist_ok=True)
+
+    def upload(self, name, files):
+        """What a pipeline does that holds no credential: fill a directory, then rename it."""
+        box = self.directory / "box"
+        (box / f"tuf_tmp_{name}").mkdir()
+        for path, content in files.items():
+            (box / f"tuf_tmp_{name}" / path).write_bytes(content)
+        (box / f"tuf_tmp_{name}").rename(box / f"tuf_ready_{name}")
+
+    def dropped(self):
+        return sorted(path.name for path in (self.directory / "box").iterdir() if not path.name.startswith("."))
 
     def start(self, *roles):
         for role in roles or self.ROLES:
@@ -468,10 +481,35 @@ class Killer(threading.Thread):
             host.start(*self.services[name])
 
 
+def the_workflow_with_the_monitor_needs_no_credential_in_the_pipeline():
+    for kind in ["local", "s3"]:
+        with team(kind) as t:
+            t.start()
+            t.hosts["monitor"].start("monitor")
+            until(lambda: t.hosts["monitor"].events("ready"), "the monitor is ready")
+            assert not list((t.hosts["monitor"].home / "keys").glob("[!i]*.pem")), "the monitor holds no key of a role"
+            t.upload("100", {"p1.zip": b"package 1", "p1.json": b"{}"})
+            t.upload("101", {"p2.zip": b"package 2"})
+            t.upload("102", {"bad%name": b"x"})
+            until(lambda: t.dropped() == ["tuf_failed_102", "tuf_failed_102.txt"], "all but one are published")
+            python, gateway = reader(t)
+            assert sorted(gateway.targets()) == ["packages/p1.json", "packages/p1.zip", "packages/p2.zip"]
+            python.reads(gateway.targets())
+            # A worker's refusal is about the upload: its policy knows this sender by other names only.
+            t.configure("monitor")
+            config = (t.hosts["monitor"].home / "publish.yaml").read_text()
+            (t.hosts["monitor"].home / "publish.yaml").write_text(config.replace('"prefix": "packages"', '"prefix": "elsewhere"'))
+            t.hosts["monitor"].processes[-1].send_signal(signal.SIGHUP)
+            until(lambda: t.hosts["monitor"].events("reloaded"), "it has read its config")
+            t.upload("103", {"p3.zip": b"package 3"})
+            until(lambda: "tuf_failed_103.txt" in t.dropped(), "the refused upload is set aside")
+            assert "may not change target elsewhere/p3.zip" in (t.directory / "box/tuf_failed_103.txt").read_text()
+
+
 def nothing_is_lost(kind, commits, seed, callers=6):
     chance = random.Random(seed)
     with team(kind) as t:
-        services = {"targets": ["worker", "targets"], "standby": ["worker", "targets"], "snapshot": ["worker", "snapshot"], "timestamp": ["worker", "timestamp"]}
+        services = {"targets": ["worker", "targets"], "standby": ["worker", "targets"], "snapshot": ["worker", "snapshot"], "timestamp": ["worker", "timestamp"], "monitor": ["monitor"]}
         for name, arguments in services.items():
             t.hosts[name].start(*arguments)
         acknowledged, killed, numbers, lock = {}, [0], iter(range(commits)), threading.Lock()
@@ -492,6 +530,12 @@ def nothing_is_lost(kind, commits, seed, callers=6):
                 path = home / f"packages/p{number}.zip"
                 path.parent.mkdir(exist_ok=True)
                 path.write_bytes(content)
+                if number % 4 == 0:
+                    # One in four comes without a credential.
+                    t.upload(f"{number}", {f"p{number}.zip": content})
+                    until(lambda: not [name for name in t.dropped() if name.endswith(f"_{number}")], f"upload {number} is published", 120)
+                    acknowledged[f"packages/p{number}.zip"] = {"hashes": {"sha256": hashlib.sha256(content).hexdigest()}}
+                    continue
                 for _ in range(40):
                     process = subprocess.Popen([PUBLISH, "add-targets", path.relative_to(home)], cwd=home, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
                     if chance.random() < 0.2:
@@ -518,6 +562,7 @@ def nothing_is_lost(kind, commits, seed, callers=6):
         watcher.done.set()
         watcher.join()
         until(lambda: all(queue["waiting"] == 0 for queue in json.loads(t.ci.publish("queue", "--json"))["queue"]["queues"]), "the queues are empty")
+        assert t.dropped() == [], "no directory is stuck"
         fresh, _ = reader(t, "fresh")
         fresh.reads(acknowledged)
         assert "good: 0 errors" in t.ci.publish("verify")
@@ -541,6 +586,7 @@ SCENARIOS = [
     what_is_forged_outdated_or_misdirected_is_refused_and_logged,
     no_worker_signs_what_it_did_not_verify,
     a_standby_takes_over_and_a_dead_caller_finds_its_answer,
+    the_workflow_with_the_monitor_needs_no_credential_in_the_pipeline,
     nothing_is_lost_on_a_directory_while_everything_is_killed,
     nothing_is_lost_on_s3_while_everything_is_killed,
 ]

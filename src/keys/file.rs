@@ -1,14 +1,12 @@
 //! Key files: PKCS#8 PEM that openssl reads, encrypted with scrypt and AES-256 unless the user declines; mode 0600.
 //!
 //! OpenSSL 3.0 opens neither scrypt beyond N=2^14 nor the PKCS#8 v2 form with the public key inside, so we write
-//! exactly N=2^14 and the 48-byte v1 form; we read both forms and PBKDF2 as well.
+//! exactly N=2^14 and the 48-byte v1 form. What we read, `form` says.
 
-use super::signer::Ed25519Signer;
-use super::{KeyUri, Passphrases, RoleSigner, Secret, Use};
+use super::{KeyUri, Passphrases, RoleSigner, Secret, form};
 use crate::failure::{Failure, Kind, Result};
-use pkcs8::der::Decode;
 use pkcs8::pkcs5::{pbes2, scrypt};
-use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, ObjectIdentifier, PrivateKeyInfoRef, SecretDocument};
+use pkcs8::{LineEnding, PrivateKeyInfoRef, SecretDocument};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -16,7 +14,6 @@ use std::path::Path;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 /// The fixed start of the 48-byte PKCS#8 v1 form of an Ed25519 key; the seed follows.
 const V1_PREFIX: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 /// No key file is longer; a wrong file is noticed before it is read.
@@ -25,10 +22,9 @@ const MAX_KEY_FILE: u64 = 1 << 20;
 /// Opens the signer that lives at `uri`.
 pub fn load(uri: &KeyUri, passphrases: &dyn Passphrases) -> Result<Arc<dyn RoleSigner>> {
     let KeyUri::File(path) = uri;
-    let pem = read_private(path)?;
+    let file = read_private(path)?;
     let what = path.display().to_string();
-    let seed = seed_from_pem(&pem, &what, passphrases)?;
-    Ok(Arc::new(Ed25519Signer::from_seed(&seed, &what)?))
+    form::read(&file, &what, passphrases)?.into_signer(&what)
 }
 
 /// Makes a new Ed25519 key file; one that exists is never overwritten but an error of kind [`Kind::Conflict`].
@@ -56,41 +52,6 @@ fn encrypt(der: &[u8], passphrase: &Secret) -> std::result::Result<Zeroizing<Str
     let info = PrivateKeyInfoRef::try_from(der).map_err(|error| error.to_string())?;
     let document = info.encrypt_with_params(parameters, passphrase.expose()).map_err(|error| error.to_string())?;
     document.to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF).map_err(|error| error.to_string())
-}
-
-fn seed_from_pem(pem: &[u8], what: &str, passphrases: &dyn Passphrases) -> Result<Zeroizing<[u8; 32]>> {
-    // Parse errors are not shown: they could quote the key.
-    let unreadable = || {
-        Failure::invalid(format!("{what} is not a private key in PKCS#8 PEM form"))
-            .hint("such a key starts with -----BEGIN PRIVATE KEY----- or -----BEGIN ENCRYPTED PRIVATE KEY-----")
-    };
-    let text = std::str::from_utf8(pem).map_err(|_| unreadable())?;
-    let (label, document) = SecretDocument::from_pem(text).map_err(|_| unreadable())?;
-    let document = match label {
-        "PRIVATE KEY" => document,
-        "ENCRYPTED PRIVATE KEY" => {
-            let encrypted = EncryptedPrivateKeyInfoRef::from_der(document.as_bytes()).map_err(|_| {
-                Failure::invalid(format!("{what} is encrypted in a way that is not supported"))
-                    .hint("re-encrypt it: openssl pkcs8 -topk8 -scrypt -in OLD -out NEW")
-            })?;
-            let passphrase = passphrases.get(Use::Roles, what)?;
-            encrypted.decrypt(passphrase.expose()).map_err(|_| {
-                Failure::new(Kind::Passphrase, format!("wrong passphrase for the key file {what}"))
-                    .hint("give the right one with --passphrase-file, --passphrase-command or PUBLISH_PASSPHRASE")
-            })?
-        }
-        _ => return Err(unreadable()),
-    };
-    let info = PrivateKeyInfoRef::from_der(document.as_bytes()).map_err(|_| unreadable())?;
-    if info.algorithm.oid != ED25519 {
-        return Err(Failure::invalid(format!("{what} is not an Ed25519 key"))
-            .hint("make one: openssl genpkey -algorithm ED25519 | openssl pkcs8 -topk8 -scrypt -out FILE"));
-    }
-    // The key is an OCTET STRING inside the OCTET STRING.
-    match info.private_key.as_bytes() {
-        [4, 32, seed @ ..] => seed.try_into().map(Zeroizing::new).map_err(|_| unreadable()),
-        _ => Err(unreadable()),
-    }
 }
 
 /// Reads a file that only its owner may read.

@@ -33,6 +33,16 @@ impl PublicKey {
         Self::from_json(json!({"keytype": "ed25519", "scheme": "ed25519", "keyval": {"public": hex::encode(public)}}))
     }
 
+    /// A P-256 key from its PEM, under the keytype that the trdl client accepts too.
+    pub fn p256(pem: &str) -> Result<Self> {
+        Self::from_json(json!({"keytype": "ecdsa-sha2-nistp256", "scheme": "ecdsa-sha2-nistp256", "keyval": {"public": pem}}))
+    }
+
+    /// An RSA key of at least 2048 bits from its PEM.
+    pub fn rsa(pem: &str) -> Result<Self> {
+        Self::from_json(json!({"keytype": "rsa", "scheme": "rsassa-pss-sha256", "keyval": {"public": pem}}))
+    }
+
     /// Reads a key object of the metadata.
     pub fn from_json(value: Value) -> Result<Self> {
         let Value::Object(json) = value else { return Err(Failure::invalid("a key is not a JSON object")) };
@@ -83,11 +93,22 @@ impl PublicKey {
 
     /// The key id as python-tuf computes it: SHA-256 over the canonical key object of three fields.
     pub fn id(&self) -> String {
+        self.id_over(json!({}))
+    }
+
+    /// The key id as securesystemslib once computed it, and Rugged still does: with a fourth field that need not be there.
+    pub fn old_id(&self) -> String {
+        self.id_over(json!({"keyid_hash_algorithms": ["sha256", "sha512"]}))
+    }
+
+    fn id_over(&self, mut object: Value) -> String {
         let public = self.json.get("keyval").and_then(|keyval| keyval.get("public")).cloned().unwrap_or_default();
-        let plain = json!({"keytype": self.keytype, "scheme": self.json.get("scheme"), "keyval": {"public": public}});
+        object["keytype"] = json!(self.keytype);
+        object["scheme"] = json!(self.json.get("scheme"));
+        object["keyval"] = json!({"public": public});
         let mut bytes = Vec::new();
-        // Three strings and an object: writing them cannot meet a number.
-        let _ = write_canonical(&mut bytes, &plain);
+        // Strings and objects: writing them cannot meet a number.
+        let _ = write_canonical(&mut bytes, &object);
         hex::encode(sha256(&bytes))
     }
 

@@ -4,7 +4,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::keys::RoleSigner;
 use crate::layout::lives_at_top;
 use crate::metadata::trust::Trust;
-use crate::metadata::{BinIndex, Delegations, PublicKey, ROLE_LIMIT, Target, Targets, UNSTATED_TARGETS_LIMIT};
+use crate::metadata::{BinIndex, DelegatedRole, Delegations, PublicKey, ROLE_LIMIT, Target, Targets, UNSTATED_TARGETS_LIMIT};
 use crate::storage::{Source, Storage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,6 +22,8 @@ pub struct Bins {
     /// What it delegates.
     pub delegations: Delegations,
     index: BinIndex,
+    /// What the top-level role delegates to them: everything, where we made them.
+    scope: DelegatedRole,
     read: BTreeMap<usize, Targets>,
 }
 
@@ -40,15 +42,16 @@ impl Bins {
         let Some(json) = top.field("delegations") else { return Ok(None) };
         let parent = Delegations::parse(json, "targets.json")?;
         let Some(role) = parent.roles.iter().find(|role| role.name == BINS) else { return Ok(None) };
-        let role = trust.delegated_at_any_age(&parent, role, read_listed(source, trust, BINS)?)?;
-        Self::of(role)
+        Self::of(trust.delegated_at_any_age(&parent, role, read_listed(source, trust, BINS)?)?, role)
     }
 
-    /// The bins that this role lists; `None` if it delegates in some other way.
-    pub(super) fn of(role: Targets) -> Result<Option<Self>> {
+    /// The bins that this role lists, to which the top-level role delegates as `scope` says; `None` if it delegates in
+    /// some other way.
+    pub(super) fn of(role: Targets, scope: &DelegatedRole) -> Result<Option<Self>> {
         let Some(json) = role.field("delegations") else { return Ok(None) };
         let delegations = Delegations::parse(json, "bins.json")?;
-        Ok(delegations.bins().map(|index| Self { role, index, delegations, read: BTreeMap::new() }))
+        let scope = scope.clone();
+        Ok(delegations.bins().map(|index| Self { role, index, scope, delegations, read: BTreeMap::new() }))
     }
 
     /// How many there are.
@@ -116,7 +119,7 @@ impl Present {
     /// Where the entry of this name stands, or would stand.
     pub fn home(&self, name: &str) -> Result<Home> {
         match &self.bins {
-            Some(bins) if !lives_at_top(name) && !self.targets.contains(name) => bins.find(name).map(Home::Bin),
+            Some(bins) if !lives_at_top(name) && !self.targets.contains(name) && bins.scope.covers(name) => bins.find(name).map(Home::Bin),
             _ => Ok(Home::Top),
         }
     }

@@ -371,7 +371,7 @@ fn bins_as_client(
             let parent = Delegations::parse(top.field("delegations").unwrap_or("{}"), "targets.json")?;
             let role = parent.roles.iter().find(|role| role.name == BINS);
             let role = role.ok_or_else(|| Failure::new(Kind::Unexpected, "targets.json does not delegate to the bins"))?;
-            Bins::of(trust.delegated(&parent, role, file)?)?
+            Bins::of(trust.delegated(&parent, role, file)?, role)?
         }
         (None, Some(bins)) if bins.role.expires() <= now => {
             return Err(Failure::new(

@@ -1,13 +1,12 @@
 //! Plain names beside the hashed ones, for curl, installers and `gpg --verify`. They follow the commit: a marker says for
 //! which targets they are complete, and whoever finds it behind brings them up to date.
 
-use super::bins::Bins;
 use super::edit::{self, same};
 use super::parallel::each;
 use super::present::{Present, load};
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
-use crate::metadata::{Envelope, Listing, ROLE_LIMIT, Role, TIMESTAMP_LIMIT, Target, Targets};
+use crate::metadata::{DelegatedRole, Delegations, Envelope, Listing, ROLE_LIMIT, Role, TIMESTAMP_LIMIT, Target, Targets};
 use crate::storage::Storage;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -173,9 +172,9 @@ fn bins_in_place(storage: &dyn Storage, marker: &Marker) -> Result<BTreeMap<Stri
     let listing = Envelope::parse(&file, "").and_then(|envelope| Listing::parse(&envelope, Role::Snapshot, ""));
     let Ok(listing) = listing else { return Ok(BTreeMap::new()) };
     let bins = listing.get("bins.json").map_or(Ok(Targets::empty()), |listed| in_place(storage, "bins", listed.version))?;
-    let bins = Bins::of(bins)?.map(|bins| bins.names()).unwrap_or_default();
-    let version = |name: String| listing.get(&format!("{name}.json")).map(|listed| (name, listed.version));
-    Ok(bins.into_iter().filter_map(version).collect())
+    let Some(json) = bins.field("delegations") else { return Ok(BTreeMap::new()) };
+    let version = |role: DelegatedRole| listing.get(&format!("{}.json", role.name)).map(|listed| (role.name, listed.version));
+    Ok(Delegations::parse(json, "bins.json")?.roles.into_iter().filter_map(version).collect())
 }
 
 /// Reads the bins that are not those in place.

@@ -12,6 +12,15 @@ fn encrypted() -> Sandbox {
     sandbox
 }
 
+fn rsa(bits: u32) -> Vec<u8> {
+    PKey::from_rsa(openssl::rsa::Rsa::generate(bits).unwrap()).unwrap().private_key_to_pem_pkcs8().unwrap()
+}
+
+fn elliptic(curve: openssl::nid::Nid) -> Vec<u8> {
+    let group = openssl::ec::EcGroup::from_curve_name(curve).unwrap();
+    PKey::from_ec_key(openssl::ec::EcKey::generate(&group).unwrap()).unwrap().private_key_to_pem_pkcs8().unwrap()
+}
+
 /// No output of ours ever holds the secret.
 #[track_caller]
 fn discreet(run: Run) -> Run {
@@ -114,12 +123,11 @@ fn wrong_keys_are_refused_by_name() {
         6,
         &["role targets needs 1 signature", "keys/targets.pem (of snapshot)", "the root names:"],
     );
-    attempt(b"nonsense", 6, &["keys/targets.pem is not a private key in PKCS#8 PEM form"]);
-    attempt(
-        &PKey::from_rsa(openssl::rsa::Rsa::generate(2048).unwrap()).unwrap().private_key_to_pem_pkcs8().unwrap(),
-        6,
-        &["is not an Ed25519 key"],
-    );
+    attempt(b"nonsense", 6, &["keys/targets.pem is not a private key in a form that is read here", "PKCS#8 PEM"]);
+    attempt(&rsa(2048), 6, &["(of no role)"]);
+    attempt(&rsa(1024), 6, &["of a kind that TUF clients do not verify", "RSA from 2048 bits"]);
+    attempt(&elliptic(openssl::nid::Nid::SECP384R1), 6, &["of a kind that TUF clients do not verify"]);
+    attempt(&PKey::generate_x25519().unwrap().private_key_to_pem_pkcs8().unwrap(), 6, &["not a key of a kind that TUF clients verify"]);
     attempt(&PKey::generate_ed25519().unwrap().private_key_to_pem_pkcs8().unwrap(), 6, &["(of no role)"]);
     fs::remove_file(sandbox.path("keys/targets.pem")).unwrap();
     sandbox.unchanged(|| sandbox.release("1.0.0").fails(7, &["cannot open the key file keys/targets.pem"]));

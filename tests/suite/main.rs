@@ -23,6 +23,7 @@ mod properties;
 mod prune;
 mod refresh;
 mod release;
+mod rugged;
 mod sandbox;
 mod storage;
 mod stores;

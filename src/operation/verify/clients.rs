@@ -8,9 +8,13 @@ use crate::metadata::{ROOT_LIMIT, Role, Target, UNSTATED_TARGETS_LIMIT};
 use crate::storage::Source;
 use std::collections::BTreeMap;
 
+/// Where php-tuf stops reading a targets role whose length the snapshot does not state, in bytes.
+const PHP_TUF_LIMIT: u64 = 100_000;
+
 pub(super) fn check(source: &dyn Source, chain: &Chain, targets: &BTreeMap<String, Target>, findings: &mut Findings) -> Result<()> {
     check_root(source, chain, findings)?;
     check_lengths(chain, findings);
+    check_php_tuf(chain, findings);
     check_names(targets, findings);
     if !chain.delegated.is_empty() {
         findings.add(
@@ -80,11 +84,18 @@ fn check_root(source: &dyn Source, chain: &Chain, findings: &mut Findings) -> Re
                 "list the key as `ecdsa-sha2-nistp256`",
             );
         }
-        if *id != key.id() {
+        if *id == key.old_id() {
             findings.add(
                 Severity::Note,
                 format!("key {id}"),
-                "has an id of its own, not the one computed from the key; tough and the tuf crate refuse it",
+                "has an id computed over a field that it does not have, as Rugged writes it; tough and the tuf crate refuse it",
+                "nothing, unless their users should read the repository; python-tuf, go-tuf and php-tuf do",
+            );
+        } else if *id != key.id() {
+            findings.add(
+                Severity::Note,
+                format!("key {id}"),
+                "has an id of its own, not the one computed from the key; tough, php-tuf and the tuf crate refuse it",
                 "nothing, unless their users should read the repository",
             );
         }
@@ -142,6 +153,26 @@ fn check_lengths(chain: &Chain, findings: &mut Findings) {
                 "snapshot.json",
                 "does not state the digest of targets.json",
                 "nothing; versions alone are legal, digests are stronger",
+            );
+        }
+    }
+}
+
+/// The rules of php-tuf that differ from everybody's, as its documentation has them: it cannot be run where this project
+/// is developed.
+fn check_php_tuf(chain: &Chain, findings: &mut Findings) {
+    let all = chain.delegated.iter().map(|(role, targets)| (role.name.as_str(), targets)).chain([(Role::Targets.name(), &chain.top)]);
+    for (role, targets) in all {
+        let file = format!("{role}.json");
+        if chain.trust.listed(&file).is_ok_and(|listed| listed.length.is_none()) && targets.file().len() as u64 > PHP_TUF_LIMIT {
+            findings.add(
+                Severity::Warning,
+                file,
+                format!(
+                    "has {} bytes and the snapshot does not state its length; php-tuf stops at {PHP_TUF_LIMIT} unless told otherwise",
+                    targets.file().len()
+                ),
+                "any change of the role states its length; more bins make it smaller",
             );
         }
     }

@@ -1,0 +1,92 @@
+//! The forms of key files that are read: PKCS#8 PEM (v1, v2, encrypted with PBES2) and what OpenSSL wrote before it; the
+//! JSON of securesystemslib and of go-tuf, encrypted or not.
+
+use super::software::Material;
+use super::{Passphrases, Secret, Use, go_tuf, securesystemslib};
+use crate::failure::{Failure, Kind, Result};
+use openssl::pkey::PKey;
+use pkcs8::der::Decode;
+use pkcs8::{EncryptedPrivateKeyInfoRef, ObjectIdentifier, PrivateKeyInfoRef, SecretDocument};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+
+/// Reads a key file in whichever form it is. Parse errors are never shown: they could quote the key.
+pub(super) fn read(file: &[u8], what: &str, passphrases: &dyn Passphrases) -> Result<Material> {
+    let text = std::str::from_utf8(file).map_err(|_| unreadable(what))?.trim();
+    if text.starts_with('{') {
+        let json: Value = serde_json::from_str(text).map_err(|_| unreadable(what))?;
+        return if json.get("encrypted").is_some() { go_tuf::read(&json, what, passphrases) } else { key_object(&json, what) };
+    }
+    if text.contains(securesystemslib::DELIMITER) {
+        return securesystemslib::decrypt(text, what, &passphrase(passphrases, what)?);
+    }
+    pem(text, what, passphrases)
+}
+
+fn passphrase(passphrases: &dyn Passphrases, what: &str) -> Result<Secret> {
+    passphrases.get(Use::Roles, what)
+}
+
+pub(super) fn unreadable(what: &str) -> Failure {
+    Failure::invalid(format!("{what} is not a private key in a form that is read here"))
+        .hint("PKCS#8 PEM starts with -----BEGIN PRIVATE KEY----- or -----BEGIN ENCRYPTED PRIVATE KEY-----")
+        .hint("key files of securesystemslib and of the go-tuf CLI are read too")
+}
+
+pub(super) fn wrong_passphrase(what: &str) -> Failure {
+    Failure::new(Kind::Passphrase, format!("wrong passphrase for the key file {what}"))
+        .hint("give the right one with --passphrase-file, --passphrase-command or PUBLISH_PASSPHRASE")
+}
+
+/// A TUF key object with its secret half in `keyval.private`, as securesystemslib and go-tuf write it.
+pub(super) fn key_object(json: &Value, what: &str) -> Result<Material> {
+    let private = json.pointer("/keyval/private").and_then(Value::as_str).ok_or_else(|| unreadable(what))?;
+    match json.get("keytype").and_then(Value::as_str) {
+        Some("ed25519") => {
+            let bytes = Zeroizing::new(hex::decode(private).map_err(|_| unreadable(what))?);
+            // go-tuf appends the public half.
+            let seed = bytes.get(..32).filter(|_| matches!(bytes.len(), 32 | 64)).ok_or_else(|| unreadable(what))?;
+            seed.try_into().map(|seed| Material::Ed25519(Zeroizing::new(seed))).map_err(|_| unreadable(what))
+        }
+        Some("ecdsa" | "ecdsa-sha2-nistp256" | "rsa") => unencrypted_pem(private, what),
+        _ => Err(unreadable(what)),
+    }
+}
+
+fn pem(text: &str, what: &str, passphrases: &dyn Passphrases) -> Result<Material> {
+    let (label, document) = SecretDocument::from_pem(text).map_err(|_| unreadable(what))?;
+    let document = match label {
+        "PRIVATE KEY" => document,
+        "EC PRIVATE KEY" | "RSA PRIVATE KEY" => return unencrypted_pem(text, what),
+        "ENCRYPTED PRIVATE KEY" => {
+            let encrypted = EncryptedPrivateKeyInfoRef::from_der(document.as_bytes()).map_err(|_| {
+                Failure::invalid(format!("{what} is encrypted in a way that is not supported"))
+                    .hint("re-encrypt it: openssl pkcs8 -topk8 -scrypt -in OLD -out NEW")
+            })?;
+            encrypted.decrypt(passphrase(passphrases, what)?.expose()).map_err(|_| wrong_passphrase(what))?
+        }
+        _ => return Err(unreadable(what)),
+    };
+    let info = PrivateKeyInfoRef::from_der(document.as_bytes()).map_err(|_| unreadable(what))?;
+    if info.algorithm.oid != ED25519 {
+        return PKey::private_key_from_der(document.as_bytes()).ok().and_then(Material::of).ok_or_else(|| not_for_tuf(what));
+    }
+    // The key is an OCTET STRING inside the OCTET STRING.
+    match info.private_key.as_bytes() {
+        [4, 32, seed @ ..] => seed.try_into().map(|seed| Material::Ed25519(Zeroizing::new(seed))).map_err(|_| unreadable(what)),
+        _ => Err(unreadable(what)),
+    }
+}
+
+fn unencrypted_pem(text: &str, what: &str) -> Result<Material> {
+    // With a passphrase of its own OpenSSL never asks on the terminal.
+    let key = PKey::private_key_from_pem_passphrase(text.as_bytes(), b"").map_err(|_| unreadable(what))?;
+    Material::of(key).ok_or_else(|| not_for_tuf(what))
+}
+
+fn not_for_tuf(what: &str) -> Failure {
+    Failure::invalid(format!("{what} is not a key of a kind that TUF clients verify"))
+        .hint("Ed25519, P-256 and RSA from 2048 bits can sign roles; `publish key new FILE` makes an Ed25519 key")
+}

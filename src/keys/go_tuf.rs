@@ -1,0 +1,74 @@
+//! Key files of the go-tuf CLI, which trdl's world uses too: JSON, plain or encrypted with scrypt and NaCl's secretbox.
+
+use super::form::{key_object, unreadable, wrong_passphrase};
+use super::software::Material;
+use super::{Passphrases, Use};
+use crate::failure::{Failure, Result};
+use crypto_secretbox::XSalsa20Poly1305;
+use crypto_secretbox::aead::{Aead, KeyInit};
+use serde::Deserialize;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+/// What the file says of its encryption; byte strings are base64.
+#[derive(Deserialize)]
+struct Encrypted {
+    kdf: Kdf,
+    cipher: Cipher,
+    ciphertext: String,
+}
+
+#[derive(Deserialize)]
+struct Kdf {
+    name: String,
+    params: Cost,
+    salt: String,
+}
+
+#[derive(Deserialize)]
+struct Cost {
+    #[serde(rename = "N")]
+    n: u64,
+    r: u64,
+    p: u64,
+}
+
+#[derive(Deserialize)]
+struct Cipher {
+    name: String,
+    nonce: String,
+}
+
+/// go-tuf's own cost takes 32 MiB; a file that asks for more than this is not its.
+const MOST_MEMORY: u64 = 256 << 20;
+
+pub(super) fn read(file: &Value, what: &str, passphrases: &dyn Passphrases) -> Result<Material> {
+    let data = file.get("data").ok_or_else(|| unreadable(what))?;
+    if file.get("encrypted").and_then(Value::as_bool) == Some(false) {
+        return only(data, what);
+    }
+    let sealed = Encrypted::deserialize(data).map_err(|_| unreadable(what))?;
+    if sealed.kdf.name != "scrypt" || sealed.cipher.name != "nacl/secretbox" {
+        return Err(unreadable(what));
+    }
+    let bytes = |text: &str| openssl::base64::decode_block(text).map_err(|_| unreadable(what));
+    let (salt, nonce, ciphertext) = (bytes(&sealed.kdf.salt)?, bytes(&sealed.cipher.nonce)?, bytes(&sealed.ciphertext)?);
+    let nonce: [u8; 24] = nonce.try_into().map_err(|_| unreadable(what))?;
+    let passphrase = passphrases.get(Use::Roles, what)?;
+    let mut key = Zeroizing::new([0_u8; 32]);
+    let Cost { n, r, p } = sealed.kdf.params;
+    openssl::pkcs5::scrypt(passphrase.expose(), &salt, n, r, p, MOST_MEMORY, key.as_mut()).map_err(|_| unreadable(what))?;
+    let opened = XSalsa20Poly1305::new(key.as_ref().into()).decrypt(&nonce.into(), ciphertext.as_slice());
+    let opened = Zeroizing::new(opened.map_err(|_| wrong_passphrase(what))?);
+    only(&serde_json::from_slice(&opened).map_err(|_| unreadable(what))?, what)
+}
+
+/// The one key in a list of keys.
+fn only(keys: &Value, what: &str) -> Result<Material> {
+    match keys.as_array().map(Vec::as_slice) {
+        Some([key]) => key_object(key, what),
+        Some(keys) if keys.len() > 1 => Err(Failure::invalid(format!("{what} holds {} keys; one is needed", keys.len()))
+            .hint("keep each key in a file of its own, in the same form with a list of one")),
+        _ => Err(unreadable(what)),
+    }
+}
