@@ -381,6 +381,21 @@ def no_worker_signs_what_it_did_not_verify():
         refused = lambda: [event["why"] for event in t.hosts["snapshot"].events("refused")]
         until(refused, "a refusal")
         assert "packages/evil.zip would change, which no request asks for" in refused()[0], refused()
+        # A request of his own making is no reason: the targets host may ask for nothing but renewals.
+        addition = [{"name": "packages/evil.zip", "replaces": None, "becomes": role["targets"]["packages/evil.zip"], "keep_existing": False}]
+        pretext = forger.request(addition, sender="targets")
+        (t.directory / f"shared/requests/{pretext['id']}.sealed.json").write_bytes(forger.seal(pretext))
+        ask = {**ask, "fulfils": [pretext["id"]]}
+        forger.send(forger.seal(forger.request([], sender="targets", ask=ask)), "snapshot")
+        until(lambda: refused()[1:], "a refusal")
+        assert "this sender may not ask for `publish`" in refused()[1], refused()
+        # Nor is a genuine request that was about another state: it asks to replace what never stood there.
+        insider = Forger(t, sender_key(t.ci))
+        old = insider.request([{**addition[0], "replaces": {"hashes": {"sha256": "11" * 32}, "length": 3}}])
+        (t.directory / f"shared/requests/{old['id']}.sealed.json").write_bytes(insider.seal(old))
+        forger.send(forger.seal(forger.request([], sender="targets", ask={**ask, "fulfils": [old["id"]]})), "snapshot")
+        until(lambda: refused()[2:], "a refusal")
+        assert "packages/evil.zip would change, which no request asks for" in refused()[2], refused()
         # Nor does the timestamp worker show a snapshot that is not signed by the snapshot key.
         snapshot = {"for": "timestamp", "base": base, "snapshot": {"version": 1, "sha256": "00" * 32}}
         forger.send(forger.seal(forger.request([], sender="targets", ask=snapshot)), "timestamp")
@@ -457,7 +472,8 @@ class Watcher(threading.Thread):
 
 
 class Killer(threading.Thread):
-    """Kills services at random and starts them again, and now and then the broker."""
+    """Kills services and starts them again, in an order and at moments of chance but each once a round, and now and then
+    the broker."""
 
     def __init__(self, t, services, seed):
         super().__init__(daemon=True)
@@ -465,9 +481,10 @@ class Killer(threading.Thread):
         self.kills, self.done = dict.fromkeys([*services, "broker"], 0), threading.Event()
 
     def run(self):
-        broker = time.monotonic() + 8
-        while not self.done.wait(self.chance.uniform(0.3, 1.5)):
-            name = self.chance.choice(list(self.services))
+        broker, left = time.monotonic() + 4, []
+        while not self.done.wait(self.chance.uniform(0.2, 1.2)):
+            left = left or self.chance.sample(list(self.services), len(self.services))
+            name = left.pop()
             host = self.t.hosts[name]
             process = host.processes.pop()
             os.killpg(process.pid, signal.SIGKILL)

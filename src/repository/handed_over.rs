@@ -4,7 +4,7 @@
 use super::bins::{BINS, Bins};
 use super::commit::{Committer, Written};
 use super::draft::keys_of_bins;
-use super::edit::{Edit, same};
+use super::edit::{Edit, View, same};
 use super::numbers::Numbers;
 use super::plain_names::difference;
 use super::present::Present;
@@ -118,7 +118,8 @@ fn check_roles(storage: &dyn Storage, present: &mut Present, new: &[NewRole], as
     if let Some((stray, _)) = files.pop_first() {
         return Err(untrusted(format!("nothing delegates to the new role {stray}")));
     }
-    differences.explained_by(asked)
+    present.read_bins_of(storage, asked.iter().flat_map(Edit::names))?;
+    differences.explained_by(present, asked)
 }
 
 /// Targets as they are and as they will be; one that moves between roles is in both.
@@ -137,14 +138,24 @@ impl Differences {
         Ok(())
     }
 
-    fn explained_by(&self, asked: &[Edit]) -> Result<()> {
-        let names: std::collections::BTreeSet<&String> = self.before.keys().chain(self.after.keys()).collect();
+    /// The requests must come to exactly these differences, in the order in which they are fulfilled.
+    fn explained_by(&self, present: &Present, asked: &[Edit]) -> Result<()> {
+        let mut view = View::new(present);
+        for edit in asked {
+            match edit.against(&view) {
+                Ok(more) => view.made.extend(more),
+                // It fails alone, and its sender is told so.
+                Err(failure) if failure.kind == Kind::Conflict => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        let names: std::collections::BTreeSet<&String> = self.before.keys().chain(self.after.keys()).chain(view.made.keys()).collect();
         for name in names {
             let (before, after) = (self.before.get(name).cloned(), self.after.get(name).cloned());
-            if same(&before, &after) {
-                continue;
-            }
-            let explained = asked.iter().flat_map(|edit| &edit.changes).any(|change| change.name == *name && same(&change.wanted, &after));
+            let explained = match view.made.get(name) {
+                Some(made) => same(made, &after),
+                None => same(&before, &after),
+            };
             if !explained {
                 return Err(untrusted(format!("target {name} would change, which no request asks for")));
             }

@@ -205,8 +205,11 @@ fn collect(changes: &mut BTreeMap<String, Change>, before: &Targets, after: &Tar
     Ok(())
 }
 
-/// The names whose entries differ, with the target before and after.
-pub(super) fn difference<'a>(before: &'a Targets, after: &'a Targets) -> Result<Vec<(&'a str, Option<Target>, Option<Target>)>> {
+/// A name whose entries differ, with the target before and after.
+pub(super) type Difference<'a> = (&'a str, Option<Target>, Option<Target>);
+
+/// All names whose entries differ.
+pub(super) fn difference<'a>(before: &'a Targets, after: &'a Targets) -> Result<Vec<Difference<'a>>> {
     let mut different = Vec::new();
     let mut old = before.iter().peekable();
     // Entries that were there before are read leniently: a broken one is as good as none.

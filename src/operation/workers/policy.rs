@@ -59,20 +59,16 @@ pub struct Limits {
 /// A target that has grown from next to nothing is no suspicion.
 const FREE_GROWTH: u64 = 1 << 20;
 
-/// Refuses what this sender may not ask for, and what nobody may.
-pub(super) fn check_request(sender: &Sender, limits: &Limits, edit: &Edit) -> Result<()> {
-    if edit.changes.len() > limits.targets_per_request {
-        let (count, most) = (edit.changes.len(), limits.targets_per_request);
-        return Err(Failure::invalid(format!("{count} targets in one request; this worker signs {most} at most"))
-            .hint("publish fewer at once, or raise `workers.targets_per_request`"));
-    }
+/// Refuses what this sender may not ask for. The snapshot worker asks the same of every request that it is shown as the
+/// reason for a change: a stolen targets key alone publishes nothing.
+pub(super) fn check_rights(sender: &Sender, elsewhere: bool, edit: &Edit) -> Result<()> {
     let needs = [
         (edit.changes.iter().any(|change| change.wanted.is_some()), Right::Publish, "publish"),
         (edit.changes.iter().any(|change| change.wanted.is_none()), Right::Remove, "remove"),
         (!edit.renewals.is_empty(), Right::Refresh, "refresh"),
         (edit.rebin.is_some(), Right::Bins, "bins"),
         (
-            edit.changes.iter().filter_map(|change| change.wanted.as_ref()).any(|target| target.elsewhere || limits.elsewhere),
+            edit.changes.iter().filter_map(|change| change.wanted.as_ref()).any(|target| target.elsewhere || elsewhere),
             Right::Elsewhere,
             "elsewhere",
         ),
@@ -81,12 +77,24 @@ pub(super) fn check_request(sender: &Sender, limits: &Limits, edit: &Edit) -> Re
         return Err(Failure::new(Kind::Permission, format!("this sender may not ask for `{word}`"))
             .hint("`workers.senders` in the worker's config says what each sender may"));
     }
+    let strange = edit.names().find(|name| !sender.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str())));
+    match strange {
+        None => Ok(()),
+        Some(name) => Err(refused(format!("this sender may not change target {name}"))
+            .detail(format!("allowed prefixes: {}", sender.prefixes.join(", ")))),
+    }
+}
+
+/// Refuses what this sender may not ask for, and what nobody may.
+pub(super) fn check_request(sender: &Sender, limits: &Limits, edit: &Edit) -> Result<()> {
+    if edit.changes.len() > limits.targets_per_request {
+        let (count, most) = (edit.changes.len(), limits.targets_per_request);
+        return Err(Failure::invalid(format!("{count} targets in one request; this worker signs {most} at most"))
+            .hint("publish fewer at once, or raise `workers.targets_per_request`"));
+    }
+    check_rights(sender, limits.elsewhere, edit)?;
     for change in &edit.changes {
         let name = &change.name;
-        if !sender.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str())) {
-            return Err(refused(format!("this sender may not change target {name}"))
-                .detail(format!("allowed prefixes: {}", sender.prefixes.join(", "))));
-        }
         let Some(wanted) = &change.wanted else { continue };
         if change.expected.is_none() {
             TargetPath::parse(name.as_str())?;

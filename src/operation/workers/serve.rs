@@ -2,7 +2,7 @@
 //! any instant: what was not acknowledged is delivered again, to it or to a standby, and the same request gets the
 //! recorded answer.
 
-use super::policy::{Sender, check_content, check_request};
+use super::policy::{Sender, check_content, check_request, check_rights};
 use super::remote::{RemoteRoles, base_of};
 use super::{Workers, refusal};
 use crate::broker::{Ask, Broker, Delivery, FileReference, Incoming, Reply, Request, Sealed, WorkerRole};
@@ -323,15 +323,19 @@ impl Worker<'_> {
         Ok(file.map_or(Reply::Again, |file| Reply::Signed { file }))
     }
 
-    /// What a request that is being fulfilled asked for, under its sender's signature.
+    /// What a request that is being fulfilled asked for, under the signature of a sender who may.
     fn evidence(&self, id: &str) -> Result<Edit> {
         let sealed = self.workspace.shared.request(id)?;
         let request = sealed.open(|name| self.workers.senders.get(name).map(|sender| &sender.key))?;
         request.check(&self.repository, self.workspace.now())?;
-        match &request.ask {
-            Ask::Targets { changes } if request.id == id => Edit::from_change_set(&self.workspace.shared.changes(id, changes)?),
-            _ => Err(Failure::invalid(format!("request {id} is not one to the targets worker"))),
+        let edit = match &request.ask {
+            Ask::Targets { changes } if request.id == id => Edit::from_change_set(&self.workspace.shared.changes(id, changes)?)?,
+            _ => return Err(Failure::invalid(format!("request {id} is not one to the targets worker"))),
+        };
+        if let Some(sender) = self.workers.senders.get(&request.sender) {
+            check_rights(sender, self.workers.limits.elsewhere, &edit)?;
         }
+        Ok(edit)
     }
 
     fn committer(&self) -> Committer<'_> {
