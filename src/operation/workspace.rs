@@ -10,8 +10,9 @@ use crate::storage::probe::Probe;
 use crate::storage::{Conditions, RawPlus, Storage};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use zeroize::Zeroizing;
 
 /// Everything an operation works with: the store, the pinned root, the keys by reference, the clock.
@@ -138,6 +139,7 @@ impl Workspace {
 
     /// Remembers versions, never lower ones unless a rollback was accepted.
     pub fn remember(&self, versions: &Versions) -> Result<()> {
+        let _turn = self.turn();
         let known = self.seen()?;
         let store = self.found.get().cloned().or_else(|| known.as_ref().and_then(|known| known.store.clone()));
         let mut seen = Seen { pinned: identity(&self.pinned()?), versions: *versions, store };
@@ -153,15 +155,27 @@ impl Workspace {
     /// Remembers what was found out about the store.
     pub(super) fn remember_store(&self) -> Result<()> {
         let (Some(found), Ok(pinned)) = (self.found.get(), self.pinned()) else { return Ok(()) };
+        let _turn = self.turn();
         let pinned = identity(&pinned);
         let known = self.seen()?.filter(|seen| seen.pinned == pinned);
         let versions = known.map(|seen| seen.versions).unwrap_or_default();
         self.write_seen(&Seen { pinned, versions, store: Some(found.clone()) })
     }
 
+    /// Publishers on one machine change the state file in turn, or one could put back an older state than another saw. A
+    /// file system without locks only loses that.
+    fn turn(&self) -> Option<std::fs::File> {
+        let directory = self.state_file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let directory = std::fs::File::open(directory).ok()?;
+        directory.lock().ok().map(|()| directory)
+    }
+
     fn write_seen(&self, seen: &Seen) -> Result<()> {
         let failed = |error| Failure::io("write the state file", self.state_file.display(), error);
-        let temporary = self.state_file.with_extension(format!("{}.tmp", std::process::id()));
+        // Several publishers may live in one process.
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let temporary = self.state_file.with_extension(format!("{}-{number}.tmp", std::process::id()));
         let json = serde_json::to_vec(seen).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
         std::fs::write(&temporary, json).and_then(|()| std::fs::rename(&temporary, &self.state_file)).map_err(failed)
     }
