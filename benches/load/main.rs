@@ -1,0 +1,111 @@
+//! A load process for the benchmarks, on the config in the current directory:
+//!
+//! `load callers COUNT AT_ONCE PREFIX`: so many callers, each adding one package of 50 KB through the workers, so many of
+//! them at once; says the seconds.
+//! `load fill COUNT`: enters so many targets that another server serves, in one commit.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
+
+use publish::config::Config;
+use publish::digest::Digests;
+use publish::keys::{Passphrases, Secret, Use};
+use publish::metadata::{Role, Target};
+use publish::operation::Workspace;
+use publish::operation::add_targets::{self, AddTargetsRequest};
+use publish::repository::{Change, Edit, Quiet};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+struct NoPassphrase;
+
+impl Passphrases for NoPassphrase {
+    fn get(&self, _: Use, what: &str) -> publish::failure::Result<Secret> {
+        panic!("{what} is encrypted")
+    }
+    fn choose(&self, _: Use) -> publish::failure::Result<Secret> {
+        panic!("no key is made here")
+    }
+}
+
+fn workspace() -> Workspace {
+    let config = Config::read(Path::new("publish.yaml")).unwrap();
+    let location = config.location().unwrap();
+    let store = config.store();
+    Workspace {
+        store_identity: format!("{location} {}", store.endpoint_for(&location).unwrap_or_default()),
+        raw_plus: store.raw_plus,
+        single_publisher: store.single_publisher,
+        found: OnceLock::new(),
+        storage: publish::storage::open(&location, &store).unwrap(),
+        pinned_root: config.root(),
+        keys: config.key_uris().unwrap(),
+        bin_keys: config.bin_keys().unwrap(),
+        openpgp: config.openpgp().unwrap(),
+        passphrases: Box::new(NoPassphrase),
+        state_file: config.state(),
+        plain_names: config.plain_names,
+        sha512: config.sha512,
+        accept_rollback: false,
+        clock: Box::new(chrono::Utc::now),
+        progress: Box::new(Quiet),
+        shared: config.shared().unwrap(),
+        workers: config.workers(None).unwrap(),
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["callers", count, at_once, prefix] => callers(count.parse().unwrap(), at_once.parse().unwrap(), prefix),
+        ["fill", count] => fill(count.parse().unwrap()),
+        _ => panic!("load callers COUNT AT_ONCE PREFIX | load fill COUNT"),
+    }
+}
+
+fn callers(count: usize, at_once: usize, prefix: &str) {
+    let packages = PathBuf::from(format!("pool-{prefix}"));
+    std::fs::create_dir(&packages).unwrap();
+    for number in 0..count {
+        let mut content = vec![0_u8; 50_000];
+        openssl::rand::rand_bytes(&mut content).unwrap();
+        std::fs::write(packages.join(format!("{prefix}-{number}.zip")), content).unwrap();
+    }
+    let next = AtomicUsize::new(0);
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..at_once {
+            scope.spawn(|| {
+                while let number = next.fetch_add(1, Ordering::Relaxed)
+                    && number < count
+                {
+                    let request = AddTargetsRequest {
+                        files: vec![packages.join(format!("{prefix}-{number}.zip"))],
+                        base: packages.clone(),
+                        prefix: "packages".into(),
+                        sign: false,
+                        only_changed: false,
+                        metadata_only: false,
+                    };
+                    let workspace = workspace();
+                    let outcome = add_targets::apply(&workspace, add_targets::plan(&workspace, &request).unwrap()).unwrap();
+                    assert!(outcome.changed);
+                }
+            });
+        }
+    });
+    println!("{}", start.elapsed().as_secs_f64());
+}
+
+fn fill(count: usize) {
+    let workspace = workspace();
+    let present = workspace.load().unwrap();
+    let change = |number: usize| {
+        let name = format!("packages/p{number:07}.zip");
+        let wanted = Target::of(&Digests::of(name.as_bytes()));
+        Change { name, expected: None, wanted: Some(wanted), keep_existing: false, content: None }
+    };
+    let edit = Edit { changes: (0..count).map(change).collect(), ..Edit::default() };
+    let signers = workspace.signers(present.trust.root(), &[Role::Targets, Role::Snapshot, Role::Timestamp]).unwrap();
+    workspace.commit(present, &edit, &signers).unwrap();
+}
