@@ -1,11 +1,12 @@
 //! A release publisher: finished builds become a TUF repository that the trdl client, curl with gpg, and any TUF
 //! client can install from.
 //!
-//! The rooms, from the ground up; a room knows only rooms above it in this list (`tests/architecture.rs` holds us to it):
+//! The rooms, from the ground up; a room knows only rooms above it in this list (`tests/suite/architecture.rs` holds us to it):
 //!
 //! - [`failure`]: what went wrong, of which kind, and what to do next
 //! - [`layout`], [`digest`], [`metadata`], [`openpgp`]: values and formats; no clock, disk, network or environment
-//! - [`channels`], [`keys`], [`storage`]: the channels file, where secret keys live, where published bytes live
+//! - [`channels`], [`keys`], [`storage`], [`broker`]: the channels file, where secret keys live, where published bytes live,
+//!   requests to signing workers
 //! - [`repository`]: a TUF repository on a storage: load, stage, commit
 //! - [`operation`]: what a person asks for, as plan and apply
 //! - [`config`], [`cli`]: the edge; only `cli` prints, prompts and picks exit codes
