@@ -180,14 +180,14 @@ fn one_monitor_serves_and_another_stands_by_until_it_is_killed() {
     until("the first is ready", || log().contains("\"ready\""));
     let mut second = dropped.start();
     until("the second stands by", || log().contains("standby"));
-    for number in 0..20 {
+    let upload = |number: usize| {
         dropped.upload(&format!("{number}"), &[("same.zip", &format!("edition {number}")), (&format!("p{number}.zip"), "x")]);
-        if number == 7 {
-            first.kill().unwrap();
-            first.wait().unwrap();
-        }
         std::thread::sleep(Duration::from_millis(30));
-    }
+    };
+    (0..8).for_each(upload);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    (8..20).for_each(upload);
     until("all are published", || dropped.names().is_empty());
     assert_eq!(dropped.target("same.zip").as_deref(), Some("edition 19"));
     assert!((0..20).all(|number| dropped.target(&format!("p{number}.zip")).is_some()));
