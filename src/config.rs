@@ -19,7 +19,7 @@ use std::time::Duration;
 const MAX_LENGTH: u64 = 1 << 20;
 
 /// Every key of the file with its default and its meaning; the reference page is made from this.
-pub const KEYS: [(&str, &str, &str); 44] = [
+pub const KEYS: [(&str, &str, &str); 46] = [
     ("name", "the directory's name", "what users call the repository in `trdl add NAME …`"),
     (
         "repo",
@@ -31,8 +31,10 @@ pub const KEYS: [(&str, &str, &str); 44] = [
     (
         "keys",
         "file:keys/<role>.pem each",
-        "where the secret key of each role lives: root, targets, snapshot, timestamp; bins, if hashed bins have a key of their own",
+        "where the secret key of each role lives, or a list of such places: root, targets, snapshot, timestamp; bins, if hashed bins have a key of their own",
     ),
+    ("key_names", "keys/names.json", "who holds which key, as `publish root` was told"),
+    ("root_draft", "root-draft.json", "where `publish root` keeps its draft"),
     ("openpgp", "file:keys/openpgp.asc", "where the OpenPGP secret key lives, as exported by gpg or made by init"),
     ("channels", "trdl_channels.yaml", "the channels file"),
     ("state", ".publish-state.json", "remembers the highest versions seen, against rollbacks; worth caching in CI"),
@@ -106,7 +108,11 @@ pub struct Config {
     #[serde(default = "default_root")]
     root: PathBuf,
     #[serde(default)]
-    keys: BTreeMap<String, String>,
+    keys: BTreeMap<String, KeyList>,
+    #[serde(default = "default_key_names")]
+    key_names: PathBuf,
+    #[serde(default = "default_root_draft")]
+    root_draft: PathBuf,
     #[serde(default = "default_openpgp")]
     openpgp: String,
     #[serde(default = "default_channels")]
@@ -150,6 +156,23 @@ pub struct Config {
     /// The directory that relative paths start from.
     #[serde(skip)]
     base: PathBuf,
+}
+
+/// One key URI, or several.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum KeyList {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl KeyList {
+    fn texts(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Several(texts) => texts,
+        }
+    }
 }
 
 /// The part of the config about signing by workers; see [`KEYS`].
@@ -222,6 +245,12 @@ fn default_repo() -> String {
 }
 fn default_root() -> PathBuf {
     "keys/1.root.json".into()
+}
+fn default_key_names() -> PathBuf {
+    "keys/names.json".into()
+}
+fn default_root_draft() -> PathBuf {
+    "root-draft.json".into()
 }
 fn default_openpgp() -> String {
     "file:keys/openpgp.asc".into()
@@ -316,6 +345,16 @@ impl Config {
         self.path(&self.root)
     }
 
+    /// The file with the names of who holds which key.
+    pub fn key_names(&self) -> PathBuf {
+        self.path(&self.key_names)
+    }
+
+    /// The draft of the next root.
+    pub fn root_draft(&self) -> PathBuf {
+        self.path(&self.root_draft)
+    }
+
     /// The channels file.
     pub fn channels(&self) -> PathBuf {
         self.path(&self.channels)
@@ -348,16 +387,64 @@ impl Config {
             return Err(Failure::invalid(format!("unknown role `{}` below `keys` in the config", unknown.escape_debug()))
                 .hint("roles: root, targets, snapshot, timestamp, bins"));
         }
-        let uri = |role: Role| {
-            let text = self.keys.get(role.name()).cloned().unwrap_or_else(|| format!("file:keys/{role}.pem"));
-            Ok((role, vec![KeyUri::parse(&text, &self.base)?]))
+        let uris = |role: Role| {
+            let standard = || vec![format!("file:keys/{role}.pem")];
+            Ok((role, self.uris(&self.keys.get(role.name()).map_or_else(standard, |list| list.texts().to_vec()))?))
         };
-        Role::ALL.into_iter().map(uri).collect()
+        Role::ALL.into_iter().map(uris).collect()
+    }
+
+    fn uris(&self, texts: &[String]) -> Result<Vec<KeyUri>> {
+        texts.iter().map(|text| KeyUri::parse(text, &self.base)).collect()
+    }
+
+    /// Where the key of each role lives, as the file says it.
+    pub fn key_texts(&self, role: Role) -> Vec<String> {
+        self.keys.get(role.name()).map_or_else(|| vec![format!("file:keys/{role}.pem")], |list| list.texts().to_vec())
+    }
+
+    /// The directory that relative paths start from.
+    pub fn base(&self) -> &Path {
+        &self.base
+    }
+
+    /// The text of a config with other keys for a role, every other line as it was; `None` if they stand there in a form
+    /// that cannot be replaced line by line.
+    pub fn with_keys(text: &str, role: Role, uris: &[String]) -> Option<String> {
+        let quoted: Vec<String> = uris.iter().map(|uri| Self::quote(uri).ok()).collect::<Option<_>>()?;
+        let value = if let [one] = quoted.as_slice() { one.clone() } else { format!("[{}]", quoted.join(", ")) };
+        let indent = |line: &str| line.len() - line.trim_start().len();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let block = match lines.iter().position(|line| line.trim_end() == "keys:") {
+            Some(at) => at,
+            None => {
+                lines.push("keys:".into());
+                lines.len() - 1
+            }
+        };
+        let is_below = |line: &String| line.trim().is_empty() || line.starts_with([' ', '\t']) || line.starts_with('#');
+        let end = lines[block + 1..].iter().position(|line| !is_below(line)).map_or(lines.len(), |length| block + 1 + length);
+        let own = |line: &String| line.trim_start().strip_prefix(role.name()).is_some_and(|rest| rest.starts_with(':'));
+        match (block + 1..end).find(|at| own(&lines[*at])) {
+            Some(at) => {
+                let depth = indent(&lines[at]);
+                let deeper = |line: &String| !line.trim().is_empty() && (indent(line) > depth || line.trim_start().starts_with("- "));
+                let tail = lines[at + 1..end].iter().take_while(|line| deeper(line)).count();
+                lines.splice(at..=at + tail, [format!("{}{role}: {value}", " ".repeat(depth))]);
+            }
+            None => lines.insert(block + 1, format!("  {role}: {value}")),
+        }
+        let new = lines.join("\n") + "\n";
+        // Whatever the file looked like: only if it means exactly this now.
+        let (before, after) = (Self::parse(text, "").ok()?, Self::parse(&new, "").ok()?);
+        let others =
+            |config: &Self| Role::ALL.into_iter().filter(|other| *other != role).map(|other| config.key_texts(other)).collect::<Vec<_>>();
+        (after.key_texts(role) == uris && others(&before) == others(&after)).then_some(new)
     }
 
     /// Where the key of the bins lives, if they have one of their own.
     pub fn bin_keys(&self) -> Result<Vec<KeyUri>> {
-        self.keys.get(BINS).map(|text| KeyUri::parse(text, &self.base)).into_iter().collect()
+        self.uris(self.keys.get(BINS).map_or(&[][..], KeyList::texts))
     }
 
     /// Where the configured repository lives.

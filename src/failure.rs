@@ -76,6 +76,15 @@ impl Failure {
         self
     }
 
+    /// Adds what else went wrong, as a line with its hints.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.details.push(format!("also: {}", other.message));
+        self.hints.extend(other.hints);
+        self.hints.dedup();
+        self
+    }
+
     /// Keeps the error that led here, so that its text is shown as `caused by`.
     #[must_use]
     pub fn source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {

@@ -71,9 +71,10 @@ pub(super) enum When {
 }
 
 /// Variables that hold secrets and therefore have no flag.
-pub(super) const SECRET_VARIABLES: [(&str, &str); 3] = [
+pub(super) const SECRET_VARIABLES: [(&str, &str); 4] = [
     ("PUBLISH_PASSPHRASE", "the passphrase of the key files"),
     ("PUBLISH_OPENPGP_PASSPHRASE", "the passphrase of the OpenPGP key (default: that of the key files)"),
+    ("PUBLISH_NEW_PASSPHRASE", "the new passphrase, for `publish key passphrase`"),
     ("PUBLISH_BROKER_PASSWORD", "the password of the broker's user"),
 ];
 
@@ -105,9 +106,14 @@ pub(super) enum Command {
     Bins(Bins),
     /// Sign again what is due and touch nothing otherwise; made for cron
     #[command(
-        after_help = "Roles fall due when they are older than: root 90 days, targets 21 days, snapshot 2 days, timestamp 4 hours.\nThe timestamp expires after a day: run this every hour or two.\n\nExample:\n  publish refresh --quiet"
+        after_help = "Roles fall due when they are older than: root 90 days, targets 21 days, snapshot 2 days, timestamp 4 hours.\nThe timestamp expires after a day: run this every hour or two, or with --watch as a service.\nA role whose key is not on this machine is left to others while it is valid, and named with what is left.\n\nExample:\n  publish refresh --quiet"
     )]
-    Refresh,
+    Refresh(Refresh),
+    /// Give an online role another key, in two roots that clients of any age follow
+    #[command(
+        after_help = "The first root adds the new key beside the old one, and the role is signed by both. When every publisher and worker has the\nnew key, --finish drops the old one with a second root. Roots that need other people are left as drafts.\nFor a lost or stolen key see docs/recovery.md.\n\nExamples:\n  publish rotate snapshot --no-passphrase --dry-run\n  publish rotate snapshot --no-passphrase\n  publish rotate snapshot --finish"
+    )]
+    Rotate(Rotate),
     /// Serve one role from its queue, with the one key that this host holds
     #[command(
         after_help = "Stops on SIGTERM or ctrl-C when the running request is done. Run a second one on another host as a standby.\nWith --json, what happens is told as JSON lines. docs/workers.md shows the set-up.\n\nExample:\n  publish worker targets --config targets/publish.yaml"
@@ -141,9 +147,15 @@ pub(super) enum Command {
     /// Go on after a pause
     #[command(after_help = "Example:\n  publish resume")]
     Resume,
-    /// Make and show the keys that processes sign requests with
-    #[command(subcommand, after_help = "Example:\n  publish key new keys/ci.pem --no-passphrase")]
+    /// Make keys, show what each may sign, export public keys, change passphrases
+    #[command(subcommand, after_help = "Example:\n  publish key list")]
     Key(Key),
+    /// Change keys, thresholds and expiry by the next root: a draft that people sign on their own machines
+    #[command(
+        subcommand,
+        after_help = "A draft is one file. It can be carried to machines without a network, signed there with `publish root sign`, and brought\ntogether again with `publish root merge`, in any order. docs/ceremony.md is the ceremony as a script.\n\nExample:\n  publish root edit --threshold root=1"
+    )]
+    Root(Root),
     /// Withdraw a release: out of the metadata now, its version burned for ever
     #[command(
         after_help = "No channel may point at it. Its files stay reachable for readers that have begun, until a prune.\n\nExamples:\n  publish yank 1.0.1 --dry-run\n  publish yank 1.0.1 --reason https://example.org/advisories/7"
@@ -176,7 +188,7 @@ pub(super) enum Command {
 impl Command {
     /// Whether it runs until it is told to stop, and then finishes what it is at.
     pub fn is_service(&self) -> bool {
-        matches!(self, Self::Worker { .. } | Self::Monitor { .. })
+        matches!(self, Self::Worker { .. } | Self::Monitor { .. } | Self::Refresh(Refresh { watch: true, .. }))
     }
 }
 
@@ -275,6 +287,46 @@ pub(super) struct RemoveTargets {
 }
 
 #[derive(Clone, Debug, Args)]
+pub(super) struct Refresh {
+    /// Sign the online roles whether they are due or not, as after a change of keys
+    #[arg(long)]
+    pub all: bool,
+    /// Run as a service that looks every `monitor.refresh` seconds
+    #[arg(long, conflicts_with = "all")]
+    pub watch: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Rotate {
+    /// Which key
+    #[arg(value_enum)]
+    pub what: Rotated,
+    /// The new key's URI [default: a new file beside the old one]
+    #[arg(long, value_name = "URI", conflicts_with = "finish")]
+    pub key: Option<String>,
+    /// Leave a new key file unencrypted
+    #[arg(long)]
+    pub no_passphrase: bool,
+    /// Drop the old key: every publisher has the new one
+    #[arg(long)]
+    pub finish: bool,
+    /// Do both halves at once: nobody else publishes here
+    #[arg(long, conflicts_with = "finish")]
+    pub now: bool,
+}
+
+/// What can be rotated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Rotated {
+    /// The key of the targets role, and of hashed bins that it signs
+    Targets,
+    /// The key of the snapshot
+    Snapshot,
+    /// The key of the timestamp
+    Timestamp,
+}
+
+#[derive(Clone, Debug, Args)]
 pub(super) struct Bins {
     /// How many bins: a power of two; about one for each 1000 targets
     #[arg(long, value_name = "COUNT")]
@@ -343,20 +395,143 @@ pub(super) struct Letters {
 
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum Key {
-    /// Make an Ed25519 key file and print its public key
+    /// Make a key file and print its public key
     #[command(after_help = "Example:\n  publish key new keys/ci.pem --no-passphrase")]
     New {
         /// Where it goes; must not exist
         file: PathBuf,
+        /// The kind of key
+        #[arg(long, value_enum, default_value_t = KeyType::Ed25519, value_name = "KIND")]
+        kind: KeyType,
         /// Leave it unencrypted
         #[arg(long)]
         no_passphrase: bool,
     },
-    /// Print the public key of a key file
+    /// List the keys of each role: what the root says, and where they are looked for here
+    #[command(after_help = "Example:\n  publish key list")]
+    List,
+    /// Print the public key of a key, and what it may sign
     #[command(after_help = "Example:\n  publish key show keys/targets.pem")]
     Show {
+        /// The key's file or URI
+        #[arg(value_name = "KEY")]
+        key: String,
+    },
+    /// Print the public key of a key in a form for other tools
+    #[command(after_help = "Example:\n  publish key export keys/targets.pem")]
+    Export {
+        /// The key's file or URI
+        #[arg(value_name = "KEY")]
+        key: String,
+        /// pem for openssl and most tools, json as TUF metadata holds it
+        #[arg(long, value_enum, default_value_t = KeyForm::Pem, value_name = "FORM")]
+        form: KeyForm,
+    },
+    /// Encrypt a key file with another passphrase
+    #[command(
+        after_help = "The old passphrase is got as for every command. The new one comes from --new-passphrase-file, PUBLISH_NEW_PASSPHRASE or the\nterminal. Whatever form the file had, it is PKCS#8 then.\n\nExample:\n  publish key passphrase keys/targets.pem --no-passphrase"
+    )]
+    Passphrase {
         /// The key file
         file: PathBuf,
+        /// Read the new passphrase from a file
+        #[arg(long, value_name = "FILE")]
+        new_passphrase_file: Option<PathBuf>,
+        /// Leave it unencrypted
+        #[arg(long, conflicts_with = "new_passphrase_file")]
+        no_passphrase: bool,
+    },
+}
+
+/// A kind of key that TUF clients verify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum KeyType {
+    /// What every TUF client reads
+    Ed25519,
+    /// For hardware that has no Ed25519
+    P256,
+    /// 3072 bits, for hardware that has neither
+    Rsa,
+}
+
+/// A form of a public key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum KeyForm {
+    /// SubjectPublicKeyInfo in PEM
+    Pem,
+    /// The key object of TUF metadata
+    Json,
+}
+
+/// Which draft.
+#[derive(Clone, Debug, Args)]
+pub(super) struct RootDraftFile {
+    /// The draft's file [default: root-draft.json beside the config]
+    #[arg(long, value_name = "FILE")]
+    pub draft: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum Root {
+    /// Start the next root as a draft, or change the draft; nothing is published
+    #[command(
+        after_help = "A KEY is a file with a public key (PEM, or JSON as `publish key export` prints it), or a key URI. Who holds it is the NAME, or\nthe file's name up to its first dot. WHEN is a date, a moment, or a span such as 365d.\n\nExamples:\n  publish root edit --expires 365d\n  publish root edit --add-key root:bob=keys/bob.pem --threshold root=2"
+    )]
+    Edit {
+        #[command(flatten)]
+        draft: RootDraftFile,
+        /// ROLE=KEY or ROLE:NAME=KEY: a key that may sign a role from then on
+        #[arg(long, value_name = "ROLE=KEY")]
+        add_key: Vec<String>,
+        /// ROLE=NAME or ROLE=KEY-ID: a key that may not any more
+        #[arg(long, value_name = "ROLE=KEY")]
+        remove_key: Vec<String>,
+        /// ROLE=NUMBER: how many keys must sign a role
+        #[arg(long, value_name = "ROLE=NUMBER")]
+        threshold: Vec<String>,
+        /// Until when the root is valid [default: a year]
+        #[arg(long, value_name = "WHEN")]
+        expires: Option<String>,
+    },
+    /// Show what the draft changes, who signed, who is missing, and whether clients will accept it
+    #[command(after_help = "Example:\n  publish root show")]
+    Show {
+        #[command(flatten)]
+        draft: RootDraftFile,
+    },
+    /// Sign the draft; on any machine, also one that has nothing but the draft's file
+    #[command(
+        after_help = "Shows what changes and asks before it signs; without a terminal, give --yes.\n\nExample:\n  publish root sign --key keys/root.pem --yes"
+    )]
+    Sign {
+        #[command(flatten)]
+        draft: RootDraftFile,
+        /// The key's URI or file [default: the config's]
+        #[arg(long, value_name = "URI")]
+        key: Vec<String>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Take the signatures of other copies of the draft
+    #[command(after_help = "Example:\n  publish root merge root-draft.json")]
+    Merge {
+        /// The copies
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        draft: RootDraftFile,
+    },
+    /// Publish the draft once enough have signed, and the roles signed again around it
+    #[command(
+        after_help = "Checked first: that clients pinned to every published root follow, today and when roots have expired, and that they accept\nthe roles as they are signed. Killed anywhere, it is finished by running it again.\n\nExamples:\n  publish root commit --dry-run\n  publish root commit"
+    )]
+    Commit {
+        #[command(flatten)]
+        draft: RootDraftFile,
+        /// Replace keys at once, because the old ones were lost or stolen: clients fail for the moment between two writes
+        #[arg(long)]
+        replace_now: bool,
     },
 }
 

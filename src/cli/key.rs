@@ -1,20 +1,26 @@
-//! `publish key`: the key files that processes sign requests with.
+//! `publish key`: key files and what they are for.
 
-use super::arguments::{Global, Key};
-use super::output::Report;
-use super::passphrases::Sources;
+use super::arguments::{Global, Key, KeyForm, KeyType};
+use super::output::{Output, Report};
+use super::passphrases::{Sources, new_passphrase};
+use super::text::span;
+use super::workspace::open;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::keys::{self, KeyUri, Passphrases, Use};
+use crate::keys::{self, KeyUri, Passphrases, RoleSigner, Use};
+use crate::metadata::{KeyKind, PublicKey};
+use crate::operation::keys::{self as operation, Duty};
 use anyhow::Result;
 use serde_json::json;
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
 
 /// `publish key`.
-pub(super) fn run(global: &Global, arguments: &Key) -> Result<Report> {
-    // No config: these keys belong to a machine, not to a repository.
-    let passphrases = Sources::new(global, &Config::parse("{}", "no config")?);
-    let (file, verb) = match arguments {
-        Key::New { file, no_passphrase } => {
+pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<Report> {
+    let passphrases = Sources::new(global, &config(global)?);
+    match arguments {
+        Key::New { file, kind, no_passphrase } => {
             if file.exists() {
                 return Err(Failure::invalid(format!("{} exists already", file.display()))
                     .hint("choose another name, or see it with `publish key show`")
@@ -24,14 +30,108 @@ pub(super) fn run(global: &Global, arguments: &Key) -> Result<Report> {
                 return Ok(Report::new("key", format!("plan only: {} would be made\n", file.display()), json!({"dry_run": true})));
             }
             let passphrase = if *no_passphrase { None } else { Some(passphrases.choose(Use::Roles)?) };
-            keys::create(file, passphrase.as_ref())?;
-            (file, "made")
+            let kind = match kind {
+                KeyType::Ed25519 => KeyKind::Ed25519,
+                KeyType::P256 => KeyKind::EcdsaP256,
+                KeyType::Rsa => KeyKind::RsaPss,
+            };
+            keys::create(file, kind, passphrase.as_ref())?;
+            let signer = keys::load(&KeyUri::File(file.clone()), &Chosen(passphrase))?;
+            Ok(shown("made", &signer, &[]))
         }
-        Key::Show { file } => (file, "read"),
-    };
-    let signer = keys::load(&KeyUri::File(file.clone()), &passphrases)?;
+        Key::Show { key } => {
+            let signer = load(key, &passphrases)?;
+            // What a key may sign is told where there is a repository to ask; the key itself needs none.
+            let duties = match Config::read(&global.config) {
+                Ok(config) => operation::duties_of(&open(global, &config, output)?, signer.public()).unwrap_or_default(),
+                Err(_) => Vec::new(),
+            };
+            Ok(shown("read", &signer, &duties))
+        }
+        Key::Export { key, form } => {
+            let public = load(key, &passphrases)?.public().clone();
+            let text = match form {
+                KeyForm::Pem => keys::to_pem(&public)?,
+                KeyForm::Json => format!("{}\n", public.to_json()),
+            };
+            Ok(Report::new("key", text, json!({"key_id": public.id(), "key": public.to_json()})))
+        }
+        Key::Passphrase { file, new_passphrase_file, no_passphrase } => {
+            if global.dry_run {
+                return Ok(Report::new("key", format!("plan only: {} would be written anew\n", file.display()), json!({"dry_run": true})));
+            }
+            let new =
+                if *no_passphrase { None } else { Some(new_passphrase(new_passphrase_file.as_deref(), &file.display().to_string())?) };
+            keys::change_passphrase(file, &passphrases, new.as_ref())?;
+            let how = if new.is_some() { "opens with the new passphrase" } else { "is not encrypted any more" };
+            Ok(Report::new(
+                "key",
+                format!("{} {how}\n", file.display()),
+                json!({"file": file.display().to_string(), "encrypted": new.is_some()}),
+            ))
+        }
+        Key::List => list(global, output),
+    }
+}
+
+/// The config where there is one: passphrases may be named in it.
+fn config(global: &Global) -> Result<Config> {
+    Ok(if global.config.exists() { Config::read(&global.config)? } else { Config::parse("{}", "no config")? })
+}
+
+fn load(text: &str, passphrases: &Sources) -> Result<Arc<dyn RoleSigner>> {
+    Ok(keys::load(&KeyUri::parse(text, Path::new(""))?, passphrases)?)
+}
+
+fn shown(verb: &str, signer: &Arc<dyn RoleSigner>, duties: &[Duty]) -> Report {
     let public = signer.public();
-    let hex = public.to_json()["keyval"]["public"].as_str().unwrap_or_default().to_owned();
-    let text = format!("{verb}:   {}\nkey id: {}\npublic: {hex}\n", file.display(), public.id());
-    Ok(Report::new("key", text, json!({"file": file.display().to_string(), "key_id": public.id(), "public": hex})))
+    let value = public_value(public);
+    let mut text = format!("{verb}:   {}\nkey id: {}\nkind:   {}\n", signer.origin(), public.id(), public.keytype());
+    if public.kind() == KeyKind::Ed25519 {
+        let _ = writeln!(text, "public: {value}");
+    }
+    for duty in duties {
+        let _ = writeln!(text, "signs:  {} ({} of its keys needed, expires in {})", duty.role, duty.threshold, span(duty.seconds_left));
+    }
+    Report::new(
+        "key",
+        text,
+        json!({"file": signer.origin(), "key_id": public.id(), "keytype": public.keytype(), "public": value, "signs": duties}),
+    )
+}
+
+fn public_value(public: &PublicKey) -> String {
+    public.to_json()["keyval"]["public"].as_str().unwrap_or_default().to_owned()
+}
+
+fn list(global: &Global, output: &Output) -> Result<Report> {
+    let config = Config::read(&global.config)?;
+    let listing = operation::list(&open(global, &config, output)?, &config.key_names())?;
+    let mut text = String::new();
+    for role in &listing {
+        let _ =
+            writeln!(text, "{}: {} of {} must sign, expires in {}", role.role, role.threshold, role.keys.len(), span(role.seconds_left));
+        for key in &role.keys {
+            let name = key.name.as_ref().map_or(String::new(), |name| format!(" {name}"));
+            let signed = if key.has_signed { "has signed" } else { "has not signed" };
+            let _ = writeln!(text, "  key {} {}{name}: {signed} what is published", key.id, key.keytype);
+        }
+        for place in &role.places {
+            let _ = writeln!(text, "  looked for in {}: {}", place.uri, if place.at_hand { "there" } else { "not there" });
+        }
+    }
+    Ok(Report::new("key", text, json!({"roles": listing})))
+}
+
+/// The passphrase that was chosen a moment ago.
+struct Chosen(Option<keys::Secret>);
+
+impl Passphrases for Chosen {
+    fn get(&self, _: Use, what: &str) -> crate::failure::Result<keys::Secret> {
+        self.0.clone().ok_or_else(|| Failure::new(crate::failure::Kind::Passphrase, format!("{what} is encrypted")))
+    }
+
+    fn choose(&self, purpose: Use) -> crate::failure::Result<keys::Secret> {
+        self.get(purpose, "the new key")
+    }
 }

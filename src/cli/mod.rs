@@ -13,6 +13,8 @@ mod passphrases;
 mod progress;
 mod publishing;
 mod reference;
+mod root;
+mod rotate;
 mod status;
 mod store;
 mod targets;
@@ -30,6 +32,8 @@ use std::process::ExitCode;
 
 /// Runs one command and says its exit code.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    // What is in memory must not end in a file that somebody else reads.
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, rustix::process::Rlimit { current: Some(0), maximum: Some(0) });
     let arguments: Vec<OsString> = arguments.collect();
     let parsed = match Arguments::try_parse_from(&arguments) {
         Ok(parsed) => parsed,
@@ -60,13 +64,17 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Report> {
         Command::AddTargets(add) => targets::add(global, add, output),
         Command::RemoveTargets(remove) => targets::remove(global, remove, output),
         Command::Bins(bins) => targets::bins(global, bins, output),
-        Command::Refresh => publishing::refresh(global, output),
+        Command::Refresh(arguments::Refresh { watch: true, .. }) => monitor::run(global, monitor::Scope::RolesOnly, output),
+        Command::Refresh(refresh) => publishing::refresh(global, refresh.all, output),
+        Command::Rotate(rotate) => rotate::run(global, rotate, output),
         Command::Worker { role } => workers::serve(global, *role, output),
-        Command::Monitor { once } => monitor::run(global, *once, output),
+        Command::Monitor { once: true } => monitor::run(global, monitor::Scope::OneRound, output),
+        Command::Monitor { once: false } => monitor::run(global, monitor::Scope::Everything, output),
         Command::Queue(queue) => workers::queue(global, queue, output),
         Command::Pause { reason } => workers::pause(global, reason.as_deref(), output),
         Command::Resume => workers::resume(global, output),
-        Command::Key(key) => key::run(global, key),
+        Command::Key(key) => key::run(global, key, output),
+        Command::Root(root) => root::run(global, root, output),
         Command::Yank(yank) => publishing::yank(global, yank, output),
         Command::Prune(prune) => store::prune(global, prune, output),
         Command::Store(arguments::Store::Check) => store::check(global, output),

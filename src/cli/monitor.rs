@@ -8,7 +8,7 @@ use super::output::{Output, Report};
 use super::workers::why;
 use super::workspace::open_service;
 use crate::config::Config;
-use crate::operation::monitor::{self as operation, End, Event};
+use crate::operation::monitor::{self as operation, End, Event, MonitorRequest};
 use anyhow::{Context, Result};
 use serde_json::json;
 use std::sync::PoisonError;
@@ -17,9 +17,28 @@ use std::time::Duration;
 /// A monitor that finds nothing wrong is heard of at least this often.
 const LEAST_PATIENCE: Duration = Duration::from_secs(60);
 
+/// What a run of the monitor is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// The drop box and the roles, until it is told to stop.
+    Everything,
+    /// One round of both.
+    OneRound,
+    /// The roles alone, until it is told to stop: `publish refresh --watch`.
+    RolesOnly,
+}
+
 /// `publish monitor`.
-pub(super) fn run(global: &Global, once: bool, output: &Output) -> Result<Report> {
+pub(super) fn run(global: &Global, scope: Scope, output: &Output) -> Result<Report> {
+    let once = scope == Scope::OneRound;
     let config = Config::read(&global.config)?;
+    let wanted = |config: &Config| -> crate::failure::Result<MonitorRequest> {
+        let mut request = config.monitor()?;
+        if scope == Scope::RolesOnly {
+            request.drop_box = None;
+        }
+        Ok(request)
+    };
     let (stop, reload) = (interrupt::drain()?, interrupt::reload()?);
     let patience = (config.monitor()?.scan * 3).max(LEAST_PATIENCE);
     let metrics = Metrics::new(patience);
@@ -34,18 +53,18 @@ pub(super) fn run(global: &Global, once: bool, output: &Output) -> Result<Report
     };
     if once {
         let workspace = open_service(global, &config, output)?;
-        operation::once(&workspace, &config.monitor()?, &log)?;
+        operation::once(&workspace, &wanted(&config)?, &log)?;
         let failed = metrics.lock().unwrap_or_else(PoisonError::into_inner).trouble.clone();
         return failed.map_or_else(
             || Ok(Report::silent("monitor")),
             |trouble| Err(crate::failure::Failure::new(crate::failure::Kind::Storage, trouble).into()),
         );
     }
-    let mut at_work = (open_service(global, &config, output)?, config.monitor()?);
+    let mut at_work = (open_service(global, &config, output)?, wanted(&config)?);
     while operation::run(&at_work.0, &at_work.1, &stop, &reload, &log)? == End::Reload {
         let read = || {
             let config = Config::read(&global.config)?;
-            Ok((open_service(global, &config, output)?, config.monitor()?))
+            Ok((open_service(global, &config, output)?, wanted(&config)?))
         };
         match read() {
             Ok(new) => {

@@ -80,7 +80,8 @@ impl Output {
         for warning in &report.warnings {
             eprint(&format!("{} {warning}\n", self.paint("warning:", "33")));
         }
-        let is_answer = matches!(report.command, "status" | "verify" | "store check" | "queue" | "key" | "completions" | "reference");
+        let is_answer =
+            matches!(report.command, "status" | "verify" | "store check" | "queue" | "key" | "root" | "completions" | "reference");
         if !self.quiet || is_answer || report.exit != 0 {
             print(&report.text);
         }

@@ -4,7 +4,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::keys::{Passphrases, Secret, Use};
 use std::collections::HashMap;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,6 +13,8 @@ pub(super) struct Sources {
     roles: Source,
     openpgp: Source,
     known: Mutex<HashMap<Use, Secret>>,
+    /// Several keys may be opened at once; one of them asks, and the others get what was answered.
+    asking: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -52,6 +54,7 @@ impl Sources {
                 None,
             ),
             known: Mutex::default(),
+            asking: Mutex::default(),
         }
     }
 
@@ -65,6 +68,7 @@ impl Sources {
     }
 
     fn remembered(&self, purpose: Use, read: impl FnOnce() -> Result<Secret>) -> Result<Secret> {
+        let _asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(secret) = self.known().get(&purpose) {
             return Ok(secret.clone());
         }
@@ -125,6 +129,27 @@ impl Source {
             Some(value) => Secret::new(value.into_encoded_bytes()).first_line(&format!("the variable {}", self.variable)).map(Some),
         }
     }
+}
+
+/// The new passphrase of a key file that has one already.
+pub(super) fn new_passphrase(file: Option<&Path>, what: &str) -> Result<Secret> {
+    let source = Source { file: file.map(Path::to_owned), command: None, variable: "PUBLISH_NEW_PASSPHRASE" };
+    if let Some(secret) = source.read()? {
+        return Ok(secret);
+    }
+    let missing = || {
+        Failure::new(Kind::Passphrase, format!("a new passphrase is needed for {what}, and there is no terminal to ask on"))
+            .hint("give it with --new-passphrase-file or the variable PUBLISH_NEW_PASSPHRASE")
+    };
+    if !std::io::stdin().is_terminal() {
+        return Err(missing());
+    }
+    let ask = |question: &str| rpassword::prompt_password(question).map(Secret::new).map_err(|error| missing().source(error));
+    let (first, second) = (ask(&format!("new passphrase for {what}: "))?, ask("the same again: ")?);
+    if first.expose() == second.expose() && !first.expose().is_empty() {
+        return Ok(first);
+    }
+    Err(Failure::new(Kind::Passphrase, "the two passphrases differ or are empty; nothing was changed"))
 }
 
 impl Secret {

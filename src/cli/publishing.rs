@@ -7,6 +7,7 @@ use super::workspace::open;
 use crate::config::Config;
 use crate::layout::ReleaseVersion;
 use crate::operation::channels::{ChannelsPlan, ChannelsRequest};
+use crate::operation::refresh::RefreshRequest;
 use crate::operation::release::{PlatformState, ReleasePlan, ReleaseRequest};
 use crate::operation::yank::{self as yank_operation, YankRequest};
 use crate::operation::{Outcome, channels as channels_operation, refresh as refresh_operation, release as release_operation};
@@ -70,10 +71,10 @@ pub(super) fn channels(global: &Global, arguments: &Channels, output: &Output) -
 }
 
 /// `publish refresh`.
-pub(super) fn refresh(global: &Global, output: &Output) -> Result<Report> {
+pub(super) fn refresh(global: &Global, all: bool, output: &Output) -> Result<Report> {
     let config = Config::read(&global.config)?;
     let workspace = open(global, &config, output)?;
-    let plan = refresh_operation::plan(&workspace, config.consistent_snapshot)?;
+    let plan = refresh_operation::plan(&workspace, RefreshRequest { consistent_snapshot: config.consistent_snapshot, all })?;
     let mut text = String::new();
     for due in &plan.due {
         let _ = writeln!(text, "  ~ {}: {}", due.role, due.reason);

@@ -1,5 +1,7 @@
+use crate::failure::{Failure, Kind};
 use crate::operation::RoleStep;
-use chrono::TimeDelta;
+use chrono::{DateTime, NaiveDate, SubsecRound, TimeDelta, Utc};
+use std::io::IsTerminal;
 
 /// A length in bytes for people.
 pub(super) fn size(bytes: u64) -> String {
@@ -39,6 +41,33 @@ pub(super) fn parse_span(text: &str) -> Result<TimeDelta, String> {
         _ => None,
     };
     span.filter(|_| number >= 0).ok_or_else(wrong)
+}
+
+/// Reads a moment: `2027-01-31`, `2027-01-31T12:00:00Z`, or a span from now such as `365d`.
+pub(super) fn parse_moment(text: &str, now: DateTime<Utc>) -> crate::failure::Result<DateTime<Utc>> {
+    if let Ok(span) = parse_span(text) {
+        return now.checked_add_signed(span).ok_or_else(|| Failure::invalid(format!("`{text}` is too far away")));
+    }
+    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().and_then(|day| day.and_hms_opt(0, 0, 0)).map(|moment| moment.and_utc());
+    day.or_else(|| DateTime::parse_from_rfc3339(text).ok().map(|moment| moment.to_utc())).map(|moment| moment.trunc_subsecs(0)).ok_or_else(
+        || Failure::invalid(format!("`{}` is no moment", text.escape_debug())).hint("write 2027-01-31, 2027-01-31T12:00:00Z or 365d"),
+    )
+}
+
+/// Shows what is about to happen and asks; without a terminal, the flag must say yes.
+pub(super) fn confirm(shown: &str, what: &str, flag: &str, output: &super::output::Output) -> crate::failure::Result<()> {
+    if output.is_json() || !std::io::stdin().is_terminal() {
+        return Err(Failure::new(Kind::Invalid, format!("there is no terminal to ask on whether to {what}"))
+            .hint(format!("look at it first (--dry-run), then say {flag}")));
+    }
+    super::output::eprint(&format!("{shown}{what}? [y/N] "));
+    let mut answer = String::new();
+    let _ = std::io::stdin().read_line(&mut answer);
+    if matches!(answer.trim(), "y" | "Y" | "yes") {
+        Ok(())
+    } else {
+        Err(Failure::new(Kind::Conflict, format!("you did not want to {what}; nothing was done")))
+    }
 }
 
 /// `targets 3 -> 4, snapshot 3 -> 4`.

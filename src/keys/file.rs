@@ -3,15 +3,16 @@
 //! OpenSSL 3.0 opens neither scrypt beyond N=2^14 nor the PKCS#8 v2 form with the public key inside, so we write
 //! exactly N=2^14 and the 48-byte v1 form. What we read, `form` says.
 
-use super::{KeyUri, Passphrases, RoleSigner, Secret, form};
+use super::software::Material;
+use super::{Passphrases, Secret, form};
 use crate::failure::{Failure, Kind, Result};
+use crate::metadata::KeyKind;
 use pkcs8::pkcs5::{pbes2, scrypt};
 use pkcs8::{LineEnding, PrivateKeyInfoRef, SecretDocument};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// The fixed start of the 48-byte PKCS#8 v1 form of an Ed25519 key; the seed follows.
@@ -19,28 +20,33 @@ const V1_PREFIX: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x7
 /// No key file is longer; a wrong file is noticed before it is read.
 const MAX_KEY_FILE: u64 = 1 << 20;
 
-/// Opens the signer that lives at `uri`.
-pub fn load(uri: &KeyUri, passphrases: &dyn Passphrases) -> Result<Arc<dyn RoleSigner>> {
-    let KeyUri::File(path) = uri;
-    let file = read_private(path)?;
-    let what = path.display().to_string();
-    form::read(&file, &what, passphrases)?.into_signer(&what)
+/// Makes a new key file; one that exists is never overwritten but an error of kind [`Kind::Conflict`].
+pub fn create(path: &Path, kind: KeyKind, passphrase: Option<&Secret>) -> Result<()> {
+    write_private(path, to_pem(&Material::generate(kind)?, passphrase)?.as_bytes())
 }
 
-/// Makes a new Ed25519 key file; one that exists is never overwritten but an error of kind [`Kind::Conflict`].
-pub fn create(path: &Path, passphrase: Option<&Secret>) -> Result<()> {
-    let failed = |why: &str| Failure::new(Kind::Unexpected, format!("cannot make a key: {why}"));
-    let key = openssl::pkey::PKey::generate_ed25519().map_err(|error| failed("OpenSSL").source(error))?;
-    let seed = Zeroizing::new(key.raw_private_key().map_err(|error| failed("OpenSSL").source(error))?);
-    let der = Zeroizing::new([V1_PREFIX.as_slice(), &seed].concat());
-    let pem = match passphrase {
+/// Writes a key file anew under another passphrase, or none, as PKCS#8 whatever form it had.
+pub fn change_passphrase(path: &Path, passphrases: &dyn Passphrases, new: Option<&Secret>) -> Result<()> {
+    let what = path.display().to_string();
+    let pem = to_pem(&form::read(&read_private(path)?, &what, passphrases)?, new)?;
+    let aside = path.with_extension(format!("{}.new", std::process::id()));
+    write_private(&aside, pem.as_bytes())?;
+    std::fs::rename(&aside, path).map_err(|error| Failure::io("replace the key file", what, error))
+}
+
+fn to_pem(key: &Material, passphrase: Option<&Secret>) -> Result<Zeroizing<String>> {
+    let failed = |why: &str| Failure::new(Kind::Unexpected, format!("cannot write a key: {why}"));
+    let der = match key {
+        Material::Ed25519(seed) => Zeroizing::new([V1_PREFIX.as_slice(), seed.as_slice()].concat()),
+        Material::Openssl(key) => Zeroizing::new(key.private_key_to_pkcs8().map_err(|error| failed("OpenSSL").source(error))?),
+    };
+    match passphrase {
         None => SecretDocument::try_from(der.as_slice())
             .map_err(pkcs8::Error::from)
             .and_then(|document| document.to_pem("PRIVATE KEY", LineEnding::LF).map_err(pkcs8::Error::from))
-            .map_err(|error| failed(&error.to_string()))?,
-        Some(passphrase) => encrypt(&der, passphrase).map_err(|error| failed(&error))?,
-    };
-    write_private(path, pem.as_bytes())
+            .map_err(|error| failed(&error.to_string())),
+        Some(passphrase) => encrypt(&der, passphrase).map_err(|error| failed(&error)),
+    }
 }
 
 fn encrypt(der: &[u8], passphrase: &Secret) -> std::result::Result<Zeroizing<String>, String> {

@@ -1,15 +1,19 @@
-//! Where secret keys live, by URI. Today: encrypted files; the signer trait is all that the rooms above know.
+//! Where secret keys live, by URI; the signer trait is all that the rooms above know.
 
 mod file;
 mod form;
 mod go_tuf;
+mod open;
 mod passphrase;
+mod public;
 mod securesystemslib;
 mod signer;
 mod software;
 mod uri;
 
-pub use file::{create, load, read_private, write_private};
+pub use file::{change_passphrase, create, read_private, write_private};
+pub use open::{load, load_all, read_secret, sign_all};
 pub use passphrase::{Passphrases, Secret, Use};
-pub use signer::{RoleSigner, Signers, sign_all};
+pub use public::{read_public, to_pem};
+pub use signer::{RoleSigner, Signers};
 pub use uri::KeyUri;

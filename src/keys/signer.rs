@@ -1,5 +1,5 @@
 use crate::failure::Result;
-use crate::metadata::{PublicKey, Role, Signature};
+use crate::metadata::{PublicKey, Role};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,17 +18,8 @@ pub trait RoleSigner: Send + Sync {
 /// The signers at hand for each role.
 pub type Signers = BTreeMap<Role, Vec<Arc<dyn RoleSigner>>>;
 
-/// Signs `message` with every signer whose key is among `keys` (key id and key), and says the ids.
-pub fn sign_all<'k>(
-    message: &[u8],
-    signers: &[Arc<dyn RoleSigner>],
-    keys: impl Iterator<Item = (&'k str, &'k PublicKey)>,
-) -> Result<Vec<Signature>> {
-    let mut signatures = Vec::new();
-    for (id, key) in keys {
-        if let Some(signer) = signers.iter().find(|signer| signer.public().same_material(key)) {
-            signatures.push(Signature { keyid: id.into(), sig: hex::encode(signer.sign(message)?) });
-        }
+impl std::fmt::Debug for dyn RoleSigner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RoleSigner({})", self.origin())
     }
-    Ok(signatures)
 }

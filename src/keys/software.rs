@@ -3,9 +3,11 @@
 use super::RoleSigner;
 use crate::failure::{Failure, Kind, Result};
 use crate::metadata::{KeyKind, PublicKey};
+use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
 use openssl::pkey::{Id, PKey, Private};
-use openssl::rsa::Padding;
+use openssl::rsa::{Padding, Rsa};
 use openssl::sign::{RsaPssSaltlen, Signer};
 use std::sync::Arc;
 use tuf::crypto::{Ed25519PrivateKey, PrivateKey};
@@ -27,6 +29,22 @@ impl Material {
             Id::EC | Id::RSA => Some(Self::Openssl(key)),
             _ => None,
         }
+    }
+
+    /// A new key; RSA of 3072 bits.
+    pub(super) fn generate(kind: KeyKind) -> Result<Self> {
+        let make = || -> std::result::Result<PKey<Private>, openssl::error::ErrorStack> {
+            match kind {
+                KeyKind::Ed25519 => PKey::generate_ed25519(),
+                KeyKind::EcdsaP256 => {
+                    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
+                    PKey::from_ec_key(EcKey::generate(&group)?)
+                }
+                KeyKind::RsaPss => PKey::from_rsa(Rsa::generate(3072)?),
+            }
+        };
+        let key = make().map_err(|error| Failure::new(Kind::Unexpected, "cannot make a key").source(error))?;
+        Self::of(key).ok_or_else(|| Failure::new(Kind::Unexpected, "cannot make a key"))
     }
 
     /// The signer; `origin` says where the key lives.

@@ -1,12 +1,12 @@
 use super::canonical::{canonical, write_string};
 use super::{PublicKey, Role};
 use crate::failure::{Failure, Kind, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// A signature in an envelope. `sig` stays text: foreign files hold empty placeholders.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Signature {
     /// The id that the role names its key by.
     pub keyid: String,

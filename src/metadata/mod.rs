@@ -11,6 +11,8 @@ mod key;
 mod listing;
 mod role;
 mod root;
+mod root_draft;
+mod root_edit;
 mod target;
 mod targets;
 pub mod trust;
@@ -22,6 +24,8 @@ pub use key::{KeyKind, PublicKey};
 pub use listing::{Listed, Listing};
 pub use role::{Role, SPEC_VERSION};
 pub use root::{RoleKeys, Root};
+pub use root_draft::{Quorum, RootDraft};
+pub use root_edit::{RootChange, RootEdit};
 pub use target::Target;
 pub use targets::{TargetEdits, Targets};
 

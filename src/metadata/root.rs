@@ -50,7 +50,7 @@ impl Root {
         Self::from_json(envelope.signed(), what)
     }
 
-    fn from_json(signed: &str, what: &str) -> Result<Self> {
+    pub(super) fn from_json(signed: &str, what: &str) -> Result<Self> {
         let broken = |why: String| Failure::new(Kind::Untrusted, format!("{what} is not a root role: {why}"));
         let common = Common::parse(signed, Role::Root, what)?;
         let json: Map<String, Value> = serde_json::from_str(signed).map_err(|error| broken(error.to_string()))?;

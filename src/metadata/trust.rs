@@ -73,6 +73,15 @@ impl Trust {
         Ok(())
     }
 
+    /// The same for a publisher that signs what follows: the state it builds on stays, whichever keys are replaced, so
+    /// that versions go on rising.
+    pub fn next_root_keeping_state(&mut self, bytes: &[u8]) -> Result<()> {
+        let (timestamp, snapshot) = (self.timestamp.clone(), self.snapshot.clone());
+        self.next_root(bytes)?;
+        (self.timestamp, self.snapshot) = (timestamp, snapshot);
+        Ok(())
+    }
+
     /// Ends the chain of roots: the last one must be unexpired.
     pub fn end_of_roots(&mut self) -> Result<()> {
         self.check_expiry(Role::Root, self.root.expires(), "root")
@@ -242,6 +251,15 @@ impl Trust {
         Err(untrusted(format!("{what} expired on {}", super::format_expiry(expires)))
             .hint("the publisher renews it with `publish refresh`"))
     }
+}
+
+/// Whether a role file has enough signatures for another root than the one it was read under.
+pub fn is_signed_for(root: &Root, role: Role, file: &[u8]) -> bool {
+    let signed = || -> Result<u64> {
+        let envelope = Envelope::parse(file, role.name())?;
+        check_threshold(&envelope, &envelope.canonical()?, root.keys_of(role), root.role(role).threshold, role.name())
+    };
+    signed().is_ok()
 }
 
 fn untrusted(message: impl Into<String>) -> Failure {

@@ -6,7 +6,7 @@ use crate::failure::{Failure, Kind};
 use crate::keys::{self, KeyUri, Secret, Signers, Use, write_private};
 use crate::layout::{ObjectName, certificate_name};
 use crate::metadata::trust::{AtExpiry, Trust};
-use crate::metadata::{PublicKey, ROOT_LIMIT, Role, Root};
+use crate::metadata::{KeyKind, PublicKey, ROOT_LIMIT, Role, Root};
 use crate::openpgp::{Algorithm, Certificates, generate};
 use crate::repository::sign_root;
 use crate::storage::{Conditions, EtagQuotes};
@@ -64,7 +64,7 @@ pub struct InitReport {
 /// Decides what there is to make.
 pub fn plan(workspace: &Workspace, request: &InitRequest) -> Result<InitPlan> {
     let mut files = vec![request.config.clone()];
-    files.extend(workspace.keys.values().flatten().chain([&workspace.openpgp]).map(|KeyUri::File(path)| path.clone()));
+    files.extend(workspace.keys.values().flatten().chain([&workspace.openpgp]).filter_map(|uri| uri.path().map(Path::to_owned)));
     files.push(workspace.pinned_root.clone());
     let (keep, make): (Vec<PathBuf>, Vec<PathBuf>) = files.into_iter().partition(|path| path.exists());
     let show = |paths: Vec<PathBuf>| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
@@ -149,18 +149,15 @@ fn make_keys(workspace: &Workspace, request: &InitRequest) -> Result<Option<Stri
     // One passphrase per use, asked for when the first key of that use is made.
     let choose =
         |purpose: Use| -> Result<Option<Secret>> { Ok(if request.encrypt { Some(workspace.passphrases.choose(purpose)?) } else { None }) };
-    let missing: Vec<&PathBuf> = workspace.keys.values().flatten().map(|KeyUri::File(path)| path).filter(|path| !path.exists()).collect();
+    let missing: Vec<&Path> = workspace.keys.values().flatten().filter_map(KeyUri::path).filter(|path| !path.exists()).collect();
     if !missing.is_empty() {
         let passphrase = choose(Use::Roles)?;
         for path in missing {
             create_private_directory(path)?;
-            tolerate_existing(keys::create(path, passphrase.as_ref()))?;
+            tolerate_existing(keys::create(path, KeyKind::Ed25519, passphrase.as_ref()))?;
         }
     }
-    let KeyUri::File(path) = &workspace.openpgp;
-    if path.exists() {
-        return Ok(None);
-    }
+    let Some(path) = workspace.openpgp.path().filter(|path| !path.exists()) else { return Ok(None) };
     create_private_directory(path)?;
     let passphrase = choose(Use::OpenPgp)?;
     workspace.progress.phase("making the OpenPGP key");

@@ -5,6 +5,7 @@
 use super::add_targets::{self, AddTargetsRequest, NamedFiles};
 use super::drop_box::{DropBox, Upload};
 use super::queue::{self, Selection};
+use super::refresh::RefreshRequest;
 use super::{Outcome, Workspace, refresh};
 use crate::broker::QueueState;
 use crate::failure::{Failure, Kind};
@@ -209,12 +210,13 @@ impl Monitor<'_> {
         if self.workspace.workers.is_some() {
             (self.log)(Event::Queues(queue::queue(self.workspace, &Selection::None)?.queues));
         }
-        let mut plan = refresh::plan(self.workspace, self.request.consistent_snapshot)?;
+        let wish = RefreshRequest { consistent_snapshot: self.request.consistent_snapshot, all: false };
+        let mut plan = refresh::plan(self.workspace, wish)?;
         if !plan.empty {
             let roles = plan.due.iter().map(|due| due.role).collect();
             refresh::apply(self.workspace, plan)?;
             (self.log)(Event::Refreshed { roles });
-            plan = refresh::plan(self.workspace, self.request.consistent_snapshot)?;
+            plan = refresh::plan(self.workspace, wish)?;
         }
         (self.log)(Event::Expiries(plan.expiries()?));
         Ok(())

@@ -47,8 +47,17 @@ enum Renewed {
     Bins,
 }
 
-/// Decides what is due. `consistent_snapshot` is the configured wish, if there is one.
-pub fn plan(workspace: &Workspace, consistent_snapshot: Option<bool>) -> Result<RefreshPlan> {
+/// What is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RefreshRequest {
+    /// The configured wish for consistent snapshots, if there is one.
+    pub consistent_snapshot: Option<bool>,
+    /// Sign the online roles again whether they are due or not, as after a change of keys.
+    pub all: bool,
+}
+
+/// Decides what is due.
+pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPlan> {
     let present = workspace.load()?;
     let now = workspace.now();
     let expiries = expiries(&present)?;
@@ -58,6 +67,8 @@ pub fn plan(workspace: &Workspace, consistent_snapshot: Option<bool>) -> Result<
             format!("expired on {}", format_expiry(*expires))
         } else if role.is_due(*expires, now) {
             format!("older than {}", describe(role.refresh_age()))
+        } else if request.all && *role != Role::Root {
+            "asked for".into()
         } else {
             continue;
         };
@@ -75,11 +86,21 @@ pub fn plan(workspace: &Workspace, consistent_snapshot: Option<bool>) -> Result<
             due.insert(before, Due { role: BINS, reason, which: Renewed::Bins });
         }
     }
-    // A root key that was moved off this machine must not keep the online roles from being renewed.
-    let absent =
-        |due: &Due| due.which == Renewed::Role(Role::Root) && !workspace.has_keys(Role::Root) && present.trust.root().expires() > now;
-    let (postponed, mut due): (Vec<Due>, Vec<Due>) = due.into_iter().partition(absent);
-    let switch = consistent_snapshot.filter(|wish| *wish != present.trust.root().consistent_snapshot());
+    // A key that was moved off this machine must not keep the other roles from being renewed.
+    let absent = |due: &Due| match due.which {
+        Renewed::Role(role) => {
+            let valid = expiries.iter().any(|(other, expires)| *other == role && *expires > now);
+            valid && workspace.signs(role) && !workspace.has_enough_keys(present.trust.root(), role)
+        }
+        Renewed::Bins => false,
+    };
+    let (mut postponed, mut due): (Vec<Due>, Vec<Due>) = due.into_iter().partition(absent);
+    for role in &mut postponed {
+        if let Some((_, expires)) = expiries.iter().find(|(other, _)| role.which == Renewed::Role(*other)) {
+            role.reason = format!("{}, valid for {} more days", role.reason, (*expires - now).num_days());
+        }
+    }
+    let switch = request.consistent_snapshot.filter(|wish| *wish != present.trust.root().consistent_snapshot());
     if let Some(on) = switch
         && !due.iter().any(|due| due.which == Renewed::Role(Role::Root))
     {

@@ -180,37 +180,63 @@ impl Workspace {
         std::fs::write(&temporary, json).and_then(|()| std::fs::rename(&temporary, &self.state_file)).map_err(failed)
     }
 
-    /// Opens the keys of these roles and checks that the root accepts them.
+    /// Opens the keys of these roles and checks that the root accepts enough of them. A key that cannot be opened is
+    /// missed only where it is needed.
     pub fn signers(&self, root: &Root, roles: &[Role]) -> Result<Signers> {
-        let mut signers = Signers::new();
         let here: Vec<Role> = roles.iter().copied().filter(|role| self.signs(*role)).collect();
-        let roles = here.as_slice();
+        self.local_signers(root, &here)
+    }
+
+    /// Opens the keys of these roles that are on this machine, whoever signs otherwise.
+    pub(super) fn local_signers(&self, root: &Root, roles: &[Role]) -> Result<Signers> {
+        let mut signers = Signers::new();
+        let mut failures = Vec::new();
         for role in roles {
-            for uri in self.keys.get(role).map_or(&[][..], Vec::as_slice) {
-                signers.entry(*role).or_default().push(keys::load(uri, self.passphrases.as_ref())?);
-            }
+            failures.extend(self.open_keys(&mut signers, *role));
         }
-        check_signers(root, &signers, roles)?;
+        self.check_enough(root, &signers, roles, failures)?;
         Ok(signers)
     }
 
+    /// Opens the configured keys of a role; gives back why some could not be.
+    fn open_keys(&self, signers: &mut Signers, role: Role) -> Vec<Failure> {
+        let (opened, failures) = keys::load_all(self.keys.get(&role).map_or(&[][..], Vec::as_slice), self.passphrases.as_ref());
+        signers.entry(role).or_default().extend(opened);
+        failures
+    }
+
+    /// Refuses too few keys, with the reasons of those that could not be opened first.
+    fn check_enough(&self, root: &Root, signers: &Signers, roles: &[Role], failures: Vec<Failure>) -> Result<()> {
+        let missing = check_signers(root, signers, roles);
+        let mut failures = failures.into_iter();
+        match (missing, failures.next()) {
+            (Err(_), Some(first)) => Err(failures.fold(first, Failure::and)),
+            (Err(missing), None) => Err(missing),
+            (Ok(()), first) => {
+                for failure in first.into_iter().chain(failures) {
+                    self.progress.status(&format!("going on without a key: {}", failure.message));
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// Whether this process signs a role itself: workers sign all but the root.
-    fn signs(&self, role: Role) -> bool {
+    pub(super) fn signs(&self, role: Role) -> bool {
         role == Role::Root || self.workers.is_none()
     }
 
     /// The keys of the one role that a worker signs.
     pub(super) fn worker_signers(&self, present: &Present, role: Role) -> Result<Signers> {
-        let uris = self.keys.get(&role).map_or(&[][..], Vec::as_slice);
-        let load = |uri: &KeyUri| keys::load(uri, self.passphrases.as_ref());
         let mut signers = Signers::new();
         // With bins that have keys of their own, the top-level key may be kept elsewhere.
         let elsewhere = role == Role::Targets && !self.bin_keys.is_empty() && present.bins.is_some() && !self.has_keys(role);
         if !elsewhere {
-            signers.insert(role, uris.iter().map(load).collect::<Result<_>>()?);
-            check_signers(present.trust.root(), &signers, &[role])?;
+            let failures = self.open_keys(&mut signers, role);
+            self.check_enough(present.trust.root(), &signers, &[role], failures)?;
         }
-        if role == Role::Targets && !self.bin_keys.is_empty() {
+        if role == Role::Targets {
+            let load = |uri: &KeyUri| keys::load(uri, self.passphrases.as_ref());
             signers.entry(role).or_default().extend(self.bin_keys.iter().map(load).collect::<Result<Vec<_>>>()?);
         }
         Ok(signers)
@@ -244,22 +270,26 @@ impl Workspace {
         Ok(signers)
     }
 
-    /// Whether all keys configured for a role are on this machine.
+    /// Whether all keys configured for a role seem to be at hand.
     pub(super) fn has_keys(&self, role: Role) -> bool {
-        self.keys.get(&role).is_some_and(|uris| uris.iter().all(|KeyUri::File(path)| path.exists()))
+        self.keys.get(&role).is_some_and(|uris| uris.iter().all(KeyUri::is_at_hand))
+    }
+
+    /// Whether enough of the keys configured for a role seem to be at hand to sign it.
+    pub(super) fn has_enough_keys(&self, root: &Root, role: Role) -> bool {
+        let at_hand = self.keys.get(&role).map_or(0, |uris| uris.iter().filter(|uri| uri.is_at_hand()).count());
+        at_hand as u64 >= root.role(role).threshold
     }
 
     /// The bytes of the OpenPGP key file.
     pub fn openpgp_file(&self) -> Result<Zeroizing<Vec<u8>>> {
-        let KeyUri::File(path) = &self.openpgp;
-        keys::read_private(path)
+        keys::read_secret(&self.openpgp)
     }
 
     /// Opens the OpenPGP key.
     pub fn openpgp_key(&self) -> Result<SigningKey> {
-        let KeyUri::File(path) = &self.openpgp;
         let unlock = |what: &str| self.passphrases.get(Use::OpenPgp, what).map(|secret: Secret| Zeroizing::new(secret.expose().to_vec()));
-        SigningKey::load(&self.openpgp_file()?, &path.display().to_string(), self.now(), &unlock)
+        SigningKey::load(&self.openpgp_file()?, &self.openpgp.origin(), self.now(), &unlock)
     }
 
     /// Commits an edit planned on `present` and remembers what is published then.
@@ -267,6 +297,11 @@ impl Workspace {
         if let Some(workers) = self.workers.as_ref().filter(|_| !edit.is_empty()) {
             return super::workers::commit(self, workers, present, edit);
         }
+        self.commit_locally(present, edit, signers)
+    }
+
+    /// The same with the keys at hand, whoever signs otherwise.
+    pub(super) fn commit_locally(&self, present: Present, edit: &Edit, signers: &Signers) -> Result<Committed> {
         let pinned = self.pinned()?;
         let committer = self.committer(&pinned, signers);
         let committed = committer.commit(present, edit)?;
@@ -297,6 +332,7 @@ impl Workspace {
             clock: &*self.clock,
             progress: self.progress.as_ref(),
             upper: None,
+            before_swap: None,
         }
     }
 

@@ -45,6 +45,9 @@ pub struct Committer<'a> {
     pub progress: &'a dyn Progress,
     /// Who signs snapshot and timestamp; `None`: this process.
     pub upper: Option<&'a dyn UpperRoles>,
+    /// What must stand in the store right before the timestamp is swapped: a root that replaces stolen keys at once, so
+    /// that readers meet the two as close to each other as can be.
+    pub before_swap: Option<&'a (dyn Fn() -> Result<()> + Sync)>,
 }
 
 /// Signs the two roles above targets somewhere else. `None` and `false`: somebody else was faster.
@@ -241,6 +244,7 @@ impl Committer<'_> {
             self.storage.put(&name, &file)?;
         }
         self.storage.barrier()?;
+        self.before_swap.map_or(Ok(()), |prepare| prepare())?;
         match self.storage.swap(&ObjectName::timestamp(), Some(&present.token), &signed.bytes) {
             Ok(true) => {}
             // Whatever the answer was, what stands there decides.
@@ -257,8 +261,9 @@ impl Committer<'_> {
         let expires = Role::Targets.expiry_from(now);
         let write = |draft: &Draft<'_>, (): &mut ()| {
             let sign = |version| {
-                let keys = draft.keys.iter().map(|(id, key)| (id.as_str(), key));
-                sign_file(self.signers, Role::Targets, keys, version, (draft.content)(version, expires)?)
+                let (keys, threshold) = &draft.keys;
+                let keys = keys.iter().map(|(id, key)| (id.as_str(), key));
+                sign_file(self.signers, Role::Targets, (keys, *threshold), version, (draft.content)(version, expires)?)
             };
             let signed = numbers.create(&draft.role, draft.base, draft.wish, &sign)?;
             Ok(signed.map(|signed| NewRole { role: draft.role.clone(), signed }))

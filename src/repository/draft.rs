@@ -14,13 +14,16 @@ pub(super) struct Draft<'a> {
     pub(super) role: String,
     /// The version it follows; 0 if it is new.
     pub(super) base: u64,
-    /// Who signs it, by key id.
-    pub(super) keys: Vec<(String, PublicKey)>,
+    /// Who signs it.
+    pub(super) keys: Keys,
     /// Stands for the content but for version and expiry: what an earlier attempt wrote for the same is written still.
     pub(super) wish: [u8; 32],
     /// Writes it, as JSON, with this version and expiry.
     pub(super) content: Content<'a>,
 }
+
+/// Keys by id, and how many of them must sign.
+pub(super) type Keys = (Vec<(String, PublicKey)>, u64);
 
 type Content<'a> = Box<dyn Fn(u64, Expiry) -> Result<Vec<u8>> + Send + Sync + 'a>;
 
@@ -79,7 +82,12 @@ pub(super) fn drafts<'a>(
 /// The roles to write so that all targets that do not live at the top are spread over so many bins. All bins must have
 /// been read. Empty if they are spread that way already.
 pub(super) fn rebin<'a>(present: &'a Present, rebin: &Rebin) -> Result<Vec<Draft<'a>>> {
-    let is_done = present.bins.as_ref().is_some_and(|bins| bins.count() == rebin.count);
+    let same_keys = |bins: &Bins| {
+        let (keys, threshold) = bins.keys();
+        let known = |key: &PublicKey| keys.iter().any(|(_, other)| other.same_material(key));
+        threshold == rebin.threshold && keys.len() == rebin.keys.len() && rebin.keys.iter().all(|(_, key)| known(key))
+    };
+    let is_done = present.bins.as_ref().is_some_and(|bins| bins.count() == rebin.count && same_keys(bins));
     let moved = |name: &str| !lives_at_top(name);
     if is_done && !present.targets.names().any(moved) {
         return Ok(Vec::new());
@@ -104,14 +112,14 @@ pub(super) fn rebin<'a>(present: &'a Present, rebin: &Rebin) -> Result<Vec<Draft
     for (name, share) in names.iter().zip(shares) {
         let wish = digest(share.iter().flat_map(|(name, entry)| [*name, *entry]));
         let content = Box::new(move |version, expires| Targets::empty().rewritten(version, expires, share.iter().copied(), &[]));
-        drafts.push(Draft { role: name.clone(), base: listed(present, name), keys: rebin.keys.clone(), wish, content });
+        drafts.push(Draft { role: name.clone(), base: listed(present, name), keys: (rebin.keys.clone(), rebin.threshold), wish, content });
     }
     let wish = digest([&delegations]);
     let content = Box::new(move |version, expires| {
         Targets::empty().rewritten(version, expires, std::iter::empty(), &[("delegations", &delegations)])
     });
-    drafts.push(Draft { role: BINS.into(), base: listed(present, BINS), keys: rebin.keys.clone(), wish, content });
-    if present.bins.is_none() || present.targets.names().any(moved) {
+    drafts.push(Draft { role: BINS.into(), base: listed(present, BINS), keys: (rebin.keys.clone(), rebin.threshold), wish, content });
+    if !present.bins.as_ref().is_some_and(same_keys) || present.targets.names().any(moved) {
         let delegations = delegate_to_bins(present, rebin)?;
         let top = &present.targets;
         let wish = digest([&delegations]);
@@ -145,6 +153,12 @@ fn delegate_to_bins(present: &Present, rebin: &Rebin) -> Result<String> {
         }
         None => block["roles"] = json!([role]),
     }
+    // A key that no role needs any more, such as one that was rotated out, goes.
+    let roles = block["roles"].as_array().cloned().unwrap_or_default();
+    let used = |id: &String| roles.iter().any(|role| role["keyids"].as_array().is_some_and(|ids| ids.iter().any(|known| known == id)));
+    if let Some(keys) = block["keys"].as_object_mut() {
+        keys.retain(|id, _| used(id));
+    }
     Ok(block.to_string())
 }
 
@@ -157,19 +171,22 @@ fn owned<'k>(keys: impl Iterator<Item = (&'k str, &'k PublicKey)>) -> Vec<(Strin
     keys.map(|(id, key)| (id.to_owned(), key.clone())).collect()
 }
 
-fn top_keys(present: &Present) -> Vec<(String, PublicKey)> {
-    owned(present.trust.root().keys_of(Role::Targets))
+fn top_keys(present: &Present) -> Keys {
+    let root = present.trust.root();
+    (owned(root.keys_of(Role::Targets)), root.role(Role::Targets).threshold)
 }
 
-fn bin_keys(bins: &Bins, bin: usize) -> Vec<(String, PublicKey)> {
-    owned(bins.delegations.keys_of(&bins.delegations.roles[bin]))
+fn bin_keys(bins: &Bins, bin: usize) -> Keys {
+    let role = &bins.delegations.roles[bin];
+    (owned(bins.delegations.keys_of(role)), role.keys.threshold)
 }
 
 /// The keys of the role that lists the bins.
-pub(super) fn keys_of_bins(present: &Present) -> Result<Vec<(String, PublicKey)>> {
-    let Some(json) = present.targets.field("delegations") else { return Ok(Vec::new()) };
+pub(super) fn keys_of_bins(present: &Present) -> Result<Keys> {
+    let Some(json) = present.targets.field("delegations") else { return Ok(Keys::default()) };
     let parent = Delegations::parse(json, "targets.json")?;
-    Ok(parent.roles.iter().find(|role| role.name == BINS).map(|role| owned(parent.keys_of(role))).unwrap_or_default())
+    let role = parent.roles.iter().find(|role| role.name == BINS);
+    Ok(role.map(|role| (owned(parent.keys_of(role)), role.keys.threshold)).unwrap_or_default())
 }
 
 fn digest(texts: impl IntoIterator<Item = impl AsRef<str>>) -> [u8; 32] {

@@ -88,7 +88,7 @@ fn check_roles(storage: &dyn Storage, present: &mut Present, new: &[NewRole], as
             let scope = parent.roles.iter().find(|role| role.name == BINS).ok_or_else(|| untrusted("nothing delegates to the new bins"))?;
             let role = present.trust.delegated_to_be_listed(&parent, scope, file, now)?;
             let same_bins = present.bins.as_ref().is_some_and(|bins| bins.role.field("delegations") == role.field("delegations"));
-            if !rebinned && (!same_bins || keys_of_bins(present)?.is_empty()) {
+            if !rebinned && (!same_bins || keys_of_bins(present)?.0.is_empty()) {
                 return Err(untrusted("the new bins.json lists other bins, which nobody asked for"));
             }
             Bins::of(role, scope)?

@@ -28,7 +28,7 @@ pub use bins::{BINS, Bins, Home};
 pub use commit::{Committed, Committer, UpperRoles, Written};
 pub use edit::{Change, Condition, Edit, Rebin, Renewal, View};
 pub use plain_names::{AtHand, PlainNames, catch_up};
-pub use present::{Present, Versions, load, load_roots};
+pub use present::{Present, Versions, load, load_before_root, load_roots};
 pub use progress::{Progress, Quiet};
 pub use prune::{Garbage, LEAST_GRACE, garbage};
 pub use roots::{publish_root, sign_root};

@@ -57,6 +57,11 @@ impl Versions {
 }
 
 impl Present {
+    /// The snapshot's file, read again: it is kept in no other form than what it says.
+    pub fn snapshot_file(&self, source: &dyn Source) -> Result<Vec<u8>> {
+        read_role(source, &self.trust, Role::Snapshot.name(), self.versions().snapshot, ROLE_LIMIT)
+    }
+
     /// All versions.
     pub fn versions(&self) -> Versions {
         let (timestamp, snapshot) = self.trust.listings().map_or((0, 0), |(timestamp, snapshot)| (timestamp.version(), snapshot.version()));
@@ -78,7 +83,25 @@ pub fn load_roots(source: &dyn Source, pinned: &[u8], at_expiry: AtExpiry) -> Re
 /// Reads and verifies the published state. Expired roles are noted, not refused; everything else a client would refuse
 /// is refused.
 pub fn load(source: &dyn Source, pinned: &[u8], now: DateTime<Utc>) -> Result<Present> {
-    let mut trust = load_roots(source, pinned, AtExpiry::Report(now))?;
+    load_below(source, load_roots(source, pinned, AtExpiry::Report(now))?)
+}
+
+/// The state below a root that is not the newest: what stood there before a root that replaces stolen keys at once, if
+/// its commit was killed between its two writes.
+pub fn load_before_root(source: &dyn Source, pinned: &[u8], version: u64, now: DateTime<Utc>) -> Result<Present> {
+    let mut trust = Trust::pin(pinned, AtExpiry::Report(now))?;
+    while trust.root().version() + 1 < version {
+        let name = ObjectName::versioned("root", trust.root().version() + 1);
+        let next = source.get(&name, ROOT_LIMIT)?;
+        trust.next_root(
+            &next.ok_or_else(|| Failure::new(Kind::Untrusted, format!("{name} is missing from {}", source.location())))?.bytes,
+        )?;
+    }
+    trust.end_of_roots()?;
+    load_below(source, trust)
+}
+
+fn load_below(source: &dyn Source, mut trust: Trust) -> Result<Present> {
     let place = source.location();
     let timestamp = source.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?;
     let timestamp = timestamp.ok_or_else(|| {

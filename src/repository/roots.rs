@@ -11,9 +11,9 @@ use std::sync::Arc;
 pub fn sign_root(root: &Root, before: Option<&Root>, signers: &[Arc<dyn RoleSigner>]) -> Result<Vec<u8>> {
     let signed = root.to_signed_json();
     let message = canonical(&signed)?;
-    let mut signatures = sign_all(&message, signers, root.keys_of(Role::Root))?;
+    let mut signatures = sign_all(&message, signers, root.keys_of(Role::Root), root.role(Role::Root).threshold)?;
     if let Some(before) = before {
-        for signature in sign_all(&message, signers, before.keys_of(Role::Root))? {
+        for signature in sign_all(&message, signers, before.keys_of(Role::Root), before.role(Role::Root).threshold)? {
             if !signatures.iter().any(|known| known.keyid == signature.keyid) {
                 signatures.push(signature);
             }

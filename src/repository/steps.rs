@@ -50,7 +50,7 @@ pub fn sign_targets(
     now: DateTime<Utc>,
 ) -> Result<SignedRole> {
     let signed = present.edited(version, Role::Targets.expiry_from(now), edits)?;
-    sign_file(signers, Role::Targets, root.keys_of(Role::Targets), version, signed)
+    sign_file(signers, Role::Targets, keys_of(root, Role::Targets), version, signed)
 }
 
 /// Signs the snapshot that lists `new` roles, and all others as before.
@@ -67,7 +67,7 @@ pub fn sign_snapshot(
     if next.get("targets.json").is_none() {
         return Err(Failure::new(Kind::Untrusted, "the snapshot does not list targets.json"));
     }
-    sign_file(signers, Role::Snapshot, root.keys_of(Role::Snapshot), version, next.to_signed_json())
+    sign_file(signers, Role::Snapshot, keys_of(root, Role::Snapshot), version, next.to_signed_json())
 }
 
 /// Signs the timestamp that lists `snapshot` (`None`: as before).
@@ -82,19 +82,24 @@ pub fn sign_timestamp(
     let listed = snapshot.map(SignedRole::listed).or_else(|| present.get("snapshot.json").cloned());
     let listed = listed.ok_or_else(|| Failure::new(Kind::Untrusted, "the timestamp does not list snapshot.json"))?;
     let next = present.next(version, Role::Timestamp.expiry_from(now), [("snapshot.json".to_owned(), listed)]);
-    sign_file(signers, Role::Timestamp, root.keys_of(Role::Timestamp), version, next.to_signed_json())
+    sign_file(signers, Role::Timestamp, keys_of(root, Role::Timestamp), version, next.to_signed_json())
+}
+
+/// The keys of a role, and how many must sign.
+fn keys_of(root: &Root, role: Role) -> (impl Iterator<Item = (&str, &PublicKey)>, u64) {
+    (root.keys_of(role), root.role(role).threshold)
 }
 
 /// Signs a file with the signers of a role that are among its keys.
 pub(super) fn sign_file<'k>(
     signers: &Signers,
     role: Role,
-    keys: impl Iterator<Item = (&'k str, &'k PublicKey)>,
+    (keys, threshold): (impl Iterator<Item = (&'k str, &'k PublicKey)>, u64),
     version: u64,
     signed: Vec<u8>,
 ) -> Result<SignedRole> {
     let at_hand: &[Arc<dyn RoleSigner>] = signers.get(&role).map_or(&[], Vec::as_slice);
-    let signatures = sign_all(&canonical(&signed)?, at_hand, keys)?;
+    let signatures = sign_all(&canonical(&signed)?, at_hand, keys, threshold)?;
     Ok(SignedRole::of(version, seal(&signed, &signatures)))
 }
 

@@ -82,7 +82,7 @@ fn run(workspace: &Workspace, config: &Path, command: &[&str]) -> Result<()> {
             let request = ChannelsRequest { file, allow_downgrade: true, prune: false };
             channels::apply(workspace, channels::plan(workspace, &request)?)?;
         }
-        ["refresh"] => drop(refresh::apply(workspace, refresh::plan(workspace, None)?)?),
+        ["refresh"] => drop(refresh::apply(workspace, refresh::plan(workspace, Default::default())?)?),
         ["yank", version] => {
             let request = YankRequest { version: ReleaseVersion::parse(version)?, reason: None };
             yank::apply(workspace, yank::plan(workspace, &request)?)?;

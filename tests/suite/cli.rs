@@ -19,7 +19,18 @@ fn examples_of_help_texts_run() {
         "pause",
         "resume",
         "key",
+        "key new",
+        "key list",
         "key show",
+        "key export",
+        "key passphrase",
+        "rotate",
+        "root",
+        "root edit",
+        "root show",
+        "root sign",
+        "root merge",
+        "root commit",
         "yank",
         "prune",
         "store",
@@ -29,8 +40,17 @@ fn examples_of_help_texts_run() {
         "completions",
         "reference",
     ];
+    let bob = || {
+        sandbox.publish(&["key", "new", "bob.pem", "--no-passphrase"]).ok();
+        sandbox.write("keys/bob.pem", sandbox.publish(&["key", "export", "bob.pem"]).ok().stdout);
+    };
     let mut ran = 0;
     for command in commands {
+        match command {
+            "root edit" => bob(),
+            "root commit" => drop(sandbox.publish(&["root", "sign", "--key", "bob.pem", "--yes"]).ok()),
+            _ => {}
+        }
         let help = sandbox.publish(&[command.split(' ').collect(), vec!["--help"]].concat()).ok().stdout;
         let (_, examples) = help.split_once("Example").unwrap_or_else(|| panic!("{command} has no example"));
         for line in examples.lines().filter(|line| line.starts_with("  publish ")) {
@@ -49,7 +69,7 @@ fn examples_of_help_texts_run() {
             ran += 1;
         }
     }
-    assert!(ran >= 25, "{ran}");
+    assert!(ran >= 40, "{ran}");
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn nothing_to_do_writes_nothing() {
     let idle: [(&str, Idle); 4] = [
         ("identical release", |trial, workspace| trial.release_on(workspace, "1.0.0").unwrap().changed),
         ("same channels", |trial, workspace| trial.channels_on(workspace, "1.0.0").unwrap().changed),
-        ("refresh", |_, workspace| refresh::apply(workspace, refresh::plan(workspace, None).unwrap()).unwrap().changed),
+        ("refresh", |_, workspace| refresh::apply(workspace, refresh::plan(workspace, Default::default()).unwrap()).unwrap().changed),
         ("dry run", |trial, workspace| release::plan(workspace, &trial.release_request("2.0.0")).unwrap().empty),
     ];
     for (what, act) in idle {

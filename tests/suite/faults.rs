@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A workspace whose storage fails for good from the `at`th sight of a call on: even sights fall before a call, odd ones
 /// after it was carried out, as when a request was served and its answer lost.
-fn dying(trial: &Trial, at: usize) -> (Workspace, std::sync::Arc<AtomicUsize>) {
+pub fn dying(trial: &Trial, at: usize) -> (Workspace, std::sync::Arc<AtomicUsize>) {
     let seen = std::sync::Arc::new(AtomicUsize::new(0));
     let counter = seen.clone();
     let watch = move |call: Call| {
@@ -112,7 +112,10 @@ fn a_refresh_of_all_roles_survives_death_at_every_point() {
         trial
     };
     // With a new root, which is a commit point of its own.
-    let act = |_: &Trial, workspace: &Workspace| refresh::apply(workspace, refresh::plan(workspace, Some(false))?).map(drop);
+    let act = |_: &Trial, workspace: &Workspace| {
+        refresh::apply(workspace, refresh::plan(workspace, refresh::RefreshRequest { consistent_snapshot: Some(false), all: false })?)
+            .map(drop)
+    };
     let check = |trial: &Trial| assert!(!trial.trust().root().consistent_snapshot());
     every_point(prepare, act, check);
 }

@@ -23,6 +23,8 @@ mod properties;
 mod prune;
 mod refresh;
 mod release;
+mod root;
+mod rotate;
 mod rugged;
 mod sandbox;
 mod storage;

@@ -60,12 +60,12 @@ fn of_bins_everything_goes_that_no_snapshot_within_the_grace_lists() {
     age(&trial, 45);
     trial.wait(TimeDelta::days(45));
     let workspace = trial.workspace();
-    refresh::apply(&workspace, refresh::plan(&workspace, None).unwrap()).unwrap();
+    refresh::apply(&workspace, refresh::plan(&workspace, Default::default()).unwrap()).unwrap();
     trial.add_on(&trial.workspace(), "new").unwrap();
     age(&trial, 45);
     trial.wait(TimeDelta::days(45));
     let workspace = trial.workspace();
-    refresh::apply(&workspace, refresh::plan(&workspace, None).unwrap()).unwrap();
+    refresh::apply(&workspace, refresh::plan(&workspace, Default::default()).unwrap()).unwrap();
     let gone = pruned(&trial);
     assert!(any(&gone, "1.bin-0.json") && !any(&gone, "1.bin-7.json"), "the last file of a bin that is left over stays listed: {gone:?}");
     let old = hex::encode(openssl::sha::sha256(b"package 3"));
@@ -87,7 +87,7 @@ fn what_nobody_can_need_any_more_goes() {
     age(&trial, 45);
     trial.wait(TimeDelta::hours(5));
     let workspace = trial.workspace();
-    refresh::apply(&workspace, refresh::plan(&workspace, None).unwrap()).unwrap();
+    refresh::apply(&workspace, refresh::plan(&workspace, Default::default()).unwrap()).unwrap();
     let strange = prune::plan(&workspace, GRACE).unwrap().strange;
     assert_eq!(strange, ["index.html"]);
     let gone = pruned(&trial);

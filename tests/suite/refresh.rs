@@ -12,7 +12,7 @@ fn touches_nothing_when_nothing_is_due() {
 }
 
 fn due(trial: &Trial) -> Vec<&'static str> {
-    refresh::plan(&trial.workspace(), None).unwrap().due.iter().map(|due| due.role).collect()
+    refresh::plan(&trial.workspace(), Default::default()).unwrap().due.iter().map(|due| due.role).collect()
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn roles_fall_due_at_their_age_and_drag_along_what_lists_them() {
         assert_eq!(due(&trial), roles, "{age}");
         let before = trial.client().unwrap_err_if(age > TimeDelta::days(1));
         let workspace = trial.workspace();
-        let outcome = refresh::apply(&workspace, refresh::plan(&workspace, None).unwrap()).unwrap();
+        let outcome = refresh::apply(&workspace, refresh::plan(&workspace, Default::default()).unwrap()).unwrap();
         assert_eq!(outcome.changed, !roles.is_empty());
         let versions = outcome.versions;
         for role in Role::ALL {
@@ -56,7 +56,7 @@ fn bins_are_renewed_together_when_the_role_that_lists_them_is_due() {
         trial.wait(TimeDelta::days(days));
         assert_eq!(due(&trial), roles);
         let workspace = trial.workspace();
-        refresh::apply(&workspace, refresh::plan(&workspace, None).unwrap()).unwrap();
+        refresh::apply(&workspace, refresh::plan(&workspace, Default::default()).unwrap()).unwrap();
         assert!(due(&trial).is_empty());
         trial.client().unwrap();
         // As long as the next refresh may take, and then some.
@@ -73,7 +73,7 @@ fn an_expired_root_names_the_command_that_renews_it() {
     let failure = error.downcast_ref::<publish::failure::Failure>().unwrap();
     assert!(failure.message.contains("the root expired on") && failure.hints[0].contains("publish refresh"), "{failure:?}");
     let workspace = trial.workspace();
-    refresh::apply(&workspace, refresh::plan(&workspace, None).unwrap()).unwrap();
+    refresh::apply(&workspace, refresh::plan(&workspace, Default::default()).unwrap()).unwrap();
     trial.release("1.0.0").unwrap();
     trial.client().unwrap();
 }
@@ -84,14 +84,14 @@ fn a_root_key_kept_elsewhere_does_not_hold_up_the_online_roles() {
     trial.wait(TimeDelta::days(100));
     fs::rename(trial.path("keys/root.pem"), trial.path("offline.pem")).unwrap();
     let workspace = trial.workspace();
-    let plan = refresh::plan(&workspace, None).unwrap();
+    let plan = refresh::plan(&workspace, Default::default()).unwrap();
     assert_eq!(plan.postponed.iter().map(|due| due.role).collect::<Vec<_>>(), ["root"]);
     refresh::apply(&workspace, plan).unwrap();
     trial.client().unwrap();
     // Once it has expired there is no way around it.
     trial.wait(TimeDelta::days(300));
     let workspace = trial.workspace();
-    let error = refresh::apply(&workspace, refresh::plan(&workspace, None).unwrap()).unwrap_err().to_string();
+    let error = refresh::apply(&workspace, refresh::plan(&workspace, Default::default()).unwrap()).unwrap_err().to_string();
     assert!(error.contains("cannot open the key file") && error.contains("keys/root.pem"), "{error}");
 }
 

@@ -1,0 +1,212 @@
+//! `publish root`: the ceremony.
+
+use super::arguments::{Global, Root, RootDraftFile};
+use super::output::{Output, Report};
+use super::passphrases::Sources;
+use super::text::{confirm, count, parse_moment};
+use super::workspace::open;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::keys::{self, KeyUri, RoleSigner};
+use crate::metadata::{PublicKey, Role};
+use crate::operation::Workspace;
+use crate::operation::root::{self as operation, RootReport, RootWish, waiting_line};
+use anyhow::Result;
+use serde_json::json;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// `publish root`.
+pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<Report> {
+    match arguments {
+        Root::Edit { draft, add_key, remove_key, threshold, expires } => {
+            let config = Config::read(&global.config)?;
+            let workspace = open(global, &config, output)?;
+            let mut wish = RootWish {
+                expires: expires.as_deref().map(|text| parse_moment(text, workspace.now())).transpose()?,
+                ..RootWish::default()
+            };
+            for text in add_key {
+                wish.add.push(added(text, &workspace)?);
+            }
+            for text in remove_key {
+                let (role, key) = split(text, "--remove-key ROLE=NAME-OR-KEY-ID")?;
+                wish.remove.push((role_of(role)?, key.to_owned()));
+            }
+            for text in threshold {
+                let (role, number) = split(text, "--threshold ROLE=NUMBER")?;
+                let number = number.parse().ok().filter(|number| *number > 0);
+                let number = number.ok_or_else(|| Failure::invalid(format!("the threshold in `{text}` is no number from 1")))?;
+                wish.thresholds.push((role_of(role)?, number));
+            }
+            let path = draft_of(draft, Some(&config));
+            let report = operation::edit(&workspace, &path, &config.key_names(), &wish, global.dry_run)?;
+            let mut text = describe(&report);
+            if report.voided > 0 {
+                let _ = writeln!(text, "the draft was signed already; those signatures were over something else and are gone");
+            }
+            let _ = writeln!(
+                text,
+                "{}",
+                if global.dry_run { "plan only: no draft was written" } else { "nothing is published; next: publish root sign" }
+            );
+            Ok(Report::new("root", text, json!({"dry_run": global.dry_run, "root": report})))
+        }
+        Root::Show { draft } => {
+            let (config, workspace) = at_hand(global, draft, output)?;
+            let report = operation::show(workspace.as_ref(), &draft_of(draft, config.as_ref()))?;
+            Ok(Report::new("root", describe(&report), json!({"root": report})))
+        }
+        Root::Sign { draft, key, yes } => {
+            let (config, workspace) = at_hand(global, draft, output)?;
+            let path = draft_of(draft, config.as_ref());
+            let before = operation::show(workspace.as_ref(), &path)?;
+            let shown = describe(&before);
+            if global.dry_run {
+                return Ok(Report::new(
+                    "root",
+                    format!("{shown}plan only: nothing was signed\n"),
+                    json!({"dry_run": true, "root": before}),
+                ));
+            }
+            if !yes {
+                confirm(&shown, "sign this root", "--yes", output)?;
+            }
+            let signers = signers(global, config.as_ref(), key)?;
+            let report = operation::sign(workspace.as_ref(), &path, &signers)?;
+            let mut text = if *yes { describe(&report) } else { String::new() };
+            let done = if report.added == 0 { "it was signed with these keys already" } else { "signed" };
+            let _ = writeln!(text, "{done}: {}", waiting_line(&report));
+            let _ = writeln!(text, "{}", next_step(&report));
+            Ok(Report::new("root", text, json!({"root": report})))
+        }
+        Root::Merge { files, draft } => {
+            let (config, workspace) = at_hand(global, draft, output)?;
+            let report = operation::merge(workspace.as_ref(), &draft_of(draft, config.as_ref()), files)?;
+            let text = format!("{}{} new\n{}\n", describe(&report), count(report.added, "signature"), next_step(&report));
+            Ok(Report::new("root", text, json!({"root": report})))
+        }
+        Root::Commit { draft, replace_now } => {
+            let config = Config::read(&global.config)?;
+            let workspace = open(global, &config, output)?;
+            let path = draft_of(draft, Some(&config));
+            let plan = operation::plan_commit(&workspace, &path, *replace_now)?;
+            let mut text = describe(&plan.root);
+            let document = json!(plan);
+            let to = plan.root.to;
+            if !plan.resigned.is_empty() {
+                let _ = writeln!(text, "  ~ signed again: {}", plan.resigned.join(", "));
+            }
+            if !plan.refused_meanwhile.is_empty() {
+                let roles = plan.refused_meanwhile.join(", ");
+                let _ = writeln!(
+                    text,
+                    "  ! {roles}: clients fail between the writing of the root and of the timestamp, which follow each other at once"
+                );
+            }
+            if global.dry_run {
+                text.push_str("plan only: nothing was published\n");
+                return Ok(Report::new("root", text, json!({"dry_run": true, "plan": document})));
+            }
+            let committed = operation::apply_commit(&workspace, &path, &config.key_names(), plan)?;
+            if let Some(window) = committed.window_ms {
+                let _ = writeln!(text, "clients failed for at most {window} ms");
+            }
+            let _ = writeln!(
+                text,
+                "root {to} is published (targets {}, snapshot {}, timestamp {})",
+                committed.outcome.versions.targets, committed.outcome.versions.snapshot, committed.outcome.versions.timestamp
+            );
+            Ok(Report::new("root", text, json!({"dry_run": false, "plan": document, "result": committed})))
+        }
+    }
+}
+
+/// The config and the workspace, where there are any: a draft can be looked at and signed without.
+fn at_hand(global: &Global, draft: &RootDraftFile, output: &Output) -> Result<(Option<Config>, Option<Workspace>)> {
+    if !global.config.exists() && draft.draft.is_some() {
+        return Ok((None, None));
+    }
+    let config = Config::read(&global.config)?;
+    let workspace = open(global, &config, output)?;
+    Ok((Some(config), Some(workspace)))
+}
+
+fn draft_of(draft: &RootDraftFile, config: Option<&Config>) -> PathBuf {
+    draft.draft.clone().or_else(|| config.map(Config::root_draft)).unwrap_or_else(|| "root-draft.json".into())
+}
+
+/// The keys to sign with: those named, else those of the config.
+fn signers(global: &Global, config: Option<&Config>, named: &[String]) -> Result<Vec<Arc<dyn RoleSigner>>> {
+    let nothing = Config::parse("{}", "no config")?;
+    let passphrases = Sources::new(global, config.unwrap_or(&nothing));
+    let uris = match (named, config) {
+        ([], Some(config)) => config.key_uris()?.remove(&Role::Root).unwrap_or_default(),
+        ([], None) => {
+            return Err(Failure::invalid("no key is named, and there is no config that names one").hint("give it with --key").into());
+        }
+        (named, _) => named.iter().map(|text| KeyUri::parse(text, Path::new(""))).collect::<crate::failure::Result<_>>()?,
+    };
+    uris.iter().map(|uri| Ok(keys::load(uri, &passphrases)?)).collect()
+}
+
+fn split<'t>(text: &'t str, form: &str) -> Result<(&'t str, &'t str)> {
+    let wrong = || Failure::invalid(format!("`{}` is not of the form {form}", text.escape_debug()));
+    Ok(text.split_once('=').filter(|(role, rest)| !role.is_empty() && !rest.is_empty()).ok_or_else(wrong)?)
+}
+
+fn role_of(name: &str) -> Result<Role> {
+    let unknown =
+        || Failure::invalid(format!("there is no role `{}`", name.escape_debug())).hint("roles: root, targets, snapshot, timestamp");
+    Ok(Role::ALL.into_iter().find(|role| role.name() == name).ok_or_else(unknown)?)
+}
+
+/// `ROLE=KEY` or `ROLE:NAME=KEY`; a key is a public key's file, or a URI of the secret one.
+fn added(text: &str, workspace: &Workspace) -> Result<(Role, PublicKey, Option<String>)> {
+    let (role, key) = split(text, "--add-key ROLE=KEY or ROLE:NAME=KEY")?;
+    let (role, name) = role.split_once(':').map_or((role, None), |(role, name)| (role, Some(name.to_owned())));
+    let role = role_of(role)?;
+    let uri = KeyUri::parse(key, Path::new(""))?;
+    let stem =
+        uri.path().and_then(Path::file_name).and_then(|name| name.to_str()).and_then(|name| name.split('.').next()).map(str::to_owned);
+    let public = match uri.path() {
+        Some(path) => {
+            let file = std::fs::read(path).map_err(|error| Failure::io("read the key", path.display(), error))?;
+            keys::read_public(&file, &path.display().to_string())?
+        }
+        None => None,
+    };
+    let public = match public {
+        Some(public) => public,
+        None => keys::load(&uri, workspace.passphrases.as_ref())?.public().clone(),
+    };
+    Ok((role, public, name.or(stem)))
+}
+
+fn describe(report: &RootReport) -> String {
+    let mut text = format!("root {} -> {} ({})\n", report.from, report.to, report.draft);
+    let _ = writeln!(text, "  present root: sha512 {}", report.present_sha512);
+    report.changes.iter().for_each(|change| text.push_str(&format!("  {change}\n")));
+    report.lockouts.iter().for_each(|line| text.push_str(&format!("  ! {line}\n")));
+    report.notes.iter().for_each(|line| text.push_str(&format!("  ! {line}\n")));
+    report.problems.iter().for_each(|line| text.push_str(&format!("  X {line}\n")));
+    let name = |id: &String| report.names.get(id).map_or_else(|| id.clone(), |name| format!("{name} ({id})"));
+    for quorum in &report.quorums {
+        let _ = writeln!(text, "signatures of {} of the keys of root {} are needed", quorum.threshold, quorum.of);
+        quorum.signed.iter().for_each(|id| text.push_str(&format!("  signed   {}\n", name(id))));
+        quorum.missing.iter().for_each(|id| text.push_str(&format!("  missing  {}\n", name(id))));
+    }
+    report.surplus.iter().for_each(|id| {
+        text.push_str(&format!("  ! a signature of {} counts for nothing: a stranger's, or over something else\n", name(id)))
+    });
+    let _ = writeln!(text, "{}", waiting_line(report));
+    text
+}
+
+fn next_step(report: &RootReport) -> String {
+    if report.waiting.is_empty() {
+        return "next: publish root commit, where the repository is published from".into();
+    }
+    format!("next: carry {} to them; each runs publish root sign --draft {} --key KEY", report.draft, report.draft)
+}

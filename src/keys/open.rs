@@ -1,0 +1,77 @@
+use super::{KeyUri, Passphrases, RoleSigner, form, read_private};
+use crate::failure::{Failure, Kind, Result};
+use crate::metadata::{PublicKey, Signature};
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// Opens the signer that lives at `uri`.
+pub fn load(uri: &KeyUri, passphrases: &dyn Passphrases) -> Result<Arc<dyn RoleSigner>> {
+    let what = uri.origin();
+    form::read(&read_secret(uri)?, &what, passphrases)?.into_signer(&what)
+}
+
+/// The content of a key file, or of the variable that stands for one.
+pub fn read_secret(uri: &KeyUri) -> Result<Zeroizing<Vec<u8>>> {
+    match uri {
+        KeyUri::File(path) => read_private(path),
+        KeyUri::Env(name) => {
+            let missing = || {
+                Failure::new(Kind::NotFound, format!("the variable {name} is not set"))
+                    .hint("it holds the key in any form that a key file may have")
+            };
+            std::env::var_os(name).map(|text| Zeroizing::new(text.into_encoded_bytes())).ok_or_else(missing)
+        }
+    }
+}
+
+/// Opens all of these at once: those that opened, and why others did not.
+pub fn load_all(uris: &[KeyUri], passphrases: &dyn Passphrases) -> (Vec<Arc<dyn RoleSigner>>, Vec<Failure>) {
+    let mut opened = Vec::new();
+    let mut failures = Vec::new();
+    for result in at_once(uris, |uri| load(uri, passphrases)) {
+        match result {
+            Ok(signer) => opened.push(signer),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    (opened, failures)
+}
+
+/// Signs `message` with every signer whose key is among `keys` (key id and key), all at once, and says the ids. A signer
+/// that fails is missed only if fewer than `threshold` are left.
+pub fn sign_all<'k>(
+    message: &[u8],
+    signers: &[Arc<dyn RoleSigner>],
+    keys: impl Iterator<Item = (&'k str, &'k PublicKey)>,
+    threshold: u64,
+) -> Result<Vec<Signature>> {
+    let fits = |key: &PublicKey| signers.iter().find(|signer| signer.public().same_material(key));
+    let wanted: Vec<_> = keys.filter_map(|(id, key)| Some((id, fits(key)?))).collect();
+    let sign = |(id, signer): &(&str, &Arc<dyn RoleSigner>)| -> Result<Signature> {
+        let signature = signer.sign(message)?;
+        Ok(Signature { keyid: (*id).into(), sig: hex::encode(signature) })
+    };
+    let (mut signatures, mut failures) = (Vec::new(), Vec::new());
+    for result in at_once(&wanted, sign) {
+        match result {
+            Ok(signature) => signatures.push(signature),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    match failures.pop() {
+        Some(failure) if (signatures.len() as u64) < threshold => Err(failures.into_iter().fold(failure, Failure::and)),
+        _ => Ok(signatures),
+    }
+}
+
+/// Does the same with each, on a thread each if there are several.
+fn at_once<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + Sync) -> Vec<Result<R>> {
+    if items.len() < 2 {
+        return items.iter().map(work).collect();
+    }
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = items.iter().map(|item| scope.spawn(|| work(item))).collect();
+        let panicked = |_| Err(Failure::new(Kind::Unexpected, "a signing thread panicked"));
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
+    })
+}

@@ -1,0 +1,255 @@
+//! The next root while people sign it: one file that can be carried on a stick, with the present root in it, so that a
+//! machine without a network can show what changes. Drafts of the same root are merged in any order.
+
+use super::canonical::canonical;
+use super::trust::{AtExpiry, Trust};
+use super::{Envelope, Expiry, PublicKey, Role, Root, RootEdit, Signature, seal};
+use crate::failure::{Failure, Kind, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// A root that is not published yet.
+#[derive(Clone, Debug)]
+pub struct RootDraft {
+    present_file: String,
+    present: Root,
+    next: Root,
+    signatures: Vec<Signature>,
+    names: BTreeMap<String, String>,
+    base: Option<String>,
+}
+
+/// How far the signatures of one root's root keys are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Quorum {
+    /// The version of the root whose keys these are.
+    pub of: u64,
+    /// How many must sign.
+    pub threshold: u64,
+    /// Ids of keys that have.
+    pub signed: Vec<String>,
+    /// Ids of keys that have not.
+    pub missing: Vec<String>,
+}
+
+impl Quorum {
+    /// Whether enough have signed.
+    pub fn is_reached(&self) -> bool {
+        self.signed.len() as u64 >= self.threshold
+    }
+}
+
+/// The form of the file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DraftFile {
+    schema: u32,
+    /// The present root's file, to the letter.
+    present: String,
+    next: SignedNext,
+    /// Names of people by the ids of their keys.
+    #[serde(default)]
+    names: BTreeMap<String, String>,
+    /// SHA-256 of the `timestamp.json` that an unfinished commit began with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SignedNext {
+    signatures: Vec<Signature>,
+    signed: Value,
+}
+
+const SCHEMA: u32 = 1;
+
+impl RootDraft {
+    /// The root that follows the present one, unchanged but for its expiry.
+    pub fn start(present_file: &[u8], expires: Expiry, names: BTreeMap<String, String>) -> Result<Self> {
+        let (present_file, present) = read_present(std::str::from_utf8(present_file).unwrap_or_default())?;
+        let next = present.renewed(expires)?;
+        Ok(Self { present_file, present, next, signatures: Vec::new(), names, base: None })
+    }
+
+    /// Reads a draft; it may come from anybody. `what` names the file.
+    pub fn parse(bytes: &[u8], what: &str) -> Result<Self> {
+        let broken = |why: String| Failure::invalid(format!("{what} is not a draft of a root: {why}"));
+        let file: DraftFile = serde_json::from_slice(bytes).map_err(|error| broken(error.to_string()))?;
+        if file.schema != SCHEMA {
+            return Err(broken(format!("schema {}, not {SCHEMA}", file.schema)));
+        }
+        let (present_file, present) = read_present(&file.present)?;
+        let next = Root::from_json(&file.next.signed.to_string(), "the next root")?;
+        if next.version() != present.version() + 1 {
+            return Err(broken(format!("version {} does not follow version {}", next.version(), present.version())));
+        }
+        // Whatever was done to the file, it can be no root that our own edits would refuse.
+        next.edited(&RootEdit::default())?;
+        Ok(Self { present_file, present, next, signatures: file.next.signatures, names: file.names, base: file.base })
+    }
+
+    /// Writes it.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let unexpected = |error: serde_json::Error| Failure::new(Kind::Unexpected, error.to_string());
+        let file = DraftFile {
+            schema: SCHEMA,
+            present: self.present_file.clone(),
+            next: SignedNext {
+                signatures: self.signatures.clone(),
+                signed: serde_json::from_slice(&self.next.to_signed_json()).map_err(unexpected)?,
+            },
+            names: self.names.clone(),
+            base: self.base.clone(),
+        };
+        let mut bytes = serde_json::to_vec_pretty(&file).map_err(unexpected)?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    /// Changes it; signatures that were on it are over something else then, and go. Says how many those are.
+    pub fn edit(&mut self, edit: &RootEdit) -> Result<usize> {
+        self.next = self.next.edited(edit)?;
+        Ok(std::mem::take(&mut self.signatures).len())
+    }
+
+    /// Says whose key this is.
+    pub fn name(&mut self, key_id: &str, name: &str) {
+        self.names.insert(key_id.to_owned(), name.to_owned());
+    }
+
+    /// Adds signatures, each key's once; a wrong or strange one is an error.
+    pub fn add_signatures(&mut self, signatures: &[Signature]) -> Result<usize> {
+        let message = self.message()?;
+        let mut added = 0;
+        for signature in signatures {
+            let key = self.root_key(&signature.keyid).ok_or_else(|| {
+                Failure::invalid(format!(
+                    "key {} may sign neither root {} nor root {}",
+                    signature.keyid,
+                    self.present.version(),
+                    self.next.version()
+                ))
+                .details(self.root_keys().map(|(id, _)| format!("may sign: {}", self.describe(id))))
+            })?;
+            if !key.verifies(&message, &hex::decode(&signature.sig).unwrap_or_default()) {
+                return Err(Failure::new(
+                    Kind::Untrusted,
+                    format!("the signature of {} is not over this draft", self.describe(&signature.keyid)),
+                )
+                .hint("the draft was changed after it was signed, or another one was"));
+            }
+            if !self.signatures.iter().any(|known| known.keyid == signature.keyid) {
+                self.signatures.push(signature.clone());
+                added += 1;
+            }
+        }
+        Ok(added)
+    }
+
+    /// Takes the signatures of another copy of the same draft.
+    pub fn merge(&mut self, other: &Self, what: &str) -> Result<usize> {
+        if self.present_file != other.present_file {
+            return Err(Failure::new(Kind::Conflict, format!("{what} starts from another present root than this draft"))
+                .detail(format!("this draft: root {}", self.present.version()))
+                .detail(format!("{what}: root {}", other.present.version()))
+                .hint("one of them is stale or belongs to another repository"));
+        }
+        if self.message()? != other.message()? {
+            return Err(Failure::new(Kind::Conflict, format!("{what} changes other things than this draft"))
+                .hint("compare both with `publish root show --draft FILE`; signatures of one do not count for the other"));
+        }
+        self.names.extend(other.names.clone());
+        self.add_signatures(&other.signatures)
+    }
+
+    /// How far the keys of the present and of the next root are; both must be reached.
+    pub fn quorums(&self) -> Result<[Quorum; 2]> {
+        let message = self.message()?;
+        let quorum = |root: &Root| {
+            let has_signed = |(id, key): &(&str, &PublicKey)| {
+                self.signatures
+                    .iter()
+                    .any(|signature| signature.keyid == *id && key.verifies(&message, &hex::decode(&signature.sig).unwrap_or_default()))
+            };
+            let (signed, missing): (Vec<_>, Vec<_>) = root.keys_of(Role::Root).partition(has_signed);
+            let ids = |keys: Vec<(&str, &PublicKey)>| keys.into_iter().map(|(id, _)| id.to_owned()).collect();
+            Quorum { of: root.version(), threshold: root.role(Role::Root).threshold, signed: ids(signed), missing: ids(missing) }
+        };
+        Ok([quorum(&self.present), quorum(&self.next)])
+    }
+
+    /// Signatures that count for nothing: by strangers, or over something else.
+    pub fn surplus(&self) -> Result<Vec<String>> {
+        let message = self.message()?;
+        let counts = |signature: &&Signature| {
+            self.root_key(&signature.keyid).is_some_and(|key| key.verifies(&message, &hex::decode(&signature.sig).unwrap_or_default()))
+        };
+        Ok(self.signatures.iter().filter(|signature| !counts(signature)).map(|signature| signature.keyid.clone()).collect())
+    }
+
+    /// The file to publish. Placeholders and strange signatures stay out: some clients refuse a root over one.
+    pub fn root_file(&self) -> Result<Vec<u8>> {
+        let surplus = self.surplus()?;
+        let counting: Vec<Signature> = self.signatures.iter().filter(|signature| !surplus.contains(&signature.keyid)).cloned().collect();
+        Ok(seal(&self.next.to_signed_json(), &counting))
+    }
+
+    /// The bytes that people sign.
+    pub fn message(&self) -> Result<Vec<u8>> {
+        canonical(&self.next.to_signed_json()).map(std::borrow::Cow::into_owned)
+    }
+
+    /// The root that is published, as far as the draft knows.
+    pub fn present(&self) -> &Root {
+        &self.present
+    }
+
+    /// Its file, to the letter.
+    pub fn present_file(&self) -> &[u8] {
+        self.present_file.as_bytes()
+    }
+
+    /// The root to be.
+    pub fn next(&self) -> &Root {
+        &self.next
+    }
+
+    /// Names of people by the ids of their keys.
+    pub fn names(&self) -> &BTreeMap<String, String> {
+        &self.names
+    }
+
+    /// SHA-256 of the `timestamp.json` that an unfinished commit began with.
+    pub fn base(&self) -> Option<&str> {
+        self.base.as_deref()
+    }
+
+    /// Notes what a commit begins with.
+    pub fn set_base(&mut self, base: String) {
+        self.base = Some(base);
+    }
+
+    /// `alice (1f2e…)`, or the id.
+    pub fn describe(&self, id: &str) -> String {
+        self.names.get(id).map_or_else(|| id.to_owned(), |name| format!("{name} ({id})"))
+    }
+
+    /// The keys that may sign the present or the next root.
+    pub fn root_keys(&self) -> impl Iterator<Item = (&str, &PublicKey)> {
+        let new = self.next.keys_of(Role::Root).filter(|(id, _)| !self.present.role(Role::Root).keyids.iter().any(|known| known == id));
+        self.present.keys_of(Role::Root).chain(new)
+    }
+
+    fn root_key(&self, id: &str) -> Option<&PublicKey> {
+        self.root_keys().find(|(known, _)| *known == id).map(|(_, key)| key)
+    }
+}
+
+/// The present root; it must at least be signed by its own keys.
+fn read_present(file: &str) -> Result<(String, Root)> {
+    Trust::pin(file.as_bytes(), AtExpiry::Report(Expiry::UNIX_EPOCH))?;
+    let root = Root::parse(&Envelope::parse(file, "the present root")?, "the present root")?;
+    Ok((file.to_owned(), root))
+}

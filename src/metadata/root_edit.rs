@@ -1,0 +1,150 @@
+use super::{Expiry, KeyKind, PublicKey, ROOT_LIMIT, Role, Root, format_expiry};
+use crate::failure::{Failure, Result};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// What the next root changes.
+#[derive(Clone, Debug, Default)]
+pub struct RootEdit {
+    /// Keys that may sign a role from then on.
+    pub add: Vec<(Role, PublicKey)>,
+    /// Key ids that may not any more.
+    pub remove: Vec<(Role, String)>,
+    /// How many keys must sign.
+    pub thresholds: Vec<(Role, u64)>,
+    /// Until when the root is valid.
+    pub expires: Option<Expiry>,
+    /// Whether clients fetch versioned names.
+    pub consistent_snapshot: Option<bool>,
+}
+
+/// A difference between two roots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RootChange {
+    /// A key may sign a role.
+    Added(Role, String),
+    /// A key may not any more.
+    Removed(Role, String),
+    /// Another number of keys must sign.
+    Threshold(Role, u64, u64),
+    /// It is valid until another moment.
+    Expires(Expiry, Expiry),
+    /// Consistent snapshots are switched.
+    ConsistentSnapshot(bool),
+}
+
+impl Root {
+    /// This root with an edit, at the same version. Keys that no role needs any more go.
+    ///
+    /// # Errors
+    /// Names a key that is not there, a key that is there already, or a role that nobody could sign.
+    pub fn edited(&self, edit: &RootEdit) -> Result<Self> {
+        let mut json: Value = serde_json::from_slice(&self.to_signed_json()).map_err(|error| Failure::invalid(error.to_string()))?;
+        for (role, key) in &edit.add {
+            if self.keys_of(*role).any(|(id, known)| known.same_material(key) && !edit.remove.contains(&(*role, id.to_owned()))) {
+                return Err(Failure::invalid(format!("key {} may sign {role} already", key.id())));
+            }
+            // A key keeps the id by which the root knows it.
+            let id = self.keys().iter().find(|(_, known)| known.same_material(key)).map_or_else(|| key.id(), |(id, _)| id.clone());
+            json["keys"][&id] = self.keys().get(&id).map_or_else(|| key.to_json(), PublicKey::to_json);
+            if let Some(ids) = json["roles"][role.name()]["keyids"].as_array_mut() {
+                ids.push(json!(id));
+            }
+        }
+        for (role, id) in &edit.remove {
+            let ids = json["roles"][role.name()]["keyids"].as_array_mut();
+            let place = ids.as_ref().and_then(|ids| ids.iter().position(|known| known == id));
+            let (Some(ids), Some(place)) = (ids, place) else {
+                return Err(Failure::invalid(format!("key {id} is none of {role}'s")).details(listed(self, *role)));
+            };
+            ids.remove(place);
+        }
+        for (role, threshold) in &edit.thresholds {
+            json["roles"][role.name()]["threshold"] = json!(threshold);
+        }
+        if let Some(expires) = edit.expires {
+            json["expires"] = json!(format_expiry(expires));
+        }
+        if let Some(on) = edit.consistent_snapshot {
+            json["consistent_snapshot"] = json!(on);
+        }
+        let used: BTreeSet<String> = json["roles"]
+            .as_object()
+            .into_iter()
+            .flat_map(|roles| roles.values())
+            .flat_map(|role| role["keyids"].as_array().cloned().unwrap_or_default())
+            .filter_map(|id| id.as_str().map(str::to_owned))
+            .collect();
+        if let Some(keys) = json["keys"].as_object_mut() {
+            keys.retain(|id, _| used.contains(id));
+        }
+        let next = Self::from_json(&json.to_string(), "the next root")?;
+        for role in Role::ALL {
+            let (keys, threshold) = (next.keys_of(role).count() as u64, next.role(role).threshold);
+            if keys == 0 {
+                return Err(Failure::invalid(format!("{role} would have no key left: nobody could sign it any more"))
+                    .hint("add the new key in the same root, or before"));
+            }
+            if threshold > keys {
+                return Err(Failure::invalid(format!("{role} would need {threshold} signatures and has {keys} key{}", plural(keys)))
+                    .details(listed(&next, role))
+                    .hint(format!("lower the threshold, for example --threshold {role}={keys}, or add keys")));
+            }
+        }
+        // Two thirds for the signatures and white space to come would be far too much; a tenth is plenty.
+        let length = next.to_signed_json().len() as u64;
+        if length > ROOT_LIMIT - ROOT_LIMIT / 10 {
+            return Err(Failure::invalid(format!("the next root would have {length} bytes; clients stop at {ROOT_LIMIT}"))
+                .hint("fewer or shorter keys: an RSA key takes ten times the room of an Ed25519 key"));
+        }
+        Ok(next)
+    }
+
+    /// What the other root changes.
+    pub fn changes_to(&self, next: &Self) -> Vec<RootChange> {
+        let mut changes = Vec::new();
+        for role in Role::ALL {
+            let (before, after) = (&self.role(role).keyids, &next.role(role).keyids);
+            changes.extend(after.iter().filter(|id| !before.contains(id)).map(|id| RootChange::Added(role, id.clone())));
+            changes.extend(before.iter().filter(|id| !after.contains(id)).map(|id| RootChange::Removed(role, id.clone())));
+            if self.role(role).threshold != next.role(role).threshold {
+                changes.push(RootChange::Threshold(role, self.role(role).threshold, next.role(role).threshold));
+            }
+        }
+        if self.expires() != next.expires() {
+            changes.push(RootChange::Expires(self.expires(), next.expires()));
+        }
+        if self.consistent_snapshot() != next.consistent_snapshot() {
+            changes.push(RootChange::ConsistentSnapshot(next.consistent_snapshot()));
+        }
+        changes
+    }
+
+    /// What of this root locks out clients in use, one line each.
+    pub fn lockouts(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (id, key) in self.keys() {
+            match (key.kind(), key.keytype()) {
+                (KeyKind::EcdsaP256, "ecdsa") => {
+                    lines.push(format!("key {id} has the keytype `ecdsa`: the trdl client refuses the whole root"));
+                }
+                (KeyKind::EcdsaP256 | KeyKind::RsaPss, _) => {
+                    lines.push(format!("key {id} is no Ed25519 key: clients built on the `tuf` crate cannot read the repository"));
+                }
+                (KeyKind::Ed25519, _) => {}
+            }
+        }
+        for (id, why) in self.unreadable_keys() {
+            lines.push(format!("key {id}: {why}; the trdl client refuses a root with any key it does not know"));
+        }
+        lines
+    }
+}
+
+fn listed(root: &Root, role: Role) -> Vec<String> {
+    root.role(role).keyids.iter().map(|id| format!("{role}: {id}")).collect()
+}
+
+fn plural(number: u64) -> &'static str {
+    if number == 1 { "" } else { "s" }
+}

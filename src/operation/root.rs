@@ -1,0 +1,535 @@
+//! `publish root`: the next root as a draft that people sign on their own machines, and its commit.
+
+use super::{Outcome, Workspace};
+use crate::failure::{Failure, Kind};
+use crate::keys::{RoleSigner, Signers, sign_all};
+use crate::layout::ObjectName;
+use crate::metadata::trust::{AtExpiry, Trust, is_signed_for};
+use crate::metadata::{Expiry, PublicKey, Quorum, ROOT_LIMIT, Role, Root, RootChange, RootDraft, RootEdit, format_expiry};
+use crate::repository::{Edit, Present, Renewal, load_before_root, publish_root};
+use crate::storage::Storage;
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// No draft is near this long: two roots and a few names.
+const MAX_DRAFT: u64 = 4 << 20;
+
+/// What the next root shall change; names stand for the keys they are known by.
+#[derive(Clone, Debug, Default)]
+pub struct RootWish {
+    /// Keys that shall sign a role, with the name of whoever holds each.
+    pub add: Vec<(Role, PublicKey, Option<String>)>,
+    /// Keys that shall not any more: a name, or the beginning of a key id.
+    pub remove: Vec<(Role, String)>,
+    /// How many keys shall sign.
+    pub thresholds: Vec<(Role, u64)>,
+    /// Until when; a year from now without one.
+    pub expires: Option<Expiry>,
+}
+
+/// What there is to know of a draft.
+#[derive(Debug, Serialize)]
+pub struct RootReport {
+    /// The draft's file.
+    pub draft: String,
+    /// The version of the present root.
+    pub from: u64,
+    /// The version of the next.
+    pub to: u64,
+    /// SHA-512 of the present root's file, in hex: people compare it with what they know.
+    pub present_sha512: String,
+    /// What changes, one line each.
+    pub changes: Vec<String>,
+    /// The signatures, by the keys of the present root and by those of the next.
+    pub quorums: [Quorum; 2],
+    /// Whom it waits for; empty once both quorums are reached.
+    pub waiting: Vec<String>,
+    /// Names by key id.
+    pub names: BTreeMap<String, String>,
+    /// Signatures on it that count for nothing.
+    pub surplus: Vec<String>,
+    /// Clients that the next root locks out.
+    pub lockouts: Vec<String>,
+    /// Why clients would not follow, or why it cannot be published.
+    pub problems: Vec<String>,
+    /// What happens besides: roles that are signed again, and until when readers wait.
+    pub notes: Vec<String>,
+    /// Signatures that this run added.
+    pub added: usize,
+    /// Signatures that this run made void.
+    pub voided: usize,
+}
+
+/// Reads a draft.
+pub fn read_draft(path: &Path) -> Result<RootDraft> {
+    let what = path.display();
+    let metadata = std::fs::metadata(path).map_err(|error| {
+        let missing = error.kind() == std::io::ErrorKind::NotFound;
+        let failure = Failure::io("read the draft", what.to_string(), error);
+        if missing { failure.hint("start one with `publish root edit`, or name its file with --draft") } else { failure }
+    })?;
+    if metadata.len() > MAX_DRAFT {
+        return Err(Failure::invalid(format!("the draft {what} has {} bytes; no more than {MAX_DRAFT} are read", metadata.len())).into());
+    }
+    let bytes = std::fs::read(path).map_err(|error| Failure::io("read the draft", what.to_string(), error))?;
+    Ok(RootDraft::parse(&bytes, &format!("{what}"))?)
+}
+
+fn write_draft(path: &Path, draft: &RootDraft) -> Result<()> {
+    let failed = |error| Failure::io("write the draft", path.display(), error);
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::File::create(&temporary)?;
+        file.write_all(&draft.to_bytes().map_err(std::io::Error::other)?)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    write().map_err(failed)?;
+    Ok(())
+}
+
+/// Starts a draft, or changes the one that is there; nothing is published.
+pub fn edit(workspace: &Workspace, path: &Path, names: &Path, wish: &RootWish, dry_run: bool) -> Result<RootReport> {
+    let now = workspace.now();
+    let expires = wish.expires.unwrap_or_else(|| Role::Root.expiry_from(now));
+    if expires <= now {
+        return Err(Failure::invalid(format!("the next root would expire on {}, which is over", format_expiry(expires))).into());
+    }
+    let mut draft =
+        if path.exists() { read_draft(path)? } else { RootDraft::start(&newest_root(workspace)?, expires, read_names(names)?)? };
+    check_fresh(workspace, &draft)?;
+    let mut edit = RootEdit { thresholds: wish.thresholds.clone(), expires: wish.expires, ..RootEdit::default() };
+    for (role, key, name) in &wish.add {
+        edit.add.push((*role, key.clone()));
+        if let Some(name) = name {
+            let known = draft.next().keys().iter().find(|(_, known)| known.same_material(key)).map(|(id, _)| id.clone());
+            draft.name(&known.unwrap_or_else(|| key.id()), name);
+        }
+    }
+    for (role, text) in &wish.remove {
+        edit.remove.push((*role, resolve(&draft, *role, text)?));
+    }
+    let voided = draft.edit(&edit)?;
+    if !dry_run {
+        write_draft(path, &draft)?;
+    }
+    Ok(RootReport { voided, ..report(Some(workspace), path, &draft)? })
+}
+
+/// Looks at a draft; without a workspace, as on a machine that has the draft only.
+pub fn show(workspace: Option<&Workspace>, path: &Path) -> Result<RootReport> {
+    report(workspace, path, &read_draft(path)?)
+}
+
+/// Signs a draft with these keys.
+pub fn sign(workspace: Option<&Workspace>, path: &Path, signers: &[Arc<dyn RoleSigner>]) -> Result<RootReport> {
+    let mut draft = read_draft(path)?;
+    for signer in signers {
+        if !draft.root_keys().any(|(_, key)| key.same_material(signer.public())) {
+            return Err(Failure::invalid(format!(
+                "the key in {} may sign neither root {} nor root {}",
+                signer.origin(),
+                draft.present().version(),
+                draft.next().version()
+            ))
+            .detail(format!("it is: {} {}", signer.public().id(), signer.public().keytype()))
+            .details(draft.root_keys().map(|(id, key)| format!("may sign: {} {}", draft.describe(id), key.keytype())))
+            .hint("is it the right key, and the right draft?")
+            .into());
+        }
+    }
+    let message = draft.message()?;
+    let fitting = draft.root_keys().filter(|(_, key)| signers.iter().any(|signer| signer.public().same_material(key))).count() as u64;
+    let signatures = sign_all(&message, signers, draft.root_keys(), fitting)?;
+    let added = draft.add_signatures(&signatures)?;
+    write_draft(path, &draft)?;
+    Ok(RootReport { added, ..report(workspace, path, &draft)? })
+}
+
+/// Takes the signatures of other copies of the draft.
+pub fn merge(workspace: Option<&Workspace>, path: &Path, others: &[PathBuf]) -> Result<RootReport> {
+    let mut draft = read_draft(path)?;
+    let mut added = 0;
+    for other in others {
+        added += draft.merge(&read_draft(other)?, &other.display().to_string())?;
+    }
+    write_draft(path, &draft)?;
+    Ok(RootReport { added, ..report(workspace, path, &draft)? })
+}
+
+/// What committing a draft will do.
+#[derive(Debug, Serialize)]
+pub struct RootCommitPlan {
+    /// The draft.
+    pub root: RootReport,
+    /// Roles that are signed again after the root, or with it.
+    pub resigned: Vec<&'static str>,
+    /// Roles that clients refuse between the two writes: keys are replaced at once.
+    pub refused_meanwhile: Vec<&'static str>,
+    /// Whether there is nothing to do: the root is published already.
+    pub empty: bool,
+    #[serde(skip)]
+    work: Option<Box<CommitWork>>,
+}
+
+/// What a commit of a root needs beyond what people see.
+#[derive(Debug)]
+struct CommitWork {
+    draft: RootDraft,
+    present: Present,
+    signers: Signers,
+    resigned: Vec<Role>,
+}
+
+/// Decides whether a draft can be published, as clients of every age would judge it. `replace_now` takes a root after which
+/// readers fail until the roles are signed again, for keys that were lost or stolen.
+pub fn plan_commit(workspace: &Workspace, path: &Path, replace_now: bool) -> Result<RootCommitPlan> {
+    let draft = read_draft(path)?;
+    let root = report(Some(workspace), path, &draft)?;
+    if let Some(problem) = root.problems.first() {
+        return Err(Failure::new(Kind::Conflict, format!("root {} cannot be published: {problem}", root.to))
+            .details(root.problems.iter().skip(1).cloned())
+            .hint("`publish root show` tells all of it")
+            .into());
+    }
+    if !root.waiting.is_empty() {
+        return Err(Failure::new(Kind::Conflict, waiting_line(&root))
+            .details(root.waiting.iter().map(|who| format!("has not signed: {who}")))
+            .hint("they sign with: publish root sign --draft FILE --key KEY; then bring the copies together with: publish root merge FILE…")
+            .into());
+    }
+    let present = present_for(workspace, &draft)?;
+    let affected = affected(workspace, &present, draft.next())?;
+    if !affected.is_empty() && !replace_now {
+        let roles: Vec<&str> = affected.iter().map(|role| role.name()).collect();
+        return Err(Failure::new(
+            Kind::Conflict,
+            format!("with root {} clients would refuse {} as they are published", root.to, roles.join(", ")),
+        )
+        .hint("rotate in two roots: first one that adds the new key beside the old; `publish rotate ROLE` does all of it")
+        .hint("if the old key was lost or stolen: publish root commit --replace-now; clients fail for the moment between two writes")
+        .into());
+    }
+    let changed: Vec<Role> =
+        ONLINE.into_iter().filter(|role| affected.contains(role) || draft.present().role(*role) != draft.next().role(*role)).collect();
+    let resigned = if changed.is_empty() { Vec::new() } else { with_those_above(&changed) };
+    // Whoever replaces keys must have the new ones; whoever adds some may leave signing to those who hold them.
+    let signers = match workspace.local_signers(draft.next(), &resigned) {
+        Ok(signers) => Some(signers),
+        Err(failure) if affected.is_empty() => {
+            workspace.progress.status(&format!("the roles stay as they are signed: {}", failure.message));
+            None
+        }
+        Err(failure) => return Err(failure.into()),
+    };
+    let resigned = if signers.is_some() { resigned } else { Vec::new() };
+    let names = |roles: &[Role]| roles.iter().map(|role| role.name()).collect();
+    Ok(RootCommitPlan {
+        empty: false,
+        resigned: names(&resigned),
+        refused_meanwhile: names(&affected),
+        root,
+        work: Some(Box::new(CommitWork { draft, present, signers: signers.unwrap_or_default(), resigned })),
+    })
+}
+
+/// What committing did.
+#[derive(Debug, Serialize)]
+pub struct RootCommitted {
+    /// As for every command.
+    pub outcome: Outcome,
+    /// How long clients failed between the two writes, in milliseconds; only where keys were replaced at once.
+    pub window_ms: Option<u128>,
+}
+
+/// Publishes the root and the roles around it; a killed run is finished by the same command.
+pub fn apply_commit(workspace: &Workspace, path: &Path, names: &Path, plan: RootCommitPlan) -> Result<RootCommitted> {
+    let work = plan.work.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
+    let CommitWork { mut draft, mut present, signers, resigned } = *work;
+    workspace.begin_changes_even_paused()?;
+    let file = draft.root_file()?;
+    let storage = workspace.storage.as_ref();
+    let versions = present.versions();
+    let renewal = |role: &Role| Renewal { role: role.name().into(), version: versions.of(*role) };
+    let edit = Edit { renewals: resigned.iter().map(renewal).collect(), ..Edit::default() };
+    let published = ObjectName::versioned("root", draft.next().version());
+    let mut window_ms = None;
+    let outcome: Outcome = if plan.refused_meanwhile.is_empty() {
+        let trust = present.trust.as_client(workspace.now());
+        publish(storage, &trust, &file, &published)?;
+        workspace.progress.status(&format!("root signed (version {})", draft.next().version()));
+        let outcome: Outcome = workspace.commit_locally(workspace.load()?, &edit, &signers)?.into();
+        Outcome { changed: true, ..outcome }
+    } else {
+        // Nobody else may work between the two writes, and a killed run must know what it began with.
+        draft.set_base(hex::encode(openssl::sha::sha256(&present.timestamp_file)));
+        write_draft(path, &draft)?;
+        let before = present.trust.as_client(workspace.now());
+        present.trust.next_root_keeping_state(&file)?;
+        let started = std::sync::Mutex::new(None);
+        let publish_now = || -> crate::failure::Result<()> {
+            publish(storage, &before, &file, &published)?;
+            *started.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Instant::now());
+            Ok(())
+        };
+        let pinned = workspace.pinned()?;
+        let committer = crate::repository::Committer { before_swap: Some(&publish_now), ..workspace.committer(&pinned, &signers) };
+        let committed = committer.commit(present, &edit)?;
+        let started = started.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        window_ms = started.map(|at: Instant| at.elapsed().as_millis());
+        workspace.remember(&committed.versions)?;
+        committed.into()
+    };
+    write_names(names, draft.names())?;
+    std::fs::remove_file(path).map_err(|error| Failure::io("remove the draft that is published now", path.display(), error))?;
+    Ok(RootCommitted { outcome, window_ms })
+}
+
+const ONLINE: [Role; 3] = [Role::Targets, Role::Snapshot, Role::Timestamp];
+
+/// Creates the root; one that is there with the same bytes is ours.
+fn publish(storage: &dyn Storage, trust: &Trust, file: &[u8], name: &ObjectName) -> crate::failure::Result<()> {
+    if storage.get(name, ROOT_LIMIT)?.is_some_and(|there| there.bytes == file) || publish_root(storage, trust, file)? {
+        return Ok(());
+    }
+    Err(Failure::new(Kind::Conflict, format!("somebody else has published {name} meanwhile")).hint("look at `publish root show`"))
+}
+
+/// A role and those that list it.
+fn with_those_above(roles: &[Role]) -> Vec<Role> {
+    let first = ONLINE.iter().position(|role| roles.contains(role)).unwrap_or(0);
+    ONLINE[first..].to_vec()
+}
+
+/// The online roles that are not signed for the next root.
+fn affected(workspace: &Workspace, present: &Present, next: &Root) -> Result<Vec<Role>> {
+    let snapshot = present.snapshot_file(workspace.storage.as_ref())?;
+    let files = [(Role::Targets, present.targets.file()), (Role::Snapshot, &snapshot), (Role::Timestamp, &present.timestamp_file)];
+    Ok(files.into_iter().filter(|(role, file)| !is_signed_for(next, *role, file)).map(|(role, _)| role).collect())
+}
+
+/// The published state: below the present root, whether or not a killed commit has put the next one there.
+fn present_for(workspace: &Workspace, draft: &RootDraft) -> Result<Present> {
+    let Some(base) = draft.base() else { return workspace.load().map_err(Into::into) };
+    match load_before_root(workspace.storage.as_ref(), &workspace.pinned()?, draft.next().version(), workspace.now()) {
+        Ok(present) if hex::encode(openssl::sha::sha256(&present.timestamp_file)) == base => Ok(present),
+        // It was done, or somebody else has gone on: then the new root's keys have signed what is there, or it is nothing to
+        // build on.
+        _ => workspace.load().map_err(Into::into),
+    }
+}
+
+/// The newest root's file.
+fn newest_root(workspace: &Workspace) -> Result<Vec<u8>> {
+    let trust = crate::repository::load_roots(workspace.storage.as_ref(), &workspace.pinned()?, AtExpiry::Report(workspace.now()))?;
+    root_file(workspace, trust.root().version())
+}
+
+pub(super) fn root_file(workspace: &Workspace, version: u64) -> Result<Vec<u8>> {
+    let name = ObjectName::versioned("root", version);
+    let pinned = workspace.pinned()?;
+    let there = workspace.storage.get(&name, ROOT_LIMIT)?;
+    let missing = || Failure::new(Kind::Untrusted, format!("{name} is missing from {}", workspace.storage.location()));
+    match there {
+        Some(object) => Ok(object.bytes),
+        // A repository may have been given to us with later roots only: the pinned one is one of them.
+        None if Trust::pin(&pinned, AtExpiry::Report(workspace.now()))?.root().version() == version => Ok(pinned),
+        None => Err(missing().into()),
+    }
+}
+
+/// Refuses a draft that does not start from what is published.
+fn check_fresh(workspace: &Workspace, draft: &RootDraft) -> Result<()> {
+    match staleness(workspace, draft)? {
+        None => Ok(()),
+        Some(why) => {
+            Err(Failure::new(Kind::Conflict, why).hint("move the draft's file away and start again with `publish root edit`").into())
+        }
+    }
+}
+
+fn staleness(workspace: &Workspace, draft: &RootDraft) -> Result<Option<String>> {
+    let newest = newest_root(workspace)?;
+    let newest_version = Trust::pin(&newest, AtExpiry::Report(workspace.now()))?.root().version();
+    let (from, to) = (draft.present().version(), draft.next().version());
+    if newest == draft.present_file() || (newest_version == to && newest == draft.root_file()?) {
+        return Ok(None);
+    }
+    let same_chain = newest_version > from && root_file(workspace, from).is_ok_and(|file| file == draft.present_file());
+    Ok(Some(if same_chain {
+        format!("the draft is stale: it follows root {from}, and root {newest_version} is published")
+    } else {
+        format!("the draft belongs to another repository: its root {from} is not the one that is published")
+    }))
+}
+
+/// The id of the key that a name or the beginning of an id stands for.
+fn resolve(draft: &RootDraft, role: Role, text: &str) -> Result<String> {
+    let ids = &draft.next().role(role).keyids;
+    let found: Vec<&String> = ids
+        .iter()
+        .filter(|id| (text.len() >= 4 && id.starts_with(text)) || draft.names().get(*id).is_some_and(|name| name == text))
+        .collect();
+    match found.as_slice() {
+        [id] => Ok((*id).clone()),
+        other => {
+            let how = if other.is_empty() { "is none of" } else { "could be several of" };
+            Err(Failure::invalid(format!("`{}` {how} {role}'s keys", text.escape_debug()))
+                .details(ids.iter().map(|id| draft.describe(id)))
+                .hint("give a name, or at least four digits of the key id")
+                .into())
+        }
+    }
+}
+
+fn report(workspace: Option<&Workspace>, path: &Path, draft: &RootDraft) -> Result<RootReport> {
+    let quorums = draft.quorums()?;
+    let mut problems = Vec::new();
+    let mut notes = Vec::new();
+    if let Some(workspace) = workspace {
+        let now = workspace.now();
+        match staleness(workspace, draft)? {
+            Some(why) => problems.push(why),
+            None => {
+                if draft.next().expires() <= now {
+                    problems.push(format!("it expired on {}", format_expiry(draft.next().expires())));
+                } else if draft.next().expires() < draft.present().expires() {
+                    notes.push("it expires before the present root does".into());
+                }
+                let present = present_for(workspace, draft)?;
+                for role in affected(workspace, &present, draft.next())? {
+                    notes.push(format!("{role} is not signed for it: clients fail from the root on until {role} is signed again"));
+                }
+                if quorums.iter().all(Quorum::is_reached) {
+                    problems.extend(walk(workspace, draft, now)?);
+                }
+            }
+        }
+    }
+    let both = || quorums.iter().filter(|quorum| !quorum.is_reached()).flat_map(|quorum| &quorum.missing);
+    let mut waiting: Vec<String> = both().map(|id| draft.describe(id)).collect();
+    waiting.sort();
+    waiting.dedup();
+    Ok(RootReport {
+        draft: path.display().to_string(),
+        from: draft.present().version(),
+        to: draft.next().version(),
+        present_sha512: hex::encode(openssl::sha::sha512(draft.present_file())),
+        changes: draft.present().changes_to(draft.next()).iter().map(|change| describe(draft, change)).collect(),
+        waiting,
+        quorums,
+        names: draft.names().clone(),
+        surplus: draft.surplus()?,
+        lockouts: draft.next().lockouts(),
+        problems,
+        notes,
+        added: 0,
+        voided: 0,
+    })
+}
+
+/// Walks to the next root as a client pinned to each published one, today and when each of them has expired.
+fn walk(workspace: &Workspace, draft: &RootDraft, now: DateTime<Utc>) -> Result<Vec<String>> {
+    let file = draft.root_file()?;
+    let mut problems = Vec::new();
+    let newest = draft.present().version();
+    let mut roots = Vec::new();
+    for version in 1..=newest {
+        let name = ObjectName::versioned("root", version);
+        roots.push(if version == newest {
+            Some(draft.present_file().to_vec())
+        } else {
+            workspace.storage.get(&name, ROOT_LIMIT)?.map(|object| object.bytes)
+        });
+    }
+    for (at, pinned) in roots.iter().enumerate() {
+        // A repository that was given to us without its first roots has no clients that are pinned to them.
+        let Some(pinned) = pinned else { continue };
+        let mut moments = vec![now];
+        let follow = |at_expiry: AtExpiry| -> crate::failure::Result<Trust> {
+            let mut trust = Trust::pin(pinned, at_expiry)?;
+            for next in roots[at + 1..].iter().flatten().chain([&file]) {
+                trust.next_root(next)?;
+            }
+            trust.end_of_roots()?;
+            Ok(trust)
+        };
+        moments.extend([draft.present().expires()].into_iter().filter(|moment| *moment > now && *moment < draft.next().expires()));
+        for moment in moments {
+            if let Err(failure) = follow(AtExpiry::Refuse(moment)) {
+                problems.push(format!(
+                    "a client pinned to root {} does not follow on {}: {}",
+                    at + 1,
+                    format_expiry(moment),
+                    failure.message
+                ));
+            }
+        }
+    }
+    Ok(problems)
+}
+
+fn describe(draft: &RootDraft, change: &RootChange) -> String {
+    match change {
+        RootChange::Added(role, id) => {
+            let kind = draft.next().keys().get(id).map_or("?", PublicKey::keytype);
+            format!("+ {role} key {} {kind}", draft.describe(id))
+        }
+        RootChange::Removed(role, id) => format!("- {role} key {}", draft.describe(id)),
+        RootChange::Threshold(role, from, to) => format!("~ {role} needs {to} of its keys instead of {from}"),
+        RootChange::Expires(from, to) => format!("~ expires {} instead of {}", format_expiry(*to), format_expiry(*from)),
+        RootChange::ConsistentSnapshot(on) => format!("~ consistent snapshots {}", if *on { "on" } else { "off" }),
+    }
+}
+
+/// `1 of 2, waiting for bob`, or that it is complete.
+pub fn waiting_line(report: &RootReport) -> String {
+    let [present, next] = &report.quorums;
+    let count = |quorum: &Quorum| format!("{} of {}", (quorum.signed.len() as u64).min(quorum.threshold), quorum.threshold);
+    let counts = if present.signed == next.signed && present.threshold == next.threshold {
+        count(next)
+    } else {
+        format!("{} keys of root {}, {} keys of root {}", count(present), present.of, count(next), next.of)
+    };
+    if report.waiting.is_empty() {
+        return format!("{counts}: complete");
+    }
+    let short = |who: &String| who.split(' ').next().unwrap_or(who).to_owned();
+    let all = report.waiting.iter().map(short).collect::<Vec<_>>().join(", ");
+    let lacking = |quorum: &Quorum| quorum.threshold.saturating_sub(quorum.signed.len() as u64);
+    match lacking(present).max(lacking(next)) {
+        lacking if (lacking as usize) < report.waiting.len() && report.waiting.len() > 1 => {
+            format!("{counts}, waiting for {lacking} of {all}")
+        }
+        _ => format!("{counts}, waiting for {all}"),
+    }
+}
+
+/// Names of people by the ids of their keys, as former ceremonies left them.
+pub(super) fn read_names(path: &Path) -> Result<BTreeMap<String, String>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes)
+            .map_err(|error| Failure::invalid(format!("the names of keys in {} cannot be read: {error}", path.display())))?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(error) => Err(Failure::io("read", path.display(), error).into()),
+    }
+}
+
+fn write_names(path: &Path, names: &BTreeMap<String, String>) -> Result<()> {
+    let mut all = read_names(path)?;
+    all.extend(names.clone());
+    if all.is_empty() {
+        return Ok(());
+    }
+    let bytes = serde_json::to_vec_pretty(&all).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    std::fs::write(&temporary, bytes)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .map_err(|error| Failure::io("write", path.display(), error).into())
+}

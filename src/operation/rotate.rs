@@ -1,0 +1,165 @@
+//! `publish rotate`: another key for an online role, in two roots. The first adds the new key beside the old one, and the
+//! role is signed by both; the second drops the old key once every publisher has the new one. Clients of any age follow at
+//! every instant, because each of them always finds a signature by a key that it knows.
+
+use super::root::{self, RootReport, RootWish};
+use super::{Outcome, Workspace};
+use crate::failure::{Failure, Kind};
+use crate::keys::{self, RoleSigner};
+use crate::metadata::{PublicKey, Role, RootChange, RootDraft};
+use crate::repository::{Edit, Rebin};
+use anyhow::Result;
+use serde::Serialize;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Where the draft of the root and the names of keys are.
+#[derive(Clone, Copy, Debug)]
+pub struct Places<'a> {
+    /// The draft.
+    pub draft: &'a Path,
+    /// The names.
+    pub names: &'a Path,
+}
+
+/// How a step ended.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Step {
+    /// The root needs signatures of other people; the draft lies there.
+    Waiting {
+        /// The draft.
+        root: Box<RootReport>,
+    },
+    /// The root is published.
+    Done {
+        /// Its version.
+        root: u64,
+        /// As for every command.
+        outcome: Outcome,
+    },
+}
+
+/// What the root and this machine know of a role's keys.
+pub struct Standing {
+    /// The configured keys, in the order of the config.
+    pub configured: Vec<Arc<dyn RoleSigner>>,
+    /// Whether the root has each of them.
+    pub known: Vec<bool>,
+    /// The root's keys of the role that are not configured here.
+    pub elsewhere: Vec<String>,
+    /// The present root's version.
+    pub root: u64,
+}
+
+/// Opens the configured keys of a role and compares them with the root.
+pub fn standing(workspace: &Workspace, role: Role) -> Result<Standing> {
+    let present = workspace.load()?;
+    let root = present.trust.root();
+    let uris = workspace.keys.get(&role).map_or(&[][..], Vec::as_slice);
+    let configured = uris.iter().map(|uri| keys::load(uri, workspace.passphrases.as_ref())).collect::<crate::failure::Result<Vec<_>>>()?;
+    let of_root = |signer: &Arc<dyn RoleSigner>| root.keys_of(role).any(|(_, key)| key.same_material(signer.public()));
+    let known = configured.iter().map(of_root).collect();
+    let here = |key: &PublicKey| configured.iter().any(|signer| signer.public().same_material(key));
+    let elsewhere = root.keys_of(role).filter(|(_, key)| !here(key)).map(|(id, _)| id.to_owned()).collect();
+    Ok(Standing { configured, known, elsewhere, root: root.version() })
+}
+
+/// Finishes a draft that has all its signatures: a killed rotation's, or one that others have signed by now. Says whether
+/// there was one.
+pub fn resume(workspace: &Workspace, places: Places<'_>) -> Result<bool> {
+    if !places.draft.exists() || !root::show(Some(workspace), places.draft)?.waiting.is_empty() {
+        return Ok(false);
+    }
+    root::apply_commit(workspace, places.draft, places.names, root::plan_commit(workspace, places.draft, false)?)?;
+    bins_follow(workspace)?;
+    Ok(true)
+}
+
+/// What is published, as an outcome of work that an earlier run began.
+pub fn published(workspace: &Workspace) -> Result<Outcome> {
+    Ok(Outcome { changed: true, versions: workspace.load()?.versions(), rebases: 0 })
+}
+
+/// Adds the configured keys that the root does not have yet.
+pub fn add(workspace: &Workspace, places: Places<'_>, role: Role) -> Result<Step> {
+    let standing = standing(workspace, role)?;
+    let fresh = standing.configured.iter().zip(&standing.known).filter(|(_, known)| !**known).map(|(signer, _)| signer);
+    let wish = RootWish { add: fresh.map(|signer| (role, signer.public().clone(), None)).collect(), ..RootWish::default() };
+    if wish.add.is_empty() {
+        return Err(Failure::new(Kind::Conflict, format!("the root has all keys of {role} that are configured here")).into());
+    }
+    step(workspace, places, role, &wish)
+}
+
+/// Drops one key.
+pub fn drop_key(workspace: &Workspace, places: Places<'_>, role: Role, key: &PublicKey) -> Result<Step> {
+    let present = workspace.load()?;
+    let id = present.trust.root().keys_of(role).find(|(_, known)| known.same_material(key)).map(|(id, _)| id.to_owned());
+    let id = id.ok_or_else(|| Failure::new(Kind::NotFound, format!("key {} is none of {role}'s", key.id())))?;
+    step(workspace, places, role, &RootWish { remove: vec![(role, id)], ..RootWish::default() })
+}
+
+/// A root with this wish: published if the keys at hand suffice, else left as a draft.
+fn step(workspace: &Workspace, places: Places<'_>, role: Role, wish: &RootWish) -> Result<Step> {
+    let mut report = match places.draft.exists() {
+        false => root::edit(workspace, places.draft, places.names, wish, false)?,
+        // A killed run's, if it changes just this.
+        true if wishes_only(&root::read_draft(places.draft)?, wish) => root::show(Some(workspace), places.draft)?,
+        true => {
+            return Err(Failure::new(Kind::Conflict, format!("a draft of the next root is under way: {}", places.draft.display()))
+                .hint("finish it (publish root show, sign, commit), or move its file away")
+                .into());
+        }
+    };
+    let (signers, _) = keys::load_all(workspace.keys.get(&Role::Root).map_or(&[][..], Vec::as_slice), workspace.passphrases.as_ref());
+    let draft = root::read_draft(places.draft)?;
+    let fits = |signer: &&Arc<dyn RoleSigner>| draft.root_keys().any(|(_, key)| key.same_material(signer.public()));
+    let signers: Vec<Arc<dyn RoleSigner>> = signers.iter().filter(fits).cloned().collect();
+    if !signers.is_empty() {
+        report = root::sign(Some(workspace), places.draft, &signers)?;
+    }
+    if !report.waiting.is_empty() {
+        return Ok(Step::Waiting { root: Box::new(report) });
+    }
+    let to = report.to;
+    let committed = root::apply_commit(workspace, places.draft, places.names, root::plan_commit(workspace, places.draft, false)?)?;
+    let outcome = match role {
+        Role::Targets => bins_follow(workspace)?.unwrap_or(committed.outcome),
+        _ => committed.outcome,
+    };
+    Ok(Step::Done { root: to, outcome })
+}
+
+/// Whether a draft that nobody else has signed changes exactly this.
+fn wishes_only(draft: &RootDraft, wish: &RootWish) -> bool {
+    let added = |role: &Role, id: &String| wish.add.iter().any(|(wanted, key, _)| wanted == role && key.id() == *id);
+    let fits = |change: &RootChange| match change {
+        RootChange::Added(role, id) => added(role, id),
+        RootChange::Removed(role, id) => wish.remove.contains(&(*role, id.clone())),
+        RootChange::Expires(..) => true,
+        RootChange::Threshold(..) | RootChange::ConsistentSnapshot(_) => false,
+    };
+    let changes = draft.present().changes_to(draft.next());
+    let keys = changes.iter().filter(|change| matches!(change, RootChange::Added(..) | RootChange::Removed(..))).count();
+    changes.iter().all(fits)
+        && keys == wish.add.len() + wish.remove.len()
+        && draft.quorums().is_ok_and(|quorums| quorums.iter().all(|quorum| quorum.signed.is_empty()))
+}
+
+/// Where the targets key signs hashed bins too, the delegations to them name it: they follow the root, in one commit.
+pub fn bins_follow(workspace: &Workspace) -> Result<Option<Outcome>> {
+    let present = workspace.load()?;
+    let Some(bins) = present.bins.as_ref().filter(|_| workspace.bin_keys.is_empty()) else { return Ok(None) };
+    let root = present.trust.root();
+    let wanted: Vec<(String, PublicKey)> = root.keys_of(Role::Targets).map(|(id, key)| (id.to_owned(), key.clone())).collect();
+    let (keys, _) = bins.keys();
+    let same = keys.len() == wanted.len() && wanted.iter().all(|(_, key)| keys.iter().any(|(_, known)| known.same_material(key)));
+    if same {
+        return Ok(None);
+    }
+    let rebin = Rebin { count: bins.count(), keys: wanted, threshold: root.role(Role::Targets).threshold };
+    let signers = workspace.local_signers(root, &[Role::Targets, Role::Snapshot, Role::Timestamp])?;
+    let edit = Edit { rebin: Some(rebin), ..Edit::default() };
+    Ok(Some(workspace.commit_locally(present, &edit, &signers)?.into()))
+}

@@ -1,0 +1,393 @@
+//! Keys of online roles change while clients of every age follow.
+
+use crate::sandbox::Sandbox;
+use crate::trial::Trial;
+use publish::keys::{self, KeyUri};
+use publish::metadata::trust::{AtExpiry, Trust};
+use publish::metadata::{KeyKind, PublicKey, Role};
+use publish::operation::Workspace;
+use publish::operation::root::{self, RootWish};
+use publish::operation::rotate::{self, Places, Step};
+use std::fs;
+use std::path::PathBuf;
+
+const ONLINE: [Role; 3] = [Role::Targets, Role::Snapshot, Role::Timestamp];
+
+/// A trial whose roles have other keys by now.
+struct Rotating {
+    trial: Trial,
+    keys: std::collections::BTreeMap<Role, Vec<PathBuf>>,
+    made: usize,
+}
+
+impl Rotating {
+    fn new(trial: Trial) -> Self {
+        let keys = Role::ALL.into_iter().map(|role| (role, vec![trial.path(&format!("keys/{role}.pem"))])).collect();
+        Self { trial, keys, made: 0 }
+    }
+
+    fn workspace(&self) -> Workspace {
+        self.dressed(self.trial.workspace())
+    }
+
+    fn dressed(&self, mut workspace: Workspace) -> Workspace {
+        workspace.keys = self.keys.iter().map(|(role, paths)| (*role, paths.iter().cloned().map(KeyUri::File).collect())).collect();
+        workspace
+    }
+
+    fn with_places<T>(&self, work: impl FnOnce(Places<'_>) -> T) -> T {
+        work(Places { draft: &self.trial.path("draft.json"), names: &self.trial.path("names.json") })
+    }
+
+    fn new_key(&mut self, role: Role) -> PathBuf {
+        self.made += 1;
+        let path = self.trial.path(&format!("keys/{role}-{}.pem", self.made));
+        keys::create(&path, KeyKind::Ed25519, None).unwrap();
+        path
+    }
+
+    fn public(&self, path: &std::path::Path) -> PublicKey {
+        keys::load(&KeyUri::File(path.to_owned()), self.workspace().passphrases.as_ref()).unwrap().public().clone()
+    }
+
+    fn begin(&mut self, role: Role) {
+        let new = self.new_key(role);
+        self.keys.get_mut(&role).unwrap().push(new);
+        let step = self.with_places(|places| rotate::add(&self.workspace(), places, role)).unwrap();
+        assert!(matches!(step, Step::Done { .. }), "{step:?}");
+    }
+
+    fn finish(&mut self, role: Role) {
+        let old = self.keys[&role][0].clone();
+        let key = self.public(&old);
+        self.with_places(|places| rotate::drop_key(&self.workspace(), places, role, &key)).unwrap();
+        self.keys.get_mut(&role).unwrap().remove(0);
+        rotate::bins_follow(&self.workspace()).unwrap();
+    }
+
+    /// What a client trusts that starts from this root.
+    fn pinned_to(&self, version: u64) -> Trust {
+        let file = fs::read(self.trial.path(&format!("repo/{version}.root.json"))).unwrap();
+        Trust::pin(&file, AtExpiry::Refuse(chrono::Utc::now())).unwrap()
+    }
+}
+
+#[test]
+fn clients_of_every_age_follow_rotation_after_rotation() {
+    let mut rotating = Rotating::new(Trial::new());
+    rotating.trial.release("1.0.0").unwrap();
+    let mut held = vec![rotating.trial.trust()];
+    for number in 0..18_u64 {
+        let role = ONLINE[number as usize % 3];
+        for half in 0..2 {
+            if half == 0 {
+                rotating.begin(role)
+            } else {
+                rotating.finish(role)
+            }
+            // Pinned to any root, as users are who typed `trdl add` on some day.
+            let newest = rotating.trial.trust().root().version();
+            assert_eq!(newest, 2 + 2 * number + half);
+            for version in [1, newest - 1, newest, 1 + (number * 7919) % newest] {
+                rotating
+                    .trial
+                    .updates(&rotating.pinned_to(version))
+                    .unwrap_or_else(|failure| panic!("pinned to {version} of {newest}: {failure}"));
+            }
+            // With the state of any day in the cache.
+            for at in [0, held.len() - 1, (number as usize * 104_729) % held.len()] {
+                rotating
+                    .trial
+                    .updates(&held[at])
+                    .unwrap_or_else(|failure| panic!("state {at} of {}, root {newest}: {failure}", held.len()));
+            }
+            held.push(rotating.trial.trust());
+        }
+    }
+    rotating.trial.client().expect("all is well");
+    // All pairs of roots, in memory: each leads to each that came after it.
+    let roots: Vec<Vec<u8>> =
+        (1..=37).map(|version| fs::read(rotating.trial.path(&format!("repo/{version}.root.json"))).unwrap()).collect();
+    for (at, pinned) in roots.iter().enumerate() {
+        let mut trust = Trust::pin(pinned, AtExpiry::Refuse(chrono::Utc::now())).unwrap();
+        for next in &roots[at + 1..] {
+            trust.next_root(next).unwrap();
+        }
+        trust.end_of_roots().unwrap();
+    }
+}
+
+#[test]
+fn bins_that_the_targets_key_signs_follow_it() {
+    let mut rotating = Rotating::new(Trial::with_bins(12, 4));
+    let before = rotating.trial.trust();
+    let first = rotating.public(&rotating.keys[&Role::Targets][0]);
+    rotating.begin(Role::Targets);
+    rotating.trial.updates(&before).unwrap();
+    rotating.finish(Role::Targets);
+    rotating.trial.updates(&before).unwrap();
+    rotating.trial.client().expect("all is well");
+    // The old key is nowhere any more.
+    let storage = publish::storage::LocalDirectory::new(rotating.trial.path("repo"));
+    let pinned = fs::read(rotating.trial.path("keys/1.root.json")).unwrap();
+    let present = publish::repository::load(&storage, &pinned, chrono::Utc::now()).unwrap();
+    let (keys, _) = present.bins.as_ref().unwrap().keys();
+    assert!(keys.len() == 1 && !keys[0].1.same_material(&first));
+    assert!(!present.targets.field("delegations").unwrap().contains(&first.id()));
+    // And publishing goes on.
+    fs::create_dir_all(rotating.trial.path("new")).unwrap();
+    fs::write(rotating.trial.path("new/later.zip"), "later").unwrap();
+    rotating.trial.add_on(&rotating.workspace(), "new").unwrap();
+    rotating.trial.client().expect("all is well");
+}
+
+/// A publisher dies between any two storage calls of either half; readers of any age never notice, and the same command
+/// finishes the work.
+#[test]
+fn both_halves_survive_death_at_every_point() {
+    for half in 0..2 {
+        let mut at = 0;
+        loop {
+            let mut rotating = Rotating::new(Trial::new());
+            rotating.trial.release("1.0.0").unwrap();
+            if half == 0 {
+                let new = rotating.new_key(Role::Timestamp);
+                rotating.keys.get_mut(&Role::Timestamp).unwrap().push(new);
+            } else {
+                rotating.begin(Role::Timestamp);
+            }
+            let (old, pinned) = (rotating.trial.trust(), rotating.pinned_to(1));
+            let dropped = rotating.public(&rotating.keys[&Role::Timestamp][0]);
+            let act = |workspace: &Workspace| {
+                rotating.with_places(|places| {
+                    if rotate::resume(workspace, places)? {
+                        return Ok(());
+                    }
+                    match half {
+                        0 => rotate::add(workspace, places, Role::Timestamp).map(drop),
+                        _ => rotate::drop_key(workspace, places, Role::Timestamp, &dropped).map(drop),
+                    }
+                })
+            };
+            let (workspace, _) = crate::faults::dying(&rotating.trial, at);
+            let survived = act(&rotating.dressed(workspace)).is_ok();
+            for client in [&old, &pinned] {
+                rotating.trial.updates(client).unwrap_or_else(|failure| panic!("half {half}, death at {at}: {failure}"));
+            }
+            if !survived {
+                match act(&rotating.workspace()) {
+                    Ok(()) => {}
+                    // It had been done but for the answer.
+                    Err(error) => assert!(
+                        error.to_string().contains("the root has all keys") || error.to_string().contains("is none of timestamp's"),
+                        "half {half}, death at {at}: {error}"
+                    ),
+                }
+            }
+            assert_eq!(rotating.trial.trust().root().keys_of(Role::Timestamp).count(), 2 - half, "half {half}, death at {at}");
+            rotating.trial.updates(&old).unwrap();
+            rotating.trial.client().expect("complete after the second run");
+            if survived {
+                assert!(at > 20, "only {at} points were tried");
+                break;
+            }
+            at += 1;
+        }
+    }
+}
+
+/// Stolen keys are replaced at once: readers may fail between two writes, never after the command was finished, and what
+/// is published is never anything that the thief made.
+#[test]
+fn a_replacement_at_once_is_finished_after_death_at_every_point() {
+    let mut at = 0;
+    loop {
+        let mut rotating = Rotating::new(Trial::new());
+        rotating.trial.release("1.0.0").unwrap();
+        let (old, draft, names) = (rotating.trial.trust(), rotating.trial.path("draft.json"), rotating.trial.path("names.json"));
+        let mut wish = RootWish::default();
+        for role in ONLINE {
+            let stolen = rotating.public(&rotating.keys[&role][0]);
+            let new = rotating.new_key(role);
+            wish.add.push((role, rotating.public(&new), None));
+            wish.remove.push((role, stolen.id()));
+            rotating.keys.insert(role, vec![new]);
+        }
+        root::edit(&rotating.workspace(), &draft, &names, &wish, false).unwrap();
+        let root_key = keys::load(&KeyUri::File(rotating.keys[&Role::Root][0].clone()), rotating.workspace().passphrases.as_ref()).unwrap();
+        root::sign(None, &draft, &[root_key]).unwrap();
+        let act = |workspace: &Workspace| -> anyhow::Result<()> {
+            let plan = root::plan_commit(workspace, &draft, true)?;
+            root::apply_commit(workspace, &draft, &names, plan).map(drop)
+        };
+        let (workspace, _) = crate::faults::dying(&rotating.trial, at);
+        let survived = act(&rotating.dressed(workspace)).is_ok();
+        if !survived {
+            let switched = rotating.trial.path("repo/2.root.json").exists();
+            let follows = rotating.trial.updates(&old).is_ok();
+            assert!(follows || switched, "death at {at}");
+            if draft.exists() {
+                act(&rotating.workspace()).unwrap_or_else(|error| panic!("again after death at {at}: {error:#}"));
+            }
+        }
+        rotating.trial.updates(&old).unwrap_or_else(|failure| panic!("old client at the end, death at {at}: {failure}"));
+        rotating.trial.updates(&rotating.pinned_to(1)).unwrap();
+        rotating.trial.client().expect("complete after the second run");
+        if survived {
+            assert!(at > 20, "only {at} points were tried");
+            return;
+        }
+        at += 1;
+    }
+}
+
+/// After the old keys were dropped, what somebody signs with them is never taken for a state to build on.
+#[test]
+fn a_thief_who_is_faster_than_the_second_run_gets_nothing_signed() {
+    let mut rotating = Rotating::new(Trial::new());
+    rotating.trial.release("1.0.0").unwrap();
+    let (draft, names) = (rotating.trial.path("draft.json"), rotating.trial.path("names.json"));
+    let thief = rotating.keys.clone();
+    let stolen = rotating.public(&rotating.keys[&Role::Timestamp][0]);
+    let new = rotating.new_key(Role::Timestamp);
+    let wish = RootWish {
+        add: vec![(Role::Timestamp, rotating.public(&new), None)],
+        remove: vec![(Role::Timestamp, stolen.id())],
+        ..RootWish::default()
+    };
+    root::edit(&rotating.workspace(), &draft, &names, &wish, false).unwrap();
+    rotating.keys.insert(Role::Timestamp, vec![new]);
+    let root_key = keys::load(&KeyUri::File(rotating.keys[&Role::Root][0].clone()), rotating.workspace().passphrases.as_ref()).unwrap();
+    root::sign(None, &draft, &[root_key]).unwrap();
+    let commit = |workspace: &Workspace| -> anyhow::Result<()> {
+        root::apply_commit(workspace, &draft, &names, root::plan_commit(workspace, &draft, true)?).map(drop)
+    };
+    // Killed right after the root was written.
+    let mut at = 0;
+    while !rotating.trial.path("repo/2.root.json").exists() {
+        let (workspace, _) = crate::faults::dying(&rotating.trial, at);
+        let _ = commit(&rotating.dressed(workspace));
+        at += 1;
+    }
+    let second = rotating.trial.path("repo/2.root.json");
+    if rotating.trial.updates(&rotating.pinned_to(1)).is_err() {
+        // The thief puts the first root's world back for a moment and publishes with the stolen key.
+        let root = fs::read(&second).unwrap();
+        fs::remove_file(&second).unwrap();
+        let mut workspace = rotating.trial.workspace();
+        workspace.keys = thief.iter().map(|(role, paths)| (*role, paths.iter().cloned().map(KeyUri::File).collect())).collect();
+        rotating.trial.build("linux-amd64/bin/acme", b"evil");
+        rotating.trial.release_on(&workspace, "6.6.6").unwrap();
+        fs::write(&second, root).unwrap();
+        let error = commit(&rotating.workspace()).unwrap_err().to_string();
+        assert!(error.contains("valid signatures"), "{error}");
+    } else {
+        panic!("the window was not met");
+    }
+}
+
+#[test]
+fn the_command_makes_the_key_and_writes_the_config() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    sandbox.unchanged(|| sandbox.publish(&["rotate", "snapshot", "--no-passphrase", "-n"]).ok().says(&["root 2 adds it", "plan only"]));
+    assert!(!sandbox.path("keys/snapshot-2.pem").exists());
+    sandbox.publish(&["rotate", "snapshot", "--no-passphrase"]).ok().says(&["made keys/snapshot-2.pem", "root 2 is published", "--finish"]);
+    let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    assert!(config.contains("  snapshot: [file:keys/snapshot.pem, file:keys/snapshot-2.pem]\n"), "{config}");
+    sandbox.publish(&["status"]).ok().says(&["2 of 1"]);
+    sandbox.unchanged(|| sandbox.publish(&["rotate", "snapshot"]).fails(5, &["the first half of a rotation is done", "--finish"]));
+    sandbox.release("1.0.1").ok();
+    sandbox.publish(&["rotate", "snapshot", "--finish"]).ok().says(&["root 3 drops file:keys/snapshot.pem", "root 3 is published"]);
+    let after = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    assert_eq!(
+        after,
+        config.replace("[file:keys/snapshot.pem, file:keys/snapshot-2.pem]", "file:keys/snapshot-2.pem"),
+        "nothing else changed"
+    );
+    fs::remove_file(sandbox.path("keys/snapshot.pem")).unwrap();
+    sandbox.release("1.0.2").ok();
+    sandbox.publish(&["verify"]).ok();
+    sandbox.unchanged(|| sandbox.publish(&["rotate", "snapshot", "--finish"]).fails(5, &["no rotation of snapshot to finish"]));
+    sandbox.publish(&["rotate", "targets", "--no-passphrase", "--now"]).ok().says(&["root 4 is published", "root 5 is published"]);
+    sandbox.publish(&["verify"]).ok();
+}
+
+#[test]
+fn a_root_that_needs_other_people_is_left_as_a_draft() {
+    let sandbox = Sandbox::new();
+    sandbox.publish(&["key", "new", "bob-secret.pem", "--no-passphrase"]).ok();
+    let bob = sandbox.publish(&["key", "export", "bob-secret.pem", "--form", "json"]).ok().stdout;
+    sandbox.write("bob.json", bob);
+    sandbox.publish(&["root", "edit", "--add-key", "root=bob.json", "--threshold", "root=2"]).ok();
+    sandbox.publish(&["root", "sign", "--yes"]).ok();
+    sandbox.publish(&["root", "sign", "--key", "bob-secret.pem", "--yes"]).ok();
+    sandbox.publish(&["root", "commit"]).ok();
+    sandbox
+        .publish(&["rotate", "timestamp", "--no-passphrase"])
+        .ok()
+        .says(&["root 3 is a draft in root-draft.json: 1 of 2, waiting for bob", "publish root sign --draft"]);
+    sandbox.unchanged(|| sandbox.publish(&["rotate", "timestamp"]).fails(5, &["a draft of the next root is under way"]));
+    // Publishing is not held up meanwhile.
+    sandbox.release("1.0.0").ok();
+    sandbox.publish(&["root", "sign", "--key", "bob-secret.pem", "--yes"]).ok().says(&["2 of 2: complete"]);
+    sandbox.publish(&["rotate", "timestamp"]).ok().says(&["root 3 is published"]);
+    sandbox.publish(&["rotate", "timestamp", "--finish"]).ok().says(&["root 4 is a draft", "waiting for bob"]);
+    sandbox.publish(&["root", "sign", "--key", "bob-secret.pem", "--yes"]).ok();
+    sandbox.publish(&["rotate", "timestamp", "--finish"]).ok().says(&["root 4 is published"]);
+    let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    assert!(config.contains("  timestamp: file:keys/timestamp-2.pem\n"), "{config}");
+    sandbox.publish(&["verify"]).ok();
+}
+
+#[test]
+fn keys_are_listed_shown_exported_and_encrypted_anew() {
+    let sandbox = Sandbox::new();
+    sandbox.publish(&["key", "list"]).ok().says(&[
+        "root: 1 of 1 must sign",
+        "has signed what is published",
+        "looked for in file:keys/targets.pem: there",
+    ]);
+    sandbox.publish(&["key", "show", "keys/targets.pem"]).ok().says(&["signs:  targets (1 of its keys needed"]);
+    for (kind, words) in [("p256", "ecdsa-sha2-nistp256"), ("rsa", "rsa")] {
+        let file = format!("keys/{kind}.pem");
+        sandbox.publish(&["key", "new", &file, "--kind", kind, "--no-passphrase"]).ok().says(&[words]);
+        let pem = sandbox.publish(&["key", "export", &file]).ok().stdout;
+        assert!(openssl::pkey::PKey::public_key_from_pem(pem.as_bytes()).is_ok(), "{pem}");
+    }
+    let id = |run: crate::sandbox::Run| run.ok().json()["key_id"].as_str().unwrap().to_owned();
+    let before = id(sandbox.publish(&["key", "show", "keys/p256.pem", "--json"]));
+    sandbox.write("first", "the first secret\n");
+    sandbox.write("second", "the second secret\n");
+    for (old, new) in [(None, Some("first")), (Some("first"), Some("second")), (Some("second"), None)] {
+        let mut arguments = vec!["key", "passphrase", "keys/p256.pem"];
+        arguments.extend(old.iter().flat_map(|file| ["--passphrase-file", file]));
+        arguments.extend(new.map_or(vec!["--no-passphrase"], |file| vec!["--new-passphrase-file", file]));
+        sandbox.publish(&arguments).ok();
+        let pem = fs::read(sandbox.path("keys/p256.pem")).unwrap();
+        assert_eq!(pem.starts_with(b"-----BEGIN ENCRYPTED"), new.is_some());
+        let secret = new.map_or(String::new(), |file| fs::read_to_string(sandbox.path(file)).unwrap());
+        openssl::pkey::PKey::private_key_from_pem_passphrase(&pem, secret.trim_end().as_bytes()).unwrap();
+    }
+    assert_eq!(id(sandbox.publish(&["key", "show", "keys/p256.pem", "--json"])), before);
+    sandbox.publish(&["key", "passphrase", "keys/p256.pem"]).fails(12, &["a new passphrase is needed", "PUBLISH_NEW_PASSPHRASE"]);
+    // A key in a variable is as good as one in a file.
+    let pem = fs::read_to_string(sandbox.path("keys/targets.pem")).unwrap();
+    let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    sandbox.write("publish.yaml", config.replace("file:keys/targets.pem", "env:TARGETS_KEY"));
+    fs::remove_file(sandbox.path("keys/targets.pem")).unwrap();
+    sandbox.unchanged(|| sandbox.release("1.0.0").fails(7, &["the variable TARGETS_KEY is not set"]));
+    let run: crate::sandbox::Run =
+        sandbox.command().args(["release", "1.0.0", "--from", "dist"]).env("TARGETS_KEY", pem).output().unwrap().into();
+    run.ok();
+    // One of several keys may be missing where the threshold does not need it.
+    sandbox.write(
+        "publish.yaml",
+        config
+            .replace("file:keys/snapshot.pem", "[file:keys/snapshot.pem, file:keys/elsewhere.pem]")
+            .replace("file:keys/targets.pem", "env:TARGETS_KEY"),
+    );
+    let refreshed: crate::sandbox::Run = sandbox.publish(&["refresh", "--all"]).ok();
+    assert!(refreshed.stderr.contains("going on without a key: cannot open the key file keys/elsewhere.pem"), "{refreshed:#?}");
+    assert!(refreshed.stderr.contains("targets is asked for, valid for 89 more days, but its key is not here"), "{refreshed:#?}");
+}
