@@ -6,15 +6,18 @@ import hashlib
 import http.server
 import json
 import os
+import random
 import shutil
 import subprocess
 import tempfile
 import threading
+import time
 import urllib.parse
 from pathlib import Path
 
 import scenarios
-from tuf.ngclient import Updater
+from tuf.api.exceptions import DownloadHTTPError
+from tuf.ngclient import FetcherInterface, Updater
 
 PUBLISH = os.environ["PUBLISH"]
 TRDL = os.environ["TRDL"]
@@ -81,10 +84,10 @@ class Project:
 class Trdl:
     """A user of the trdl client with a home of its own."""
 
-    def __init__(self, project, name):
+    def __init__(self, project, name, version=1, sha512=None):
         self.project = project
         self.env = {"TRDL_HOME_DIR": str(project.directory / f"trdl-{name}"), "TRDL_NO_SELF_UPDATE": "1"}
-        self.call("add", "ruff", project.url, "1", project.sha512)
+        self.call("add", "ruff", project.url, str(version), sha512 or project.sha512)
 
     def call(self, *arguments, **kwargs):
         return run(TRDL, *arguments, env=self.env, **kwargs).strip()
@@ -97,14 +100,24 @@ class Trdl:
         assert said == f"ruff {version}", said
 
 
+class FromDisk(FetcherInterface):
+    """Lets python-tuf read file: URLs."""
+
+    def _fetch(self, url):
+        try:
+            return iter([Path(urllib.parse.unquote(urllib.parse.urlparse(url).path)).read_bytes()])
+        except FileNotFoundError as error:
+            raise DownloadHTTPError("missing", 404) from error
+
+
 class PythonTuf:
     """A python-tuf user pinned to the first root, with a cache that lasts."""
 
-    def __init__(self, project, name):
+    def __init__(self, project, name, root=None):
         self.project = project
         self.home = project.directory / f"python-{name}"
         self.home.mkdir()
-        self.root = (project.directory / "repo/1.root.json").read_bytes()
+        self.root = root or (project.directory / "repo/1.root.json").read_bytes()
 
     def updater(self):
         updater = Updater(
@@ -412,7 +425,155 @@ def a_repository_of_rugged_is_carried_on_in_place():
         server.shutdown()
 
 
+class Readers:
+    """The same questions to all clients: those that have known every state, and fresh ones."""
+
+    def __init__(self, p):
+        self.p, self.count, self.held = p, 0, [Trdl(p, "held"), PythonTuf(p, "held"), GoTuf(p, "held")]
+
+    def see(self, version, name):
+        self.count += 1
+        fresh = [Trdl(self.p, f"fresh-{self.count}"), PythonTuf(self.p, f"fresh-{self.count}"), GoTuf(self.p, f"fresh-{self.count}")]
+        for trdl, python, go in [self.held, fresh]:
+            trdl.installs(version, "0", "stable")
+            assert python.read("channels/0/stable") == f"{version}\n".encode()
+            assert python.read(name)
+            assert go.reads("channels/0/stable") == f"{version}\n"
+
+
+def a_repository_of_go_tuf_is_adopted_and_clients_notice_nothing():
+    """As trdl's server makes one: no consistent snapshots, SHA-512 alone, encrypted key files, ids over the old field."""
+    with tempfile.TemporaryDirectory() as directory:
+        made, env = Path(directory, "made"), {f"TUF_{role}_PASSPHRASE": "test only" for role in ["ROOT", "TARGETS", "SNAPSHOT", "TIMESTAMP"]}
+        made.mkdir()
+        tuf = [os.environ["INTEROP_CACHE"] + "/go-tuf", "-d", made]
+        run(*tuf, "init", "--consistent-snapshot=false", env=env)
+        for role in ["root", "targets", "snapshot", "timestamp"]:
+            run(*tuf, "gen-key", "--expires=100", role, env=env)
+        staged = made / "staged/targets"
+        shutil.copytree(BUILDS / OLD / MACHINE, staged / f"releases/{OLD}/{MACHINE}")
+        (staged / "channels/0").mkdir(parents=True)
+        (staged / "channels/0/stable").write_text(f"{OLD}\n")
+        for command in ["add", "snapshot", "timestamp", "commit"]:
+            run(*tuf, command, env=env)
+        (Path(directory) / "publisher").mkdir()
+        p = Project(Path(directory) / "publisher")
+        (p.directory / "repo").rmdir()
+        (made / "repository").rename(p.directory / "repo")
+        p.sha512 = hashlib.sha512((p.directory / "repo/1.root.json").read_bytes()).hexdigest()
+        readers = Readers(p)
+        readers.see(OLD, "channels/0/stable")
+        # An OpenPGP key: trdl's server keeps its own.
+        run(PUBLISH, "init", "--name", "x", "--no-passphrase", cwd=made)
+        (made / "keys/targets.pem").unlink()
+        (p.directory / "passphrase").write_text("test only")
+        before = {path: path.read_bytes() for path in (p.directory / "repo").rglob("*") if path.is_file()}
+        p.publish("adopt", "repo", "--keys", made / "keys", "--name", "ruff", "--openpgp-key", made / "keys/openpgp.asc", "--passphrase-file", "passphrase")
+        assert before == {path: path.read_bytes() for path in (p.directory / "repo").rglob("*") if path.is_file()}, "nothing was published"
+        publish = lambda *arguments: p.publish(*arguments, "--passphrase-file", "passphrase")
+        # Each step of its own, with all clients after each.
+        publish("refresh")
+        readers.see(OLD, "channels/0/stable")
+        p.release(NEW, "--passphrase-file", "passphrase")
+        p.point("0", NEW)
+        publish("channels")
+        readers.see(NEW, f"releases/{NEW}/{MACHINE}/bin/ruff")
+        config = p.directory / "publish.yaml"
+        config.write_text(config.read_text().replace("consistent_snapshot: false", "consistent_snapshot: true"))
+        publish("refresh")
+        readers.see(NEW, f"releases/{NEW}/{MACHINE}/bin/ruff")
+        for role in ["timestamp", "targets"]:
+            publish("rotate", role, "--now", "--no-passphrase")
+            readers.see(NEW, f"releases/{NEW}/{MACHINE}/bin/ruff")
+        p.point("0", OLD)
+        publish("channels", "--allow-downgrade")
+        readers.see(OLD, f"releases/{OLD}/{MACHINE}/bin/ruff")
+        assert "good: 0 errors" in p.publish("verify", p.url, "--root-sha512", p.sha512)
+        p.server.shutdown()
+
+
+def a_repository_of_python_tuf_is_adopted_with_keys_of_every_kind():
+    """Metadata in a directory of its own, targets served from elsewhere, consistent snapshots, P-256 and RSA keys in PEM."""
+    from datetime import datetime, timedelta, timezone
+
+    from cryptography.hazmat.primitives import serialization
+    from securesystemslib.signer import CryptoSigner
+    from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
+
+    with tempfile.TemporaryDirectory() as directory:
+        home = Path(directory)
+        (home / "metadata").mkdir(), (home / "their-keys").mkdir(), (home / "publisher").mkdir()
+        expires = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(days=60)
+        signers = {"root": CryptoSigner.generate_ed25519(), "targets": CryptoSigner.generate_ecdsa(), "snapshot": CryptoSigner.generate_rsa(), "timestamp": CryptoSigner.generate_ed25519()}
+        for role, signer in signers.items():
+            pem = signer._private_key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+            path = home / f"their-keys/{role}"
+            path.write_bytes(pem)
+            path.chmod(0o600)
+
+        def write(name, role, by):
+            metadata = Metadata(role)
+            metadata.sign(signers[by])
+            (home / "metadata" / name).write_bytes(metadata.to_bytes())
+
+        root = Root(expires=expires)
+        for role, signer in signers.items():
+            root.add_key(signer.public_key, role)
+        write("1.root.json", root, "root")
+        write("1.targets.json", Targets(expires=expires, targets={"pkg/a.txt": TargetFile.from_data("pkg/a.txt", b"a", ["sha256"])}), "targets")
+        write("1.snapshot.json", Snapshot(expires=expires, meta={"targets.json": MetaFile(1)}), "snapshot")
+        write("timestamp.json", Timestamp(expires=expires, snapshot_meta=MetaFile(1)), "timestamp")
+        pinned = (home / "metadata/1.root.json").read_bytes()
+
+        def sees(cache, names):
+            cache = home / cache
+            cache.mkdir(exist_ok=True)
+            updater = Updater(metadata_dir=str(cache), metadata_base_url=(home / "metadata").as_uri() + "/", fetcher=FromDisk(), bootstrap=pinned)
+            updater.refresh()
+            for name in names:
+                assert updater.get_targetinfo(name) is not None, name
+
+        sees("held", ["pkg/a.txt"])
+        publish = lambda *arguments: run(PUBLISH, *arguments, cwd=home / "publisher")
+        assert "another server serves it" in publish("adopt", home / "metadata", "--keys", home / "their-keys", "--no-passphrase")
+        (home / "publisher/pkg").mkdir()
+        (home / "publisher/pkg/b.txt").write_text("b")
+        publish("add-targets", "pkg")
+        sees("held", ["pkg/a.txt", "pkg/b.txt"]), sees("fresh-1", ["pkg/a.txt", "pkg/b.txt"])
+        publish("refresh", "--all")
+        publish("rotate", "snapshot", "--now", "--no-passphrase")
+        publish("root", "edit", "--expires", "300d"), publish("root", "sign", "--yes"), publish("root", "commit")
+        sees("held", ["pkg/b.txt"]), sees("fresh-2", ["pkg/b.txt"])
+        assert "good: 0 errors" in publish("verify", "--metadata-only")
+
+
+def readers_follow_a_hundred_roots():
+    """Fifty rotations of online keys, two roots each; users who came on any day follow at every step."""
+    chance = random.Random(int(os.environ.get("SEED", time.time())))
+    with project() as p:
+        p.point("0", OLD)
+        p.release(OLD, "--channels")
+        trdl, python, go = Trdl(p, "held"), PythonTuf(p, "held"), GoTuf(p, "held")
+        roles = ["timestamp", "snapshot", "targets"]
+        for number in range(50):
+            p.publish("rotate", roles[number % 3], "--now", "--no-passphrase")
+            for client in chance.sample([lambda: trdl.installs(OLD, "0", "stable"), lambda: python.read("channels/0/stable"), lambda: go.reads("channels/0/stable")], 1):
+                client()
+        newest = 101
+        assert (p.directory / f"repo/{newest}.root.json").exists() and not (p.directory / f"repo/{newest + 1}.root.json").exists()
+        trdl.installs(OLD, "0", "stable"), python.read("channels/0/stable"), go.reads("channels/0/stable")
+        for version in [1, newest - 1, *chance.sample(range(2, newest - 1), 10)]:
+            root = (p.directory / f"repo/{version}.root.json").read_bytes()
+            user = Trdl(p, f"pinned-{version}", version, hashlib.sha512(root).hexdigest())
+            user.installs(OLD, "0", "stable")
+            assert PythonTuf(p, f"pinned-{version}", root).read("channels/0/stable") == f"{OLD}\n".encode()
+        assert "good: 0 errors" in p.publish("verify", p.url, "--root-sha512", p.sha512)
+
+
 SCENARIOS = [
+    a_repository_of_go_tuf_is_adopted_and_clients_notice_nothing,
+    a_repository_of_python_tuf_is_adopted_with_keys_of_every_kind,
+    readers_follow_a_hundred_roots,
     a_repository_of_rugged_is_carried_on_in_place,
     clients_read_what_is_spread_over_bins,
     verify_reads_repositories_of_go_tuf,

@@ -83,6 +83,11 @@ pub(super) enum Command {
     /// Make keys, root metadata and config, and print what users type
     #[command(after_help = "Example:\n  publish init --name acme --public-url https://tuf.example.org --no-passphrase")]
     Init(Init),
+    /// Take over a repository that trdl's server, go-tuf, python-tuf or tuftool made; readers notice nothing
+    #[command(
+        after_help = "The repository is verified as a client would; its keys are looked for in the files given (go-tuf's and securesystemslib's JSON,\nencrypted or not, PEM, and the JSON in which trdl's server keeps them) and kept in key files of ours. Nothing is published.\nRun it in an empty directory, or name a new config. docs/adopt.md has the whole way, buckets too.\n\nExamples:\n  publish adopt old/repository --keys old/keys --config new/publish.yaml --dry-run\n  publish adopt old/repository --keys old/keys --config new/publish.yaml --no-passphrase"
+    )]
+    Adopt(Adopt),
     /// Publish a build: DIR/<os>-<arch>/… becomes releases/VERSION/…, signed
     #[command(after_help = "Examples:\n  publish release 1.0.0 --from dist --dry-run\n  publish release 1.0.0 --from dist --channels")]
     Release(Release),
@@ -215,6 +220,30 @@ pub(super) struct Init {
     /// Whether clients fetch versioned names, which is what makes publishing safe for readers at every instant
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     pub consistent_snapshot: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Adopt {
+    /// The directory or bucket that holds the metadata
+    pub location: String,
+    /// A file with keys, or a directory of such
+    #[arg(long, value_name = "PATH")]
+    pub keys: Vec<PathBuf>,
+    /// The root to pin [default: the repository's first]
+    #[arg(long, value_name = "FILE")]
+    pub root: Option<PathBuf>,
+    /// What users call the repository [default: the directory's name]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Where users reach the repository over http(s)
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<String>,
+    /// The OpenPGP key that signs artifacts from now on
+    #[arg(long, value_name = "FILE")]
+    pub openpgp_key: Option<PathBuf>,
+    /// Leave the key files unencrypted
+    #[arg(long)]
+    pub no_passphrase: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

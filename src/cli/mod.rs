@@ -1,5 +1,6 @@
 //! The command line: arguments, output as text or JSON, progress, prompts, exit codes. The only room that prints.
 
+mod adopt;
 mod arguments;
 mod exit;
 mod init;
@@ -59,6 +60,7 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Report> {
     let global = &arguments.global;
     match &arguments.command {
         Command::Init(init) => init::run(global, init, output),
+        Command::Adopt(adopt) => adopt::run(global, adopt, output),
         Command::Release(release) => publishing::release(global, release, output),
         Command::Channels(channels) => publishing::channels(global, channels, output),
         Command::AddTargets(add) => targets::add(global, add, output),

@@ -22,7 +22,12 @@ const MAX_KEY_FILE: u64 = 1 << 20;
 
 /// Makes a new key file; one that exists is never overwritten but an error of kind [`Kind::Conflict`].
 pub fn create(path: &Path, kind: KeyKind, passphrase: Option<&Secret>) -> Result<()> {
-    write_private(path, to_pem(&Material::generate(kind)?, passphrase)?.as_bytes())
+    save(path, &Material::generate(kind)?, passphrase)
+}
+
+/// The same for a key that exists already.
+pub(super) fn save(path: &Path, key: &Material, passphrase: Option<&Secret>) -> Result<()> {
+    write_private(path, to_pem(key, passphrase)?.as_bytes())
 }
 
 /// Writes a key file anew under another passphrase, or none, as PKCS#8 whatever form it had.

@@ -12,17 +12,47 @@ use zeroize::Zeroizing;
 
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
-/// Reads a key file in whichever form it is. Parse errors are never shown: they could quote the key.
+/// Reads the one key of a file in whichever form it is. Parse errors are never shown: they could quote the key.
 pub(super) fn read(file: &[u8], what: &str, passphrases: &dyn Passphrases) -> Result<Material> {
+    let mut keys = read_all(file, what, passphrases)?;
+    match (keys.pop(), keys.len()) {
+        (Some(key), 0) => Ok(key),
+        (None, _) => Err(unreadable(what)),
+        (_, others) => Err(Failure::invalid(format!("{what} holds {} keys; one is needed", others + 1))
+            .hint("keep each key in a file of its own; `publish adopt` writes them so")),
+    }
+}
+
+/// Reads all keys of a file: go-tuf keeps those of a role together, trdl's server those of all roles.
+pub(super) fn read_all(file: &[u8], what: &str, passphrases: &dyn Passphrases) -> Result<Vec<Material>> {
     let text = std::str::from_utf8(file).map_err(|_| unreadable(what))?.trim();
-    if text.starts_with('{') {
-        let json: Value = serde_json::from_str(text).map_err(|_| unreadable(what))?;
-        return if json.get("encrypted").is_some() { go_tuf::read(&json, what, passphrases) } else { key_object(&json, what) };
+    if text.starts_with(['{', '[']) {
+        let parse = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).map_err(|_| unreadable(what));
+        let mut json = parse(text.as_bytes())?;
+        if json.get("encrypted").is_some() {
+            json = parse(&go_tuf::open(&json, what, passphrases)?)?;
+        }
+        let mut keys = Vec::new();
+        key_objects(&json, what, &mut keys)?;
+        return Ok(keys);
     }
     if text.contains(securesystemslib::DELIMITER) {
-        return securesystemslib::decrypt(text, what, &passphrase(passphrases, what)?);
+        return Ok(vec![securesystemslib::decrypt(text, what, &passphrase(passphrases, what)?)?]);
     }
-    pem(text, what, passphrases)
+    Ok(vec![pem(text, what, passphrases)?])
+}
+
+/// All key objects with a secret half, however deep they lie.
+fn key_objects(json: &Value, what: &str, keys: &mut Vec<Material>) -> Result<()> {
+    match json {
+        Value::Object(fields) if fields.contains_key("keytype") && json.pointer("/keyval/private").is_some() => {
+            keys.push(key_object(json, what)?)
+        }
+        Value::Object(fields) => fields.values().try_for_each(|value| key_objects(value, what, keys))?,
+        Value::Array(items) => items.iter().try_for_each(|value| key_objects(value, what, keys))?,
+        _ => {}
+    }
+    Ok(())
 }
 
 fn passphrase(passphrases: &dyn Passphrases, what: &str) -> Result<Secret> {

@@ -1,9 +1,8 @@
 //! Key files of the go-tuf CLI, which trdl's world uses too: JSON, plain or encrypted with scrypt and NaCl's secretbox.
 
-use super::form::{key_object, unreadable, wrong_passphrase};
-use super::software::Material;
+use super::form::{unreadable, wrong_passphrase};
 use super::{Passphrases, Use};
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crypto_secretbox::XSalsa20Poly1305;
 use crypto_secretbox::aead::{Aead, KeyInit};
 use serde::Deserialize;
@@ -42,10 +41,11 @@ struct Cipher {
 /// go-tuf's own cost takes 32 MiB; a file that asks for more than this is not its.
 const MOST_MEMORY: u64 = 256 << 20;
 
-pub(super) fn read(file: &Value, what: &str, passphrases: &dyn Passphrases) -> Result<Material> {
+/// The JSON inside: what was encrypted, or what never was.
+pub(super) fn open(file: &Value, what: &str, passphrases: &dyn Passphrases) -> Result<Zeroizing<Vec<u8>>> {
     let data = file.get("data").ok_or_else(|| unreadable(what))?;
     if file.get("encrypted").and_then(Value::as_bool) == Some(false) {
-        return only(data, what);
+        return Ok(Zeroizing::new(data.to_string().into_bytes()));
     }
     let sealed = Encrypted::deserialize(data).map_err(|_| unreadable(what))?;
     if sealed.kdf.name != "scrypt" || sealed.cipher.name != "nacl/secretbox" {
@@ -59,16 +59,5 @@ pub(super) fn read(file: &Value, what: &str, passphrases: &dyn Passphrases) -> R
     let Cost { n, r, p } = sealed.kdf.params;
     openssl::pkcs5::scrypt(passphrase.expose(), &salt, n, r, p, MOST_MEMORY, key.as_mut()).map_err(|_| unreadable(what))?;
     let opened = XSalsa20Poly1305::new(key.as_ref().into()).decrypt(&nonce.into(), ciphertext.as_slice());
-    let opened = Zeroizing::new(opened.map_err(|_| wrong_passphrase(what))?);
-    only(&serde_json::from_slice(&opened).map_err(|_| unreadable(what))?, what)
-}
-
-/// The one key in a list of keys.
-fn only(keys: &Value, what: &str) -> Result<Material> {
-    match keys.as_array().map(Vec::as_slice) {
-        Some([key]) => key_object(key, what),
-        Some(keys) if keys.len() > 1 => Err(Failure::invalid(format!("{what} holds {} keys; one is needed", keys.len()))
-            .hint("keep each key in a file of its own, in the same form with a list of one")),
-        _ => Err(unreadable(what)),
-    }
+    opened.map(Zeroizing::new).map_err(|_| wrong_passphrase(what))
 }

@@ -12,7 +12,7 @@ mod software;
 mod uri;
 
 pub use file::{change_passphrase, create, read_private, write_private};
-pub use open::{load, load_all, read_secret, sign_all};
+pub use open::{FoundKey, found_in, load, load_all, read_secret, sign_all};
 pub use passphrase::{Passphrases, Secret, Use};
 pub use public::{read_public, to_pem};
 pub use signer::{RoleSigner, Signers};

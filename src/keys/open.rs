@@ -1,6 +1,8 @@
-use super::{KeyUri, Passphrases, RoleSigner, form, read_private};
+use super::software::Material;
+use super::{KeyUri, Passphrases, RoleSigner, Secret, form, read_private};
 use crate::failure::{Failure, Kind, Result};
 use crate::metadata::{PublicKey, Signature};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -22,6 +24,32 @@ pub fn read_secret(uri: &KeyUri) -> Result<Zeroizing<Vec<u8>>> {
             std::env::var_os(name).map(|text| Zeroizing::new(text.into_encoded_bytes())).ok_or_else(missing)
         }
     }
+}
+
+/// A key of somebody else's file, to be kept in a file of ours.
+#[derive(Clone)]
+pub struct FoundKey {
+    material: Material,
+    /// The file.
+    pub path: PathBuf,
+}
+
+impl FoundKey {
+    /// A signer with it.
+    pub fn signer(&self) -> Result<Arc<dyn RoleSigner>> {
+        self.material.clone().into_signer(&self.path.display().to_string())
+    }
+
+    /// Keeps it in a new key file of its own.
+    pub fn save(&self, path: &Path, passphrase: Option<&Secret>) -> Result<()> {
+        super::file::save(path, &self.material, passphrase)
+    }
+}
+
+/// All keys in a file of whichever form.
+pub fn found_in(path: &Path, passphrases: &dyn Passphrases) -> Result<Vec<FoundKey>> {
+    let found = form::read_all(&read_private(path)?, &path.display().to_string(), passphrases)?;
+    Ok(found.into_iter().map(|material| FoundKey { material, path: path.to_owned() }).collect())
 }
 
 /// Opens all of these at once: those that opened, and why others did not.

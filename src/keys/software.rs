@@ -14,6 +14,7 @@ use tuf::crypto::{Ed25519PrivateKey, PrivateKey};
 use zeroize::Zeroizing;
 
 /// A secret key as it came out of a file.
+#[derive(Clone)]
 pub(super) enum Material {
     /// The 32 bytes of an Ed25519 key.
     Ed25519(Zeroizing<[u8; 32]>),

@@ -2,6 +2,7 @@
 //! JSON, reports and tests read the same plan.
 
 pub mod add_targets;
+pub mod adopt;
 pub mod bins;
 pub mod build;
 pub mod channels;

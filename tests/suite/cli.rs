@@ -1,5 +1,6 @@
 use crate::sandbox::{Run, Sandbox};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// The commands that stand in help texts, in an order in which they can run.
@@ -11,6 +12,7 @@ fn examples_of_help_texts_run() {
         "init",
         "release",
         "channels",
+        "adopt",
         "add-targets",
         "remove-targets",
         "bins",
@@ -44,9 +46,19 @@ fn examples_of_help_texts_run() {
         sandbox.publish(&["key", "new", "bob.pem", "--no-passphrase"]).ok();
         sandbox.write("keys/bob.pem", sandbox.publish(&["key", "export", "bob.pem"]).ok().stdout);
     };
+    // Somebody else's repository, with its keys beside it.
+    let old = || {
+        for (from, to) in [("repo", "old/repository"), ("keys", "old/keys")] {
+            for (name, content) in crate::sandbox::files(&sandbox.path(from)) {
+                let path = sandbox.write(&format!("{to}/{name}"), content);
+                fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+            }
+        }
+    };
     let mut ran = 0;
     for command in commands {
         match command {
+            "adopt" => old(),
             "root edit" => bob(),
             "root commit" => drop(sandbox.publish(&["root", "sign", "--key", "bob.pem", "--yes"]).ok()),
             _ => {}

@@ -88,7 +88,7 @@ fn check_root(source: &dyn Source, chain: &Chain, findings: &mut Findings) -> Re
             findings.add(
                 Severity::Note,
                 format!("key {id}"),
-                "has an id computed over a field that it does not have, as Rugged writes it; tough and the tuf crate refuse it",
+                "has an id computed over the field keyid_hash_algorithms, as go-tuf, trdl's server and Rugged do; tough and the tuf crate refuse it",
                 "nothing, unless their users should read the repository; python-tuf, go-tuf and php-tuf do",
             );
         } else if *id != key.id() {

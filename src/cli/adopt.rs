@@ -1,0 +1,121 @@
+//! `publish adopt`.
+
+use super::arguments::{Adopt, Global};
+use super::output::{Output, Report};
+use super::text::count;
+use super::workspace::open;
+use crate::config::Config;
+use crate::failure::{Failure, Kind};
+use crate::metadata::Role;
+use crate::operation::adopt::{self as operation, AdoptPlan, AdoptRequest};
+use crate::storage::{Location, StoreOptions};
+use anyhow::Result;
+use serde_json::json;
+use std::fmt::Write;
+use std::path::Path;
+
+/// `publish adopt`.
+pub(super) fn run(global: &Global, arguments: &Adopt, output: &Output) -> Result<Report> {
+    let what = global.config.display().to_string();
+    if global.config.exists() {
+        return Err(Failure::new(Kind::Conflict, format!("{what} exists: there is a publisher here already"))
+            .hint("run it in an empty directory, or name another config with --config")
+            .into());
+    }
+    let base = global.config.parent().unwrap_or(Path::new("")).to_owned();
+    let config_for = |text: &str| -> Result<Config> {
+        let mut config = Config::parse(text, &what)?;
+        config.start_from(&base);
+        Ok(config)
+    };
+    let text = config_text(arguments, None)?;
+    let workspace = open(global, &config_for(&text)?, output)?;
+    let request = AdoptRequest {
+        keys: arguments.keys.clone(),
+        root: arguments.root.clone(),
+        directory: base.join("keys"),
+        encrypt: !arguments.no_passphrase,
+    };
+    let plan = operation::plan(&workspace, &request)?;
+    let mut text = describe(&plan);
+    let document = json!(plan);
+    if global.dry_run {
+        text.push_str("plan only: nothing was written\n");
+        return Ok(Report::new("adopt", text, json!({"dry_run": true, "plan": document})));
+    }
+    let config = config_text(arguments, Some(&plan))?;
+    config_for(&config)?;
+    operation::apply(&workspace, &request, &plan)?;
+    if !base.as_os_str().is_empty() {
+        std::fs::create_dir_all(&base).map_err(|error| Failure::io("make the directory", base.display(), error))?;
+    }
+    std::fs::write(&global.config, config).map_err(|error| Failure::io("write the config", &what, error))?;
+    let _ = write!(
+        text,
+        "adopted; nothing in the repository was changed\n\nNext, each verified with `publish verify`:\n  publish refresh                        renews what is due, with the keys as they are\n  publish release, channels, add-targets\n"
+    );
+    if !plan.consistent_snapshot {
+        text.push_str("  consistent_snapshot: true              in the config, then `publish refresh` with the root key: readers are safe at every instant\n");
+    }
+    text.push_str("Stop the tool that published until now: two that do not know each other would overwrite each other's work.\n");
+    Ok(Report::new("adopt", text, json!({"dry_run": false, "plan": document})))
+}
+
+fn describe(plan: &AdoptPlan) -> String {
+    let mut text = format!(
+        "{}: {}, root {}, targets {}, snapshot {}, timestamp {}, consistent snapshots {}\n  pinned: root {}, sha512 {}\n",
+        plan.location,
+        count(plan.targets, "target"),
+        plan.versions.root,
+        plan.versions.targets,
+        plan.versions.snapshot,
+        plan.versions.timestamp,
+        if plan.consistent_snapshot { "on" } else { "off" },
+        plan.pinned,
+        plan.root_sha512
+    );
+    for role in &plan.roles {
+        let _ = writeln!(text, "  {}: {} of its keys must sign", role.role, role.threshold);
+        role.found.iter().for_each(|(id, file)| text.push_str(&format!("    + key {id} -> {file}\n")));
+        role.missing.iter().for_each(|id| text.push_str(&format!("    - key {id} was not found\n")));
+    }
+    plan.notes.iter().for_each(|note| text.push_str(&format!("  ! {note}\n")));
+    text
+}
+
+fn config_text(arguments: &Adopt, plan: Option<&AdoptPlan>) -> Result<String> {
+    let quote = Config::quote;
+    // A path stays right when the config is read from elsewhere.
+    let repo = match Location::parse(&arguments.location, Path::new(""))? {
+        Location::Directory(path) => std::path::absolute(path)?.display().to_string(),
+        _ => arguments.location.clone(),
+    };
+    let mut text = format!("# Written by `publish adopt`; docs/reference.md lists every key.\nrepo: {}\n", quote(&repo)?);
+    if let Some(name) = &arguments.name {
+        let _ = writeln!(text, "name: {}", quote(name)?);
+    }
+    if let Some(url) = &arguments.public_url {
+        let _ = writeln!(text, "public_url: {}", quote(url)?);
+    }
+    if let Some(endpoint) = StoreOptions::default().endpoint_for(&Location::parse(&repo, Path::new(""))?) {
+        let _ = writeln!(text, "store:\n  endpoint: {}", quote(&endpoint)?);
+    }
+    text.push_str("root: keys/1.root.json\n");
+    let Some(plan) = plan else { return Ok(text) };
+    text.push_str("keys:\n");
+    for role in Role::ALL {
+        let texts = plan.key_files(role).into_iter().map(|file| Ok(quote(&format!("file:keys/{file}"))?)).collect::<Result<Vec<_>>>()?;
+        let value = match texts.as_slice() {
+            [one] => one.clone(),
+            several => format!("[{}]", several.join(", ")),
+        };
+        let _ = writeln!(text, "  {role}: {value}");
+    }
+    let openpgp = arguments.openpgp_key.as_deref().map_or(Ok("keys/openpgp.asc".into()), std::path::absolute)?;
+    let _ = writeln!(text, "openpgp: {}", quote(&format!("file:{}", openpgp.display()))?);
+    if plan.elsewhere {
+        text.push_str("plain_names: elsewhere\n");
+    }
+    let _ = writeln!(text, "consistent_snapshot: {}", plan.consistent_snapshot);
+    Ok(text)
+}

@@ -1,0 +1,262 @@
+//! `publish adopt`: takes over a repository that another tool made. It is verified as a client would, its online keys are
+//! found among the files given and kept in files of ours, and a config is written. Nothing in the repository changes:
+//! names, key ids and entries stay as they are, and so does what clients see until the next publish.
+
+use super::Workspace;
+use super::refresh::expiries;
+use crate::failure::{Failure, Kind};
+use crate::keys::{self, FoundKey, Secret, Use};
+use crate::layout::ObjectName;
+use crate::metadata::trust::{AtExpiry, Trust};
+use crate::metadata::{ROOT_LIMIT, Role, Target, format_expiry};
+use crate::repository::{PlainNames, Versions, load};
+use anyhow::Result;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use walkdir::WalkDir;
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct AdoptRequest {
+    /// Files with keys, and directories of such.
+    pub keys: Vec<PathBuf>,
+    /// The root to start from; the repository's first one without it.
+    pub root: Option<PathBuf>,
+    /// Where keys go, named after their roles.
+    pub directory: PathBuf,
+    /// Encrypt the key files.
+    pub encrypt: bool,
+}
+
+/// What adopting will do.
+#[derive(Debug, Serialize)]
+pub struct AdoptPlan {
+    /// Where the repository is.
+    pub location: String,
+    /// SHA-512 of the root that will be pinned, in hex; people compare it with what they know.
+    pub root_sha512: String,
+    /// Its version.
+    pub pinned: u64,
+    /// The versions as they are.
+    pub versions: Versions,
+    /// How many targets there are.
+    pub targets: usize,
+    /// How many of them are named by SHA-512 alone.
+    pub sha512_only: usize,
+    /// Whether clients fetch versioned names.
+    pub consistent_snapshot: bool,
+    /// Whether another server serves the content.
+    pub elsewhere: bool,
+    /// The keys of each role.
+    pub roles: Vec<AdoptedRole>,
+    /// Things worth a second look.
+    pub notes: Vec<String>,
+    #[serde(skip)]
+    work: Work,
+}
+
+/// A role and the keys found for it.
+#[derive(Debug, Serialize)]
+pub struct AdoptedRole {
+    /// Its name.
+    pub role: &'static str,
+    /// How many keys must sign.
+    pub threshold: u64,
+    /// Ids of keys that were found, with the file in the key directory that each will be kept in.
+    pub found: BTreeMap<String, String>,
+    /// Ids of keys that were not.
+    pub missing: Vec<String>,
+}
+
+#[derive(Default)]
+struct Work {
+    pinned: Vec<u8>,
+    keys: Vec<(PathBuf, FoundKey)>,
+}
+
+impl std::fmt::Debug for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} keys", self.keys.len())
+    }
+}
+
+impl AdoptPlan {
+    /// The files of a role's keys that were found, in the key directory; none for roles whose keys are elsewhere.
+    pub fn key_files(&self, role: Role) -> Vec<String> {
+        let role = self.roles.iter().find(|adopted| adopted.role == role.name());
+        role.map(|adopted| adopted.found.values().cloned().collect()).unwrap_or_default()
+    }
+}
+
+/// Verifies the repository and finds its keys; nothing is written.
+pub fn plan(workspace: &Workspace, request: &AdoptRequest) -> Result<AdoptPlan> {
+    let storage = workspace.storage.as_ref();
+    let now = workspace.now();
+    let pinned = first_root(workspace, request)?;
+    let trust = Trust::pin(&pinned, AtExpiry::Report(now))?;
+    let mut present = load(storage, &pinned, now)?;
+    present.read_all_bins(storage)?;
+    let root = present.trust.root();
+    let mut notes = Vec::new();
+    for (role, expires) in expiries(&present)? {
+        if expires <= now {
+            notes.push(format!("{role} expired on {}: clients refuse the repository until it is renewed", format_expiry(expires)));
+        }
+    }
+    let own = root.keys().iter().filter(|(id, key)| **id != key.id()).count();
+    if own > 0 {
+        notes.push(format!("{own} of {} keys keep ids that are not computed as the specification says now", root.keys().len()));
+    }
+    notes.extend(root.lockouts());
+    let (mut targets, mut sha512_only, mut some) = (0, 0, None);
+    for (name, entry) in present.entries() {
+        let target = Target::parse(entry, name)?;
+        targets += 1;
+        sha512_only += usize::from(target.hashes.sha256.is_none());
+        some = some.or(Some((name.to_owned(), target)));
+    }
+    let elsewhere = match some {
+        Some((name, target)) => {
+            let hashed = target.hashes.prefixes().map(|hash| ObjectName::hashed_target(&name, &hash));
+            let places = hashed.chain([ObjectName::plain_target(&name)]);
+            let mut there = false;
+            for place in places {
+                there |= storage.stat(&place)?.is_some();
+            }
+            !there
+        }
+        None => workspace.plain_names == PlainNames::Elsewhere,
+    };
+    if elsewhere {
+        notes.push("no content lies below targets/: another server serves it, as `plain_names: elsewhere` says".into());
+    }
+    if sha512_only > 0 {
+        notes.push(format!("{sha512_only} targets are named by SHA-512 alone and stay so; new ones get SHA-256"));
+    }
+    let found = find_keys(workspace, request)?;
+    let mut work = Work { pinned: pinned.clone(), keys: Vec::new() };
+    let mut roles = Vec::new();
+    for role in Role::ALL {
+        let mut adopted =
+            AdoptedRole { role: role.name(), threshold: root.role(role).threshold, found: BTreeMap::new(), missing: Vec::new() };
+        for (id, key) in root.keys_of(role) {
+            let mut fitting = None;
+            for candidate in &found {
+                if candidate.signer()?.public().same_material(key) {
+                    fitting = Some(candidate);
+                }
+            }
+            let Some(fitting) = fitting else {
+                adopted.missing.push(id.to_owned());
+                continue;
+            };
+            let number = adopted.found.len();
+            let file = if number == 0 { format!("{role}.pem") } else { format!("{role}-{}.pem", number + 1) };
+            work.keys.push((request.directory.join(&file), fitting.clone()));
+            adopted.found.insert(id.to_owned(), file);
+        }
+        let lacking = (adopted.found.len() as u64) < adopted.threshold;
+        if lacking && role != Role::Root {
+            notes.push(format!(
+                "{role} needs {} of its keys and {} were found: it cannot be signed here",
+                adopted.threshold,
+                adopted.found.len()
+            ));
+        } else if lacking {
+            notes.push("the root's keys were not all found: roots are signed where they are, with `publish root`".into());
+        }
+        roles.push(adopted);
+    }
+    Ok(AdoptPlan {
+        location: storage.location(),
+        root_sha512: hex::encode(openssl::sha::sha512(&pinned)),
+        pinned: trust.root().version(),
+        versions: present.versions(),
+        targets,
+        sha512_only,
+        consistent_snapshot: root.consistent_snapshot(),
+        elsewhere,
+        roles,
+        notes,
+        work,
+    })
+}
+
+/// Keeps the keys and the pinned root. The config is written by the caller, last: it makes the publisher.
+pub fn apply(workspace: &Workspace, request: &AdoptRequest, plan: &AdoptPlan) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&request.directory);
+    made.map_err(|error| Failure::io("make the key directory", request.directory.display(), error))?;
+    let passphrase: Option<Secret> =
+        if request.encrypt && !plan.work.keys.is_empty() { Some(workspace.passphrases.choose(Use::Roles)?) } else { None };
+    for (path, key) in &plan.work.keys {
+        match key.save(path, passphrase.as_ref()) {
+            // A killed run's.
+            Err(failure) if failure.kind == Kind::Conflict && is_kept(workspace, path, key) => {}
+            other => other?,
+        }
+    }
+    let write = || -> std::io::Result<()> {
+        let temporary = workspace.pinned_root.with_extension(format!("{}.tmp", std::process::id()));
+        std::fs::write(&temporary, &plan.work.pinned)?;
+        std::fs::rename(&temporary, &workspace.pinned_root)
+    };
+    write().map_err(|error| Failure::io("write", workspace.pinned_root.display(), error))?;
+    Ok(())
+}
+
+fn is_kept(workspace: &Workspace, path: &Path, key: &FoundKey) -> bool {
+    let kept = keys::load(&keys::KeyUri::File(path.to_owned()), workspace.passphrases.as_ref());
+    kept.ok().zip(key.signer().ok()).is_some_and(|(kept, key)| kept.public().same_material(key.public()))
+}
+
+/// The root that is given, or the repository's oldest.
+fn first_root(workspace: &Workspace, request: &AdoptRequest) -> Result<Vec<u8>> {
+    if let Some(path) = &request.root {
+        return Ok(std::fs::read(path).map_err(|error| Failure::io("read the root", path.display(), error))?);
+    }
+    for name in [ObjectName::versioned("root", 1), ObjectName::plain_role("root")] {
+        if let Some(object) = workspace.storage.get(&name, ROOT_LIMIT)? {
+            return Ok(object.bytes);
+        }
+    }
+    Err(Failure::new(Kind::NoRepository, format!("there is neither 1.root.json nor root.json at {}", workspace.storage.location()))
+        .hint("name the directory or bucket that holds the metadata, and a root with --root")
+        .into())
+}
+
+/// Every key in the files given. In a directory, files that hold none are passed over.
+fn find_keys(workspace: &Workspace, request: &AdoptRequest) -> Result<Vec<FoundKey>> {
+    let mut found = Vec::new();
+    for given in &request.keys {
+        if given.is_file() {
+            let more = keys::found_in(given, workspace.passphrases.as_ref())?;
+            if more.is_empty() {
+                return Err(Failure::invalid(format!("{} holds no secret key", given.display())).into());
+            }
+            found.extend(more);
+            continue;
+        }
+        for entry in WalkDir::new(given).max_depth(2).sort_by_file_name() {
+            let entry = entry.map_err(|error| Failure::invalid(format!("cannot read {}: {error}", given.display())))?;
+            if !entry.file_type().is_file() {
+                continue;
+            }
+            match keys::found_in(entry.path(), workspace.passphrases.as_ref()) {
+                Ok(more) => found.extend(more),
+                Err(failure) if failure.kind == Kind::Invalid => {}
+                // What others may read and is no secret, such as a root beside the keys.
+                Err(failure) if failure.kind == Kind::Permission && !may_be_secret(entry.path()) => {}
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn may_be_secret(path: &Path) -> bool {
+    let file = std::fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&file);
+    ["PRIVATE KEY", "\"private\"", "\"encrypted\"", "@@@@"].iter().any(|mark| text.contains(mark))
+}
