@@ -19,7 +19,7 @@ use std::time::Duration;
 const MAX_LENGTH: u64 = 1 << 20;
 
 /// Every key of the file with its default and its meaning; the reference page is made from this.
-pub const KEYS: [(&str, &str, &str); 46] = [
+pub const KEYS: [(&str, &str, &str); 47] = [
     ("name", "the directory's name", "what users call the repository in `trdl add NAME …`"),
     (
         "repo",
@@ -35,7 +35,12 @@ pub const KEYS: [(&str, &str, &str); 46] = [
     ),
     ("key_names", "keys/names.json", "who holds which key, as `publish root` was told"),
     ("root_draft", "root-draft.json", "where `publish root` keeps its draft"),
-    ("openpgp", "file:keys/openpgp.asc", "where the OpenPGP secret key lives, as exported by gpg or made by init"),
+    ("openpgp", "file:keys/openpgp.asc", "where the OpenPGP secret key lives, as exported by gpg or made by init; or any key URI"),
+    (
+        "openpgp_certificate",
+        "keys/openpgp.cert.asc",
+        "the certificate of an OpenPGP key that does not live in a file, as made by `publish key certify`",
+    ),
     ("channels", "trdl_channels.yaml", "the channels file"),
     ("state", ".publish-state.json", "remembers the highest versions seen, against rollbacks; worth caching in CI"),
     (
@@ -115,6 +120,8 @@ pub struct Config {
     root_draft: PathBuf,
     #[serde(default = "default_openpgp")]
     openpgp: String,
+    #[serde(default = "default_openpgp_certificate")]
+    openpgp_certificate: PathBuf,
     #[serde(default = "default_channels")]
     channels: PathBuf,
     #[serde(default = "default_state")]
@@ -255,6 +262,9 @@ fn default_root_draft() -> PathBuf {
 fn default_openpgp() -> String {
     "file:keys/openpgp.asc".into()
 }
+fn default_openpgp_certificate() -> PathBuf {
+    "keys/openpgp.cert.asc".into()
+}
 fn default_channels() -> PathBuf {
     "trdl_channels.yaml".into()
 }
@@ -343,6 +353,11 @@ impl Config {
     /// The pinned root.
     pub fn root(&self) -> PathBuf {
         self.path(&self.root)
+    }
+
+    /// The certificate of an OpenPGP key that does not live in a file.
+    pub fn openpgp_certificate(&self) -> PathBuf {
+        self.path(&self.openpgp_certificate)
     }
 
     /// The file with the names of who holds which key.

@@ -42,6 +42,7 @@ fn workspace() -> Workspace {
         keys: config.key_uris().unwrap(),
         bin_keys: config.bin_keys().unwrap(),
         openpgp: config.openpgp().unwrap(),
+        openpgp_certificate: config.openpgp_certificate(),
         passphrases: Box::new(NoPassphrase),
         state_file: config.state(),
         plain_names: config.plain_names,

@@ -456,6 +456,20 @@ pub(super) enum Key {
         #[arg(long, value_enum, default_value_t = KeyForm::Pem, value_name = "FORM")]
         form: KeyForm,
     },
+    /// Make the OpenPGP certificate of a key that does not live in a file, certified by the key itself
+    #[command(
+        after_help = "The certificate goes into `openpgp_certificate` of the config, the key's URI into `openpgp`.\n\nExample:\n  publish key certify 'pkcs11:token=acme;object=openpgp?module-path=/usr/lib/softhsm/libsofthsm2.so' keys/openpgp.cert.asc --user-id 'acme releases'"
+    )]
+    Certify {
+        /// The key's URI
+        #[arg(value_name = "KEY")]
+        key: String,
+        /// Where the certificate goes; must not exist
+        file: PathBuf,
+        /// The user id
+        #[arg(long, value_name = "TEXT")]
+        user_id: String,
+    },
     /// Encrypt a key file with another passphrase
     #[command(
         after_help = "The old passphrase is got as for every command. The new one comes from --new-passphrase-file, PUBLISH_NEW_PASSPHRASE or the\nterminal. Whatever form the file had, it is PKCS#8 then.\n\nExample:\n  publish key passphrase keys/targets.pem --no-passphrase"

@@ -70,6 +70,26 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
                 json!({"file": file.display().to_string(), "encrypted": new.is_some()}),
             ))
         }
+        Key::Certify { key, file, user_id } => {
+            if file.exists() {
+                return Err(Failure::new(crate::failure::Kind::Conflict, format!("{} exists already", file.display())).into());
+            }
+            let uri = KeyUri::parse(key, Path::new(""))?;
+            let signer = keys::load_for_openpgp(&uri, &passphrases)?;
+            let signer = signer.ok_or_else(|| {
+                Failure::invalid("a key in a file has its certificate there").hint("`publish init` makes one, gpg exports one")
+            })?;
+            if global.dry_run {
+                return Ok(Report::new("key", format!("plan only: {} would be made\n", file.display()), json!({"dry_run": true})));
+            }
+            // Signatures must not seem to be older than their key.
+            let made = chrono::Utc::now() - chrono::TimeDelta::seconds(1);
+            let certificate = crate::openpgp::certify(signer, user_id, made)?;
+            let fingerprint = crate::openpgp::Certificates::default().add(&certificate, "the new certificate")?;
+            std::fs::write(file, &certificate).map_err(|error| Failure::io("write the certificate", file.display(), error))?;
+            let text = format!("made {}\nOpenPGP certificate {fingerprint}\n", file.display());
+            Ok(Report::new("key", text, json!({"file": file.display().to_string(), "fingerprint": fingerprint})))
+        }
         Key::List => list(global, output),
     }
 }

@@ -5,6 +5,7 @@ use super::text::{count, span};
 use super::workspace::open;
 use crate::config::Config;
 use crate::failure::Kind;
+use crate::keys::KeyUri;
 use crate::operation::status as operation;
 use crate::storage::Conditions;
 use anyhow::Result;
@@ -37,6 +38,21 @@ pub(super) fn run(global: &Global, arguments: &Status, output: &Output) -> Resul
     }
     if status.location.starts_with("gs://") {
         text.push_str("preview: Google Cloud Storage was tested on an imitation only; `publish store check` tries yours\n\n");
+    }
+    let previews: Vec<String> = config
+        .key_uris()?
+        .into_values()
+        .flatten()
+        .chain([config.openpgp()?])
+        .filter(KeyUri::is_preview)
+        .map(|uri| uri.to_string())
+        .collect();
+    if !previews.is_empty() {
+        let _ = writeln!(
+            text,
+            "preview: keys in {} were tested on an imitation only; `publish key show URI` tries yours\n",
+            previews.join(", ")
+        );
     }
     let _ = writeln!(text, "{:<10} {:>7}  {:<22} {:<6} NEXT", "ROLE", "VERSION", "EXPIRES", "SIGNED");
     for role in &status.roles {

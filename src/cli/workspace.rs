@@ -27,6 +27,7 @@ pub(super) fn open(global: &Global, config: &Config, output: &Output) -> Result<
         keys: config.key_uris()?,
         bin_keys: config.bin_keys()?,
         openpgp: config.openpgp()?,
+        openpgp_certificate: config.openpgp_certificate(),
         passphrases: Box::new(Sources::new(global, config)),
         state_file: config.state(),
         plain_names: config.plain_names,

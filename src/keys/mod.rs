@@ -1,19 +1,31 @@
 //! Where secret keys live, by URI; the signer trait is all that the rooms above know.
 
+#[cfg(feature = "awskms")]
+mod aws_kms;
+mod device;
 mod file;
 mod form;
 mod go_tuf;
+mod gpg;
 mod open;
 mod passphrase;
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
 mod public;
 mod securesystemslib;
 mod signer;
 mod software;
 mod uri;
+#[cfg(feature = "vault")]
+mod vault;
 
 pub use file::{change_passphrase, create, read_private, write_private};
-pub use open::{FoundKey, found_in, load, load_all, read_secret, sign_all};
+pub use open::{FoundKey, found_in, load, load_all, load_for_openpgp, openpgp_certificate, read_secret, sign_all};
 pub use passphrase::{Passphrases, Secret, Use};
+#[cfg(feature = "pkcs11")]
+pub use pkcs11::Pkcs11Uri;
 pub use public::{read_public, to_pem};
 pub use signer::{RoleSigner, Signers};
 pub use uri::KeyUri;
+#[cfg(feature = "vault")]
+pub use vault::VaultUri;

@@ -1,15 +1,58 @@
+#[cfg(feature = "awskms")]
+use super::aws_kms::KmsKey;
+use super::device::DeviceSigner;
+use super::gpg::AgentKey;
+#[cfg(feature = "pkcs11")]
+use super::pkcs11::TokenKey;
 use super::software::Material;
+#[cfg(feature = "vault")]
+use super::vault::TransitKey;
 use super::{KeyUri, Passphrases, RoleSigner, Secret, form, read_private};
 use crate::failure::{Failure, Kind, Result};
 use crate::metadata::{PublicKey, Signature};
+use crate::openpgp::DigestSigner;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// Opens the signer that lives at `uri`.
 pub fn load(uri: &KeyUri, passphrases: &dyn Passphrases) -> Result<Arc<dyn RoleSigner>> {
-    let what = uri.origin();
-    form::read(&read_secret(uri)?, &what, passphrases)?.into_signer(&what)
+    Ok(match uri {
+        KeyUri::File(_) | KeyUri::Env(_) => {
+            let what = uri.origin();
+            form::read(&read_secret(uri)?, &what, passphrases)?.into_signer(&what)?
+        }
+        KeyUri::Gpg(fingerprint) => Arc::new(DeviceSigner(AgentKey::open(fingerprint)?)),
+        #[cfg(feature = "vault")]
+        KeyUri::Vault(uri) => Arc::new(DeviceSigner(TransitKey::open(uri)?)),
+        #[cfg(feature = "awskms")]
+        KeyUri::AwsKms(key) => Arc::new(DeviceSigner(KmsKey::open(key)?)),
+        #[cfg(feature = "pkcs11")]
+        KeyUri::Pkcs11(uri) => Arc::new(DeviceSigner(TokenKey::open(uri, passphrases)?)),
+    })
+}
+
+/// Opens a key that signs OpenPGP digests where it lives; `None` for keys that live in files.
+#[cfg_attr(not(feature = "pkcs11"), allow(unused_variables, reason = "only tokens ask for a PIN"))]
+pub fn load_for_openpgp(uri: &KeyUri, passphrases: &dyn Passphrases) -> Result<Option<Arc<dyn DigestSigner>>> {
+    Ok(Some(match uri {
+        KeyUri::File(_) | KeyUri::Env(_) => return Ok(None),
+        KeyUri::Gpg(fingerprint) => Arc::new(DeviceSigner(AgentKey::open(fingerprint)?)),
+        #[cfg(feature = "vault")]
+        KeyUri::Vault(uri) => Arc::new(DeviceSigner(TransitKey::open(uri)?)),
+        #[cfg(feature = "awskms")]
+        KeyUri::AwsKms(key) => Arc::new(DeviceSigner(KmsKey::open(key)?)),
+        #[cfg(feature = "pkcs11")]
+        KeyUri::Pkcs11(uri) => Arc::new(DeviceSigner(TokenKey::open(uri, passphrases)?)),
+    }))
+}
+
+/// The OpenPGP certificate that belongs to a key without being kept here: gpg has those of its keys.
+pub fn openpgp_certificate(uri: &KeyUri) -> Result<Option<Vec<u8>>> {
+    match uri {
+        KeyUri::Gpg(fingerprint) => AgentKey::open(fingerprint).map(|key| Some(key.certificate().to_vec())),
+        _ => Ok(None),
+    }
 }
 
 /// The content of a key file, or of the variable that stands for one.
@@ -23,6 +66,7 @@ pub fn read_secret(uri: &KeyUri) -> Result<Zeroizing<Vec<u8>>> {
             };
             std::env::var_os(name).map(|text| Zeroizing::new(text.into_encoded_bytes())).ok_or_else(missing)
         }
+        _ => Err(Failure::invalid(format!("{uri} does not give its secret away"))),
     }
 }
 

@@ -1,3 +1,7 @@
+#[cfg(feature = "pkcs11")]
+use super::Pkcs11Uri;
+#[cfg(feature = "vault")]
+use super::VaultUri;
 use crate::failure::{Failure, Result};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,10 +13,21 @@ pub enum KeyUri {
     File(PathBuf),
     /// `env:NAME`: a variable that holds what a key file would.
     Env(String),
+    /// `gpg:FINGERPRINT`: a key that gpg-agent holds, on a smart card perhaps.
+    Gpg(String),
+    /// `vault:NAME`: a key in the transit engine of Vault or OpenBao (preview).
+    #[cfg(feature = "vault")]
+    Vault(VaultUri),
+    /// `awskms:KEY`: a key in AWS KMS (preview).
+    #[cfg(feature = "awskms")]
+    AwsKms(String),
+    /// `pkcs11:…`: a key in a hardware security module or smart card.
+    #[cfg(feature = "pkcs11")]
+    Pkcs11(Pkcs11Uri),
 }
 
 /// The kinds with what follows them, for errors.
-const FORMS: &str = "file:PATH or env:VARIABLE";
+const FORMS: &str = "file:PATH, env:VARIABLE, gpg:FINGERPRINT, pkcs11:token=…;object=…?module-path=…, vault:NAME or awskms:KEY";
 
 impl KeyUri {
     /// Parses a URI of the config; relative paths are relative to `base`.
@@ -25,6 +40,33 @@ impl KeyUri {
                 Err(Failure::invalid("`env:` is not followed by the name of a variable"))
             };
         }
+        if let Some(fingerprint) = text.strip_prefix("gpg:") {
+            let fingerprint: String = fingerprint.chars().filter(|c| *c != ' ').collect::<String>().to_ascii_uppercase();
+            let fits = fingerprint.len() == 40 && fingerprint.bytes().all(|b| b.is_ascii_hexdigit());
+            return if fits {
+                Ok(Self::Gpg(fingerprint))
+            } else {
+                Err(Failure::invalid("`gpg:` is not followed by a fingerprint of 40 digits")
+                    .hint("gpg --list-secret-keys --fingerprint shows it"))
+            };
+        }
+        #[cfg(feature = "vault")]
+        if let Some(rest) = text.strip_prefix("vault:") {
+            return VaultUri::parse(rest).map(Self::Vault);
+        }
+        #[cfg(feature = "awskms")]
+        if let Some(key) = text.strip_prefix("awskms:") {
+            let fits = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b":/_-.".contains(&b));
+            return if fits {
+                Ok(Self::AwsKms(key.into()))
+            } else {
+                Err(Failure::invalid("`awskms:` is not followed by a key's id, ARN or alias"))
+            };
+        }
+        #[cfg(feature = "pkcs11")]
+        if let Some(rest) = text.strip_prefix("pkcs11:") {
+            return Pkcs11Uri::parse(rest, base).map(Self::Pkcs11);
+        }
         let path = text.strip_prefix("file:").unwrap_or(text);
         if path.is_empty() {
             return Err(Failure::invalid("a key URI is empty").hint(format!("write {FORMS}")));
@@ -34,16 +76,29 @@ impl KeyUri {
             && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+')
         {
             // The rest of the text could be a secret that was pasted here by mistake.
-            return Err(Failure::invalid(format!("key URIs of the kind `{scheme}:` are not supported")).hint(format!("write {FORMS}")));
+            let left_out = ["pkcs11", "vault", "awskms"].contains(&scheme);
+            let why = if left_out { "need a binary that was built with them" } else { "are not supported" };
+            return Err(Failure::invalid(format!("key URIs of the kind `{scheme}:` {why}")).hint(format!("write {FORMS}")));
         }
         Ok(Self::File(base.join(path)))
+    }
+
+    /// Whether the place was tested against an imitation only.
+    pub fn is_preview(&self) -> bool {
+        match self {
+            #[cfg(feature = "vault")]
+            Self::Vault(_) => true,
+            #[cfg(feature = "awskms")]
+            Self::AwsKms(_) => true,
+            _ => false,
+        }
     }
 
     /// The key file, if it is one.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),
-            Self::Env(_) => None,
+            _ => None,
         }
     }
 
@@ -52,6 +107,9 @@ impl KeyUri {
         match self {
             Self::File(path) => path.display().to_string(),
             Self::Env(name) => format!("the variable {name}"),
+            #[cfg(feature = "pkcs11")]
+            Self::Pkcs11(uri) => uri.name().to_owned(),
+            _ => self.to_string(),
         }
     }
 
@@ -60,6 +118,8 @@ impl KeyUri {
         match self {
             Self::File(path) => path.exists(),
             Self::Env(name) => std::env::var_os(name).is_some(),
+            // Nobody knows without asking, and asking takes a PIN.
+            _ => true,
         }
     }
 }
@@ -69,6 +129,13 @@ impl fmt::Display for KeyUri {
         match self {
             Self::File(path) => write!(f, "file:{}", path.display()),
             Self::Env(name) => write!(f, "env:{name}"),
+            Self::Gpg(fingerprint) => write!(f, "gpg:{fingerprint}"),
+            #[cfg(feature = "vault")]
+            Self::Vault(uri) => uri.fmt(f),
+            #[cfg(feature = "awskms")]
+            Self::AwsKms(key) => write!(f, "awskms:{key}"),
+            #[cfg(feature = "pkcs11")]
+            Self::Pkcs11(uri) => f.write_str(&uri.to_text()),
         }
     }
 }

@@ -4,10 +4,12 @@
 mod certificate;
 mod generate;
 mod openssl_signer;
+mod remote;
 mod signature;
 mod signing_key;
 
 pub use certificate::{Certificates, Standing};
 pub use generate::{Algorithm, Generated, generate};
+pub use remote::{DigestSignature, DigestSigner, KeyMaterial, certify, material_of};
 pub use signature::{DetachedSignature, sign};
 pub use signing_key::{SigningKey, Unlock};

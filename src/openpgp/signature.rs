@@ -18,7 +18,11 @@ use std::time::SystemTime;
 /// Two runs never give the same bytes: the format carries a random salt.
 pub fn sign(signer: &mut (dyn Signer + Send), state: Context, now: DateTime<Utc>) -> Result<Vec<u8>> {
     let key = signer.public().fingerprint();
-    let failed = |error: anyhow::Error| Failure::new(Kind::Unexpected, format!("cannot sign with the OpenPGP key {key}")).source(error);
+    // Whoever holds the key elsewhere says best what failed there.
+    let failed = |error: anyhow::Error| match error.downcast::<Failure>() {
+        Ok(failure) => failure,
+        Err(error) => Failure::new(Kind::Unexpected, format!("cannot sign with the OpenPGP key {key}")).source(error),
+    };
     let builder = SignatureBuilder::new(SignatureType::Binary).set_signature_creation_time(SystemTime::from(now));
     let signature = builder.and_then(|builder| builder.sign_hash(signer, state)).map_err(failed)?;
     Packet::from(signature).to_vec().map_err(failed)

@@ -1,4 +1,5 @@
 use super::openssl_signer::{OpensslSigner, VerifyingSigner};
+use super::remote::{DigestSigner, RemoteSigner, has_material};
 use crate::failure::{Failure, Kind, Result};
 use chrono::{DateTime, Utc};
 use openpgp::Cert;
@@ -12,6 +13,7 @@ use openpgp::policy::{AsymmetricAlgorithm, StandardPolicy};
 use openpgp::serialize::SerializeInto;
 use openpgp::types::{Curve, HashAlgorithm, RevocationStatus};
 use sequoia_openpgp as openpgp;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Asks for the passphrase of an OpenPGP key; called only when the key is encrypted.
@@ -21,7 +23,16 @@ pub type Unlock<'a> = &'a dyn Fn(&str) -> Result<zeroize::Zeroizing<Vec<u8>>>;
 #[derive(Clone)]
 pub struct SigningKey {
     cert: Cert,
-    key: Key<SecretParts, UnspecifiedRole>,
+    key: Place,
+}
+
+/// Where the secret is.
+#[derive(Clone)]
+enum Place {
+    /// In this process's memory.
+    Here(Key<SecretParts, UnspecifiedRole>),
+    /// With somebody who signs digests.
+    Elsewhere(Key<PublicParts, UnspecifiedRole>, Arc<dyn DigestSigner>),
 }
 
 impl std::fmt::Debug for SigningKey {
@@ -45,7 +56,28 @@ impl SigningKey {
         check_usable(&cert, what, now)?;
         let key = signing_key(&cert, what, now)?;
         let key = decrypt(key, what, unlock)?;
-        Ok(Self { cert: cert.strip_secret_key_material(), key })
+        Ok(Self { cert: cert.strip_secret_key_material(), key: Place::Here(key) })
+    }
+
+    /// The key of a certificate whose secret is elsewhere. `what` names the certificate's file.
+    pub fn remote(bytes: &[u8], what: &str, now: DateTime<Utc>, signer: Arc<dyn DigestSigner>) -> Result<Self> {
+        let cert = parse_one(bytes, what)?.strip_secret_key_material();
+        check_usable(&cert, what, now)?;
+        let material = signer.material()?;
+        let policy = StandardPolicy::new();
+        let valid = cert
+            .with_policy(&policy, SystemTime::from(now))
+            .map_err(|error| Failure::invalid(format!("{what} cannot be used")).source(error))?;
+        let signing = valid.keys().alive().revoked(false).for_signing().find(|key| has_material(key.key(), &material));
+        let key = signing.map(|key| key.key().clone()).ok_or_else(|| {
+            Failure::invalid(format!(
+                "the key in {} is no signing key of the OpenPGP certificate {} in {what}",
+                signer.origin(),
+                cert.fingerprint()
+            ))
+            .hint("is `openpgp_certificate` in the config the certificate of this very key?")
+        })?;
+        Ok(Self { cert, key: Place::Elsewhere(key, signer) })
     }
 
     /// The fingerprint of the certificate, upper-case hex.
@@ -60,7 +92,11 @@ impl SigningKey {
 
     /// The digest its signatures are over; large curves need more than SHA-256, or gpg refuses them.
     pub fn hash(&self) -> HashAlgorithm {
-        match self.key.mpis() {
+        let mpis = match &self.key {
+            Place::Here(key) => key.mpis(),
+            Place::Elsewhere(key, _) => key.mpis(),
+        };
+        match mpis {
             openpgp::crypto::mpi::PublicKey::ECDSA { curve: Curve::NistP384, .. } => HashAlgorithm::SHA384,
             openpgp::crypto::mpi::PublicKey::ECDSA { curve: Curve::NistP521, .. } => HashAlgorithm::SHA512,
             _ => HashAlgorithm::SHA256,
@@ -69,10 +105,14 @@ impl SigningKey {
 
     /// A signer of its own for one thread.
     pub fn signer(&self) -> Result<Box<dyn Signer + Send>> {
-        if let Some(signer) = OpensslSigner::new(&self.key)? {
+        let key = match &self.key {
+            Place::Here(key) => key,
+            Place::Elsewhere(key, signer) => return Ok(Box::new(RemoteSigner { public: key.clone(), signer: signer.clone() })),
+        };
+        if let Some(signer) = OpensslSigner::new(key)? {
             return Ok(Box::new(signer));
         }
-        let pair = self.key.clone().into_keypair();
+        let pair = key.clone().into_keypair();
         let pair = pair.map_err(|error| Failure::new(Kind::Unexpected, "cannot use the OpenPGP key").source(error))?;
         Ok(Box::new(VerifyingSigner(pair)))
     }

@@ -101,7 +101,7 @@ pub fn apply(workspace: &Workspace, request: &InitRequest) -> Result<InitReport>
     }
     let first = make_root(workspace, request, &public, &signers)?;
     let mut certificates = Certificates::default();
-    let fingerprint = certificates.add(&workspace.openpgp_file()?, "the OpenPGP key")?;
+    let fingerprint = certificates.add(&workspace.openpgp_certificate()?, "the OpenPGP key")?;
     workspace.progress.phase("publishing the first roles");
     let published = workspace.storage.get(&ObjectName::timestamp(), crate::metadata::TIMESTAMP_LIMIT)?.is_some();
     let committed = if published {

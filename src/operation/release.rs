@@ -329,7 +329,7 @@ impl ReleasePlan {
 
     /// Signatures stay when nothing changes, so somebody must say that they have become worthless.
     fn warn_about_certificate(&mut self, workspace: &Workspace, version: &ReleaseVersion) -> Result<()> {
-        let Ok(bytes) = workspace.openpgp_file() else { return Ok(()) };
+        let Ok(bytes) = workspace.openpgp_certificate() else { return Ok(()) };
         let mut certificates = Certificates::default();
         if certificates.add(&bytes, "the OpenPGP key").is_err() {
             return Ok(());

@@ -27,6 +27,8 @@ pub struct Workspace {
     pub bin_keys: Vec<KeyUri>,
     /// Where the OpenPGP key lives.
     pub openpgp: KeyUri,
+    /// The certificate of an OpenPGP key that does not live in a file.
+    pub openpgp_certificate: PathBuf,
     /// Opens encrypted keys.
     pub passphrases: Box<dyn Passphrases>,
     /// Remembers the highest versions seen.
@@ -282,14 +284,31 @@ impl Workspace {
     }
 
     /// The bytes of the OpenPGP key file.
-    pub fn openpgp_file(&self) -> Result<Zeroizing<Vec<u8>>> {
+    fn openpgp_file(&self) -> Result<Zeroizing<Vec<u8>>> {
         keys::read_secret(&self.openpgp)
     }
 
     /// Opens the OpenPGP key.
     pub fn openpgp_key(&self) -> Result<SigningKey> {
+        if let Some(signer) = keys::load_for_openpgp(&self.openpgp, self.passphrases.as_ref())? {
+            return SigningKey::remote(&self.openpgp_certificate()?, &self.openpgp.origin(), self.now(), signer);
+        }
         let unlock = |what: &str| self.passphrases.get(Use::OpenPgp, what).map(|secret: Secret| Zeroizing::new(secret.expose().to_vec()));
         SigningKey::load(&self.openpgp_file()?, &self.openpgp.origin(), self.now(), &unlock)
+    }
+
+    /// The OpenPGP certificate: in the key's own file, or beside a key that lives elsewhere.
+    pub fn openpgp_certificate(&self) -> Result<Zeroizing<Vec<u8>>> {
+        if matches!(self.openpgp, KeyUri::File(_) | KeyUri::Env(_)) {
+            return self.openpgp_file();
+        }
+        if let Some(certificate) = keys::openpgp_certificate(&self.openpgp)? {
+            return Ok(Zeroizing::new(certificate));
+        }
+        std::fs::read(&self.openpgp_certificate).map(Zeroizing::new).map_err(|error| {
+            Failure::io("read the OpenPGP certificate", self.openpgp_certificate.display(), error)
+                .hint("a key that does not live in a file has its certificate in `openpgp_certificate`; make one with: publish key certify")
+        })
     }
 
     /// Commits an edit planned on `present` and remembers what is published then.

@@ -2,3 +2,6 @@
 
 pub mod gcs;
 pub mod http;
+pub mod keyring;
+pub mod kms;
+pub mod vault;

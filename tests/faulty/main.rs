@@ -55,6 +55,7 @@ fn workspace(fault: &str, hours: i64, path: &Path, calls: &Arc<AtomicUsize>) -> 
         keys: config.key_uris()?,
         bin_keys: Vec::new(),
         openpgp: config.openpgp()?,
+        openpgp_certificate: config.openpgp_certificate(),
         passphrases: Box::new(NoPassphrase),
         state_file: config.state(),
         plain_names: config.plain_names,

@@ -12,6 +12,7 @@ mod channels;
 mod cli;
 mod concurrency;
 mod counts;
+mod devices;
 mod durability;
 mod faults;
 mod init;

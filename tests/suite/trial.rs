@@ -87,6 +87,7 @@ impl Trial {
             keys: Role::ALL.into_iter().map(|role| (role, vec![KeyUri::File(self.path(&format!("keys/{role}.pem")))])).collect(),
             bin_keys: Vec::new(),
             openpgp: KeyUri::File(self.path("keys/openpgp.asc")),
+            openpgp_certificate: self.path("keys/openpgp.cert.asc"),
             passphrases: Box::new(NoPassphrase),
             state_file: self.path("state.json"),
             plain_names: PlainNames::All,
