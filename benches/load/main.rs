@@ -48,6 +48,7 @@ fn workspace() -> Workspace {
         plain_names: config.plain_names,
         sha512: config.sha512,
         accept_rollback: false,
+        versions_above: Default::default(),
         clock: Box::new(chrono::Utc::now),
         progress: Box::new(Quiet),
         shared: config.shared().unwrap(),

@@ -320,6 +320,9 @@ pub(super) struct Refresh {
     /// Sign the online roles whether they are due or not, as after a change of keys
     #[arg(long)]
     pub all: bool,
+    /// With --all, give the roles versions above this: clients have seen versions up to it, and the repository is an old copy
+    #[arg(long, value_name = "VERSION", requires = "all")]
+    pub versions_above: Option<u64>,
     /// Run as a service that looks every `monitor.refresh` seconds
     #[arg(long, conflicts_with = "all")]
     pub watch: bool,

@@ -67,7 +67,7 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Report> {
         Command::RemoveTargets(remove) => targets::remove(global, remove, output),
         Command::Bins(bins) => targets::bins(global, bins, output),
         Command::Refresh(arguments::Refresh { watch: true, .. }) => monitor::run(global, monitor::Scope::RolesOnly, output),
-        Command::Refresh(refresh) => publishing::refresh(global, refresh.all, output),
+        Command::Refresh(refresh) => publishing::refresh(global, refresh, output),
         Command::Rotate(rotate) => rotate::run(global, rotate, output),
         Command::Worker { role } => workers::serve(global, *role, output),
         Command::Monitor { once: true } => monitor::run(global, monitor::Scope::OneRound, output),

@@ -1,6 +1,6 @@
 //! The commands that change a published repository: plan, show or apply, report.
 
-use super::arguments::{Channels, Global, Release, Yank};
+use super::arguments::{Channels, Global, Refresh, Release, Yank};
 use super::output::{Output, Report};
 use super::text::{count, size, steps};
 use super::workspace::open;
@@ -11,6 +11,7 @@ use crate::operation::refresh::RefreshRequest;
 use crate::operation::release::{PlatformState, ReleasePlan, ReleaseRequest};
 use crate::operation::yank::{self as yank_operation, YankRequest};
 use crate::operation::{Outcome, channels as channels_operation, refresh as refresh_operation, release as release_operation};
+use crate::repository::Versions;
 use anyhow::Result;
 use serde_json::json;
 use std::fmt::Write;
@@ -71,10 +72,13 @@ pub(super) fn channels(global: &Global, arguments: &Channels, output: &Output) -
 }
 
 /// `publish refresh`.
-pub(super) fn refresh(global: &Global, all: bool, output: &Output) -> Result<Report> {
+pub(super) fn refresh(global: &Global, arguments: &Refresh, output: &Output) -> Result<Report> {
     let config = Config::read(&global.config)?;
-    let workspace = open(global, &config, output)?;
-    let plan = refresh_operation::plan(&workspace, RefreshRequest { consistent_snapshot: config.consistent_snapshot, all })?;
+    let mut workspace = open(global, &config, output)?;
+    if let Some(version) = arguments.versions_above {
+        workspace.versions_above = Versions { root: 0, targets: version, snapshot: version, timestamp: version };
+    }
+    let plan = refresh_operation::plan(&workspace, RefreshRequest { consistent_snapshot: config.consistent_snapshot, all: arguments.all })?;
     let mut text = String::new();
     for due in &plan.due {
         let _ = writeln!(text, "  ~ {}: {}", due.role, due.reason);

@@ -33,6 +33,7 @@ pub(super) fn open(global: &Global, config: &Config, output: &Output) -> Result<
         plain_names: config.plain_names,
         sha512: config.sha512,
         accept_rollback: global.accept_rollback,
+        versions_above: Default::default(),
         clock: Box::new(Utc::now),
         progress: Box::new(Shown::new(global, output)),
         shared: config.shared()?,

@@ -47,6 +47,8 @@ pub struct Workspace {
     pub sha512: bool,
     /// Take an older state than the one seen before.
     pub accept_rollback: bool,
+    /// The operator's word on which versions clients have seen.
+    pub versions_above: Versions,
     /// The clock.
     pub clock: Box<dyn Fn() -> DateTime<Utc> + Send + Sync>,
     /// Told how far things are.
@@ -81,6 +83,15 @@ impl Workspace {
             seen.check(&present.versions())?;
         }
         Ok(present)
+    }
+
+    /// The versions that clients have seen, where the repository is older and that was accepted: a restored backup goes on
+    /// above them, or clients would refuse it for ever.
+    fn floor(&self) -> Versions {
+        let ours = |seen: &Seen| self.pinned().is_ok_and(|pinned| seen.pinned == identity(&pinned));
+        let seen = || self.seen().ok().flatten().filter(ours).map(|seen| seen.versions);
+        let floor = if self.accept_rollback { seen().unwrap_or_default() } else { Versions::default() };
+        floor.newest(&self.versions_above)
     }
 
     /// Must be called before anything is written: refuses while work is paused.
@@ -352,6 +363,7 @@ impl Workspace {
             progress: self.progress.as_ref(),
             upper: None,
             before_swap: None,
+            floor: self.floor(),
         }
     }
 

@@ -48,6 +48,8 @@ pub struct Committer<'a> {
     /// What must stand in the store right before the timestamp is swapped: a root that replaces stolen keys at once, so
     /// that readers meet the two as close to each other as can be.
     pub before_swap: Option<&'a (dyn Fn() -> Result<()> + Sync)>,
+    /// Versions that clients have seen although the repository is older: new ones are higher than these.
+    pub floor: Versions,
 }
 
 /// Signs the two roles above targets somewhere else. `None` and `false`: somebody else was faster.
@@ -206,6 +208,13 @@ impl Committer<'_> {
         Ok(Attempt::Done(None))
     }
 
+    /// The version that the next one of a role must be higher than. A bin is written at most once for each snapshot, so
+    /// its version is no higher than the snapshot's.
+    fn above(&self, role: &str, present: u64) -> u64 {
+        let of = Role::ALL.into_iter().find(|other| other.name() == role).unwrap_or(Role::Snapshot);
+        present.max(self.floor.of(of))
+    }
+
     /// The snapshot step: signs and writes the snapshot that lists `new`. `None`: somebody else holds its number.
     pub(super) fn write_snapshot(
         &self,
@@ -216,7 +225,12 @@ impl Committer<'_> {
     ) -> Result<Option<SignedRole>> {
         let (_, snapshot) = listings(present)?;
         let sign = |version| sign_snapshot(present.trust.root(), self.signers, snapshot, new, version, now);
-        let signed = numbers.create(Role::Snapshot.name(), present.versions().snapshot, snapshot_wish(new), &sign)?;
+        let signed = numbers.create(
+            Role::Snapshot.name(),
+            self.above(Role::Snapshot.name(), present.versions().snapshot),
+            snapshot_wish(new),
+            &sign,
+        )?;
         if let Some(signed) = &signed {
             self.progress.status(&format!("snapshot signed (version {})", signed.version));
         }
@@ -234,7 +248,8 @@ impl Committer<'_> {
     ) -> Result<Option<Present>> {
         let root = present.trust.root();
         let (timestamp, _) = listings(present)?;
-        let signed = sign_timestamp(root, self.signers, timestamp, snapshot.as_ref(), present.versions().timestamp + 1, now)?;
+        let version = self.above(Role::Timestamp.name(), present.versions().timestamp) + 1;
+        let signed = sign_timestamp(root, self.signers, timestamp, snapshot.as_ref(), version, now)?;
         let plain_roles = if root.consistent_snapshot() { Vec::new() } else { plain_roles(&new, snapshot.as_ref()) };
         let next = as_client(present, now, &signed, snapshot, new)?;
         if self.storage.get(&ObjectName::versioned("root", root.version() + 1), ROOT_LIMIT)?.is_some() {
@@ -265,7 +280,7 @@ impl Committer<'_> {
                 let keys = keys.iter().map(|(id, key)| (id.as_str(), key));
                 sign_file(self.signers, Role::Targets, (keys, *threshold), version, (draft.content)(version, expires)?)
             };
-            let signed = numbers.create(&draft.role, draft.base, draft.wish, &sign)?;
+            let signed = numbers.create(&draft.role, self.above(&draft.role, draft.base), draft.wish, &sign)?;
             Ok(signed.map(|signed| NewRole { role: draft.role.clone(), signed }))
         };
         Ok(each(drafts, self.storage.parallelism(), || Ok(()), write)?.into_iter().collect())

@@ -42,6 +42,6 @@ impl Seen {
         }
         Err(Failure::new(Kind::Untrusted, "the repository is in an older state than this publisher has seen")
             .details(back)
-            .hint("if a backup was restored on purpose, say so with --accept-rollback; readers that saw the newer state will refuse the older one until versions pass it"))
+            .hint("if a backup was restored on purpose: publish refresh --all --accept-rollback; versions go on above those that readers have seen"))
     }
 }

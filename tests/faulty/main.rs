@@ -65,6 +65,7 @@ fn workspace(fault: &str, hours: i64, path: &Path, calls: &Arc<AtomicUsize>) -> 
         found: OnceLock::new(),
         sha512: false,
         accept_rollback: false,
+        versions_above: Default::default(),
         clock: Box::new(move || Utc::now() + TimeDelta::hours(hours)),
         progress: Box::new(Quiet),
         shared: publish::operation::workers::Shared::new(Box::new(publish::storage::Memory::default()), 1 << 20),

@@ -173,7 +173,7 @@ fn config_mistakes_are_told() {
         ("repo: [1]\n", ["cannot be read", "publish.yaml:"]),
         ("repo: a\nrepo: b\n", ["cannot be read", "duplicate"]),
         ("keys:\n  tragets: file:x\n", ["unknown role `tragets`", "roles: root, targets"]),
-        ("keys:\n  targets: vault:x\n", ["`vault:` are not supported", "file:PATH"]),
+        ("keys:\n  targets: tpm:x\n", ["`tpm:` are not supported", "file:PATH"]),
         ("repo: ftp://host/x\n", ["ftp:// cannot be published to", "s3://bucket/prefix"]),
         ("repo: s3:///x\n", ["names no bucket", "s3:///x"]),
         ("repo: s3://bucket/a//b\n", ["empty part", "s3://bucket/a//b"]),

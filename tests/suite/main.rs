@@ -8,6 +8,7 @@ mod fakes;
 
 mod architecture;
 mod bins;
+mod ceremonies;
 mod channels;
 mod cli;
 mod concurrency;
@@ -22,6 +23,7 @@ mod monitor;
 mod operators;
 mod properties;
 mod prune;
+mod recovery;
 mod refresh;
 mod release;
 mod root;

@@ -19,10 +19,29 @@ pub struct Run {
     pub stderr: String,
 }
 
+/// Every secret that a test gives away to the binary. None may come back, whatever is asked of it.
+const SECRETS: [&str; 9] = [
+    "test only p\u{e4}ssphrase",
+    "test only passphrase",
+    "test-only\n",
+    "the first secret",
+    "the second secret",
+    "hvs.test-only-token-of-the-operator",
+    "hvs.of-the-role",
+    "test-only-secret-id",
+    "test-only-secret-access-key",
+];
+
 impl From<Output> for Run {
     fn from(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
-        Self { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
+        let run = Self { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) };
+        for secret in SECRETS {
+            for output in [&run.stdout, &run.stderr] {
+                assert!(!output.contains(secret), "the secret `{secret}` is in {run:#?}");
+            }
+        }
+        run
     }
 }
 

@@ -71,6 +71,11 @@ impl Trial {
         fs::write(path, content).unwrap();
     }
 
+    /// The publisher's clock, which the readers' need not agree with.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.now
+    }
+
     pub fn wait(&mut self, span: TimeDelta) {
         self.now += span;
     }
@@ -97,6 +102,7 @@ impl Trial {
             found: std::sync::OnceLock::new(),
             sha512: false,
             accept_rollback: false,
+            versions_above: Default::default(),
             clock: Box::new(move || now),
             progress: Box::new(Quiet),
             shared: publish::operation::workers::Shared::new(Box::new(publish::storage::Memory::default()), 1 << 20),

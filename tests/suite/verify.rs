@@ -89,6 +89,7 @@ fn with_target(sandbox: &Sandbox, name: &str, content: &[u8]) {
         progress: &publish::repository::Quiet,
         upper: None,
         before_swap: None,
+        floor: Default::default(),
     };
     let change = Change { name: name.into(), expected, wanted, keep_existing: false, content: None };
     committer.commit(present, &Edit { changes: vec![change], ..Edit::default() }).unwrap();
