@@ -418,6 +418,23 @@ impl Config {
         self.keys.get(role.name()).map_or_else(|| vec![format!("file:keys/{role}.pem")], |list| list.texts().to_vec())
     }
 
+    /// Where the OpenPGP key lives, as the file says it.
+    pub fn openpgp_text(&self) -> &str {
+        &self.openpgp
+    }
+
+    /// The text of a config with another OpenPGP key, every other line as it was; `None` if it cannot be replaced as a line.
+    pub fn with_openpgp(text: &str, uri: &str) -> Option<String> {
+        let line = format!("openpgp: {}", Self::quote(uri).ok()?);
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        match lines.iter().position(|line| line.starts_with("openpgp:")) {
+            Some(at) => lines[at] = line,
+            None => lines.push(line),
+        }
+        let new = lines.join("\n") + "\n";
+        Self::parse(&new, "").ok().filter(|config| config.openpgp == uri).map(|_| new)
+    }
+
     /// The directory that relative paths start from.
     pub fn base(&self) -> &Path {
         &self.base

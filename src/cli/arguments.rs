@@ -116,7 +116,7 @@ pub(super) enum Command {
     Refresh(Refresh),
     /// Give an online role another key, in two roots that clients of any age follow
     #[command(
-        after_help = "The first root adds the new key beside the old one, and the role is signed by both. When every publisher and worker has the\nnew key, --finish drops the old one with a second root. Roots that need other people are left as drafts.\nFor a lost or stolen key see docs/recovery.md.\n\nExamples:\n  publish rotate snapshot --no-passphrase --dry-run\n  publish rotate snapshot --no-passphrase\n  publish rotate snapshot --finish"
+        after_help = "The first root adds the new key beside the old one, and the role is signed by both. When every publisher and worker has the\nnew key, --finish drops the old one with a second root. Roots that need other people are left as drafts.\nAn OpenPGP key is replaced in one commit: its certificate stays published for what it signed, and it vouches for the new one.\nFor a lost or stolen key see docs/recovery.md.\n\nExamples:\n  publish rotate snapshot --no-passphrase --dry-run\n  publish rotate snapshot --no-passphrase\n  publish rotate snapshot --finish\n  publish rotate openpgp --no-passphrase --resign all"
     )]
     Rotate(Rotate),
     /// Serve one role from its queue, with the one key that this host holds
@@ -345,6 +345,12 @@ pub(super) struct Rotate {
     /// Do both halves at once: nobody else publishes here
     #[arg(long, conflicts_with = "finish")]
     pub now: bool,
+    /// With openpgp: sign this release again with the new key; `all` for every signature there is
+    #[arg(long, value_name = "VERSION", conflicts_with = "finish")]
+    pub resign: Vec<String>,
+    /// With openpgp: the old key is lost or stolen and vouches for nothing
+    #[arg(long, conflicts_with = "finish")]
+    pub without_old: bool,
 }
 
 /// What can be rotated.
@@ -356,6 +362,8 @@ pub(super) enum Rotated {
     Snapshot,
     /// The key of the timestamp
     Timestamp,
+    /// The OpenPGP key that signs artifacts
+    Openpgp,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -472,6 +480,13 @@ pub(super) enum Key {
         /// The user id
         #[arg(long, value_name = "TEXT")]
         user_id: String,
+    },
+    /// Give the OpenPGP key another expiry; the next publish brings its certificate to readers
+    #[command(after_help = "WHEN is a date, a span such as 730d, or never.\n\nExample:\n  publish key extend 730d")]
+    Extend {
+        /// Until when it is valid
+        #[arg(value_name = "WHEN")]
+        until: String,
     },
     /// Encrypt a key file with another passphrase
     #[command(

@@ -90,6 +90,29 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
             let text = format!("made {}\nOpenPGP certificate {fingerprint}\n", file.display());
             Ok(Report::new("key", text, json!({"file": file.display().to_string(), "fingerprint": fingerprint})))
         }
+        Key::Extend { until } => {
+            let config = Config::read(&global.config)?;
+            let workspace = open(global, &config, output)?;
+            let now = workspace.now();
+            let until = if until == "never" { None } else { Some(super::text::parse_moment(until, now)?) };
+            let uri = config.openpgp()?;
+            let path = uri.path().ok_or_else(|| {
+                Failure::invalid(format!("{uri} is no file"))
+                    .hint("extend it where it lives, for example gpg --quick-set-expire, and make its certificate anew")
+            })?;
+            let unlock = |what: &str| passphrases.get(Use::OpenPgp, what).map(|secret| zeroize::Zeroizing::new(secret.expose().to_vec()));
+            let written = crate::openpgp::extend(&keys::read_private(path)?, &path.display().to_string(), until, now, &unlock)?;
+            let when = until.map_or("for ever".to_owned(), |until| format!("until {}", crate::metadata::format_expiry(until)));
+            if global.dry_run {
+                return Ok(Report::new("key", format!("plan only: {} would be valid {when}\n", path.display()), json!({"dry_run": true})));
+            }
+            keys::replace_private(path, &written)?;
+            Ok(Report::new(
+                "key",
+                format!("{} is valid {when}; the next release publishes its certificate\n", path.display()),
+                json!({"file": path.display().to_string(), "until": until.map(crate::metadata::format_expiry)}),
+            ))
+        }
         Key::List => list(global, output),
     }
 }

@@ -7,6 +7,8 @@ use crate::config::Config;
 use crate::failure::{Failure, Kind};
 use crate::keys::{self, KeyUri, Use};
 use crate::metadata::{KeyKind, Role};
+use crate::openpgp::{Algorithm, generate, vouch};
+use crate::operation::openpgp::{self as openpgp_operation, Resign};
 use crate::operation::root::waiting_line;
 use crate::operation::rotate::{self as operation, Places, Step};
 use anyhow::Result;
@@ -20,7 +22,11 @@ pub(super) fn run(global: &Global, arguments: &Rotate, output: &Output) -> Resul
         Rotated::Targets => Role::Targets,
         Rotated::Snapshot => Role::Snapshot,
         Rotated::Timestamp => Role::Timestamp,
+        Rotated::Openpgp => return openpgp(global, arguments, output),
     };
+    if !arguments.resign.is_empty() || arguments.without_old {
+        return Err(Failure::invalid("--resign and --without-old are about the OpenPGP key").hint("publish rotate openpgp").into());
+    }
     let mut text = String::new();
     let mut steps = Vec::new();
     if !arguments.finish {
@@ -181,4 +187,80 @@ fn rewrite(path: &Path, role: Role, keys: &[String]) -> Result<()> {
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
     std::fs::write(&temporary, new).and_then(|()| std::fs::rename(&temporary, path)).map_err(failed)?;
     Ok(())
+}
+
+/// Another OpenPGP key: made or named, vouched for by the old one, published with what is signed anew, and only then
+/// written into the config.
+fn openpgp(global: &Global, arguments: &Rotate, output: &Output) -> Result<Report> {
+    if arguments.finish {
+        return Err(Failure::invalid("an OpenPGP key is rotated in one step: there is nothing to finish").into());
+    }
+    let config = Config::read(&global.config)?;
+    let old_text = config.openpgp_text().to_owned();
+    let new_text = arguments.key.clone().unwrap_or_else(|| next_openpgp(&config));
+    let uri = KeyUri::parse(&new_text, config.base())?;
+    let mut workspace = open(global, &config, output)?;
+    let resign = match arguments.resign.as_slice() {
+        [all] if all == "all" => Resign::All,
+        versions => Resign::Versions(versions.iter().map(|version| version.trim_start_matches('v').to_owned()).collect()),
+    };
+    let mut text = format!("rotating the OpenPGP key: {new_text} instead of {old_text}\n");
+    if global.dry_run {
+        text.push_str("plan only: nothing was made or published\n");
+        return Ok(Report::new("rotate", text, json!({"dry_run": true})));
+    }
+    let old = if arguments.without_old {
+        None
+    } else {
+        let hint = "if it is lost or stolen: publish rotate openpgp --without-old, and publish its revocation where your users look";
+        Some(workspace.openpgp_key().map_err(|failure| failure.hint(hint))?)
+    };
+    let now = workspace.now();
+    if let Some(path) = uri.path() {
+        if !path.exists() {
+            let passphrase = if arguments.no_passphrase { None } else { Some(workspace.passphrases.choose(Use::OpenPgp)?) };
+            let user_id = format!("{} releases", config.display_name());
+            let made = generate(Algorithm::Ed25519, &user_id, passphrase.as_ref().map(keys::Secret::expose), now)?;
+            let revocation = path.with_extension("revocation.asc");
+            let _ = std::fs::remove_file(&revocation);
+            keys::write_private(&revocation, &made.revocation)?;
+            keys::write_private(path, &made.secret)?;
+            let _ = writeln!(text, "made {} and {}: keep the second elsewhere", path.display(), revocation.display());
+        }
+        if let Some(old) = &old {
+            match vouch(old, &keys::read_private(path)?, &path.display().to_string(), now)? {
+                Some(vouched) => keys::replace_private(path, &vouched)?,
+                None => text.push_str("the old key may not certify others: the new one comes without its word\n"),
+            }
+        }
+    }
+    workspace.openpgp = uri;
+    let key = workspace.openpgp_key()?;
+    let plan = openpgp_operation::plan(&workspace, &key, &resign)?;
+    let resigned = plan.resigned.len();
+    let fingerprint = plan.fingerprint.clone();
+    let outcome = openpgp_operation::apply(&workspace, &key, plan)?;
+    let failed = |error| Failure::io("write the config", global.config.display(), error);
+    let before = std::fs::read_to_string(&global.config).map_err(failed)?;
+    let after = Config::with_openpgp(&before, &new_text).ok_or_else(|| {
+        Failure::invalid(format!("{} has `openpgp:` in a form that is not rewritten here", global.config.display()))
+            .hint(format!("write it yourself: openpgp: {new_text}"))
+    })?;
+    let temporary = global.config.with_extension(format!("{}.tmp", std::process::id()));
+    std::fs::write(&temporary, after).and_then(|()| std::fs::rename(&temporary, &global.config)).map_err(failed)?;
+    let _ = writeln!(
+        text,
+        "certificate {fingerprint} is published{}",
+        if resigned > 0 { format!(", and {resigned} signatures by it") } else { String::new() }
+    );
+    text.push_str(
+        "the old certificate stays published for what its key signed; every other publisher gets the new key and the config's line\n",
+    );
+    Ok(Report::new("rotate", text, json!({"dry_run": false, "fingerprint": fingerprint, "resigned": resigned, "result": outcome})))
+}
+
+/// The file after the present one; one that a killed run has made already is used.
+fn next_openpgp(config: &Config) -> String {
+    let number = |text: &str| text.strip_suffix(".asc")?.rsplit_once("openpgp-")?.1.parse::<usize>().ok();
+    format!("file:keys/openpgp-{}.asc", number(config.openpgp_text()).unwrap_or(1) + 1)
 }

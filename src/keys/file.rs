@@ -34,9 +34,14 @@ pub(super) fn save(path: &Path, key: &Material, passphrase: Option<&Secret>) -> 
 pub fn change_passphrase(path: &Path, passphrases: &dyn Passphrases, new: Option<&Secret>) -> Result<()> {
     let what = path.display().to_string();
     let pem = to_pem(&form::read(&read_private(path)?, &what, passphrases)?, new)?;
+    replace_private(path, pem.as_bytes())
+}
+
+/// Writes a key file anew, whole or not at all.
+pub fn replace_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let aside = path.with_extension(format!("{}.new", std::process::id()));
-    write_private(&aside, pem.as_bytes())?;
-    std::fs::rename(&aside, path).map_err(|error| Failure::io("replace the key file", what, error))
+    write_private(&aside, bytes)?;
+    std::fs::rename(&aside, path).map_err(|error| Failure::io("replace the key file", path.display(), error))
 }
 
 fn to_pem(key: &Material, passphrase: Option<&Secret>) -> Result<Zeroizing<String>> {

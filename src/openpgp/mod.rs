@@ -3,6 +3,7 @@
 
 mod certificate;
 mod generate;
+mod life;
 mod openssl_signer;
 mod remote;
 mod signature;
@@ -10,6 +11,7 @@ mod signing_key;
 
 pub use certificate::{Certificates, Standing};
 pub use generate::{Algorithm, Generated, generate};
+pub use life::{extend, vouch};
 pub use remote::{DigestSignature, DigestSigner, KeyMaterial, certify, material_of};
 pub use signature::{DetachedSignature, sign};
 pub use signing_key::{SigningKey, Unlock};

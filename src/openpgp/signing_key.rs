@@ -85,6 +85,17 @@ impl SigningKey {
         self.cert.fingerprint().to_hex()
     }
 
+    /// Whether it may certify other keys: it is its certificate's primary, and says so.
+    pub(super) fn certifies(&self, now: DateTime<Utc>) -> bool {
+        let policy = StandardPolicy::new();
+        let own = match &self.key {
+            Place::Here(key) => key.fingerprint(),
+            Place::Elsewhere(key, _) => key.fingerprint(),
+        };
+        let valid = self.cert.with_policy(&policy, SystemTime::from(now));
+        own == self.cert.fingerprint() && valid.is_ok_and(|valid| valid.primary_key().for_certification())
+    }
+
     /// The certificate to publish, armored.
     pub fn armored_certificate(&self) -> Result<Vec<u8>> {
         self.cert.armored().to_vec().map_err(|error| Failure::new(Kind::Unexpected, "cannot write the OpenPGP certificate").source(error))
@@ -232,7 +243,7 @@ fn fault(key: &ValidErasedKeyAmalgamation<'_, PublicParts>) -> Option<String> {
 }
 
 /// GnuPG writes `gnu-dummy` in place of a secret that it does not have.
-fn is_stub(s2k: &S2K) -> bool {
+pub(super) fn is_stub(s2k: &S2K) -> bool {
     !s2k.is_supported()
 }
 

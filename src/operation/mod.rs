@@ -10,6 +10,7 @@ pub mod drop_box;
 pub mod init;
 pub mod keys;
 pub mod monitor;
+pub mod openpgp;
 pub mod prune;
 pub mod queue;
 pub mod refresh;

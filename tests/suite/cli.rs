@@ -25,6 +25,7 @@ fn examples_of_help_texts_run() {
         "key list",
         "key show",
         "key export",
+        "key extend",
         "key passphrase",
         "rotate",
         "root",

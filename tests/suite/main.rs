@@ -20,6 +20,7 @@ mod init;
 mod keys;
 mod metadata;
 mod monitor;
+mod openpgp;
 mod operators;
 mod properties;
 mod prune;

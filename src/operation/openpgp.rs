@@ -1,0 +1,98 @@
+//! `publish rotate openpgp`: another key for the signatures of artifacts. The old certificate stays published, for what it
+//! signed; the new one carries the old key's word. Releases are signed again on request, from the content in the store.
+
+use super::release::certificate_change;
+use super::{Outcome, Workspace};
+use crate::failure::{Failure, Kind};
+use crate::layout::{ObjectName, signed_name};
+use crate::metadata::Target;
+use crate::openpgp::{SigningKey, sign};
+use crate::repository::{Change, Edit, Present, digest_for_signature, each, stage_bytes};
+use anyhow::Result;
+use serde::Serialize;
+
+/// What publishing the new certificate will do.
+#[derive(Debug, Serialize)]
+pub struct OpenPgpPlan {
+    /// The fingerprint of the new certificate.
+    pub fingerprint: String,
+    /// Signatures that are made anew.
+    pub resigned: Vec<String>,
+    #[serde(skip)]
+    present: Option<Box<Present>>,
+}
+
+/// Which signatures the new key makes anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resign {
+    /// Those of these versions.
+    Versions(Vec<String>),
+    /// All there are.
+    All,
+}
+
+/// Finds the signatures to make anew; nothing is written.
+pub fn plan(workspace: &Workspace, key: &SigningKey, resign: &Resign) -> Result<OpenPgpPlan> {
+    let mut present = workspace.load()?;
+    workspace.check_root(&present)?;
+    present.read_all_bins(workspace.storage.as_ref())?;
+    let wanted = |name: &str| match resign {
+        Resign::All => true,
+        Resign::Versions(versions) => {
+            versions.iter().any(|version| name.strip_prefix("signatures/").and_then(|rest| rest.split('/').next()) == Some(version))
+        }
+    };
+    let resigned: Vec<String> = present
+        .entries()
+        .map(|(name, _)| name)
+        .filter(|name| name.starts_with("signatures/") && name.ends_with(".sig") && wanted(name))
+        .map(str::to_owned)
+        .collect();
+    if let Resign::Versions(versions) = resign
+        && let Some(missing) =
+            versions.iter().find(|version| !resigned.iter().any(|name| name.starts_with(&format!("signatures/{version}/"))))
+    {
+        return Err(Failure::new(Kind::NotFound, format!("there are no signatures of release {missing}"))
+            .hint("`publish status` lists the releases")
+            .into());
+    }
+    Ok(OpenPgpPlan { fingerprint: key.fingerprint(), resigned, present: Some(Box::new(present)) })
+}
+
+/// Publishes the certificate and the new signatures, in one commit.
+pub fn apply(workspace: &Workspace, key: &SigningKey, plan: OpenPgpPlan) -> Result<Outcome> {
+    let present = *plan.present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
+    workspace.begin_changes()?;
+    let storage = workspace.storage.as_ref();
+    let certificate = certificate_change(workspace, &present.targets, key)?;
+    let names = plan.resigned.iter().map(String::as_str).chain([certificate.name.as_str()]);
+    let signers = workspace.target_signers(&present, names)?;
+    workspace.progress.phase("signing anew");
+    let make = |name: &String, signer: &mut Box<dyn sequoia_openpgp::crypto::Signer + Send>| -> crate::failure::Result<Change> {
+        let exists = |name: &str| present.target(name).is_ok_and(|target| target.is_some());
+        let missing = || Failure::new(Kind::Untrusted, format!("the content that {name} signs is missing from {}", storage.location()));
+        let artifact = signed_name(name, exists).ok_or_else(missing)?;
+        let target = present.target(&artifact)?.ok_or_else(missing)?;
+        let state = digest_for_signature(storage, &content_of(storage, &present, &artifact, &target)?, key.hash())?.ok_or_else(missing)?;
+        let file = sign(signer.as_mut(), state, workspace.now())?;
+        let wanted = stage_bytes(storage, name, &file, workspace.sha512)?;
+        workspace.progress.file();
+        Ok(Change { name: name.clone(), expected: present.target(name)?, wanted: Some(wanted), keep_existing: false, content: Some(file) })
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut changes = each(&plan.resigned, threads, || key.signer(), make)?;
+    changes.push(certificate);
+    workspace.progress.phase("committing");
+    Ok(workspace.commit(present, &Edit { changes, ..Edit::default() }, &signers)?.into())
+}
+
+/// Where a target's content lies.
+fn content_of(storage: &dyn crate::storage::Storage, present: &Present, name: &str, target: &Target) -> crate::failure::Result<ObjectName> {
+    for hash in target.hashes.prefixes() {
+        let hashed = ObjectName::hashed_target(name, &hash);
+        if present.trust.root().consistent_snapshot() || storage.stat(&hashed)?.is_some() {
+            return Ok(hashed);
+        }
+    }
+    Ok(ObjectName::plain_target(name))
+}

@@ -1,0 +1,149 @@
+//! The life of an OpenPGP key: it is extended, vouches for the next one, and what it signed is signed again on request.
+
+use crate::sandbox::{Run, Sandbox};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+/// A reader with gpg, who knows the certificates that are published.
+struct Reader<'s> {
+    sandbox: &'s Sandbox,
+    home: tempfile::TempDir,
+}
+
+impl<'s> Reader<'s> {
+    fn new(sandbox: &'s Sandbox) -> Self {
+        let home = tempfile::TempDir::new_in("/tmp").unwrap();
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        Self { sandbox, home }
+    }
+
+    fn gpg(&self, arguments: &[&str]) -> Run {
+        let mut command = Command::new("gpg");
+        command.current_dir(self.sandbox.dir.path()).args(["--batch", "--homedir"]).arg(self.home.path()).args(arguments);
+        let output = command.output().unwrap();
+        // gpg prints notations as they are, which need not be text.
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Run { code: output.status.code().unwrap_or(-1), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
+    fn imports(&self) {
+        for name in crate::sandbox::files(&self.sandbox.path("repo/targets/openpgp")).keys().filter(|name| name.len() == 44) {
+            self.gpg(&["--import", &format!("repo/targets/openpgp/{name}")]).ok();
+        }
+    }
+
+    /// Who signed a release, by fingerprint.
+    fn signer(&self, version: &str) -> String {
+        let file = format!("{version}/linux-amd64/bin/acme");
+        let said = self
+            .gpg(&[
+                "--status-fd",
+                "1",
+                "--verify",
+                &format!("repo/targets/signatures/{file}.sig"),
+                &format!("repo/targets/releases/{file}"),
+            ])
+            .ok();
+        let line = said.stdout.lines().find_map(|line| line.strip_prefix("[GNUPG:] VALIDSIG ")).unwrap().to_owned();
+        line.split(' ').next().unwrap().to_owned()
+    }
+}
+
+fn fingerprint(sandbox: &Sandbox) -> String {
+    let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    let file = config.lines().find_map(|line| line.strip_prefix("openpgp: file:")).unwrap().to_owned();
+    let run =
+        Run::from(Command::new("gpg").args(["--batch", "--with-colons", "--show-keys"]).arg(sandbox.path(&file)).output().unwrap()).ok();
+    run.stdout.lines().find_map(|line| line.strip_prefix("fpr:::::::::")).unwrap().trim_end_matches(':').to_owned()
+}
+
+#[test]
+fn a_new_key_comes_with_the_old_ones_word_and_signs_what_is_asked_for() {
+    let sandbox = Sandbox::new();
+    for version in ["1.0.0", "1.0.1"] {
+        sandbox.release(version).ok();
+    }
+    let old = fingerprint(&sandbox);
+    sandbox.unchanged(|| sandbox.publish(&["rotate", "openpgp", "--no-passphrase", "-n"]).ok().says(&["openpgp-2.asc", "plan only"]));
+    sandbox.unchanged_metadata(|| {
+        sandbox.publish(&["rotate", "openpgp", "--no-passphrase", "--resign", "9.9.9"]).fails(7, &["no signatures of release 9.9.9"])
+    });
+    // That run had made the key; this one uses it.
+    let made = fs::read(sandbox.path("keys/openpgp-2.asc")).unwrap();
+    sandbox.publish(&["rotate", "openpgp", "--no-passphrase", "--resign", "1.0.1"]).ok().says(&["and 1 signatures by it"]);
+    let new = fingerprint(&sandbox);
+    assert_ne!(old, new);
+    assert!(!made.is_empty() && sandbox.path("keys/openpgp-2.revocation.asc").exists());
+    let reader = Reader::new(&sandbox);
+    reader.imports();
+    assert_eq!((reader.signer("1.0.0"), reader.signer("1.0.1")), (old.clone(), new.clone()));
+    let checked = reader.gpg(&["--with-colons", "--check-sigs", &new]).ok().stdout;
+    let by_old = checked.lines().any(|line| line.starts_with("sig:!:") && line.contains(&old[24..]));
+    assert!(by_old, "the old key vouches for the new one: {checked}");
+    sandbox.release("1.0.2").ok();
+    assert_eq!(reader.signer("1.0.2"), new);
+    sandbox.publish(&["verify"]).ok().says(&["3 OpenPGP signatures checked", "good: 0 errors"]);
+    // The key was stolen: nothing of it counts any more, and everything is signed again.
+    sandbox
+        .publish(&["rotate", "openpgp", "--no-passphrase", "--without-old", "--resign", "all"])
+        .ok()
+        .says(&["openpgp-3.asc", "and 3 signatures by it"]);
+    let newest = fingerprint(&sandbox);
+    reader.imports();
+    for version in ["1.0.0", "1.0.1", "1.0.2"] {
+        assert_eq!(reader.signer(version), newest);
+    }
+    let checked = reader.gpg(&["--with-colons", "--check-sigs", &newest]).ok().stdout;
+    assert!(!checked.contains(&new[24..]), "{checked}");
+    sandbox.publish(&["verify"]).ok();
+    sandbox.publish(&["rotate", "targets", "--resign", "all"]).fails(6, &["about the OpenPGP key"]);
+}
+
+#[test]
+fn a_key_without_its_old_one_says_what_to_do() {
+    let sandbox = Sandbox::new();
+    fs::remove_file(sandbox.path("keys/openpgp.asc")).unwrap();
+    sandbox.publish(&["rotate", "openpgp", "--no-passphrase"]).fails(7, &["--without-old", "publish its revocation"]);
+    sandbox.publish(&["rotate", "openpgp", "--no-passphrase", "--without-old"]).ok();
+    sandbox.release("1.0.0").ok();
+}
+
+#[test]
+fn expiry_moves() {
+    // Expired long ago, and encrypted with a subkey that signs.
+    for (key, passphrase) in
+        [("expired.asc", None), ("encrypted.asc", Some("test only passphrase")), ("subkey.asc", None), ("rsa3072.asc", None)]
+    {
+        let sandbox = Sandbox::new();
+        fs::remove_file(sandbox.path("keys/openpgp.asc")).unwrap();
+        fs::copy(sandbox.openpgp(key), sandbox.path("keys/openpgp.asc")).unwrap();
+        let publish = |arguments: &[&str]| {
+            let mut command = sandbox.command();
+            if let Some(passphrase) = passphrase {
+                command.env("PUBLISH_OPENPGP_PASSPHRASE", passphrase);
+            }
+            Run::from(command.args(arguments).output().unwrap())
+        };
+        if key == "expired.asc" {
+            publish(&["release", "1.0.0", "--from", "dist"]).fails(6, &["is expired"]);
+        }
+        publish(&["key", "extend", "730d"]).ok().says(&["is valid until 20", "the next release publishes"]);
+        publish(&["release", "1.0.0", "--from", "dist"]).ok();
+        let reader = Reader::new(&sandbox);
+        reader.imports();
+        reader.signer("1.0.0");
+        let shown = reader.gpg(&["--with-colons", "--list-keys"]).ok().stdout;
+        let expiries: Vec<&str> =
+            shown.lines().filter(|line| line.starts_with("pub:")).map(|line| line.split(':').nth(6).unwrap()).collect();
+        assert!(expiries.iter().all(|expiry| !expiry.is_empty()), "{shown}");
+        publish(&["key", "extend", "never"]).ok().says(&["for ever"]);
+        publish(&["release", "1.0.1", "--from", "dist"]).ok();
+        publish(&["verify"]).ok();
+    }
+    let sandbox = Sandbox::new();
+    fs::remove_file(sandbox.path("keys/openpgp.asc")).unwrap();
+    fs::copy(sandbox.openpgp("stub-primary.asc"), sandbox.path("keys/openpgp.asc")).unwrap();
+    sandbox.publish(&["key", "extend", "1d"]).fails(6, &["lacks the secret", "gpg --quick-set-expire"]);
+    sandbox.publish(&["key", "extend", "sometime"]).fails(6, &["is no moment"]);
+}
