@@ -481,6 +481,15 @@ pub(super) enum Key {
         #[arg(long, value_name = "TEXT")]
         user_id: String,
     },
+    /// Have a key sign as roles and as OpenPGP need it, and verify what comes back.
+    #[command(
+        after_help = "Nothing is published. For keys in HSMs, agents and key services; Vault, OpenBao and AWS KMS are previews, tested against\nimitations: this is how you try yours.\n\nExample:\n  publish key check keys/targets.pem"
+    )]
+    Check {
+        /// The key's URI or file
+        #[arg(value_name = "KEY")]
+        key: String,
+    },
     /// Give the OpenPGP key another expiry; the next publish brings its certificate to readers
     #[command(after_help = "WHEN is a date, a span such as 730d, or never.\n\nExample:\n  publish key extend 730d")]
     Extend {
@@ -550,6 +559,9 @@ pub(super) enum Root {
         /// ROLE=NUMBER: how many keys must sign a role
         #[arg(long, value_name = "ROLE=NUMBER")]
         threshold: Vec<String>,
+        /// KEY-ID=NAME: who holds a key that is there already; changes nothing that is signed
+        #[arg(long, value_name = "KEY=NAME")]
+        name: Vec<String>,
         /// Until when the root is valid [default: a year]
         #[arg(long, value_name = "WHEN")]
         expires: Option<String>,

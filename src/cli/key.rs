@@ -6,7 +6,7 @@ use super::passphrases::{Sources, new_passphrase};
 use super::text::span;
 use super::workspace::open;
 use crate::config::Config;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::keys::{self, KeyUri, Passphrases, RoleSigner, Use};
 use crate::metadata::{KeyKind, PublicKey};
 use crate::operation::keys::{self as operation, Duty};
@@ -72,7 +72,7 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
         }
         Key::Certify { key, file, user_id } => {
             if file.exists() {
-                return Err(Failure::new(crate::failure::Kind::Conflict, format!("{} exists already", file.display())).into());
+                return Err(Failure::new(Kind::Conflict, format!("{} exists already", file.display())).into());
             }
             let uri = KeyUri::parse(key, Path::new(""))?;
             let signer = keys::load_for_openpgp(&uri, &passphrases)?;
@@ -90,6 +90,7 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
             let text = format!("made {}\nOpenPGP certificate {fingerprint}\n", file.display());
             Ok(Report::new("key", text, json!({"file": file.display().to_string(), "fingerprint": fingerprint})))
         }
+        Key::Check { key } => check(&KeyUri::parse(key, Path::new(""))?, &passphrases),
         Key::Extend { until } => {
             let config = Config::read(&global.config)?;
             let workspace = open(global, &config, output)?;
@@ -124,6 +125,32 @@ fn config(global: &Global) -> Result<Config> {
 
 fn load(text: &str, passphrases: &Sources) -> Result<Arc<dyn RoleSigner>> {
     Ok(keys::load(&KeyUri::parse(text, Path::new(""))?, passphrases)?)
+}
+
+fn check(uri: &KeyUri, passphrases: &Sources) -> Result<Report> {
+    let signer = keys::load(uri, passphrases)?;
+    let public = signer.public();
+    // As long as roles are: some services take short messages only.
+    let message = vec![b'.'; 1 << 20];
+    let roles = signer.sign(&message).and_then(|signature| {
+        let failed = || Failure::new(Kind::Untrusted, format!("the key in {} made a signature that does not verify", signer.origin()));
+        if public.verifies(&message, &signature) { Ok(()) } else { Err(failed()) }
+    });
+    let openpgp = keys::load_for_openpgp(uri, passphrases)?.map(|signer| crate::openpgp::check(signer, chrono::Utc::now()));
+    let mut text = format!("{} ({})\nkey id:  {}\n", signer.origin(), public.keytype(), public.id());
+    let mut says = |what: &str, done: &Result<(), Failure>| match done {
+        Ok(()) => drop(writeln!(text, "{what} signs, verified")),
+        Err(failure) => drop(writeln!(text, "{what} no: {failure}")),
+    };
+    says("roles:  ", &roles);
+    openpgp.iter().for_each(|done| says("OpenPGP:", done));
+    let good = |done: &Result<(), Failure>| done.is_ok();
+    let json = json!({"key": signer.origin(), "key_id": public.id(), "roles": good(&roles), "openpgp": openpgp.as_ref().map(good)});
+    match (roles, openpgp) {
+        // Of no use at all: the reason comes as the error, with what to do.
+        (Err(failure), None | Some(Err(_))) => Err(failure.into()),
+        _ => Ok(Report::new("key", text, json)),
+    }
 }
 
 fn shown(verb: &str, signer: &Arc<dyn RoleSigner>, duties: &[Duty]) -> Report {

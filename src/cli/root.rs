@@ -20,7 +20,7 @@ use std::sync::Arc;
 /// `publish root`.
 pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<Report> {
     match arguments {
-        Root::Edit { draft, add_key, remove_key, threshold, expires } => {
+        Root::Edit { draft, add_key, remove_key, threshold, name, expires } => {
             let config = Config::read(&global.config)?;
             let workspace = open(global, &config, output)?;
             let mut wish = RootWish {
@@ -39,6 +39,10 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
                 let number = number.parse().ok().filter(|number| *number > 0);
                 let number = number.ok_or_else(|| Failure::invalid(format!("the threshold in `{text}` is no number from 1")))?;
                 wish.thresholds.push((role_of(role)?, number));
+            }
+            for text in name {
+                let (key, name) = split(text, "--name KEY-ID=NAME")?;
+                wish.names.push((key.to_owned(), name.to_owned()));
             }
             let path = draft_of(draft, Some(&config));
             let report = operation::edit(&workspace, &path, &config.key_names(), &wish, global.dry_run)?;

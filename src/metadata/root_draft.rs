@@ -110,7 +110,11 @@ impl RootDraft {
 
     /// Changes it; signatures that were on it are over something else then, and go. Says how many those are.
     pub fn edit(&mut self, edit: &RootEdit) -> Result<usize> {
-        self.next = self.next.edited(edit)?;
+        let next = self.next.edited(edit)?;
+        if next.to_signed_json() == self.next.to_signed_json() {
+            return Ok(0);
+        }
+        self.next = next;
         Ok(std::mem::take(&mut self.signatures).len())
     }
 

@@ -12,6 +12,6 @@ mod signing_key;
 pub use certificate::{Certificates, Standing};
 pub use generate::{Algorithm, Generated, generate};
 pub use life::{extend, vouch};
-pub use remote::{DigestSignature, DigestSigner, KeyMaterial, certify, material_of};
+pub use remote::{DigestSignature, DigestSigner, KeyMaterial, certify, check, material_of};
 pub use signature::{DetachedSignature, sign};
 pub use signing_key::{SigningKey, Unlock};

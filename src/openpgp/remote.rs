@@ -6,6 +6,7 @@ use openpgp::crypto::{Signer, mpi};
 use openpgp::packet::key::{Key4, PublicParts, UnspecifiedRole};
 use openpgp::packet::signature::SignatureBuilder;
 use openpgp::packet::{Key, UserID};
+use openpgp::policy::StandardPolicy;
 use openpgp::serialize::SerializeInto;
 use openpgp::types::{Curve, HashAlgorithm, KeyFlags, PublicKeyAlgorithm, SignatureType};
 use openpgp::{Cert, Packet};
@@ -127,6 +128,19 @@ pub fn material_of(certificate: &[u8], fingerprint: &str, what: &str) -> Result<
         mpi::PublicKey::RSA { e, n } => Ok(KeyMaterial::Rsa { n: n.value().to_vec(), e: e.value().to_vec() }),
         _ => Err(unusable()),
     }
+}
+
+/// Has such a key sign, and verifies what comes back.
+pub fn check(signer: Arc<dyn DigestSigner>, now: DateTime<Utc>) -> Result<()> {
+    let origin = signer.origin().to_owned();
+    let certificate = certify(signer, "a trial", now)?;
+    let cert = super::signing_key::parse_one(&certificate, &origin)?;
+    // A certificate is valid by its own signature over a user id, if that is good.
+    let valid = cert.with_policy(&StandardPolicy::new(), SystemTime::from(now)).is_ok_and(|cert| cert.userids().next().is_some());
+    if valid {
+        return Ok(());
+    }
+    Err(Failure::new(Kind::Untrusted, format!("the key in {origin} made an OpenPGP signature that does not verify")))
 }
 
 /// Makes the certificate of such a key, certifying itself; armored.

@@ -31,6 +31,8 @@ pub struct RootWish {
     pub thresholds: Vec<(Role, u64)>,
     /// Until when; a year from now without one.
     pub expires: Option<Expiry>,
+    /// Who holds which key: a present name, or the beginning of a key id, and the new name.
+    pub names: Vec<(String, String)>,
 }
 
 /// What there is to know of a draft.
@@ -113,9 +115,13 @@ pub fn edit(workspace: &Workspace, path: &Path, names: &Path, wish: &RootWish, d
         }
     }
     for (role, text) in &wish.remove {
-        edit.remove.push((*role, resolve(&draft, *role, text)?));
+        edit.remove.push((*role, resolve(&draft, Some(*role), text)?));
     }
     let voided = draft.edit(&edit)?;
+    for (text, name) in &wish.names {
+        let id = resolve(&draft, None, text)?;
+        draft.name(&id, name);
+    }
     if !dry_run {
         write_draft(path, &draft)?;
     }
@@ -370,17 +376,21 @@ fn staleness(workspace: &Workspace, draft: &RootDraft) -> Result<Option<String>>
 }
 
 /// The id of the key that a name or the beginning of an id stands for.
-fn resolve(draft: &RootDraft, role: Role, text: &str) -> Result<String> {
-    let ids = &draft.next().role(role).keyids;
-    let found: Vec<&String> = ids
+fn resolve(draft: &RootDraft, role: Option<Role>, text: &str) -> Result<String> {
+    let ids: Vec<&String> = match role {
+        Some(role) => draft.next().role(role).keyids.iter().collect(),
+        None => draft.next().keys().keys().collect(),
+    };
+    let found: Vec<&&String> = ids
         .iter()
-        .filter(|id| (text.len() >= 4 && id.starts_with(text)) || draft.names().get(*id).is_some_and(|name| name == text))
+        .filter(|id| (text.len() >= 4 && id.starts_with(text)) || draft.names().get(**id).is_some_and(|name| name == text))
         .collect();
     match found.as_slice() {
-        [id] => Ok((*id).clone()),
+        [id] => Ok((**id).clone()),
         other => {
             let how = if other.is_empty() { "is none of" } else { "could be several of" };
-            Err(Failure::invalid(format!("`{}` {how} {role}'s keys", text.escape_debug()))
+            let whose = role.map_or_else(|| "the root".to_owned(), |role| role.to_string());
+            Err(Failure::invalid(format!("`{}` {how} {whose}'s keys", text.escape_debug()))
                 .details(ids.iter().map(|id| draft.describe(id)))
                 .hint("give a name, or at least four digits of the key id")
                 .into())

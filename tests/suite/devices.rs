@@ -138,6 +138,7 @@ fn a_token_signs_roles_and_artifacts_with_every_kind_of_key() {
     for (kind, keytype) in [("EC:edwards25519", "ed25519"), ("EC:prime256v1", "ecdsa-sha2-nistp256"), ("rsa:2048", "rsa")] {
         let (host, uri) = token(&[("targets", kind), ("snapshot", kind), ("timestamp", kind), ("openpgp", kind)]);
         host.publish(&["key", "show", &uri("targets")]).ok().says(&[keytype, "pkcs11:token=acme;object=targets"]);
+        host.publish(&["key", "check", &uri("targets")]).ok().says(&["roles:   signs, verified", "OpenPGP: signs, verified"]);
         host.publish(&["key", "certify", &uri("openpgp"), "cert.asc", "--user-id", "acme releases"]).ok().says(&["OpenPGP certificate"]);
         host.configure(
             &[("targets", &uri("targets")), ("snapshot", &uri("snapshot")), ("timestamp", &uri("timestamp"))],
@@ -223,6 +224,8 @@ fn gpg_agent_signs_artifacts_and_p256_roles() {
     host.publish(&["verify"]).ok().says(&["103 OpenPGP signatures checked"]);
     // Where only digests are signed, roles need a key type that signs one.
     let ed25519 = format!("gpg:{}", fingerprint("ed25519"));
+    host.publish(&["key", "check", &ed25519]).ok().says(&["roles:   no: ", "gpg-agent signs digests only", "OpenPGP: signs, verified"]);
+    host.publish(&["key", "check", "keys/targets.pem"]).ok().says(&["roles:   signs, verified"]);
     host.publish(&["key", "export", &ed25519]).ok();
     host.publish(&["root", "edit", "--add-key", &format!("root:card={ed25519}")]).ok();
     host.publish(&["root", "sign", "--key", &ed25519, "--yes"]).fails(6, &["gpg-agent signs digests only", "nistp256"]);
@@ -248,6 +251,7 @@ fn vault_signs_roles_and_artifacts_with_every_kind_of_key() {
     for kind in ["ed25519", "p256", "rsa"] {
         let vault = Vault::start(&[("targets", kind), ("snapshot", "p256"), ("timestamp", "rsa"), ("openpgp", kind)]);
         let host = on_vault(&vault);
+        host.publish(&["key", "check", "vault:targets"]).ok().says(&["roles:   signs, verified", "OpenPGP: signs, verified"]);
         host.publish(&["release", "1.0.0", "--from", "dist"]).ok();
         host.publish(&["verify"]).ok().says(&["1 OpenPGP signature checked", "good: 0 errors"]);
         host.gpg_verifies("1.0.0");
@@ -350,6 +354,7 @@ fn aws_kms_signs_digests_with_signed_requests() {
     }
     host.publish(&["verify"]).ok().says(&["2 OpenPGP signatures checked"]);
     assert!(kms.log().iter().all(|action| action == "TrentService.Sign" || action == "TrentService.GetPublicKey"));
+    host.publish(&["key", "check", "awskms:alias/targets"]).ok().says(&["roles:   signs, verified", "OpenPGP: signs, verified"]);
     let show = |host: &Host, key: &str| host.publish(&["key", "show", key]);
     show(&host, "awskms:alias/edwards").fails(6, &["ECC_NIST_EDWARDS25519", "ECC_NIST_P256", "4096 bytes"]);
     show(&host, "awskms:alias/nothing").fails(7, &["NotFoundException (400): Key does not exist"]);

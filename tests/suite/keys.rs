@@ -183,3 +183,32 @@ fn an_encrypted_openpgp_key_opens_with_its_own_passphrase() {
     sandbox.publish(&["release", "1.0.0", "--from", "dist", "--openpgp-passphrase-command", "echo test only passphrase"]).ok();
     sandbox.publish(&["verify"]).ok();
 }
+
+/// All keys in one document, by role and unencrypted, as the JSON of trdl's server has them.
+#[test]
+fn a_repository_is_adopted_with_its_keys_in_one_document() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    let mut keys = serde_json::Map::new();
+    for role in ["root", "targets", "snapshot", "timestamp"] {
+        let key = PKey::private_key_from_pem(&fs::read(sandbox.path(&format!("keys/{role}.pem"))).unwrap()).unwrap();
+        let public = hex::encode(key.raw_public_key().unwrap());
+        let private = hex::encode(key.raw_private_key().unwrap()) + &public;
+        let value = serde_json::json!({"keytype": "ed25519", "scheme": "ed25519", "keyval": {"public": public, "private": private}});
+        keys.insert(role.to_owned(), value);
+    }
+    let document = sandbox.write("keys.json", serde_json::to_vec(&serde_json::json!({"data": keys})).unwrap());
+    let adopt = ["adopt", "repo", "--keys", "keys.json", "--name", "acme", "--config", "new/publish.yaml", "--no-passphrase"];
+    sandbox.publish(&adopt).fails(4, &["keys.json", "others"]);
+    fs::set_permissions(document, fs::Permissions::from_mode(0o600)).unwrap();
+    sandbox.unchanged(|| sandbox.publish(&adopt).ok());
+    let before = sandbox.publish(&["key", "list", "--json"]).ok().json();
+    let after = sandbox.publish(&["key", "list", "--json", "--config", "new/publish.yaml"]).ok().json();
+    let ids = |listing: &serde_json::Value| {
+        listing["roles"].as_array().map(|roles| roles.iter().map(|role| role["keys"].clone()).collect::<Vec<_>>())
+    };
+    assert!(ids(&before).is_some_and(|ids| ids.len() == 4));
+    assert_eq!(ids(&before), ids(&after));
+    sandbox.publish(&["refresh", "--all", "--config", "new/publish.yaml"]).ok().says(&["root 1, targets 3, snapshot 3, timestamp 3"]);
+    sandbox.publish(&["verify"]).ok().says(&["good: 0 errors"]);
+}

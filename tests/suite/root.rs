@@ -71,6 +71,9 @@ fn two_of_three_sign_on_machines_of_their_own_in_any_order() {
         .unchanged(|| ceremony.root(&["commit"]).fails(5, &["0 of 1 keys of root 1, 0 of 2 keys of root 2, waiting for 2 of ", &root_id]));
     let (bob, carol) = (ceremony.signed_by("bob"), ceremony.signed_by("carol"));
     ceremony.root(&["merge", &carol]).ok().says(&["1 signature new", "signed   carol"]);
+    // A name is nothing that is signed: it takes no signature away.
+    ceremony.root(&["edit", "--name", &format!("{}=alice", &root_id[..8])]).ok().says(&["signed   carol", "waiting for 1 of alice, bob"]);
+    ceremony.root(&["edit", "--name", "zed=alice"]).fails(6, &["`zed` is none of the root's keys"]);
     ceremony.root(&["merge", &bob, &carol]).ok().says(&["1 signature new", "2 of 2 keys of root 2"]);
     // The new keys agree; the old one has not.
     ceremony.sandbox.unchanged(|| ceremony.root(&["commit"]).fails(5, &["0 of 1 keys of root 1", &root_id]));
