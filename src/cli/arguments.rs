@@ -458,12 +458,12 @@ pub(super) enum Key {
         key: String,
     },
     /// Print the public key of a key in a form for other tools
-    #[command(after_help = "Example:\n  publish key export keys/targets.pem")]
+    #[command(after_help = "Examples:\n  publish key export keys/targets.pem\n  publish key export keys/openpgp.asc --form openpgp")]
     Export {
         /// The key's file or URI
         #[arg(value_name = "KEY")]
         key: String,
-        /// pem for openssl and most tools, json as TUF metadata holds it
+        /// pem for openssl and most tools, json as TUF metadata holds it, openpgp for the certificate of an OpenPGP key
         #[arg(long, value_enum, default_value_t = KeyForm::Pem, value_name = "FORM")]
         form: KeyForm,
     },
@@ -531,6 +531,8 @@ pub(super) enum KeyForm {
     Pem,
     /// The key object of TUF metadata
     Json,
+    /// An OpenPGP certificate
+    Openpgp,
 }
 
 /// Which draft.

@@ -48,12 +48,20 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
             };
             Ok(shown("read", &signer, &duties))
         }
+        Key::Export { key, form: KeyForm::Openpgp } => {
+            let uri = KeyUri::parse(key, Path::new(""))?;
+            let public = |bytes: &[u8]| crate::openpgp::public_certificate(bytes, &uri.origin());
+            let certificate = match keys::openpgp_certificate(&uri)? {
+                Some(certificate) => public(&certificate),
+                None => public(&keys::read_secret(&uri)?),
+            }?;
+            let fingerprint = crate::openpgp::Certificates::default().add(&certificate, &uri.origin())?;
+            let text = String::from_utf8_lossy(&certificate).into_owned();
+            Ok(Report::new("key", text.clone(), json!({"fingerprint": fingerprint, "certificate": text})))
+        }
         Key::Export { key, form } => {
             let public = load(key, &passphrases)?.public().clone();
-            let text = match form {
-                KeyForm::Pem => keys::to_pem(&public)?,
-                KeyForm::Json => format!("{}\n", public.to_json()),
-            };
+            let text = if *form == KeyForm::Pem { keys::to_pem(&public)? } else { format!("{}\n", public.to_json()) };
             Ok(Report::new("key", text, json!({"key_id": public.id(), "key": public.to_json()})))
         }
         Key::Passphrase { file, new_passphrase_file, no_passphrase } => {

@@ -14,4 +14,4 @@ pub use generate::{Algorithm, Generated, generate};
 pub use life::{extend, vouch};
 pub use remote::{DigestSignature, DigestSigner, KeyMaterial, certify, check, material_of};
 pub use signature::{DetachedSignature, sign};
-pub use signing_key::{SigningKey, Unlock};
+pub use signing_key::{SigningKey, Unlock, public_certificate};

@@ -150,6 +150,12 @@ pub(super) fn parse_one(bytes: &[u8], what: &str) -> Result<Cert> {
     }
 }
 
+/// The public certificate in the file of a secret key, armored; no passphrase is needed.
+pub fn public_certificate(bytes: &[u8], what: &str) -> Result<Vec<u8>> {
+    let armored = parse_one(bytes, what)?.strip_secret_key_material().armored().to_vec();
+    armored.map_err(|error| Failure::new(Kind::Unexpected, format!("cannot write the OpenPGP certificate of {what}")).source(error))
+}
+
 /// Refuses a certificate that no reader would accept signatures of now.
 fn check_usable(cert: &Cert, what: &str, now: DateTime<Utc>) -> Result<()> {
     let id = cert.fingerprint();

@@ -65,6 +65,8 @@ fn a_new_key_comes_with_the_old_ones_word_and_signs_what_is_asked_for() {
         sandbox.release(version).ok();
     }
     let old = fingerprint(&sandbox);
+    let exported = sandbox.publish(&["key", "export", "keys/openpgp.asc", "--form", "openpgp"]).ok().stdout;
+    assert_eq!(exported.as_bytes(), fs::read(sandbox.path(&format!("repo/targets/openpgp/{old}.asc"))).unwrap());
     sandbox.unchanged(|| sandbox.publish(&["rotate", "openpgp", "--no-passphrase", "-n"]).ok().says(&["openpgp-2.asc", "plan only"]));
     sandbox.unchanged_metadata(|| {
         sandbox.publish(&["rotate", "openpgp", "--no-passphrase", "--resign", "9.9.9"]).fails(7, &["no signatures of release 9.9.9"])
