@@ -482,6 +482,10 @@ def a_repository_of_go_tuf_is_adopted_and_clients_notice_nothing():
         config.write_text(config.read_text().replace("consistent_snapshot: false", "consistent_snapshot: true"))
         publish("refresh")
         readers.see(NEW, f"releases/{NEW}/{MACHINE}/bin/ruff")
+        assert "targets get a SHA-256" in publish("refresh", "--rehash", "--dry-run")
+        publish("refresh", "--rehash")
+        assert "nothing" in publish("refresh", "--rehash")
+        readers.see(NEW, f"releases/{NEW}/{MACHINE}/bin/ruff")
         for role in ["timestamp", "targets"]:
             publish("rotate", role, "--now", "--no-passphrase")
             readers.see(NEW, f"releases/{NEW}/{MACHINE}/bin/ruff")

@@ -323,8 +323,11 @@ pub(super) struct Refresh {
     /// With --all, give the roles versions above this: clients have seen versions up to it, and the repository is an old copy
     #[arg(long, value_name = "VERSION", requires = "all")]
     pub versions_above: Option<u64>,
+    /// Read what is named by SHA-512 alone, as other tools may have left it, and name it by SHA-256 too
+    #[arg(long)]
+    pub rehash: bool,
     /// Run as a service that looks every `monitor.refresh` seconds
-    #[arg(long, conflicts_with = "all")]
+    #[arg(long, conflicts_with_all = ["all", "rehash"])]
     pub watch: bool,
 }
 

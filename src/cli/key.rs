@@ -68,14 +68,18 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
             if global.dry_run {
                 return Ok(Report::new("key", format!("plan only: {} would be written anew\n", file.display()), json!({"dry_run": true})));
             }
-            let new =
-                if *no_passphrase { None } else { Some(new_passphrase(new_passphrase_file.as_deref(), &file.display().to_string())?) };
-            keys::change_passphrase(file, &passphrases, new.as_ref())?;
-            let how = if new.is_some() { "opens with the new passphrase" } else { "is not encrypted any more" };
+            keys::change_passphrase(file, &passphrases, || {
+                if *no_passphrase {
+                    Ok(None)
+                } else {
+                    new_passphrase(new_passphrase_file.as_deref(), &file.display().to_string()).map(Some)
+                }
+            })?;
+            let how = if *no_passphrase { "is not encrypted any more" } else { "opens with the new passphrase" };
             Ok(Report::new(
                 "key",
                 format!("{} {how}\n", file.display()),
-                json!({"file": file.display().to_string(), "encrypted": new.is_some()}),
+                json!({"file": file.display().to_string(), "encrypted": !no_passphrase}),
             ))
         }
         Key::Certify { key, file, user_id } => {

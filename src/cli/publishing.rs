@@ -78,7 +78,8 @@ pub(super) fn refresh(global: &Global, arguments: &Refresh, output: &Output) -> 
     if let Some(version) = arguments.versions_above {
         workspace.versions_above = Versions { root: 0, targets: version, snapshot: version, timestamp: version };
     }
-    let plan = refresh_operation::plan(&workspace, RefreshRequest { consistent_snapshot: config.consistent_snapshot, all: arguments.all })?;
+    let request = RefreshRequest { consistent_snapshot: config.consistent_snapshot, all: arguments.all, rehash: arguments.rehash };
+    let plan = refresh_operation::plan(&workspace, request)?;
     let mut text = String::new();
     for due in &plan.due {
         let _ = writeln!(text, "  ~ {}: {}", due.role, due.reason);

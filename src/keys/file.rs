@@ -31,9 +31,10 @@ pub(super) fn save(path: &Path, key: &Material, passphrase: Option<&Secret>) -> 
 }
 
 /// Writes a key file anew under another passphrase, or none, as PKCS#8 whatever form it had.
-pub fn change_passphrase(path: &Path, passphrases: &dyn Passphrases, new: Option<&Secret>) -> Result<()> {
-    let what = path.display().to_string();
-    let pem = to_pem(&form::read(&read_private(path)?, &what, passphrases)?, new)?;
+pub fn change_passphrase(path: &Path, passphrases: &dyn Passphrases, new: impl FnOnce() -> Result<Option<Secret>>) -> Result<()> {
+    let key = form::read(&read_private(path)?, &path.display().to_string(), passphrases)?;
+    // People are asked for the old one first.
+    let pem = to_pem(&key, new()?.as_ref())?;
     replace_private(path, pem.as_bytes())
 }
 

@@ -210,7 +210,7 @@ impl Monitor<'_> {
         if self.workspace.workers.is_some() {
             (self.log)(Event::Queues(queue::queue(self.workspace, &Selection::None)?.queues));
         }
-        let wish = RefreshRequest { consistent_snapshot: self.request.consistent_snapshot, all: false };
+        let wish = RefreshRequest { consistent_snapshot: self.request.consistent_snapshot, ..RefreshRequest::default() };
         let mut plan = refresh::plan(self.workspace, wish)?;
         if !plan.empty {
             let roles = plan.due.iter().map(|due| due.role).collect();

@@ -5,7 +5,7 @@ use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
 use crate::layout::ObjectName;
 use crate::metadata::{Role, Target, format_expiry};
-use crate::repository::{AtHand, BINS, Edit, PlainNames, Present, Renewal, digest_object, publish_root, sign_root};
+use crate::repository::{AtHand, BINS, Change, Edit, PlainNames, Present, Renewal, digest_object, each, publish_root, sign_root};
 use anyhow::Result;
 use serde::Serialize;
 
@@ -18,12 +18,16 @@ pub struct RefreshPlan {
     pub postponed: Vec<Due>,
     /// Consistent snapshots are switched to this by the next root.
     pub consistent_snapshot: Option<bool>,
+    /// How many targets that are named by SHA-512 alone get a SHA-256 too.
+    pub rehashed: usize,
     /// Roles that will be signed.
     pub roles: Vec<RoleStep>,
     /// When the next role falls due, if nothing is due now.
     pub next: Option<String>,
     /// Whether there is nothing to do.
     pub empty: bool,
+    #[serde(skip)]
+    sha512_only: Vec<(String, Target)>,
     #[serde(skip)]
     present: Option<Box<Present>>,
 }
@@ -54,11 +58,14 @@ pub struct RefreshRequest {
     pub consistent_snapshot: Option<bool>,
     /// Sign the online roles again whether they are due or not, as after a change of keys.
     pub all: bool,
+    /// Read what is named by SHA-512 alone, as in repositories that other tools made, and list its SHA-256 too.
+    pub rehash: bool,
 }
 
 /// Decides what is due.
 pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPlan> {
-    let present = workspace.load()?;
+    let mut present = workspace.load()?;
+    let sha512_only = if request.rehash { sha512_only(workspace, &mut present)? } else { Vec::new() };
     let now = workspace.now();
     let expiries = expiries(&present)?;
     let mut due: Vec<Due> = Vec::new();
@@ -69,6 +76,8 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
             format!("older than {}", describe(role.refresh_age()))
         } else if request.all && *role != Role::Root {
             "asked for".into()
+        } else if *role == Role::Targets && !sha512_only.is_empty() {
+            format!("{} targets get a SHA-256", sha512_only.len())
         } else {
             continue;
         };
@@ -135,6 +144,8 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
         postponed,
         next: next.filter(|_| empty),
         empty,
+        rehashed: sha512_only.len(),
+        sha512_only,
         due,
         present: Some(Box::new(present)),
     })
@@ -171,8 +182,9 @@ pub fn apply(workspace: &Workspace, plan: RefreshPlan) -> Result<Outcome> {
         renew_root(workspace, &mut present, &signers, plan.consistent_snapshot)?;
         present = workspace.load()?;
     }
+    let changes = rehashed(workspace, &plan.sha512_only)?;
     workspace.progress.phase("committing");
-    let mut outcome: Outcome = workspace.commit(present, &Edit { renewals: online, ..Edit::default() }, &signers)?.into();
+    let mut outcome: Outcome = workspace.commit(present, &Edit { changes, renewals: online, ..Edit::default() }, &signers)?.into();
     outcome.changed |= outcome.versions.root != root_before;
     Ok(outcome)
 }
@@ -214,6 +226,48 @@ fn renew_root(workspace: &Workspace, present: &mut Present, signers: &Signers, c
     Err(Failure::new(Kind::Conflict, format!("somebody else published root version {} meanwhile", root.version()))
         .hint("run the same command again")
         .into())
+}
+
+/// The targets that are here and are named by SHA-512 alone.
+fn sha512_only(workspace: &Workspace, present: &mut Present) -> Result<Vec<(String, Target)>> {
+    present.read_all_bins(workspace.storage.as_ref())?;
+    let mut found = Vec::new();
+    for (name, entry) in present.entries() {
+        let target = Target::parse(entry, name)?;
+        if target.hashes.sha256.is_none() && !target.elsewhere && workspace.plain_names != PlainNames::Elsewhere {
+            found.push((name.to_owned(), target));
+        }
+    }
+    Ok(found)
+}
+
+/// Reads them, and lists both digests; where clients fetch hashed names, both are there before they are listed.
+fn rehashed(workspace: &Workspace, targets: &[(String, Target)]) -> Result<Vec<Change>> {
+    if !targets.is_empty() {
+        workspace.progress.phase("reading targets");
+    }
+    let storage = workspace.storage.as_ref();
+    let rehash = |(name, target): &(String, Target), (): &mut ()| {
+        let hashed = target.hashes.prefixes().map(|hash| ObjectName::hashed_target(name, &hash));
+        for source in hashed.chain([ObjectName::plain_target(name)]) {
+            let Some(digests) = digest_object(storage, &source)? else { continue };
+            if !target.matches(&digests) {
+                return Err(Failure::new(Kind::Untrusted, format!("{source} is not what the targets role says"))
+                    .hint("`publish verify` lists everything that is wrong"));
+            }
+            storage.copy(&source, &ObjectName::hashed_target(name, &hex::encode(digests.sha256)), None)?;
+            return Ok(Change {
+                name: name.clone(),
+                expected: Some(target.clone()),
+                wanted: Some(Target::of(&digests)),
+                keep_existing: false,
+                content: None,
+            });
+        }
+        Err(Failure::new(Kind::Untrusted, format!("the content of target {name} is missing from {}", storage.location()))
+            .hint("restore the file from a backup or a mirror; `publish verify` lists everything that is missing"))
+    };
+    Ok(each(targets, storage.parallelism(), || Ok(()), rehash)?)
 }
 
 fn place_hashed_names(workspace: &Workspace, present: &mut Present) -> Result<()> {

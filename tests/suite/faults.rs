@@ -113,8 +113,11 @@ fn a_refresh_of_all_roles_survives_death_at_every_point() {
     };
     // With a new root, which is a commit point of its own.
     let act = |_: &Trial, workspace: &Workspace| {
-        refresh::apply(workspace, refresh::plan(workspace, refresh::RefreshRequest { consistent_snapshot: Some(false), all: false })?)
-            .map(drop)
+        refresh::apply(
+            workspace,
+            refresh::plan(workspace, refresh::RefreshRequest { consistent_snapshot: Some(false), ..Default::default() })?,
+        )
+        .map(drop)
     };
     let check = |trial: &Trial| assert!(!trial.trust().root().consistent_snapshot());
     every_point(prepare, act, check);

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use publish::operation::refresh::{self, RefreshRequest};
 use std::fs;
 
-const ALL: RefreshRequest = RefreshRequest { consistent_snapshot: None, all: true };
+const ALL: RefreshRequest = RefreshRequest { consistent_snapshot: None, all: true, rehash: false };
 
 #[test]
 fn a_bucket_restored_from_an_old_backup_goes_on_above_what_readers_have_seen() {

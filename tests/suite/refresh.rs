@@ -1,8 +1,9 @@
 use crate::sandbox::Sandbox;
 use crate::trial::Trial;
 use chrono::TimeDelta;
-use publish::metadata::Role;
+use publish::metadata::{Role, Target};
 use publish::operation::{refresh, status};
+use publish::repository::{Change, Edit, Quiet, digest_file};
 use std::fs;
 
 #[test]
@@ -127,5 +128,64 @@ fn the_config_switches_consistent_snapshots() {
         sandbox.release(if wish == "true" { "1.0.1" } else { "1.0.2" }).ok();
         sandbox.publish(&["verify"]).ok();
         sandbox.unchanged(|| sandbox.publish(&["refresh"]).ok());
+    }
+}
+
+/// Entries as trdl's server and the go-tuf CLI make them: SHA-512 alone.
+fn sha512_alone(trial: &Trial) -> Vec<String> {
+    let workspace = trial.workspace();
+    let present = workspace.load().unwrap();
+    let mut changes = Vec::new();
+    for (name, entry) in present.entries() {
+        let expected = Target::parse(entry, name).unwrap();
+        let plain = trial.path("repo/targets").join(name);
+        let digests = digest_file(&plain, &Quiet).unwrap();
+        let mut wanted = Target::of(&digests);
+        wanted.hashes.sha256 = None;
+        let (directory, file) = name.rsplit_once('/').unwrap();
+        for (hash, there) in [(hex::encode(digests.sha512.unwrap()), true), (hex::encode(digests.sha256), false)] {
+            let hashed = trial.path(&format!("repo/targets/{directory}/{hash}.{file}"));
+            if there { fs::copy(&plain, hashed).map(drop).unwrap() } else { drop(fs::remove_file(hashed)) }
+        }
+        changes.push(Change { name: name.into(), expected: Some(expected), wanted: Some(wanted), keep_existing: false, content: None });
+    }
+    let names = changes.iter().map(|change| change.name.clone()).collect();
+    let signers = workspace.signers(present.trust.root(), &Role::ALL).unwrap();
+    workspace.commit(present, &Edit { changes, ..Edit::default() }, &signers).unwrap();
+    names
+}
+
+#[test]
+fn what_is_named_by_sha512_alone_gets_a_sha256_on_request() {
+    for consistent in [true, false] {
+        let trial = Trial::new();
+        trial.release("1.0.0").unwrap();
+        let workspace = trial.workspace();
+        let wish = refresh::RefreshRequest { consistent_snapshot: Some(consistent), ..Default::default() };
+        refresh::apply(&workspace, refresh::plan(&workspace, wish).unwrap()).unwrap();
+        let names = sha512_alone(&trial);
+        trial.client().expect("all is well");
+        assert!(refresh::plan(&workspace, wish).unwrap().empty, "nobody asked");
+        let rehash = || refresh::plan(&workspace, refresh::RefreshRequest { rehash: true, ..wish }).unwrap();
+        // What is not what was signed gets no new digest.
+        let (victim, hidden) = (trial.path("repo/targets").join(&names[0]), trial.path("hidden"));
+        if !consistent {
+            fs::rename(&victim, &hidden).unwrap();
+            fs::write(&victim, "evil").unwrap();
+            let error = refresh::apply(&workspace, rehash()).unwrap_err().to_string();
+            assert!(error.contains("is not what the targets role says"), "{error}");
+            fs::rename(&hidden, &victim).unwrap();
+        }
+        assert_eq!(rehash().rehashed, names.len());
+        assert!(refresh::apply(&workspace, rehash()).unwrap().changed);
+        trial.client().expect("all is well");
+        let present = workspace.load().unwrap();
+        for (name, entry) in present.entries() {
+            let hashes = Target::parse(entry, name).unwrap().hashes;
+            assert!(hashes.sha256.is_some() && hashes.sha512.is_some(), "{name}");
+        }
+        assert!(rehash().empty);
+        trial.release("1.0.0").unwrap();
+        trial.release("1.0.1").unwrap();
     }
 }
