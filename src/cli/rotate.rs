@@ -8,6 +8,7 @@ use crate::failure::{Failure, Kind};
 use crate::keys::{self, KeyUri, Use};
 use crate::metadata::{KeyKind, Role};
 use crate::openpgp::{Algorithm, generate, vouch};
+use crate::operation::Workspace;
 use crate::operation::openpgp::{self as openpgp_operation, Resign};
 use crate::operation::root::waiting_line;
 use crate::operation::rotate::{self as operation, Places, Step};
@@ -96,7 +97,8 @@ fn begin(global: &Global, arguments: &Rotate, role: Role, output: &Output, text:
         rewrite(&global.config, role, &listed)?;
         config = Config::read(&global.config)?;
     }
-    let workspace = open(global, &config, output)?;
+    // Nobody is asked again for a passphrase.
+    let workspace = Workspace { passphrases: workspace.passphrases, ..open(global, &config, output)? };
     let step = operation::add(&workspace, places, role)?;
     tell(&step, text, || next_after(role));
     Ok(Some(step))

@@ -38,6 +38,11 @@ pub(super) trait Device: Send + Sync {
     fn origin(&self) -> &str;
 }
 
+/// Signs roles and OpenPGP digests.
+pub(super) trait DeviceKey: RoleSigner + DigestSigner {}
+
+impl<D: Device> DeviceKey for DeviceSigner<D> {}
+
 /// A device as a signer.
 pub(super) struct DeviceSigner<D>(pub(super) D);
 

@@ -1,6 +1,6 @@
 #[cfg(feature = "awskms")]
 use super::aws_kms::KmsKey;
-use super::device::DeviceSigner;
+use super::device::{DeviceKey, DeviceSigner};
 use super::gpg::AgentKey;
 #[cfg(feature = "pkcs11")]
 use super::pkcs11::TokenKey;
@@ -17,24 +17,20 @@ use zeroize::Zeroizing;
 
 /// Opens the signer that lives at `uri`.
 pub fn load(uri: &KeyUri, passphrases: &dyn Passphrases) -> Result<Arc<dyn RoleSigner>> {
-    Ok(match uri {
-        KeyUri::File(_) | KeyUri::Env(_) => {
-            let what = uri.origin();
-            form::read(&read_secret(uri)?, &what, passphrases)?.into_signer(&what)?
-        }
-        KeyUri::Gpg(fingerprint) => Arc::new(DeviceSigner(AgentKey::open(fingerprint)?)),
-        #[cfg(feature = "vault")]
-        KeyUri::Vault(uri) => Arc::new(DeviceSigner(TransitKey::open(uri)?)),
-        #[cfg(feature = "awskms")]
-        KeyUri::AwsKms(key) => Arc::new(DeviceSigner(KmsKey::open(key)?)),
-        #[cfg(feature = "pkcs11")]
-        KeyUri::Pkcs11(uri) => Arc::new(DeviceSigner(TokenKey::open(uri, passphrases)?)),
-    })
+    if let Some(device) = device(uri, passphrases)? {
+        return Ok(device);
+    }
+    let what = uri.origin();
+    form::read(&read_secret(uri)?, &what, passphrases)?.into_signer(&what)
 }
 
 /// Opens a key that signs OpenPGP digests where it lives; `None` for keys that live in files.
-#[cfg_attr(not(feature = "pkcs11"), allow(unused_variables, reason = "only tokens ask for a PIN"))]
 pub fn load_for_openpgp(uri: &KeyUri, passphrases: &dyn Passphrases) -> Result<Option<Arc<dyn DigestSigner>>> {
+    Ok(device(uri, passphrases)?.map(|device| device as Arc<dyn DigestSigner>))
+}
+
+#[cfg_attr(not(feature = "pkcs11"), allow(unused_variables, reason = "only tokens ask for a PIN"))]
+fn device(uri: &KeyUri, passphrases: &dyn Passphrases) -> Result<Option<Arc<dyn DeviceKey>>> {
     Ok(Some(match uri {
         KeyUri::File(_) | KeyUri::Env(_) => return Ok(None),
         KeyUri::Gpg(fingerprint) => Arc::new(DeviceSigner(AgentKey::open(fingerprint)?)),
