@@ -65,6 +65,19 @@ struct SignedNext {
 
 const SCHEMA: u32 = 1;
 
+/// A name is shown beside a key id; it must not look like anything else.
+fn check_name(name: &str) -> Result<()> {
+    let fits = !name.is_empty() && name.chars().count() <= 60 && name.chars().all(|c| c.is_alphanumeric() || " .-_@+'".contains(c));
+    if fits {
+        return Ok(());
+    }
+    Err(Failure::invalid(format!(
+        "`{}` cannot be whose key it is: names have letters, digits and any of  . - _ @ + '",
+        name.escape_debug()
+    ))
+    .hint("say the name with --add-key ROLE:NAME=KEY"))
+}
+
 impl RootDraft {
     /// The root that follows the present one, unchanged but for its expiry.
     pub fn start(present_file: &[u8], expires: Expiry, names: BTreeMap<String, String>) -> Result<Self> {
@@ -85,6 +98,16 @@ impl RootDraft {
         if next.version() != present.version() + 1 {
             return Err(broken(format!("version {} does not follow version {}", next.version(), present.version())));
         }
+        // People decide by what they see: nothing in a file from anybody may move the cursor, or hide a line.
+        let ids = [&present, &next].into_iter().flat_map(|root| {
+            let listed = Role::ALL.into_iter().flat_map(|role| &root.role(role).keyids);
+            root.keys().keys().chain(listed)
+        });
+        let ids = ids.chain(file.next.signatures.iter().map(|signature| &signature.keyid)).chain(file.names.keys());
+        if let Some(id) = ids.into_iter().find(|id| !id.bytes().all(|b| b.is_ascii_alphanumeric())) {
+            return Err(broken(format!("`{}` is no key id", id.escape_debug())));
+        }
+        file.names.values().try_for_each(|name| check_name(name)).map_err(|failure| broken(failure.message))?;
         // Whatever was done to the file, it can be no root that our own edits would refuse.
         next.edited(&RootEdit::default())?;
         Ok(Self { present_file, present, next, signatures: file.next.signatures, names: file.names, base: file.base })
@@ -119,8 +142,10 @@ impl RootDraft {
     }
 
     /// Says whose key this is.
-    pub fn name(&mut self, key_id: &str, name: &str) {
+    pub fn name(&mut self, key_id: &str, name: &str) -> Result<()> {
+        check_name(name)?;
         self.names.insert(key_id.to_owned(), name.to_owned());
+        Ok(())
     }
 
     /// Adds signatures, each key's once; a wrong or strange one is an error.

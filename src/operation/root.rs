@@ -111,7 +111,7 @@ pub fn edit(workspace: &Workspace, path: &Path, names: &Path, wish: &RootWish, d
         edit.add.push((*role, key.clone()));
         if let Some(name) = name {
             let known = draft.next().keys().iter().find(|(_, known)| known.same_material(key)).map(|(id, _)| id.clone());
-            draft.name(&known.unwrap_or_else(|| key.id()), name);
+            draft.name(&known.unwrap_or_else(|| key.id()), name)?;
         }
     }
     for (role, text) in &wish.remove {
@@ -120,7 +120,7 @@ pub fn edit(workspace: &Workspace, path: &Path, names: &Path, wish: &RootWish, d
     let voided = draft.edit(&edit)?;
     for (text, name) in &wish.names {
         let id = resolve(&draft, None, text)?;
-        draft.name(&id, name);
+        draft.name(&id, name)?;
     }
     if !dry_run {
         write_draft(path, &draft)?;

@@ -144,6 +144,21 @@ fn mistakes_are_each_said_in_their_words() {
     // Editing it again says that signatures are gone.
     ceremony.root(&["edit", "--expires", "30d"]).ok().says(&["signed already", "are gone"]);
     ceremony.write_draft(&signed);
+    // Texts that would show something else than what is signed.
+    for hidden in ["al\u{1b}[1A\u{1b}[2Kice", "alice\n  signed   bob", "ali\u{202e}ce", ""] {
+        let mut lying = good.clone();
+        let id = lying["next"]["signed"]["roles"]["root"]["keyids"][0].as_str().unwrap().to_owned();
+        lying["names"][&id] = hidden.into();
+        ceremony.write_draft(&lying);
+        let run = ceremony.root(&["show"]).fails(6, &["cannot be whose key it is"]);
+        assert!(!run.stderr.contains('\u{1b}') && !run.stderr.contains('\u{202e}'), "{run:?}");
+    }
+    let mut lying = good.clone();
+    lying["next"]["signatures"] = serde_json::json!([{"keyid": "ab\u{1b}[2K", "sig": ""}]);
+    ceremony.write_draft(&lying);
+    ceremony.root(&["show"]).fails(6, &["is no key id"]);
+    ceremony.write_draft(&signed);
+    ceremony.root(&["edit", "--name", "bob=\u{1b}[2K"]).fails(6, &["cannot be whose key it is"]);
     // A draft that no edit of ours could have made.
     let mut impossible = good.clone();
     impossible["next"]["signed"]["roles"]["targets"]["threshold"] = 5.into();
