@@ -2,6 +2,7 @@ use super::arguments::Global;
 use super::exit;
 use crate::failure::Failure;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 
 /// Where a command's words go: results to stdout, everything else to stderr.
@@ -78,19 +79,19 @@ impl Output {
             return;
         }
         for warning in &report.warnings {
-            eprint(&format!("{} {warning}\n", self.paint("warning:", "33")));
+            eprint(&format!("{} {}\n", self.paint("warning:", "33"), visible(warning)));
         }
         let is_answer =
             matches!(report.command, "status" | "verify" | "store check" | "queue" | "key" | "root" | "completions" | "reference");
         if !self.quiet || is_answer || report.exit != 0 {
-            print(&report.text);
+            print(&visible(&report.text));
         }
     }
 
     /// A status line, as it happens.
     pub fn status(&self, line: &str) {
         if !self.quiet && !self.json {
-            eprint(&format!("{line}\n"));
+            eprint(&format!("{}\n", visible(line)));
         }
     }
 
@@ -100,13 +101,13 @@ impl Output {
             print(&format!("{}\n", error_document(error)));
             return;
         }
-        let mut text = format!("{} {error}\n", self.paint("error:", "31"));
+        let mut text = format!("{} {}\n", self.paint("error:", "31"), visible(&error.to_string()));
         if let Some(failure) = error.downcast_ref::<Failure>() {
-            failure.details.iter().for_each(|detail| text.push_str(&format!("  {detail}\n")));
+            failure.details.iter().for_each(|detail| text.push_str(&format!("  {}\n", visible(detail))));
         }
-        error.chain().skip(1).for_each(|cause| text.push_str(&format!("caused by: {cause}\n")));
+        error.chain().skip(1).for_each(|cause| text.push_str(&format!("caused by: {}\n", visible(&cause.to_string()))));
         if let Some(failure) = error.downcast_ref::<Failure>() {
-            failure.hints.iter().for_each(|hint| text.push_str(&format!("{} {hint}\n", self.paint("hint:", "36"))));
+            failure.hints.iter().for_each(|hint| text.push_str(&format!("{} {}\n", self.paint("hint:", "36"), visible(hint))));
         }
         eprint(&text);
     }
@@ -159,6 +160,28 @@ pub(super) fn interrupt_document(message: &str, code: i32) -> String {
 
 fn snake(name: &str) -> String {
     name.chars().enumerate().flat_map(|(at, c)| (at > 0 && c.is_uppercase()).then_some('_').into_iter().chain(c.to_lowercase())).collect()
+}
+
+/// What a terminal shows as it is. Names, ids and reasons come from files, stores and brokers of which anybody may be the
+/// author; none may move the cursor, hide a line or turn one round.
+pub(super) fn visible(text: &str) -> Cow<'_, str> {
+    let hides = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    if !text.contains(hides) {
+        return Cow::Borrowed(text);
+    }
+    text.chars()
+        .fold(String::with_capacity(text.len() + 16), |mut shown, c| {
+            if hides(c) {
+                shown.extend(c.escape_unicode())
+            } else {
+                shown.push(c)
+            }
+            shown
+        })
+        .into()
 }
 
 /// Writes to stdout; a reader that went away is no error.

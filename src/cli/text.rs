@@ -60,7 +60,7 @@ pub(super) fn confirm(shown: &str, what: &str, flag: &str, output: &super::outpu
         return Err(Failure::new(Kind::Invalid, format!("there is no terminal to ask on whether to {what}"))
             .hint(format!("look at it first (--dry-run), then say {flag}")));
     }
-    super::output::eprint(&format!("{shown}{what}? [y/N] "));
+    super::output::eprint(&format!("{}{what}? [y/N] ", super::output::visible(shown)));
     let mut answer = String::new();
     let _ = std::io::stdin().read_line(&mut answer);
     if matches!(answer.trim(), "y" | "Y" | "yes") {

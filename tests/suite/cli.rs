@@ -214,3 +214,17 @@ fn places_without_a_repository_are_told_apart() {
     let empty = Sandbox::empty();
     empty.publish(&["release", "1.0.0", "--from", "dist"]).fails(7, &["publish.yaml", "publish init"]);
 }
+
+/// Whoever chose a name, it moves no cursor and hides no line.
+#[test]
+fn nothing_that_is_shown_steers_the_terminal() {
+    let sandbox = Sandbox::new();
+    for (name, shown) in [("a\u{1b}[2Kb", "a\\u{1b}[2Kb"), ("a\rb", "a\\u{d}b"), ("a\u{202e}b", "a\\u{202e}b"), ("a\u{9b}b", "a\\u{9b}b")] {
+        let run = sandbox.publish(&["key", "show", name]).fails(7, &[shown]);
+        assert!(!run.stderr.contains(name), "{run:?}");
+    }
+    // In documents, JSON has its own way.
+    let run = sandbox.publish(&["key", "show", "a\u{1b}[2Kb", "--json"]);
+    assert!(run.code == 7 && !run.stdout.contains('\u{1b}'), "{run:?}");
+    assert!(run.json()["error"]["message"].as_str().unwrap().contains("a\u{1b}[2Kb"));
+}
