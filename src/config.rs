@@ -402,10 +402,7 @@ impl Config {
             return Err(Failure::invalid(format!("unknown role `{}` below `keys` in the config", unknown.escape_debug()))
                 .hint("roles: root, targets, snapshot, timestamp, bins"));
         }
-        let uris = |role: Role| {
-            let standard = || vec![format!("file:keys/{role}.pem")];
-            Ok((role, self.uris(&self.keys.get(role.name()).map_or_else(standard, |list| list.texts().to_vec()))?))
-        };
+        let uris = |role: Role| Ok((role, self.uris(&self.key_texts(role))?));
         Role::ALL.into_iter().map(uris).collect()
     }
 

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::failure::{Failure, Kind};
 use crate::metadata::Role;
 use crate::operation::adopt::{self as operation, AdoptPlan, AdoptRequest};
+use crate::operation::own_file;
 use crate::storage::{Location, StoreOptions};
 use anyhow::Result;
 use serde_json::json;
@@ -46,10 +47,8 @@ pub(super) fn run(global: &Global, arguments: &Adopt, output: &Output) -> Result
     let config = config_text(arguments, Some(&plan))?;
     config_for(&config)?;
     operation::apply(&workspace, &request, &plan)?;
-    if !base.as_os_str().is_empty() {
-        std::fs::create_dir_all(&base).map_err(|error| Failure::io("make the directory", base.display(), error))?;
-    }
-    std::fs::write(&global.config, config).map_err(|error| Failure::io("write the config", &what, error))?;
+    // Last and whole: it is what makes a publisher of the directory.
+    own_file::replace(&global.config, config.as_bytes())?;
     let _ = write!(
         text,
         "adopted; nothing in the repository was changed\n\nNext, each verified with `publish verify`:\n  publish refresh                        renews what is due, with the keys as they are\n  publish release, channels, add-targets\n"

@@ -210,7 +210,7 @@ struct Chosen(Option<keys::Secret>);
 
 impl Passphrases for Chosen {
     fn get(&self, _: Use, what: &str) -> crate::failure::Result<keys::Secret> {
-        self.0.clone().ok_or_else(|| Failure::new(crate::failure::Kind::Passphrase, format!("{what} is encrypted")))
+        self.0.clone().ok_or_else(|| Failure::new(Kind::Passphrase, format!("{what} is encrypted")))
     }
 
     fn choose(&self, purpose: Use) -> crate::failure::Result<keys::Secret> {

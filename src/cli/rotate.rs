@@ -10,6 +10,7 @@ use crate::metadata::{KeyKind, Role};
 use crate::openpgp::{Algorithm, generate, vouch};
 use crate::operation::Workspace;
 use crate::operation::openpgp::{self as openpgp_operation, Resign};
+use crate::operation::own_file;
 use crate::operation::root::waiting_line;
 use crate::operation::rotate::{self as operation, Places, Step};
 use anyhow::Result;
@@ -55,7 +56,7 @@ fn begin(global: &Global, arguments: &Rotate, role: Role, output: &Output, text:
     if both && resumed {
         let root = standing.root;
         let step = Step::Done { root, outcome: operation::published(&workspace)? };
-        tell(&step, text, || next_after(role));
+        tell(&step, text, || next_after(role, arguments.now));
         return Ok(Some(step));
     }
     if both && arguments.key.is_none() {
@@ -100,11 +101,14 @@ fn begin(global: &Global, arguments: &Rotate, role: Role, output: &Output, text:
     // Nobody is asked again for a passphrase.
     let workspace = Workspace { passphrases: workspace.passphrases, ..open(global, &config, output)? };
     let step = operation::add(&workspace, places, role)?;
-    tell(&step, text, || next_after(role));
+    tell(&step, text, || next_after(role, arguments.now));
     Ok(Some(step))
 }
 
-fn next_after(role: Role) -> String {
+fn next_after(role: Role, now: bool) -> String {
+    if now {
+        return "nobody else publishes here: the second half follows".into();
+    }
     format!("next: copy the new key to every other publisher and worker, beside the old one; then publish rotate {role} --finish")
 }
 
@@ -180,15 +184,12 @@ fn next_file(listed: &[String], role: Role, config: &Config) -> String {
 
 /// Writes the role's keys into the config, all else as it was.
 fn rewrite(path: &Path, role: Role, keys: &[String]) -> Result<()> {
-    let failed = |error| Failure::io("write the config", path.display(), error);
-    let text = std::fs::read_to_string(path).map_err(failed)?;
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::io("read the config", path.display(), error))?;
     let new = Config::with_keys(&text, role, keys).ok_or_else(|| {
         Failure::invalid(format!("the keys in {} stand in a form that is not rewritten here; nothing was changed", path.display()))
             .hint(format!("write below `keys:` yourself: {role}: [{}]", keys.join(", ")))
     })?;
-    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    std::fs::write(&temporary, new).and_then(|()| std::fs::rename(&temporary, path)).map_err(failed)?;
-    Ok(())
+    Ok(own_file::replace(path, new.as_bytes())?)
 }
 
 /// Another OpenPGP key: made or named, vouched for by the old one, published with what is signed anew, and only then
@@ -242,14 +243,13 @@ fn openpgp(global: &Global, arguments: &Rotate, output: &Output) -> Result<Repor
     let resigned = plan.resigned.len();
     let fingerprint = plan.fingerprint.clone();
     let outcome = openpgp_operation::apply(&workspace, &key, plan)?;
-    let failed = |error| Failure::io("write the config", global.config.display(), error);
+    let failed = |error| Failure::io("read the config", global.config.display(), error);
     let before = std::fs::read_to_string(&global.config).map_err(failed)?;
     let after = Config::with_openpgp(&before, &new_text).ok_or_else(|| {
         Failure::invalid(format!("{} has `openpgp:` in a form that is not rewritten here", global.config.display()))
             .hint(format!("write it yourself: openpgp: {new_text}"))
     })?;
-    let temporary = global.config.with_extension(format!("{}.tmp", std::process::id()));
-    std::fs::write(&temporary, after).and_then(|()| std::fs::rename(&temporary, &global.config)).map_err(failed)?;
+    own_file::replace(&global.config, after.as_bytes())?;
     let _ = writeln!(
         text,
         "certificate {fingerprint} is published{}",

@@ -2,8 +2,8 @@
 //! found among the files given and kept in files of ours, and a config is written. Nothing in the repository changes:
 //! names, key ids and entries stay as they are, and so does what clients see until the next publish.
 
-use super::Workspace;
 use super::refresh::expiries;
+use super::{Workspace, own_file};
 use crate::failure::{Failure, Kind};
 use crate::keys::{self, FoundKey, Secret, Use};
 use crate::layout::ObjectName;
@@ -197,13 +197,7 @@ pub fn apply(workspace: &Workspace, request: &AdoptRequest, plan: &AdoptPlan) ->
             other => other?,
         }
     }
-    let write = || -> std::io::Result<()> {
-        let temporary = workspace.pinned_root.with_extension(format!("{}.tmp", std::process::id()));
-        std::fs::write(&temporary, &plan.work.pinned)?;
-        std::fs::rename(&temporary, &workspace.pinned_root)
-    };
-    write().map_err(|error| Failure::io("write", workspace.pinned_root.display(), error))?;
-    Ok(())
+    Ok(own_file::replace(&workspace.pinned_root, &plan.work.pinned)?)
 }
 
 fn is_kept(workspace: &Workspace, path: &Path, key: &FoundKey) -> bool {

@@ -1,7 +1,7 @@
 //! `publish init`: keys, root metadata, config, first signed roles. Killed anywhere, it is finished by running it again:
 //! every file is created once and used as it is from then on.
 
-use super::{Outcome, Workspace};
+use super::{Outcome, Workspace, own_file};
 use crate::failure::{Failure, Kind};
 use crate::keys::{self, KeyUri, Secret, Signers, Use, write_private};
 use crate::layout::{ObjectName, certificate_name};
@@ -13,7 +13,6 @@ use crate::storage::{Conditions, EtagQuotes};
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// What is asked for.
@@ -220,15 +219,8 @@ fn create_file(path: &Path, bytes: &[u8]) -> Result<()> {
     if path.exists() {
         return Ok(());
     }
-    let write = || -> std::io::Result<()> {
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-        let mut file = std::fs::File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)
-    };
-    write().map_err(|error| Failure::io("write", path.display(), error).into())
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(|error| Failure::io("make the directory", parent.display(), error))?;
+    }
+    Ok(own_file::replace(path, bytes)?)
 }

@@ -11,6 +11,7 @@ pub mod init;
 pub mod keys;
 pub mod monitor;
 pub mod openpgp;
+pub(crate) mod own_file;
 pub mod prune;
 pub mod queue;
 pub mod refresh;

@@ -1,6 +1,6 @@
 //! `publish root`: the next root as a draft that people sign on their own machines, and its commit.
 
-use super::{Outcome, Workspace};
+use super::{Outcome, Workspace, own_file};
 use crate::failure::{Failure, Kind};
 use crate::keys::{RoleSigner, Signers, sign_all};
 use crate::layout::ObjectName;
@@ -12,7 +12,6 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -84,16 +83,7 @@ pub fn read_draft(path: &Path) -> Result<RootDraft> {
 }
 
 fn write_draft(path: &Path, draft: &RootDraft) -> Result<()> {
-    let failed = |error| Failure::io("write the draft", path.display(), error);
-    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    let write = || -> std::io::Result<()> {
-        let mut file = std::fs::File::create(&temporary)?;
-        file.write_all(&draft.to_bytes().map_err(std::io::Error::other)?)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)
-    };
-    write().map_err(failed)?;
-    Ok(())
+    Ok(own_file::replace(path, &draft.to_bytes()?)?)
 }
 
 /// Starts a draft, or changes the one that is there; nothing is published.
@@ -178,7 +168,7 @@ pub struct RootCommitPlan {
     pub resigned: Vec<&'static str>,
     /// Roles that clients refuse between the two writes: keys are replaced at once.
     pub refused_meanwhile: Vec<&'static str>,
-    /// Whether there is nothing to do: the root is published already.
+    /// As every plan has it; a draft is always something to do.
     pub empty: bool,
     #[serde(skip)]
     work: Option<Box<CommitWork>>,
@@ -538,8 +528,5 @@ fn write_names(path: &Path, names: &BTreeMap<String, String>) -> Result<()> {
         return Ok(());
     }
     let bytes = serde_json::to_vec_pretty(&all).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
-    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    std::fs::write(&temporary, bytes)
-        .and_then(|()| std::fs::rename(&temporary, path))
-        .map_err(|error| Failure::io("write", path.display(), error).into())
+    Ok(own_file::replace(path, &bytes)?)
 }

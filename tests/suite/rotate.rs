@@ -9,6 +9,7 @@ use publish::operation::Workspace;
 use publish::operation::root::{self, RootWish};
 use publish::operation::rotate::{self, Places, Step};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 const ONLINE: [Role; 3] = [Role::Targets, Role::Snapshot, Role::Timestamp];
@@ -292,7 +293,14 @@ fn the_command_makes_the_key_and_writes_the_config() {
     sandbox.release("1.0.0").ok();
     sandbox.unchanged(|| sandbox.publish(&["rotate", "snapshot", "--no-passphrase", "-n"]).ok().says(&["root 2 adds it", "plan only"]));
     assert!(!sandbox.path("keys/snapshot-2.pem").exists());
+    // A config that is private and lies elsewhere stays so.
+    let kept = sandbox.path("kept.yaml");
+    fs::rename(sandbox.path("publish.yaml"), &kept).unwrap();
+    fs::set_permissions(&kept, fs::Permissions::from_mode(0o600)).unwrap();
+    std::os::unix::fs::symlink("kept.yaml", sandbox.path("publish.yaml")).unwrap();
     sandbox.publish(&["rotate", "snapshot", "--no-passphrase"]).ok().says(&["made keys/snapshot-2.pem", "root 2 is published", "--finish"]);
+    assert!(sandbox.path("publish.yaml").is_symlink());
+    assert_eq!(fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
     let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
     assert!(config.contains("  snapshot: [file:keys/snapshot.pem, file:keys/snapshot-2.pem]\n"), "{config}");
     sandbox.publish(&["status"]).ok().says(&["2 of 1"]);

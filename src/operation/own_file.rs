@@ -1,0 +1,28 @@
+//! Files of the publisher's own beside the repository: its config, drafts, names.
+
+use crate::failure::{Failure, Result};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+
+/// Writes a file anew, whole or not at all, through a power failure too. One that exists keeps its mode, and a link to it
+/// stays a link.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let temporary = place.with_extension(format!("{}.tmp", std::process::id()));
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create(&temporary)?;
+        if let Ok(present) = fs::metadata(&place) {
+            file.set_permissions(present.permissions())?;
+        }
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, &place)?;
+        let directory = place.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(directory)?.sync_all()
+    };
+    write().map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        Failure::io("write", path.display(), error)
+    })
+}
