@@ -574,7 +574,50 @@ def readers_follow_a_hundred_roots():
         assert "good: 0 errors" in p.publish("verify", p.url, "--root-sha512", p.sha512)
 
 
+def readers_forget_versions_that_a_thief_drove_up():
+    """Those who saw the attack, those who did not, and those who come later follow the root that takes versions back."""
+    with project() as p:
+        p.point("0", OLD)
+        p.release(OLD, "--channels")
+        good = {role["role"]: role["version"] for role in json.loads(p.publish("status", "--json"))["status"]["roles"]}
+        unaware, fooled = ((Trdl(p, name), PythonTuf(p, name), GoTuf(p, name)) for name in ["unaware", "fooled"])
+
+        def see(readers, version):
+            trdl, python, go = readers
+            trdl.installs(version, "0", "stable")
+            assert python.read("channels/0/stable") == f"{version}\n".encode()
+            go.reads("channels/0/stable")
+
+        see(unaware, OLD)
+        # The thief, as high as the trdl client reads numbers.
+        p.publish("refresh", "--all", "--versions-above", "9007199254740980")
+        p.point("0", NEW)
+        p.release(NEW, "--channels")
+        see(fooled, NEW)
+        roles = ["timestamp", "snapshot", "targets"]
+        config = (p.directory / "publish.yaml").read_text()
+        for role in roles:
+            old = json.loads(p.publish("key", "show", f"keys/{role}.pem", "--json"))["key_id"]
+            p.publish("key", "new", f"keys/{role}-2.pem", "--no-passphrase")
+            p.publish("root", "edit", "--add-key", f"{role}=keys/{role}-2.pem", "--remove-key", f"{role}={old}")
+            config = config.replace(f"keys/{role}.pem", f"keys/{role}-2.pem")
+        (p.directory / "publish.yaml").write_text(config)
+        p.publish("root", "sign", "--yes")
+        highest = max(good[role] for role in roles)
+        p.publish("root", "commit", "--replace-now", "--back-to", good["snapshot"], "--reset-versions", highest)
+        now = {role["role"]: role["version"] for role in json.loads(p.publish("status", "--json"))["status"]["roles"]}
+        assert now == {"root": 2, **{role: highest + 1 for role in roles}}, now
+        fresh = Trdl(p, "fresh"), PythonTuf(p, "fresh"), GoTuf(p, "fresh")
+        for readers in [unaware, fooled, fresh]:
+            see(readers, OLD)
+        p.release(NEW, "--channels")
+        for readers in [unaware, fooled, fresh]:
+            see(readers, NEW)
+        assert "good: 0 errors" in p.publish("verify", p.url, "--root-sha512", p.sha512)
+
+
 SCENARIOS = [
+    readers_forget_versions_that_a_thief_drove_up,
     a_repository_of_go_tuf_is_adopted_and_clients_notice_nothing,
     a_repository_of_python_tuf_is_adopted_with_keys_of_every_kind,
     readers_follow_a_hundred_roots,

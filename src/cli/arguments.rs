@@ -321,7 +321,7 @@ pub(super) struct Refresh {
     #[arg(long)]
     pub all: bool,
     /// With --all, give the roles versions above this: clients have seen versions up to it, and the repository is an old copy
-    #[arg(long, value_name = "VERSION", requires = "all")]
+    #[arg(long, value_name = "VERSION", requires = "all", value_parser = a_version())]
     pub versions_above: Option<u64>,
     /// Read what is named by SHA-512 alone, as other tools may have left it, and name it by SHA-256 too
     #[arg(long)]
@@ -602,7 +602,7 @@ pub(super) enum Root {
     },
     /// Publish the draft once enough have signed, and the roles signed again around it
     #[command(
-        after_help = "Checked first: that clients pinned to every published root follow, today and when roots have expired, and that they accept\nthe roles as they are signed. Killed anywhere, it is finished by running it again.\n\nExamples:\n  publish root commit --dry-run\n  publish root commit"
+        after_help = "Checked first: that clients pinned to every published root follow, today and when roots have expired, and that they accept\nthe roles as they are signed. Killed anywhere, it is finished by running it again.\n\nAfter somebody with stolen keys has published, --back-to signs the state of a snapshot from before instead of his. Versions go on\nrising; only where every key of targets, snapshot and timestamp is replaced, --reset-versions takes them back too.\n\nExamples:\n  publish root commit --dry-run\n  publish root commit"
     )]
     Commit {
         #[command(flatten)]
@@ -610,6 +610,12 @@ pub(super) enum Root {
         /// Replace keys at once, because the old ones were lost or stolen: clients fail for the moment between two writes
         #[arg(long)]
         replace_now: bool,
+        /// Sign the state of this snapshot version, the last one that is known to be good, instead of what is published
+        #[arg(long, value_name = "SNAPSHOT", requires = "replace_now", value_parser = a_version())]
+        back_to: Option<u64>,
+        /// After an attacker drove versions up: go on above this one, the highest of any role that you published yourselves
+        #[arg(long, value_name = "VERSION", requires = "back_to", value_parser = a_version())]
+        reset_versions: Option<u64>,
     },
 }
 
@@ -661,4 +667,9 @@ pub(super) fn variable_behind(error: &clap::Error, arguments: &[OsString]) -> Op
     let argument = command.get_arguments().find(|argument| argument.get_long().is_some_and(|long| format!("--{long}") == flag))?;
     let variable = argument.get_env()?.to_str()?;
     (!given && std::env::var_os(variable).is_some()).then(|| format!("the value comes from the variable {variable}"))
+}
+
+/// A version that clients can read, and one after it.
+fn a_version() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..crate::metadata::LAST_VERSION)
 }

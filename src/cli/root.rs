@@ -10,12 +10,17 @@ use crate::failure::Failure;
 use crate::keys::{self, KeyUri, RoleSigner};
 use crate::metadata::{PublicKey, Role};
 use crate::operation::Workspace;
+use crate::operation::going_back::{BackTo, GoingBack};
 use crate::operation::root::{self as operation, RootReport, RootWish, waiting_line};
+use crate::operation::root_commit::{CommitWish, apply_commit, plan_commit};
 use anyhow::Result;
 use serde_json::json;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// So many names of each kind are shown.
+const SHOWN: usize = 20;
 
 /// `publish root`.
 pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<Report> {
@@ -91,11 +96,12 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
             let text = format!("{}{} new\n{}\n", describe(&report), count(report.added, "signature"), next_step(&report));
             Ok(Report::new("root", text, json!({"root": report})))
         }
-        Root::Commit { draft, replace_now } => {
+        Root::Commit { draft, replace_now, back_to, reset_versions } => {
             let config = Config::read(&global.config)?;
             let workspace = open(global, &config, output)?;
             let path = draft_of(draft, Some(&config));
-            let plan = operation::plan_commit(&workspace, &path, *replace_now)?;
+            let back_to = back_to.map(|snapshot| BackTo { snapshot, reset_versions: *reset_versions });
+            let plan = plan_commit(&workspace, &path, CommitWish { replace_now: *replace_now, back_to })?;
             let mut text = describe(&plan.root);
             let document = json!(plan);
             let to = plan.root.to;
@@ -109,11 +115,14 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
                     "  ! {roles}: clients fail between the writing of the root and of the timestamp, which follow each other at once"
                 );
             }
+            if let Some(going_back) = &plan.going_back {
+                tell_going_back(going_back, &mut text);
+            }
             if global.dry_run {
                 text.push_str("plan only: nothing was published\n");
                 return Ok(Report::new("root", text, json!({"dry_run": true, "plan": document})));
             }
-            let committed = operation::apply_commit(&workspace, &path, &config.key_names(), plan)?;
+            let committed = apply_commit(&workspace, &path, &config.key_names(), plan)?;
             if let Some(window) = committed.window_ms {
                 let _ = writeln!(text, "clients failed for at most {window} ms");
             }
@@ -206,6 +215,23 @@ fn describe(report: &RootReport) -> String {
     });
     let _ = writeln!(text, "{}", waiting_line(report));
     text
+}
+
+/// What of a thief's state goes, a few lines of each kind: all of it is in the JSON.
+fn tell_going_back(back: &GoingBack, text: &mut String) {
+    let _ = writeln!(text, "  < the state of snapshot {} is signed again instead of what is published", back.snapshot);
+    let highest = back.above.targets.max(back.above.snapshot).max(back.above.timestamp);
+    let resets = if back.resets { ": versions are taken back, and clients forget the higher ones with the replaced keys" } else { "" };
+    let _ = writeln!(text, "  < new versions are above {highest}{resets}");
+    if let Some(why) = &back.unread {
+        let _ = writeln!(text, "  ! what is published now cannot be compared: {why}");
+    }
+    for (sign, names) in [("- target", &back.removed), ("+ target", &back.restored), ("~ target", &back.changed)] {
+        names.iter().take(SHOWN).for_each(|name| text.push_str(&format!("  {sign} {name}\n")));
+        if names.len() > SHOWN {
+            let _ = writeln!(text, "  {sign} … and {} more", names.len() - SHOWN);
+        }
+    }
 }
 
 fn next_step(report: &RootReport) -> String {

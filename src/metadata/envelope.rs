@@ -105,6 +105,14 @@ impl<'a> Common<'a> {
         if self.version == 0 {
             return Err(Failure::new(Kind::Untrusted, format!("{what} has version 0; versions start at 1")));
         }
-        Ok(())
+        check_version(self.version).map_err(|why| Failure::new(Kind::Untrusted, format!("{what} has {why}")))
+    }
+}
+
+/// Versions that clients could not hold are no versions; there is always one more after those that are.
+pub(super) fn check_version(version: u64) -> std::result::Result<(), String> {
+    match i64::try_from(version) {
+        Ok(i64::MAX) | Err(_) => Err(format!("version {version}, after which none can follow")),
+        Ok(_) => Ok(()),
     }
 }

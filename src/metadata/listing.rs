@@ -1,4 +1,4 @@
-use super::envelope::Common;
+use super::envelope::{Common, check_version};
 use super::{Envelope, Expiry, Role, SPEC_VERSION, format_expiry, parse_expiry};
 use crate::digest::{Digests, Hashes};
 use crate::failure::{Failure, Kind, Result};
@@ -33,6 +33,7 @@ impl Listed {
 
     fn from_json(value: &Value) -> std::result::Result<Self, String> {
         let version = value.get("version").and_then(Value::as_u64).filter(|version| *version > 0).ok_or("no version of at least 1")?;
+        check_version(version)?;
         let length = value.get("length").map(|length| length.as_u64().ok_or("length is not a whole number")).transpose()?;
         let hashes = value.get("hashes").map(Hashes::from_json).transpose()?;
         Ok(Self { version, length, hashes })

@@ -37,5 +37,8 @@ pub const TIMESTAMP_LIMIT: u64 = 16_384;
 pub const UNSTATED_TARGETS_LIMIT: u64 = 5_000_000;
 /// No role file is longer than this, whatever a stranger's metadata states, in bytes.
 pub const ROLE_LIMIT: u64 = 1 << 30;
+/// The highest version that every client reads: those that take numbers for floating point round higher ones. Nothing is signed
+/// with a higher one.
+pub const LAST_VERSION: u64 = (1 << 53) - 1;
 /// Where clients stop reading a snapshot whose length the timestamp does not state, in bytes.
 pub const UNSTATED_SNAPSHOT_LIMIT: u64 = 2_000_000;

@@ -20,6 +20,8 @@ pub enum Role {
 impl Role {
     /// In the order in which a repository is set up.
     pub const ALL: [Self; 4] = [Self::Root, Self::Targets, Self::Snapshot, Self::Timestamp];
+    /// Those that every publication signs, in the order in which they are written.
+    pub const ONLINE: [Self; 3] = [Self::Targets, Self::Snapshot, Self::Timestamp];
 
     /// The name in metadata and file names.
     pub fn name(self) -> &'static str {

@@ -125,6 +125,15 @@ impl Root {
         keys_of(self.role(role), &self.keys)
     }
 
+    /// The keys of targets, snapshot and timestamp that are a key of any of the three in the next root too, with the role they
+    /// have in this one.
+    pub fn online_keys_kept_by(&self, next: &Self) -> Vec<(Role, &str)> {
+        let of_next: Vec<&PublicKey> = Role::ONLINE.into_iter().flat_map(|role| next.keys_of(role)).map(|(_, key)| key).collect();
+        let kept = |key: &PublicKey| of_next.iter().any(|other| other.same_material(key));
+        let of_role = |role| self.keys_of(role).filter(|(_, key)| kept(key)).map(move |(id, _)| (role, id));
+        Role::ONLINE.into_iter().flat_map(of_role).collect()
+    }
+
     /// All keys by id.
     pub fn keys(&self) -> &BTreeMap<String, PublicKey> {
         &self.keys

@@ -27,6 +27,7 @@ pub struct Trust {
     snapshot: Option<Listing>,
     expired: Vec<(Role, Expiry)>,
     signatures: BTreeMap<Role, u64>,
+    reset_at: Option<u64>,
     at_expiry: AtExpiry,
 }
 
@@ -40,7 +41,7 @@ impl Trust {
         let threshold = root.role(Role::Root).threshold;
         let valid = check_threshold(&envelope, &envelope.canonical()?, root.keys_of(Role::Root), threshold, "the pinned root")?;
         let signatures = BTreeMap::from([(Role::Root, valid)]);
-        Ok(Self { root, timestamp: None, snapshot: None, expired: Vec::new(), signatures, at_expiry })
+        Ok(Self { root, timestamp: None, snapshot: None, expired: Vec::new(), signatures, reset_at: None, at_expiry })
     }
 
     /// Takes the next root: version N+1, signed by the thresholds of both N and N+1.
@@ -68,6 +69,9 @@ impl Trust {
             self.timestamp = None;
             self.snapshot = None;
         }
+        if self.root.online_keys_kept_by(&root).is_empty() {
+            self.reset_at = Some(version);
+        }
         self.root = root;
         self.signatures.insert(Role::Root, valid);
         Ok(())
@@ -80,6 +84,15 @@ impl Trust {
         self.next_root(bytes)?;
         (self.timestamp, self.snapshot) = (timestamp, snapshot);
         Ok(())
+    }
+
+    /// Takes up the state of an earlier snapshot, from before an attack, as if the timestamp had listed it in this version:
+    /// nothing lists it any more, so its own signatures are all there is to check.
+    pub fn restore(&mut self, snapshot: &[u8], version: u64, timestamp: u64) -> Result<()> {
+        let listed = Listed { version, length: None, hashes: None };
+        self.snapshot = None;
+        self.timestamp = Some(Listing::empty(Role::Timestamp).next(timestamp, Expiry::UNIX_EPOCH, [("snapshot.json".to_owned(), listed)]));
+        self.snapshot(snapshot).map(drop)
     }
 
     /// Ends the chain of roots: the last one must be unexpired.
@@ -215,6 +228,12 @@ impl Trust {
     /// The timestamp and snapshot trusted now.
     pub fn listings(&self) -> Option<(&Listing, &Listing)> {
         Some((self.timestamp.as_ref()?, self.snapshot.as_ref()?))
+    }
+
+    /// The last root that replaced every key of all online roles: versions from before it bind nobody any more, neither
+    /// clients (specification 5.3.11) nor publishers.
+    pub fn reset_at(&self) -> Option<u64> {
+        self.reset_at
     }
 
     /// How many keys of the role have validly signed the file that is trusted now.

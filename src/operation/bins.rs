@@ -65,10 +65,7 @@ pub fn plan(workspace: &Workspace, request: BinsRequest) -> Result<BinsPlan> {
     let mut roles = Vec::new();
     if !empty {
         let top = from == 0 || present.targets.len() != at_top;
-        roles = steps(
-            &present.versions(),
-            if top { &[Role::Targets, Role::Snapshot, Role::Timestamp] } else { &[Role::Snapshot, Role::Timestamp] },
-        );
+        roles = steps(&present.versions(), if top { &Role::ONLINE } else { &[Role::Snapshot, Role::Timestamp] })?;
     }
     let left_over = from.saturating_sub(request.count);
     Ok(BinsPlan { from, to: request.count, spread, at_top, left_over, roles, empty, present: Some(Box::new(present)) })

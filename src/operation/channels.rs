@@ -68,7 +68,7 @@ pub fn plan(workspace: &Workspace, request: &ChannelsRequest) -> Result<Channels
     workspace.check_root(&present)?;
     let mut plan = plan_on(workspace, request, &present.targets, None)?;
     if !plan.empty {
-        plan.roles = steps(&present.versions(), &[Role::Targets, Role::Snapshot, Role::Timestamp]);
+        plan.roles = steps(&present.versions(), &Role::ONLINE)?;
     }
     plan.present = Some(Box::new(present));
     Ok(plan)
@@ -81,7 +81,7 @@ pub fn apply(workspace: &Workspace, mut plan: ChannelsPlan) -> Result<Outcome> {
     if plan.empty {
         return Ok(workspace.commit(present, &Edit::default(), &Signers::new())?.into());
     }
-    let signers = workspace.signers(present.trust.root(), &[Role::Targets, Role::Snapshot, Role::Timestamp])?;
+    let signers = workspace.signers(present.trust.root(), &Role::ONLINE)?;
     workspace.progress.phase("committing");
     let edit = Edit { changes: plan.stage(workspace)?, conditions: plan.conditions(), ..Edit::default() };
     Ok(workspace.commit(present, &edit, &signers)?.into())

@@ -7,6 +7,7 @@ pub mod bins;
 pub mod build;
 pub mod channels;
 pub mod drop_box;
+pub mod going_back;
 pub mod init;
 pub mod keys;
 pub mod monitor;
@@ -18,6 +19,7 @@ pub mod refresh;
 pub mod release;
 pub mod remove_targets;
 pub mod root;
+pub mod root_commit;
 pub mod rotate;
 pub mod status;
 pub mod store_check;
@@ -30,7 +32,7 @@ pub use workspace::Workspace;
 
 use crate::failure::{Failure, Result};
 use crate::metadata::Role;
-use crate::repository::{Committed, Home, Present, Versions};
+use crate::repository::{Committed, Home, Present, Versions, version_after};
 use serde::Serialize;
 
 /// A role's step from one version to the next, as plans show it. A rival publisher may make the number larger.
@@ -44,16 +46,18 @@ pub struct RoleStep {
     pub to: u64,
 }
 
-/// The steps for signing these roles again.
-fn steps(versions: &Versions, roles: &[Role]) -> Vec<RoleStep> {
-    roles.iter().map(|role| RoleStep { role: role.name(), from: versions.of(*role), to: versions.of(*role) + 1 }).collect()
+/// The steps for signing these roles again; refuses, before anything is written, versions that no client would read.
+fn steps(versions: &Versions, roles: &[Role]) -> Result<Vec<RoleStep>> {
+    let step =
+        |role: &Role| Ok(RoleStep { role: role.name(), from: versions.of(*role), to: version_after(role.name(), versions.of(*role))? });
+    roles.iter().map(step).collect()
 }
 
 /// The steps for a change of these targets. Bins have versions of their own, which nobody asks for.
 fn target_steps<'n>(present: &Present, mut names: impl Iterator<Item = &'n str>) -> Result<Vec<RoleStep>> {
     let at_top = names.try_fold(false, |at_top, name| Ok::<_, Failure>(at_top || present.home(name)? == Home::Top))?;
-    let roles: &[Role] = if at_top { &[Role::Targets, Role::Snapshot, Role::Timestamp] } else { &[Role::Snapshot, Role::Timestamp] };
-    Ok(steps(&present.versions(), roles))
+    let roles: &[Role] = if at_top { &Role::ONLINE } else { &[Role::Snapshot, Role::Timestamp] };
+    steps(&present.versions(), roles)
 }
 
 /// What applying a plan did.

@@ -139,7 +139,7 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
     let roles = roles(&due);
     let empty = due.is_empty();
     Ok(RefreshPlan {
-        roles: steps(&present.versions(), &roles),
+        roles: steps(&present.versions(), &roles)?,
         consistent_snapshot: switch,
         postponed,
         next: next.filter(|_| empty),

@@ -133,7 +133,7 @@ pub fn plan(workspace: &Workspace, request: &ReleaseRequest) -> Result<ReleasePl
     }
     plan.empty = plan.work.artifacts.is_empty() && plan.channels.as_ref().is_none_or(|channels| channels.empty);
     if !plan.empty {
-        plan.roles = steps(&present.versions(), &[Role::Targets, Role::Snapshot, Role::Timestamp]);
+        plan.roles = steps(&present.versions(), &Role::ONLINE)?;
     }
     plan.work.present = Some(present);
     Ok(plan)
@@ -190,7 +190,7 @@ pub fn apply(workspace: &Workspace, plan: ReleasePlan) -> Result<Outcome> {
     if plan.empty {
         return Ok(workspace.commit(present, &Edit::default(), &Signers::new())?.into());
     }
-    let signers = workspace.signers(present.trust.root(), &[Role::Targets, Role::Snapshot, Role::Timestamp])?;
+    let signers = workspace.signers(present.trust.root(), &Role::ONLINE)?;
     if !artifacts.is_empty() {
         let key = workspace.openpgp_key()?;
         workspace.progress.phase("staging");

@@ -1,20 +1,18 @@
-//! `publish root`: the next root as a draft that people sign on their own machines, and its commit.
+//! `publish root`: the next root as a draft that people sign on their own machines.
 
-use super::{Outcome, Workspace, own_file};
+use super::{Workspace, own_file};
 use crate::failure::{Failure, Kind};
-use crate::keys::{RoleSigner, Signers, sign_all};
+use crate::keys::{RoleSigner, sign_all};
 use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust, is_signed_for};
 use crate::metadata::{Expiry, PublicKey, Quorum, ROOT_LIMIT, Role, Root, RootChange, RootDraft, RootEdit, format_expiry};
-use crate::repository::{Edit, Present, Renewal, load_before_root, publish_root};
-use crate::storage::Storage;
+use crate::repository::{Present, load_before_root};
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
 /// No draft is near this long: two roots and a few names.
 const MAX_DRAFT: u64 = 4 << 20;
@@ -82,7 +80,7 @@ pub fn read_draft(path: &Path) -> Result<RootDraft> {
     Ok(RootDraft::parse(&bytes, &format!("{what}"))?)
 }
 
-fn write_draft(path: &Path, draft: &RootDraft) -> Result<()> {
+pub(super) fn write_draft(path: &Path, draft: &RootDraft) -> Result<()> {
     Ok(own_file::replace(path, &draft.to_bytes()?)?)
 }
 
@@ -159,165 +157,32 @@ pub fn merge(workspace: Option<&Workspace>, path: &Path, others: &[PathBuf]) -> 
     Ok(RootReport { added, ..report(workspace, path, &draft)? })
 }
 
-/// What committing a draft will do.
-#[derive(Debug, Serialize)]
-pub struct RootCommitPlan {
-    /// The draft.
-    pub root: RootReport,
-    /// Roles that are signed again after the root, or with it.
-    pub resigned: Vec<&'static str>,
-    /// Roles that clients refuse between the two writes: keys are replaced at once.
-    pub refused_meanwhile: Vec<&'static str>,
-    /// As every plan has it; a draft is always something to do.
-    pub empty: bool,
-    #[serde(skip)]
-    work: Option<Box<CommitWork>>,
-}
-
-/// What a commit of a root needs beyond what people see.
-#[derive(Debug)]
-struct CommitWork {
-    draft: RootDraft,
-    present: Present,
-    signers: Signers,
-    resigned: Vec<Role>,
-}
-
-/// Decides whether a draft can be published, as clients of every age would judge it. `replace_now` takes a root after which
-/// readers fail until the roles are signed again, for keys that were lost or stolen.
-pub fn plan_commit(workspace: &Workspace, path: &Path, replace_now: bool) -> Result<RootCommitPlan> {
-    let draft = read_draft(path)?;
-    let root = report(Some(workspace), path, &draft)?;
-    if let Some(problem) = root.problems.first() {
-        return Err(Failure::new(Kind::Conflict, format!("root {} cannot be published: {problem}", root.to))
-            .details(root.problems.iter().skip(1).cloned())
-            .hint("`publish root show` tells all of it")
-            .into());
-    }
-    if !root.waiting.is_empty() {
-        return Err(Failure::new(Kind::Conflict, waiting_line(&root))
-            .details(root.waiting.iter().map(|who| format!("has not signed: {who}")))
-            .hint("they sign with: publish root sign --draft FILE --key KEY; then bring the copies together with: publish root merge FILE…")
-            .into());
-    }
-    let present = present_for(workspace, &draft)?;
-    let affected = affected(workspace, &present, draft.next())?;
-    if !affected.is_empty() && !replace_now {
-        let roles: Vec<&str> = affected.iter().map(|role| role.name()).collect();
-        return Err(Failure::new(
-            Kind::Conflict,
-            format!("with root {} clients would refuse {} as they are published", root.to, roles.join(", ")),
-        )
-        .hint("rotate in two roots: first one that adds the new key beside the old; `publish rotate ROLE` does all of it")
-        .hint("if the old key was lost or stolen: publish root commit --replace-now; clients fail for the moment between two writes")
-        .into());
-    }
-    let changed: Vec<Role> =
-        ONLINE.into_iter().filter(|role| affected.contains(role) || draft.present().role(*role) != draft.next().role(*role)).collect();
-    let resigned = if changed.is_empty() { Vec::new() } else { with_those_above(&changed) };
-    // Whoever replaces keys must have the new ones; whoever adds some may leave signing to those who hold them.
-    let signers = match workspace.local_signers(draft.next(), &resigned) {
-        Ok(signers) => Some(signers),
-        Err(failure) if affected.is_empty() => {
-            workspace.progress.status(&format!("the roles stay as they are signed: {}", failure.message));
-            None
-        }
-        Err(failure) => return Err(failure.into()),
-    };
-    let resigned = if signers.is_some() { resigned } else { Vec::new() };
-    let names = |roles: &[Role]| roles.iter().map(|role| role.name()).collect();
-    Ok(RootCommitPlan {
-        empty: false,
-        resigned: names(&resigned),
-        refused_meanwhile: names(&affected),
-        root,
-        work: Some(Box::new(CommitWork { draft, present, signers: signers.unwrap_or_default(), resigned })),
-    })
-}
-
-/// What committing did.
-#[derive(Debug, Serialize)]
-pub struct RootCommitted {
-    /// As for every command.
-    pub outcome: Outcome,
-    /// How long clients failed between the two writes, in milliseconds; only where keys were replaced at once.
-    pub window_ms: Option<u128>,
-}
-
-/// Publishes the root and the roles around it; a killed run is finished by the same command.
-pub fn apply_commit(workspace: &Workspace, path: &Path, names: &Path, plan: RootCommitPlan) -> Result<RootCommitted> {
-    let work = plan.work.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
-    let CommitWork { mut draft, mut present, signers, resigned } = *work;
-    workspace.begin_changes_even_paused()?;
-    let file = draft.root_file()?;
-    let storage = workspace.storage.as_ref();
-    let versions = present.versions();
-    let renewal = |role: &Role| Renewal { role: role.name().into(), version: versions.of(*role) };
-    let edit = Edit { renewals: resigned.iter().map(renewal).collect(), ..Edit::default() };
-    let published = ObjectName::versioned("root", draft.next().version());
-    let mut window_ms = None;
-    let outcome: Outcome = if plan.refused_meanwhile.is_empty() {
-        let trust = present.trust.as_client(workspace.now());
-        publish(storage, &trust, &file, &published)?;
-        workspace.progress.status(&format!("root signed (version {})", draft.next().version()));
-        let outcome: Outcome = workspace.commit_locally(workspace.load()?, &edit, &signers)?.into();
-        Outcome { changed: true, ..outcome }
-    } else {
-        // Nobody else may work between the two writes, and a killed run must know what it began with.
-        draft.set_base(hex::encode(openssl::sha::sha256(&present.timestamp_file)));
-        write_draft(path, &draft)?;
-        let before = present.trust.as_client(workspace.now());
-        present.trust.next_root_keeping_state(&file)?;
-        let started = std::sync::Mutex::new(None);
-        let publish_now = || -> crate::failure::Result<()> {
-            publish(storage, &before, &file, &published)?;
-            *started.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Instant::now());
-            Ok(())
-        };
-        let pinned = workspace.pinned()?;
-        let committer = crate::repository::Committer { before_swap: Some(&publish_now), ..workspace.committer(&pinned, &signers) };
-        let committed = committer.commit(present, &edit)?;
-        let started = started.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        window_ms = started.map(|at: Instant| at.elapsed().as_millis());
-        workspace.remember(&committed.versions)?;
-        committed.into()
-    };
-    write_names(names, draft.names())?;
-    std::fs::remove_file(path).map_err(|error| Failure::io("remove the draft that is published now", path.display(), error))?;
-    Ok(RootCommitted { outcome, window_ms })
-}
-
-const ONLINE: [Role; 3] = [Role::Targets, Role::Snapshot, Role::Timestamp];
-
-/// Creates the root; one that is there with the same bytes is ours.
-fn publish(storage: &dyn Storage, trust: &Trust, file: &[u8], name: &ObjectName) -> crate::failure::Result<()> {
-    if storage.get(name, ROOT_LIMIT)?.is_some_and(|there| there.bytes == file) || publish_root(storage, trust, file)? {
-        return Ok(());
-    }
-    Err(Failure::new(Kind::Conflict, format!("somebody else has published {name} meanwhile")).hint("look at `publish root show`"))
-}
-
-/// A role and those that list it.
-fn with_those_above(roles: &[Role]) -> Vec<Role> {
-    let first = ONLINE.iter().position(|role| roles.contains(role)).unwrap_or(0);
-    ONLINE[first..].to_vec()
-}
-
 /// The online roles that are not signed for the next root.
-fn affected(workspace: &Workspace, present: &Present, next: &Root) -> Result<Vec<Role>> {
+pub(super) fn affected(workspace: &Workspace, present: &Present, next: &Root) -> Result<Vec<Role>> {
     let snapshot = present.snapshot_file(workspace.storage.as_ref())?;
     let files = [(Role::Targets, present.targets.file()), (Role::Snapshot, &snapshot), (Role::Timestamp, &present.timestamp_file)];
     Ok(files.into_iter().filter(|(role, file)| !is_signed_for(next, *role, file)).map(|(role, _)| role).collect())
 }
 
 /// The published state: below the present root, whether or not a killed commit has put the next one there.
-fn present_for(workspace: &Workspace, draft: &RootDraft) -> Result<Present> {
-    let Some(base) = draft.base() else { return workspace.load().map_err(Into::into) };
+pub(super) fn present_for(workspace: &Workspace, draft: &RootDraft) -> crate::failure::Result<Present> {
+    let Some(base) = draft.base() else { return workspace.load().map_err(|failure| half_done(workspace, draft, failure)) };
     match load_before_root(workspace.storage.as_ref(), &workspace.pinned()?, draft.next().version(), workspace.now()) {
         Ok(present) if hex::encode(openssl::sha::sha256(&present.timestamp_file)) == base => Ok(present),
         // It was done, or somebody else has gone on: then the new root's keys have signed what is there, or it is nothing to
         // build on.
-        _ => workspace.load().map_err(Into::into),
+        _ => workspace.load().map_err(|failure| half_done(workspace, draft, failure)),
+    }
+}
+
+/// The roles may wait for a second run to be signed for a root that is there.
+fn half_done(workspace: &Workspace, draft: &RootDraft, failure: Failure) -> Failure {
+    let name = ObjectName::versioned("root", draft.next().version());
+    match workspace.storage.get(&name, ROOT_LIMIT) {
+        Ok(Some(_)) => failure
+            .hint(format!("{name} is published and the roles are not signed for it: run the same `publish root commit` again, with all its options"))
+            .hint("if somebody else has published with the replaced keys: publish root commit --replace-now --back-to SNAPSHOT, the last one that you know"),
+        _ => failure,
     }
 }
 
@@ -388,7 +253,7 @@ fn resolve(draft: &RootDraft, role: Option<Role>, text: &str) -> Result<String> 
     }
 }
 
-fn report(workspace: Option<&Workspace>, path: &Path, draft: &RootDraft) -> Result<RootReport> {
+pub(super) fn report(workspace: Option<&Workspace>, path: &Path, draft: &RootDraft) -> Result<RootReport> {
     let quorums = draft.quorums()?;
     let mut problems = Vec::new();
     let mut notes = Vec::new();
@@ -402,9 +267,17 @@ fn report(workspace: Option<&Workspace>, path: &Path, draft: &RootDraft) -> Resu
                 } else if draft.next().expires() < draft.present().expires() {
                     notes.push("it expires before the present root does".into());
                 }
-                let present = present_for(workspace, draft)?;
-                for role in affected(workspace, &present, draft.next())? {
-                    notes.push(format!("{role} is not signed for it: clients fail from the root on until {role} is signed again"));
+                match present_for(workspace, draft) {
+                    Ok(present) => {
+                        for role in affected(workspace, &present, draft.next())? {
+                            notes.push(format!("{role} is not signed for it: clients fail from the root on until {role} is signed again"));
+                        }
+                    }
+                    // A state that readers refuse is what some roots are made for.
+                    Err(failure) if matches!(failure.kind, Kind::Untrusted | Kind::Invalid) => {
+                        notes.push(format!("what is published cannot be built on: {}", failure.message));
+                    }
+                    Err(failure) => return Err(failure.into()),
                 }
                 if quorums.iter().all(Quorum::is_reached) {
                     problems.extend(walk(workspace, draft, now)?);
@@ -521,7 +394,7 @@ pub(super) fn read_names(path: &Path) -> Result<BTreeMap<String, String>> {
     }
 }
 
-fn write_names(path: &Path, names: &BTreeMap<String, String>) -> Result<()> {
+pub(super) fn write_names(path: &Path, names: &BTreeMap<String, String>) -> Result<()> {
     let mut all = read_names(path)?;
     all.extend(names.clone());
     if all.is_empty() {

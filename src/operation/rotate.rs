@@ -3,11 +3,12 @@
 //! every instant, because each of them always finds a signature by a key that it knows.
 
 use super::root::{self, RootReport, RootWish};
+use super::root_commit::{CommitWish, apply_commit, plan_commit};
 use super::{Outcome, Workspace};
 use crate::failure::{Failure, Kind};
 use crate::keys::{self, RoleSigner};
 use crate::metadata::{PublicKey, Role, RootChange, RootDraft};
-use crate::repository::{Edit, Rebin};
+use crate::repository::{Edit, Present, Rebin};
 use anyhow::Result;
 use serde::Serialize;
 use std::path::Path;
@@ -71,7 +72,7 @@ pub fn resume(workspace: &Workspace, places: Places<'_>) -> Result<bool> {
     if !places.draft.exists() || !root::show(Some(workspace), places.draft)?.waiting.is_empty() {
         return Ok(false);
     }
-    root::apply_commit(workspace, places.draft, places.names, root::plan_commit(workspace, places.draft, false)?)?;
+    apply_commit(workspace, places.draft, places.names, plan_commit(workspace, places.draft, CommitWish::default())?)?;
     bins_follow(workspace)?;
     Ok(true)
 }
@@ -123,7 +124,7 @@ fn step(workspace: &Workspace, places: Places<'_>, role: Role, wish: &RootWish) 
         return Ok(Step::Waiting { root: Box::new(report) });
     }
     let to = report.to;
-    let committed = root::apply_commit(workspace, places.draft, places.names, root::plan_commit(workspace, places.draft, false)?)?;
+    let committed = apply_commit(workspace, places.draft, places.names, plan_commit(workspace, places.draft, CommitWish::default())?)?;
     let outcome = match role {
         Role::Targets => bins_follow(workspace)?.unwrap_or(committed.outcome),
         _ => committed.outcome,
@@ -150,16 +151,18 @@ fn wishes_only(draft: &RootDraft, wish: &RootWish) -> bool {
 /// Where the targets key signs hashed bins too, the delegations to them name it: they follow the root, in one commit.
 pub fn bins_follow(workspace: &Workspace) -> Result<Option<Outcome>> {
     let present = workspace.load()?;
-    let Some(bins) = present.bins.as_ref().filter(|_| workspace.bin_keys.is_empty()) else { return Ok(None) };
-    let root = present.trust.root();
-    let wanted: Vec<(String, PublicKey)> = root.keys_of(Role::Targets).map(|(id, key)| (id.to_owned(), key.clone())).collect();
-    let (keys, _) = bins.keys();
-    let same = keys.len() == wanted.len() && wanted.iter().all(|(_, key)| keys.iter().any(|(_, known)| known.same_material(key)));
-    if same {
-        return Ok(None);
-    }
-    let rebin = Rebin { count: bins.count(), keys: wanted, threshold: root.role(Role::Targets).threshold };
-    let signers = workspace.local_signers(root, &[Role::Targets, Role::Snapshot, Role::Timestamp])?;
+    let Some(rebin) = bins_wish(workspace, &present) else { return Ok(None) };
+    let signers = workspace.local_signers(present.trust.root(), &Role::ONLINE)?;
     let edit = Edit { rebin: Some(rebin), ..Edit::default() };
     Ok(Some(workspace.commit_locally(present, &edit, &signers)?.into()))
+}
+
+/// The bins as the root's targets keys sign them, where the targets key signs them and those that do are others.
+pub(super) fn bins_wish(workspace: &Workspace, present: &Present) -> Option<Rebin> {
+    let bins = present.bins.as_ref().filter(|_| workspace.bin_keys.is_empty())?;
+    let root = present.trust.root();
+    let keys: Vec<(String, PublicKey)> = root.keys_of(Role::Targets).map(|(id, key)| (id.to_owned(), key.clone())).collect();
+    let (known, _) = bins.keys();
+    let same = known.len() == keys.len() && keys.iter().all(|(_, key)| known.iter().any(|(_, known)| known.same_material(key)));
+    (!same).then(|| Rebin { count: bins.count(), keys, threshold: root.role(Role::Targets).threshold })
 }

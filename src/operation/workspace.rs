@@ -77,12 +77,21 @@ impl Workspace {
     pub fn load(&self) -> Result<Present> {
         let pinned = self.pinned()?;
         // Before the repository: another publisher on this machine may remember a newer state while we read.
-        let seen = self.seen()?.filter(|seen| seen.pinned == identity(&pinned) && !self.accept_rollback);
+        let seen = self.seen()?.filter(|seen| seen.pinned == identity(&pinned));
         let present = load(self.storage.as_ref(), &pinned, self.now())?;
-        if let Some(seen) = seen {
-            seen.check(&present.versions())?;
+        match seen {
+            Some(seen) if present.trust.reset_at().is_some_and(|root| root > seen.versions.root) => self.start_over(&present)?,
+            Some(seen) if !self.accept_rollback => seen.check(&present.versions())?,
+            _ => {}
         }
         Ok(present)
+    }
+
+    /// Forgets the versions seen before a root that replaced the keys of all of them, as clients do.
+    fn start_over(&self, present: &Present) -> Result<()> {
+        let _turn = self.turn();
+        let Some(known) = self.seen()?.filter(|known| present.trust.reset_at() > Some(known.versions.root)) else { return Ok(()) };
+        self.write_seen(&Seen { versions: present.versions(), ..known })
     }
 
     /// The versions that clients have seen, where the repository is older and that was accepted: a restored backup goes on
@@ -362,7 +371,7 @@ impl Workspace {
             clock: &*self.clock,
             progress: self.progress.as_ref(),
             upper: None,
-            before_swap: None,
+            replacement: None,
             floor: self.floor(),
         }
     }

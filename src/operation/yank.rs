@@ -65,7 +65,7 @@ pub fn plan(workspace: &Workspace, request: &YankRequest) -> Result<YankPlan> {
     let digest = openssl::sha::sha256(&channel_content(&version));
     edit.conditions.push(Condition::NoneHas { prefix: "channels/".into(), sha256: digest });
     let empty = removed.is_empty();
-    let roles = if empty { Vec::new() } else { steps(&present.versions(), &[Role::Targets, Role::Snapshot, Role::Timestamp]) };
+    let roles = if empty { Vec::new() } else { steps(&present.versions(), &Role::ONLINE)? };
     let mut record = format!("{version}\n");
     record.extend(request.reason.iter().map(|reason| format!("{}\n", reason.trim())));
     Ok(YankPlan { version, removed, roles, empty, work: Some(Box::new((present, edit, record.into_bytes()))) })
@@ -78,7 +78,7 @@ pub fn apply(workspace: &Workspace, plan: YankPlan) -> Result<Outcome> {
     if plan.empty {
         return Ok(workspace.commit(present, &Edit::default(), &Signers::new())?.into());
     }
-    let signers = workspace.signers(present.trust.root(), &[Role::Targets, Role::Snapshot, Role::Timestamp])?;
+    let signers = workspace.signers(present.trust.root(), &Role::ONLINE)?;
     workspace.progress.phase("committing");
     let name = yanked_name(&ReleaseVersion::parse(&plan.version)?);
     let wanted = stage_bytes(workspace.storage.as_ref(), &name, &record, workspace.sha512)?;

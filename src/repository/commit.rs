@@ -14,7 +14,7 @@ use super::parallel::each;
 use super::plain_names::{AtHand, PlainNames, apply, catch_up};
 use super::present::{Present, Versions, load};
 use super::roots::check_first;
-use super::steps::{NewRole, SignedRole, sign_file, sign_snapshot, sign_targets, sign_timestamp};
+use super::steps::{NewRole, SignedRole, sign_file, sign_snapshot, sign_targets, sign_timestamp, version_after};
 use super::{Edit, Progress};
 use crate::failure::{Failure, Kind, Result};
 use crate::keys::Signers;
@@ -45,11 +45,20 @@ pub struct Committer<'a> {
     pub progress: &'a dyn Progress,
     /// Who signs snapshot and timestamp; `None`: this process.
     pub upper: Option<&'a dyn UpperRoles>,
-    /// What must stand in the store right before the timestamp is swapped: a root that replaces stolen keys at once, so
-    /// that readers meet the two as close to each other as can be.
-    pub before_swap: Option<&'a (dyn Fn() -> Result<()> + Sync)>,
+    /// A root that comes with the commit, for keys that are replaced at once.
+    pub replacement: Option<&'a dyn Replacement>,
     /// Versions that clients have seen although the repository is older: new ones are higher than these.
     pub floor: Versions,
+}
+
+/// A root that replaces keys at once; the committer's signers are those of the new keys.
+pub trait Replacement: Sync {
+    /// Writes it. Called right before the timestamp is swapped, so that readers meet the two as close to each other as can be.
+    fn publish(&self) -> Result<()>;
+
+    /// Reads the state to build on again, which the replaced keys signed; with the new root already trusted, whether or not
+    /// it is written by now.
+    fn reload(&self) -> Result<Present>;
 }
 
 /// Signs the two roles above targets somewhere else. `None` and `false`: somebody else was faster.
@@ -128,7 +137,10 @@ impl Committer<'_> {
                 }
                 Attempt::Again => {
                     std::thread::sleep(jitter(rebases));
-                    present = load(self.storage, self.pinned, (self.clock)())?;
+                    present = match self.replacement {
+                        Some(replacement) => replacement.reload()?,
+                        None => load(self.storage, self.pinned, (self.clock)())?,
+                    };
                 }
             }
         }
@@ -248,7 +260,8 @@ impl Committer<'_> {
     ) -> Result<Option<Present>> {
         let root = present.trust.root();
         let (timestamp, _) = listings(present)?;
-        let version = self.above(Role::Timestamp.name(), present.versions().timestamp) + 1;
+        let timestamp_name = Role::Timestamp.name();
+        let version = version_after(timestamp_name, self.above(timestamp_name, present.versions().timestamp))?;
         let signed = sign_timestamp(root, self.signers, timestamp, snapshot.as_ref(), version, now)?;
         let plain_roles = if root.consistent_snapshot() { Vec::new() } else { plain_roles(&new, snapshot.as_ref()) };
         let next = as_client(present, now, &signed, snapshot, new)?;
@@ -259,7 +272,7 @@ impl Committer<'_> {
             self.storage.put(&name, &file)?;
         }
         self.storage.barrier()?;
-        self.before_swap.map_or(Ok(()), |prepare| prepare())?;
+        self.replacement.map_or(Ok(()), Replacement::publish)?;
         match self.storage.swap(&ObjectName::timestamp(), Some(&present.token), &signed.bytes) {
             Ok(true) => {}
             // Whatever the answer was, what stands there decides.

@@ -25,13 +25,13 @@ mod steps;
 pub(crate) use parallel::each;
 
 pub use bins::{BINS, Bins, Home};
-pub use commit::{Committed, Committer, UpperRoles, Written};
+pub use commit::{Committed, Committer, Replacement, UpperRoles, Written};
 pub use edit::{Change, Condition, Edit, Rebin, Renewal, View};
 pub use plain_names::{AtHand, PlainNames, catch_up};
-pub use present::{Present, Versions, load, load_before_root, load_roots};
+pub use present::{Present, Versions, load, load_before_root, load_restored, load_roots};
 pub use progress::{Progress, Quiet};
 pub use prune::{Garbage, LEAST_GRACE, garbage};
 pub use roots::{publish_root, sign_root};
 pub use seen::{KnownStore, Seen};
 pub use stage::{Artifact, Staged, digest_file, digest_for_signature, digest_object, stage, stage_bytes};
-pub use steps::{NewRole, SignedRole, check_signers, sign_snapshot, sign_targets, sign_timestamp};
+pub use steps::{NewRole, SignedRole, check_signers, sign_snapshot, sign_targets, sign_timestamp, version_after};

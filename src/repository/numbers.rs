@@ -1,6 +1,6 @@
 //! Numbered role files: whoever creates a number owns it, for ever. What a number holds is signed for that number.
 
-use super::steps::SignedRole;
+use super::steps::{SignedRole, version_after};
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use crate::storage::{Rivals, Storage};
@@ -47,7 +47,7 @@ impl<'a> Numbers<'a> {
         if let Some(ours) = known.filter(|ours| ours.wish == wish) {
             return Ok(Some(ours.signed));
         }
-        let mut version = base + 1;
+        let mut version = version_after(role, base)?;
         let mut retries = 0;
         loop {
             let signed = sign(version)?;
@@ -94,9 +94,9 @@ impl<'a> Numbers<'a> {
     }
 
     fn next_free(&self, role: &str, taken: u64) -> Result<u64> {
-        let mut version = taken + 1;
+        let mut version = version_after(role, taken)?;
         while self.storage.stat(&ObjectName::versioned(role, version))?.is_some() {
-            version += 1;
+            version = version_after(role, version)?;
         }
         Ok(version)
     }

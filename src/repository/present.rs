@@ -3,7 +3,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust};
 use crate::metadata::{ROLE_LIMIT, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Targets, UNSTATED_SNAPSHOT_LIMIT, UNSTATED_TARGETS_LIMIT};
-use crate::storage::{Source, Token};
+use crate::storage::{Object, Source, Token};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +89,20 @@ pub fn load(source: &dyn Source, pinned: &[u8], now: DateTime<Utc>) -> Result<Pr
 /// The state below a root that is not the newest: what stood there before a root that replaces stolen keys at once, if
 /// its commit was killed between its two writes.
 pub fn load_before_root(source: &dyn Source, pinned: &[u8], version: u64, now: DateTime<Utc>) -> Result<Present> {
+    load_below(source, roots_before(source, pinned, version, now)?)
+}
+
+/// The state of an earlier snapshot, under the root before `root`; `above` is the version from which the timestamp goes on.
+/// The timestamp that stands there is an attacker's: it is not read, the commit only swaps against it.
+pub fn load_restored(source: &dyn Source, pinned: &[u8], root: u64, snapshot: u64, above: u64, now: DateTime<Utc>) -> Result<Present> {
+    let mut trust = roots_before(source, pinned, root, now)?;
+    let timestamp = source.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?.ok_or_else(|| no_repository(source))?;
+    let file = read_role(source, &trust, Role::Snapshot.name(), snapshot, UNSTATED_SNAPSHOT_LIMIT)?;
+    trust.restore(&file, snapshot, above)?;
+    load_targets(source, trust, timestamp)
+}
+
+fn roots_before(source: &dyn Source, pinned: &[u8], version: u64, now: DateTime<Utc>) -> Result<Trust> {
     let mut trust = Trust::pin(pinned, AtExpiry::Report(now))?;
     while trust.root().version() + 1 < version {
         let name = ObjectName::versioned("root", trust.root().version() + 1);
@@ -98,20 +112,24 @@ pub fn load_before_root(source: &dyn Source, pinned: &[u8], version: u64, now: D
         )?;
     }
     trust.end_of_roots()?;
-    load_below(source, trust)
+    Ok(trust)
+}
+
+fn no_repository(source: &dyn Source) -> Failure {
+    Failure::new(Kind::NoRepository, format!("there is no TUF repository at {}: no timestamp.json", source.location()))
+        .hint("check --repo, or make one there with `publish init`; a killed `publish init` is finished by running it again")
 }
 
 fn load_below(source: &dyn Source, mut trust: Trust) -> Result<Present> {
-    let place = source.location();
-    let timestamp = source.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?;
-    let timestamp = timestamp.ok_or_else(|| {
-        Failure::new(Kind::NoRepository, format!("there is no TUF repository at {place}: no timestamp.json"))
-            .hint("check --repo, or make one there with `publish init`; a killed `publish init` is finished by running it again")
-    })?;
+    let timestamp = source.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?.ok_or_else(|| no_repository(source))?;
     let listed = trust.timestamp(&timestamp.bytes)?.get("snapshot.json").cloned();
     let (version, length) = listed.map_or((0, None), |listed| (listed.version, listed.length));
     let snapshot = read_role(source, &trust, Role::Snapshot.name(), version, length.unwrap_or(UNSTATED_SNAPSHOT_LIMIT))?;
     trust.snapshot(&snapshot)?;
+    load_targets(source, trust, timestamp)
+}
+
+fn load_targets(source: &dyn Source, mut trust: Trust, timestamp: Object) -> Result<Present> {
     let (version, length) = (trust.listed("targets.json")?.version, trust.listed("targets.json")?.length);
     let targets = read_role(source, &trust, Role::Targets.name(), version, length.unwrap_or(UNSTATED_TARGETS_LIMIT))?;
     let targets = trust.targets(targets)?;

@@ -5,7 +5,7 @@ use crate::digest::Digests;
 use crate::failure::{Failure, Kind, Result};
 use crate::keys::{RoleSigner, Signers, sign_all};
 use crate::metadata::canonical::canonical;
-use crate::metadata::{Listed, Listing, PublicKey, Role, Root, TargetEdits, Targets, seal};
+use crate::metadata::{LAST_VERSION, Listed, Listing, PublicKey, Role, Root, TargetEdits, Targets, seal};
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 
@@ -83,6 +83,18 @@ pub fn sign_timestamp(
     let listed = listed.ok_or_else(|| Failure::new(Kind::Untrusted, "the timestamp does not list snapshot.json"))?;
     let next = present.next(version, Role::Timestamp.expiry_from(now), [("snapshot.json".to_owned(), listed)]);
     sign_file(signers, Role::Timestamp, keys_of(root, Role::Timestamp), version, next.to_signed_json())
+}
+
+/// The version after this one.
+///
+/// # Errors
+/// When no client would read it: somebody has driven the versions up.
+pub fn version_after(role: &str, version: u64) -> Result<u64> {
+    if version < LAST_VERSION {
+        return Ok(version + 1);
+    }
+    Err(Failure::new(Kind::Untrusted, format!("{role} is at version {version}, and clients read none above {LAST_VERSION}"))
+        .hint("if somebody with stolen keys did that, replace them and take the versions back: docs/recovery.md"))
 }
 
 /// The keys of a role, and how many must sign.

@@ -10,6 +10,7 @@ use publish::metadata::{KeyKind, Role};
 use publish::operation::Workspace;
 use publish::operation::refresh::{self, RefreshRequest};
 use publish::operation::root::{self, RootWish};
+use publish::operation::root_commit::{self, CommitWish};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
@@ -108,8 +109,8 @@ impl World {
             }
             9..12 => {
                 let replace_now = chance.below(4) == 0;
-                let plan = root::plan_commit(&workspace, &draft, replace_now)?;
-                root::apply_commit(&workspace, &draft, &names, plan)?;
+                let plan = root_commit::plan_commit(&workspace, &draft, CommitWish { replace_now, ..CommitWish::default() })?;
+                root_commit::apply_commit(&workspace, &draft, &names, plan)?;
                 self.commits += 1;
                 Ok(())
             }

@@ -34,6 +34,7 @@ mod sandbox;
 mod storage;
 mod stores;
 mod targets;
+mod thieves;
 mod trial;
 mod verify;
 mod yank;

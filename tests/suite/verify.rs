@@ -88,7 +88,7 @@ fn with_target(sandbox: &Sandbox, name: &str, content: &[u8]) {
         clock: &chrono::Utc::now,
         progress: &publish::repository::Quiet,
         upper: None,
-        before_swap: None,
+        replacement: None,
         floor: Default::default(),
     };
     let change = Change { name: name.into(), expected, wanted, keep_existing: false, content: None };

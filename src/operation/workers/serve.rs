@@ -313,7 +313,7 @@ impl Worker<'_> {
             }
             Ask::Timestamp { snapshot, base } => {
                 let shown = committer.show_snapshot(&present, snapshot.as_ref().map(written).as_ref())?;
-                shown.then(|| FileReference { version: base.version + 1, sha256: String::new() })
+                shown.then(|| FileReference { version: base.version.saturating_add(1), sha256: String::new() })
             }
             Ask::Targets { .. } => None,
         };

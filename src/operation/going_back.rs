@@ -1,0 +1,140 @@
+//! The state of an earlier snapshot, taken up again after somebody with stolen keys has published.
+
+use super::Workspace;
+use crate::failure::{Failure, Kind, Result};
+use crate::metadata::{Role, RootDraft};
+use crate::repository::{Present, Versions, load_before_root, load_restored};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Which state, and which versions follow it.
+#[derive(Clone, Copy, Debug)]
+pub struct BackTo {
+    /// The version of the last snapshot that is known to be good.
+    pub snapshot: u64,
+    /// The highest version of any role that was published in good faith: versions go on above this one instead of above the
+    /// attacker's.
+    pub reset_versions: Option<u64>,
+}
+
+/// What going back does for readers.
+#[derive(Clone, Debug, Serialize)]
+pub struct GoingBack {
+    /// The snapshot whose state is taken up again.
+    pub snapshot: u64,
+    /// New versions are higher than these.
+    pub above: Versions,
+    /// Whether these are lower than what is published, which readers must forget.
+    pub resets: bool,
+    /// Targets that are published now and will not be any more.
+    pub removed: Vec<String>,
+    /// Targets that come back.
+    pub restored: Vec<String>,
+    /// Targets that become what they were.
+    pub changed: Vec<String>,
+    /// Why it is not known what changes: the published state is one that no reader takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
+}
+
+impl BackTo {
+    /// Reads both states and compares them; refuses what readers would not follow.
+    pub(super) fn plan(&self, workspace: &Workspace, draft: &RootDraft) -> Result<(GoingBack, Present)> {
+        let storage = workspace.storage.as_ref();
+        let to = draft.next().version();
+        let mut published = load_before_root(storage, &workspace.pinned()?, to, workspace.now());
+        if let Ok(present) = &mut published {
+            present.read_all_bins(storage)?;
+        }
+        let kept = draft.present().online_keys_kept_by(draft.next());
+        let above = match (self.reset_versions, &published) {
+            (Some(_), _) if !kept.is_empty() => {
+                return Err(Failure::new(
+                    Kind::Conflict,
+                    format!("versions are set back only by a root that replaces every key of targets, snapshot and timestamp; root {to} does not"),
+                )
+                .details(kept.iter().map(|(role, id)| format!("stays: {role} key {}", draft.describe(id))))
+                .hint("publish root edit --add-key ROLE=NEW --remove-key ROLE=OLD for each of them, then have it signed again"));
+            }
+            (Some(above), _) => Versions { root: 0, targets: above, snapshot: above, timestamp: above },
+            (None, Ok(present)) => present.versions(),
+            (None, Err(failure)) => {
+                return Err(Failure::new(failure.kind, format!("it is not known above which versions to go on: {}", failure.message))
+                    .hint("say it: --reset-versions with the highest version of any role that you ever published"));
+            }
+        };
+        let mut going_back = GoingBack {
+            snapshot: self.snapshot,
+            above,
+            resets: self.reset_versions.is_some(),
+            removed: Vec::new(),
+            restored: Vec::new(),
+            changed: Vec::new(),
+            unread: None,
+        };
+        let mut restored = going_back.load(workspace, to)?;
+        restored.read_all_bins(storage)?;
+        let good = restored.versions();
+        if let Some(role) = Role::ONLINE.into_iter().find(|role| self.reset_versions.is_some() && good.of(*role) > above.of(*role)) {
+            return Err(Failure::invalid(format!(
+                "versions cannot go on above {}: snapshot {} lists version {} of {role}",
+                above.of(role),
+                self.snapshot,
+                good.of(role)
+            ))
+            .hint("--reset-versions takes the highest version of any role that you ever published"));
+        }
+        match &published {
+            Ok(published) => {
+                if !kept.is_empty() {
+                    check_covers(published, &restored)?;
+                }
+                going_back.compare(published, &restored);
+            }
+            Err(failure) => going_back.unread = Some(failure.message.clone()),
+        }
+        Ok((going_back, restored))
+    }
+}
+
+impl GoingBack {
+    /// Reads the state to go back to, trusted under the root before this one.
+    pub(super) fn load(&self, workspace: &Workspace, root: u64) -> Result<Present> {
+        let (storage, pinned) = (workspace.storage.as_ref(), workspace.pinned()?);
+        load_restored(storage, &pinned, root, self.snapshot, self.above.timestamp, workspace.now()).map_err(|mut failure| {
+            failure.message = format!("the state of snapshot {} cannot be taken up again: {}", self.snapshot, failure.message);
+            failure
+        })
+    }
+
+    fn compare(&mut self, published: &Present, restored: &Present) {
+        let before: BTreeMap<&str, &str> = published.entries().collect();
+        let after: BTreeMap<&str, &str> = restored.entries().collect();
+        for (name, entry) in &before {
+            match after.get(name) {
+                None => self.removed.push((*name).to_owned()),
+                Some(other) if other != entry => self.changed.push((*name).to_owned()),
+                Some(_) => {}
+            }
+        }
+        self.restored = after.keys().filter(|name| !before.contains_key(*name)).map(|name| (*name).to_owned()).collect();
+    }
+}
+
+/// Readers keep a snapshot whose keys stay, and then none of its entries may disappear or fall.
+fn check_covers(published: &Present, restored: &Present) -> Result<()> {
+    let files = published.trust.listings().into_iter().flat_map(|(_, snapshot)| snapshot.files());
+    for (file, listed) in files {
+        let good = restored.trust.listed(file).map_or(0, |listed| listed.version);
+        if good < listed.version {
+            return Err(Failure::new(
+                Kind::Conflict,
+                format!("readers have seen {file} in version {}, and the snapshot to go back to lists version {good}", listed.version),
+            )
+            .hint(
+                "whoever could publish that has the snapshot key too: replace every key of targets, snapshot and timestamp in this root",
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! `publish root commit`: the next root becomes visible, and with it what the new keys sign.
+
+use super::going_back::{BackTo, GoingBack};
+use super::root::{RootReport, affected, present_for, read_draft, report, waiting_line, write_draft, write_names};
+use super::rotate::bins_wish;
+use super::{Outcome, Workspace};
+use crate::failure::{Failure, Kind};
+use crate::keys::Signers;
+use crate::layout::ObjectName;
+use crate::metadata::trust::Trust;
+use crate::metadata::{ROOT_LIMIT, Role, RootDraft};
+use crate::repository::{Committer, Edit, Present, Renewal, Replacement, load_before_root, publish_root};
+use crate::storage::Storage;
+use anyhow::Result;
+use serde::Serialize;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// How a root is to be committed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CommitWish {
+    /// Take a root after which readers fail until the roles are signed again, for keys that were lost or stolen.
+    pub replace_now: bool,
+    /// Sign the state of an earlier snapshot instead of what is published: with keys replaced at once only.
+    pub back_to: Option<BackTo>,
+}
+
+/// What committing a draft will do.
+#[derive(Debug, Serialize)]
+pub struct RootCommitPlan {
+    /// The draft.
+    pub root: RootReport,
+    /// Roles that are signed again after the root, or with it.
+    pub resigned: Vec<&'static str>,
+    /// Roles that clients refuse between the two writes: keys are replaced at once.
+    pub refused_meanwhile: Vec<&'static str>,
+    /// What changes for readers where an earlier state is taken up again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub going_back: Option<GoingBack>,
+    /// As every plan has it; a draft is always something to do.
+    pub empty: bool,
+    #[serde(skip)]
+    work: Option<Box<CommitWork>>,
+}
+
+/// What a commit of a root needs beyond what people see.
+#[derive(Debug)]
+struct CommitWork {
+    draft: RootDraft,
+    present: Present,
+    signers: Signers,
+    resigned: Vec<Role>,
+}
+
+/// Decides whether a draft can be published, as clients of every age would judge it.
+pub fn plan_commit(workspace: &Workspace, path: &Path, wish: CommitWish) -> Result<RootCommitPlan> {
+    let draft = read_draft(path)?;
+    let root = report(Some(workspace), path, &draft)?;
+    if let Some(problem) = root.problems.first() {
+        return Err(Failure::new(Kind::Conflict, format!("root {} cannot be published: {problem}", root.to))
+            .details(root.problems.iter().skip(1).cloned())
+            .hint("`publish root show` tells all of it")
+            .into());
+    }
+    if !root.waiting.is_empty() {
+        return Err(Failure::new(Kind::Conflict, waiting_line(&root))
+            .details(root.waiting.iter().map(|who| format!("has not signed: {who}")))
+            .hint("they sign with: publish root sign --draft FILE --key KEY; then bring the copies together with: publish root merge FILE…")
+            .into());
+    }
+    let going_back = match wish.back_to {
+        Some(back_to) if !is_finished(workspace, &draft)? => Some(back_to.plan(workspace, &draft)?),
+        _ => None,
+    };
+    let (present, affected, going_back) = match going_back {
+        Some((going_back, present)) => (present, Role::ONLINE.to_vec(), Some(going_back)),
+        None => {
+            let present = present_for(workspace, &draft)?;
+            let affected = affected(workspace, &present, draft.next())?;
+            (present, affected, None)
+        }
+    };
+    if !affected.is_empty() && !wish.replace_now {
+        let roles: Vec<&str> = affected.iter().map(|role| role.name()).collect();
+        return Err(Failure::new(
+            Kind::Conflict,
+            format!("with root {} clients would refuse {} as they are published", root.to, roles.join(", ")),
+        )
+        .hint("rotate in two roots: first one that adds the new key beside the old; `publish rotate ROLE` does all of it")
+        .hint("if the old key was lost or stolen: publish root commit --replace-now; clients fail for the moment between two writes")
+        .into());
+    }
+    let changed: Vec<Role> = Role::ONLINE
+        .into_iter()
+        .filter(|role| affected.contains(role) || draft.present().role(*role) != draft.next().role(*role))
+        .collect();
+    let resigned = if changed.is_empty() { Vec::new() } else { with_those_above(&changed) };
+    // Whoever replaces keys must have the new ones; whoever adds some may leave signing to those who hold them.
+    let signers = match workspace.local_signers(draft.next(), &resigned) {
+        Ok(signers) => Some(signers),
+        Err(failure) if affected.is_empty() => {
+            workspace.progress.status(&format!("the roles stay as they are signed: {}", failure.message));
+            None
+        }
+        Err(failure) => return Err(failure.into()),
+    };
+    let resigned = if signers.is_some() { resigned } else { Vec::new() };
+    let names = |roles: &[Role]| roles.iter().map(|role| role.name()).collect();
+    Ok(RootCommitPlan {
+        empty: false,
+        resigned: names(&resigned),
+        refused_meanwhile: names(&affected),
+        root,
+        going_back,
+        work: Some(Box::new(CommitWork { draft, present, signers: signers.unwrap_or_default(), resigned })),
+    })
+}
+
+/// What committing did.
+#[derive(Debug, Serialize)]
+pub struct RootCommitted {
+    /// As for every command.
+    pub outcome: Outcome,
+    /// How long clients failed between the two writes, in milliseconds; only where keys were replaced at once.
+    pub window_ms: Option<u128>,
+}
+
+/// Publishes the root and the roles around it; a killed run is finished by the same command.
+pub fn apply_commit(workspace: &Workspace, path: &Path, names: &Path, plan: RootCommitPlan) -> Result<RootCommitted> {
+    let work = plan.work.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
+    let CommitWork { draft, present, signers, resigned } = *work;
+    let known_names = draft.names().clone();
+    workspace.begin_changes_even_paused()?;
+    let versions = present.versions();
+    let renewal = |role: &Role| Renewal { role: role.name().into(), version: versions.of(*role) };
+    let edit = Edit { renewals: resigned.iter().map(renewal).collect(), ..Edit::default() };
+    let committed = if plan.refused_meanwhile.is_empty() {
+        let file = draft.root_file()?;
+        publish(
+            workspace.storage.as_ref(),
+            &present.trust.as_client(workspace.now()),
+            &file,
+            &ObjectName::versioned("root", draft.next().version()),
+        )?;
+        workspace.progress.status(&format!("root signed (version {})", draft.next().version()));
+        let outcome: Outcome = workspace.commit_locally(workspace.load()?, &edit, &signers)?.into();
+        RootCommitted { outcome: Outcome { changed: true, ..outcome }, window_ms: None }
+    } else {
+        replace_at_once(workspace, path, draft, present, edit, &signers, plan.going_back.as_ref())?
+    };
+    write_names(names, &known_names)?;
+    std::fs::remove_file(path).map_err(|error| Failure::io("remove the draft that is published now", path.display(), error))?;
+    Ok(committed)
+}
+
+/// Publishes the root and what the new keys sign as close to each other as can be.
+fn replace_at_once(
+    workspace: &Workspace,
+    path: &Path,
+    mut draft: RootDraft,
+    mut present: Present,
+    mut edit: Edit,
+    signers: &Signers,
+    going_back: Option<&GoingBack>,
+) -> Result<RootCommitted> {
+    if going_back.is_none() {
+        // Nobody else may work between the two writes, and a killed run must know what it began with.
+        draft.set_base(digest(&present.timestamp_file));
+        write_draft(path, &draft)?;
+    }
+    let file = draft.root_file()?;
+    let before = present.trust.as_client(workspace.now());
+    present.trust.next_root_keeping_state(&file)?;
+    // Bins that a replaced key signs are as lost as the role above them.
+    edit.rebin = bins_wish(workspace, &present);
+    let at_once = AtOnce { workspace, draft: &draft, file, before, going_back, since: Mutex::default() };
+    let pinned = workspace.pinned()?;
+    let committer = Committer { replacement: Some(&at_once), ..workspace.committer(&pinned, signers) };
+    let floor = going_back.map_or(committer.floor, |back| back.above);
+    let committed = Committer { floor, ..committer }.commit(present, &edit)?;
+    let since = at_once.since.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // Where versions were set back, this forgets the higher ones.
+    workspace.remember(&workspace.load()?.versions())?;
+    Ok(RootCommitted { outcome: committed.into(), window_ms: since.map(|at| at.elapsed().as_millis()) })
+}
+
+/// Replaces keys in the moment before the timestamp is swapped.
+struct AtOnce<'a> {
+    workspace: &'a Workspace,
+    draft: &'a RootDraft,
+    file: Vec<u8>,
+    /// What a client trusts before.
+    before: Trust,
+    going_back: Option<&'a GoingBack>,
+    since: Mutex<Option<Instant>>,
+}
+
+impl Replacement for AtOnce<'_> {
+    fn publish(&self) -> crate::failure::Result<()> {
+        publish(self.workspace.storage.as_ref(), &self.before, &self.file, &ObjectName::versioned("root", self.draft.next().version()))?;
+        self.since.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    fn reload(&self) -> crate::failure::Result<Present> {
+        let (storage, to) = (self.workspace.storage.as_ref(), self.draft.next().version());
+        let mut present = match self.going_back {
+            Some(back) => back.load(self.workspace, to)?,
+            None => {
+                let present = load_before_root(storage, &self.workspace.pinned()?, to, self.workspace.now())?;
+                if self.draft.base() != Some(digest(&present.timestamp_file).as_str()) {
+                    return Err(Failure::new(Kind::Conflict, "somebody else has published while keys were being replaced")
+                        .hint("stop the other publishers, then run the same command again")
+                        .hint("if it was the thief: publish root commit --replace-now --back-to SNAPSHOT, the last one that you know"));
+                }
+                present
+            }
+        };
+        present.trust.next_root_keeping_state(&self.file)?;
+        Ok(present)
+    }
+}
+
+/// Whether a killed run had got as far as a state that the next root's keys have signed.
+fn is_finished(workspace: &Workspace, draft: &RootDraft) -> Result<bool> {
+    let present = crate::repository::load(workspace.storage.as_ref(), &workspace.pinned()?, workspace.now());
+    Ok(present.is_ok_and(|present| present.trust.root().version() == draft.next().version()))
+}
+
+/// Creates the root; one that is there with the same bytes is ours.
+fn publish(storage: &dyn Storage, trust: &Trust, file: &[u8], name: &ObjectName) -> crate::failure::Result<()> {
+    if storage.get(name, ROOT_LIMIT)?.is_some_and(|there| there.bytes == file) || publish_root(storage, trust, file)? {
+        return Ok(());
+    }
+    Err(Failure::new(Kind::Conflict, format!("somebody else has published {name} meanwhile")).hint("look at `publish root show`"))
+}
+
+fn digest(timestamp_file: &[u8]) -> String {
+    hex::encode(openssl::sha::sha256(timestamp_file))
+}
+
+/// A role and those that list it.
+fn with_those_above(roles: &[Role]) -> Vec<Role> {
+    let first = Role::ONLINE.iter().position(|role| roles.contains(role)).unwrap_or(0);
+    Role::ONLINE[first..].to_vec()
+}

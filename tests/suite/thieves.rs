@@ -1,0 +1,353 @@
+//! Somebody has stolen keys and published with them: what the owners of the root can still do, and that readers follow.
+
+use crate::faults;
+use crate::rotate::Rotating;
+use crate::sandbox::Sandbox;
+use crate::trial::Trial;
+use publish::keys::{self, KeyUri};
+use publish::metadata::{LAST_VERSION, Role};
+use publish::operation::Workspace;
+use publish::operation::going_back::BackTo;
+use publish::operation::refresh::{self, RefreshRequest};
+use publish::operation::root::{self, RootWish};
+use publish::operation::root_commit::{self, CommitWish};
+use publish::repository::Versions;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+const AT_ONCE: CommitWish = CommitWish { replace_now: true, back_to: None };
+
+fn back_to(snapshot: u64, reset_versions: Option<u64>) -> CommitWish {
+    CommitWish { replace_now: true, back_to: Some(BackTo { snapshot, reset_versions }) }
+}
+
+/// A repository whose online keys somebody has copied.
+struct Theft {
+    rotating: Rotating,
+    stolen: BTreeMap<Role, Vec<PathBuf>>,
+}
+
+impl Theft {
+    fn of(trial: Trial) -> Self {
+        let rotating = Rotating::new(trial);
+        Self { stolen: rotating.keys.clone(), rotating }
+    }
+
+    /// The thief publishes with versions above this one.
+    fn publishes(&self, version: &str, above: u64) {
+        let trial = &self.rotating.trial;
+        let mut workspace = trial.workspace();
+        workspace.keys = self.stolen.iter().map(|(role, paths)| (*role, paths.iter().cloned().map(KeyUri::File).collect())).collect();
+        workspace.state_file = trial.path("thief-state.json");
+        workspace.versions_above = Versions { root: 0, targets: above, snapshot: above, timestamp: above };
+        trial.build("linux-amd64/bin/acme", b"evil");
+        trial.release_on(&workspace, version).unwrap();
+        trial.build("linux-amd64/bin/acme", b"one");
+    }
+
+    /// A root with other keys for these roles, signed and not yet published.
+    fn draft(&mut self, roles: &[Role]) {
+        let rotating = &mut self.rotating;
+        let (draft, names) = (rotating.trial.path("draft.json"), rotating.trial.path("names.json"));
+        let mut wish = RootWish::default();
+        for role in roles {
+            let stolen = rotating.public(&rotating.keys[role][0]);
+            let new = rotating.new_key(*role);
+            wish.add.push((*role, rotating.public(&new), None));
+            wish.remove.push((*role, stolen.id()));
+            rotating.keys.insert(*role, vec![new]);
+        }
+        root::edit(&rotating.workspace(), &draft, &names, &wish, false).unwrap();
+        let root_key = keys::load(&KeyUri::File(rotating.keys[&Role::Root][0].clone()), rotating.workspace().passphrases.as_ref()).unwrap();
+        root::sign(None, &draft, &[root_key]).unwrap();
+    }
+
+    fn commit_on(&self, workspace: &Workspace, wish: CommitWish) -> anyhow::Result<()> {
+        let (draft, names) = (self.rotating.trial.path("draft.json"), self.rotating.trial.path("names.json"));
+        root_commit::apply_commit(workspace, &draft, &names, root_commit::plan_commit(workspace, &draft, wish)?).map(drop)
+    }
+
+    fn commit(&self, wish: CommitWish) -> anyhow::Result<()> {
+        self.commit_on(&self.rotating.workspace(), wish)
+    }
+
+    /// Commits with a publisher that dies before or after its storage call of this number. Says whether it lived.
+    fn commit_dying(&self, at: usize, wish: CommitWish) -> bool {
+        let (workspace, _) = faults::dying(&self.rotating.trial, at);
+        self.commit_on(&self.rotating.dressed(workspace), wish).is_ok()
+    }
+
+    fn versions(&self) -> Versions {
+        self.rotating.workspace().load().unwrap().versions()
+    }
+}
+
+/// Stolen keys are replaced at once: readers may fail between two writes, never after the command was finished, and what
+/// is published is never anything that the thief made.
+#[test]
+fn a_replacement_at_once_is_finished_after_death_at_every_point() {
+    let mut at = 0;
+    loop {
+        let mut theft = Theft::of(Trial::new());
+        theft.rotating.trial.release("1.0.0").unwrap();
+        let old = theft.rotating.trial.trust();
+        theft.draft(&Role::ONLINE);
+        let survived = theft.commit_dying(at, AT_ONCE);
+        let trial = &theft.rotating.trial;
+        if !survived {
+            let switched = trial.path("repo/2.root.json").exists();
+            assert!(trial.updates(&old).is_ok() || switched, "death at {at}");
+            if trial.path("draft.json").exists() {
+                theft.commit(AT_ONCE).unwrap_or_else(|error| panic!("again after death at {at}: {error:#}"));
+            }
+        }
+        trial.updates(&old).unwrap_or_else(|failure| panic!("old client at the end, death at {at}: {failure}"));
+        trial.updates(&theft.rotating.pinned_to(1)).unwrap();
+        trial.client().expect("complete after the second run");
+        if survived {
+            assert!(at > 20, "only {at} points were tried");
+            return;
+        }
+        at += 1;
+    }
+}
+
+/// After the old keys were dropped, what somebody signs with them is never taken for a state to build on. The way out is
+/// to say on what to build.
+#[test]
+fn a_thief_who_is_faster_than_the_second_run_gets_nothing_signed() {
+    let mut theft = Theft::of(Trial::new());
+    theft.rotating.trial.release("1.0.0").unwrap();
+    let (old, good) = (theft.rotating.trial.trust(), theft.versions());
+    theft.draft(&[Role::Timestamp]);
+    // Killed right after the root was written.
+    let second = theft.rotating.trial.path("repo/2.root.json");
+    let mut at = 0;
+    while !second.exists() {
+        theft.commit_dying(at, AT_ONCE);
+        at += 1;
+    }
+    let trial = &theft.rotating.trial;
+    assert!(trial.updates(&theft.rotating.pinned_to(1)).is_err(), "the window was not met");
+    // The thief puts the first root's world back for a moment and publishes with the stolen keys.
+    let root = fs::read(&second).unwrap();
+    fs::remove_file(&second).unwrap();
+    theft.publishes("6.6.6", 0);
+    fs::write(&second, &root).unwrap();
+    let error = theft.commit(AT_ONCE).unwrap_err().to_string();
+    assert!(error.contains("valid signatures"), "{error}");
+    // Nobody could have made that with the timestamp key alone: going back would strand those who saw it.
+    let error = theft.commit(back_to(good.snapshot, None)).unwrap_err().to_string();
+    assert!(error.contains("readers have seen targets.json in version"), "{error}");
+    // A thief with that key alone can show an old snapshot again, and delay nothing else.
+    fs::remove_file(&second).unwrap();
+    fs::remove_file(trial.path("repo/timestamp.json")).unwrap();
+    let storage = publish::storage::LocalDirectory::new(trial.path("repo"));
+    let signers = BTreeMap::from([(
+        Role::Timestamp,
+        vec![keys::load(&KeyUri::File(theft.stolen[&Role::Timestamp][0].clone()), trial.workspace().passphrases.as_ref()).unwrap()],
+    )]);
+    let (timestamp, snapshot) = old.listings().unwrap();
+    let listed = publish::repository::SignedRole::of(
+        snapshot.version(),
+        fs::read(trial.path(&format!("repo/{}.snapshot.json", good.snapshot))).unwrap(),
+    );
+    let forged = publish::repository::sign_timestamp(old.root(), &signers, timestamp, Some(&listed), 70, trial.now()).unwrap();
+    publish::storage::Storage::put(&storage, &publish::layout::ObjectName::timestamp(), &forged.bytes).unwrap();
+    fs::write(&second, &root).unwrap();
+    assert!(theft.commit(AT_ONCE).is_err());
+    theft.commit(back_to(good.snapshot, None)).unwrap();
+    assert_eq!(theft.versions().timestamp, 71);
+    trial.updates(&old).unwrap();
+    trial.client().expect("all is well");
+}
+
+/// Versions that no client reads any more come down again, whoever has seen what, wherever the publisher dies.
+#[test]
+fn versions_driven_to_the_end_are_taken_back_after_death_at_every_point() {
+    let mut at = 0;
+    loop {
+        let mut theft = Theft::of(Trial::new());
+        theft.rotating.trial.release("1.0.0").unwrap();
+        let (unaware, good) = (theft.rotating.trial.trust(), theft.versions());
+        theft.publishes("6.6.6", LAST_VERSION - 1);
+        let fooled = theft.rotating.trial.trust();
+        assert_eq!(fooled.listings().unwrap().0.version(), LAST_VERSION);
+        // This publisher has seen it too, and cannot go on.
+        let error = theft.rotating.trial.release("1.0.1").unwrap_err().to_string();
+        assert!(error.contains("clients read none above"), "{error}");
+        theft.rotating.workspace().remember(&theft.versions()).unwrap();
+        theft.draft(&Role::ONLINE);
+        let wish = back_to(good.snapshot, Some(40));
+        let survived = theft.commit_dying(at, wish);
+        let trial = &theft.rotating.trial;
+        let draft = trial.path("draft.json");
+        if !survived && draft.exists() {
+            let finished = || theft.commit(wish).unwrap_or_else(|error| panic!("again after death at {at}: {error:#}"));
+            finished();
+        }
+        for client in [&unaware, &fooled, &theft.rotating.pinned_to(1)] {
+            trial.updates(client).unwrap_or_else(|failure| panic!("death at {at}: {failure}"));
+        }
+        trial.client().expect("all is well");
+        let now = theft.versions();
+        assert!(now.targets > 40 && now.snapshot > 40 && now.timestamp > 40 && now.timestamp < 50, "death at {at}: {now:?}");
+        assert!(!trial.path("repo/targets/releases/6.6.6").join("linux-amd64/bin/acme").exists());
+        // And daily work goes on, above.
+        trial.release_on(&theft.rotating.workspace(), "1.0.1").unwrap();
+        trial.updates(&fooled).unwrap();
+        trial.client().expect("all is well");
+        if survived {
+            assert!(at > 20, "only {at} points were tried");
+            return;
+        }
+        at += 1;
+    }
+}
+
+/// Another publisher of the same repository, which has remembered the thief's versions, follows the root by itself. One
+/// whose keys stay is not followed down.
+#[test]
+fn publishers_forget_what_they_saw_before_the_keys_were_replaced() {
+    let mut theft = Theft::of(Trial::new());
+    theft.rotating.trial.release("1.0.0").unwrap();
+    let good = theft.versions();
+    theft.publishes("6.6.6", 5000);
+    theft.rotating.workspace().remember(&theft.versions()).unwrap();
+    let other = theft.rotating.trial.path("other-state.json");
+    fs::copy(theft.rotating.trial.path("state.json"), &other).unwrap();
+    theft.draft(&Role::ONLINE);
+    theft.commit(back_to(good.snapshot, Some(20))).unwrap();
+    let low = theft.versions();
+    assert!(low.timestamp < 30);
+    let mut workspace = theft.rotating.workspace();
+    workspace.state_file = other;
+    // Not even with the word that accepts a restored backup do the thief's versions come back.
+    workspace.accept_rollback = true;
+    theft.rotating.trial.release_on(&workspace, "1.0.1").unwrap();
+    workspace.accept_rollback = false;
+    theft.rotating.trial.release_on(&workspace, "1.0.2").unwrap();
+    assert!(workspace.load().unwrap().versions().timestamp < 30);
+    // From then on they are remembered as ever.
+    let backup = fs::read(theft.rotating.trial.path("repo/timestamp.json")).unwrap();
+    theft.rotating.trial.release_on(&workspace, "1.0.3").unwrap();
+    fs::write(theft.rotating.trial.path("repo/timestamp.json"), backup).unwrap();
+    let error = theft.rotating.trial.release_on(&workspace, "1.0.4").unwrap_err().to_string();
+    assert!(error.contains("older state than this publisher has seen"), "{error}");
+}
+
+/// Bins that the stolen key signed are signed by the new one in the same commit.
+#[test]
+fn bins_follow_a_key_that_is_replaced_at_once() {
+    for going_back in [false, true] {
+        let mut theft = Theft::of(Trial::with_bins(12, 4));
+        let (old, good) = (theft.rotating.trial.trust(), theft.versions());
+        let stolen = theft.rotating.public(&theft.stolen[&Role::Targets][0]);
+        if going_back {
+            theft.publishes("6.6.6", 900_000);
+        }
+        theft.draft(&Role::ONLINE);
+        theft.commit(if going_back { back_to(good.snapshot, Some(30)) } else { AT_ONCE }).unwrap();
+        let present = theft.rotating.workspace().load().unwrap();
+        let (keys, _) = present.bins.as_ref().unwrap().keys();
+        assert!(keys.iter().all(|(_, key)| !key.same_material(&stolen)));
+        assert!(!present.targets.field("delegations").unwrap().contains(&stolen.id()));
+        assert!(present.trust.listings().unwrap().1.files().values().all(|listed| listed.version < 100));
+        let trial = &theft.rotating.trial;
+        trial.updates(&old).unwrap();
+        fs::create_dir_all(trial.path("new")).unwrap();
+        fs::write(trial.path("new/later.zip"), "later").unwrap();
+        trial.add_on(&theft.rotating.workspace(), "new").unwrap();
+        trial.updates(&old).unwrap();
+        trial.client().expect("all is well");
+    }
+}
+
+/// The guide (docs/recovery.md), word by word.
+#[test]
+fn the_guide_takes_versions_back() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    let good = sandbox.publish(&["status", "--json"]).ok().json();
+    let version = |at: usize| good["status"]["roles"][at]["version"].as_u64().unwrap();
+    let (snapshot, highest) = (version(2).to_string(), version(1).max(version(2)).max(version(3)));
+    // The thief, on a machine of his own.
+    let evil = sandbox.path("dist/linux-amd64/bin/acme");
+    let mine = fs::read(&evil).unwrap();
+    fs::write(&evil, "evil").unwrap();
+    sandbox.publish(&["refresh", "--all", "--versions-above", "9007199254740980"]).ok();
+    sandbox.publish(&["release", "6.6.6", "--from", "dist"]).ok();
+    fs::write(&evil, mine).unwrap();
+    sandbox.publish(&["refresh", "--all", "--versions-above", "9007199254740990"]).ok();
+    sandbox.unchanged(|| sandbox.release("1.0.1").fails(9, &["clients read none above 9007199254740991", "docs/recovery.md"]));
+    sandbox.publish(&["refresh", "--all", "--versions-above", "9007199254740991"]).fails(2, &["--versions-above"]);
+    let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    let replace = |role: &str| {
+        let old =
+            sandbox.publish(&["key", "show", &format!("keys/{role}.pem"), "--json"]).ok().json()["key_id"].as_str().unwrap().to_owned();
+        sandbox.publish(&["key", "new", &format!("keys/{role}-2.pem"), "--no-passphrase"]).ok();
+        sandbox
+            .publish(&["root", "edit", "--add-key", &format!("{role}=keys/{role}-2.pem"), "--remove-key", &format!("{role}={old}")])
+            .ok()
+            .says(&["timestamp is not signed for it"]);
+    };
+    replace("timestamp");
+    replace("snapshot");
+    sandbox.publish(&["root", "sign", "--yes"]).ok();
+    let with_new = |roles: &[&str]| {
+        roles.iter().fold(config.clone(), |text, role| text.replace(&format!("keys/{role}.pem"), &format!("keys/{role}-2.pem")))
+    };
+    sandbox.write("publish.yaml", with_new(&["timestamp", "snapshot"]));
+    let commit = |more: &[&str]| sandbox.publish(&[&["root", "commit", "--replace-now"], more].concat());
+    // The versions come down only with all three.
+    sandbox.unchanged(|| {
+        commit(&["--back-to", &snapshot, "--reset-versions", &highest.to_string()])
+            .fails(5, &["every key of targets, snapshot and timestamp", "stays: targets key"])
+    });
+    replace("targets");
+    sandbox.publish(&["root", "sign", "--yes"]).ok();
+    sandbox.write("publish.yaml", with_new(&["timestamp", "snapshot", "targets"]));
+    sandbox.publish(&["root", "commit", "--back-to", &snapshot]).fails(2, &["--replace-now"]);
+    commit(&["--reset-versions", "20"]).fails(2, &["--back-to"]);
+    sandbox.unchanged(|| commit(&["--back-to", &snapshot, "--reset-versions", "1"]).fails(6, &["cannot go on above 1"]));
+    sandbox.unchanged(|| {
+        commit(&["--back-to", "77", "--reset-versions", "20"]).fails(9, &["the state of snapshot 77 cannot be taken up again", "missing"])
+    });
+    sandbox.unchanged(|| commit(&["--back-to", &snapshot]).fails(9, &["clients read none above"]));
+    sandbox.unchanged(|| {
+        commit(&["--back-to", &snapshot, "--reset-versions", &highest.to_string(), "--dry-run"]).ok().says(&[
+            "- target releases/6.6.6/linux-amd64/bin/acme",
+            "versions are taken back",
+            "plan only",
+        ])
+    });
+    commit(&["--back-to", &snapshot, "--reset-versions", &highest.to_string()]).ok().says(&["root 2 is published"]);
+    let status = sandbox.publish(&["status", "--json"]).ok().json();
+    let versions: Vec<u64> = status["status"]["roles"].as_array().unwrap().iter().map(|role| role["version"].as_u64().unwrap()).collect();
+    assert_eq!(versions, [2, highest + 1, highest + 1, highest + 1]);
+    sandbox.publish(&["verify"]).ok().says(&["good: 0 errors"]);
+    sandbox.release("1.0.1").ok();
+    sandbox.publish(&["verify"]).ok();
+}
+
+/// A thief's timestamp need not even be one.
+#[test]
+fn a_published_state_that_nobody_can_read_does_not_stand_in_the_way() {
+    let mut theft = Theft::of(Trial::new());
+    theft.rotating.trial.release("1.0.0").unwrap();
+    let (old, good) = (theft.rotating.trial.trust(), theft.versions());
+    let timestamp = theft.rotating.trial.path("repo/timestamp.json");
+    let text = fs::read_to_string(&timestamp).unwrap();
+    fs::write(&timestamp, text.replace("\"version\":", "\"version\":99999999999999999999")).unwrap();
+    theft.draft(&Role::ONLINE);
+    assert!(theft.commit(AT_ONCE).is_err());
+    let error = theft.commit(back_to(good.snapshot, None)).unwrap_err();
+    assert!(format!("{error:#}").contains("not known above which versions"), "{error:#}");
+    theft.commit(back_to(good.snapshot, Some(good.timestamp.max(good.snapshot)))).unwrap();
+    theft.rotating.trial.updates(&old).unwrap();
+    theft.rotating.trial.client().expect("all is well");
+    let all = RefreshRequest { consistent_snapshot: None, all: true, rehash: false };
+    let workspace = theft.rotating.workspace();
+    refresh::apply(&workspace, refresh::plan(&workspace, all).unwrap()).unwrap();
+}
