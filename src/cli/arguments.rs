@@ -486,7 +486,7 @@ pub(super) enum Key {
     },
     /// Have a key sign as roles and as OpenPGP need it, and verify what comes back.
     #[command(
-        after_help = "Nothing is published. For keys in HSMs, agents and key services; Vault, OpenBao and AWS KMS are previews, tested against\nimitations: this is how you try yours.\n\nExample:\n  publish key check keys/targets.pem"
+        after_help = "Nothing is published. For keys in HSMs, agents and key services. AWS KMS is a preview, tested against an imitation, and\nOpenBao was not run against at all, Vault was: this is how you try yours.\n\nExample:\n  publish key check keys/targets.pem"
     )]
     Check {
         /// The key's URI or file

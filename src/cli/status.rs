@@ -50,7 +50,7 @@ pub(super) fn run(global: &Global, arguments: &Status, output: &Output) -> Resul
     if !previews.is_empty() {
         let _ = writeln!(
             text,
-            "preview: keys in {} were tested on an imitation only; `publish key show URI` tries yours\n",
+            "preview: keys in {} were tested on an imitation only; `publish key check URI` tries yours\n",
             previews.join(", ")
         );
     }

@@ -15,7 +15,7 @@ pub enum KeyUri {
     Env(String),
     /// `gpg:FINGERPRINT`: a key that gpg-agent holds, on a smart card perhaps.
     Gpg(String),
-    /// `vault:NAME`: a key in the transit engine of Vault or OpenBao (preview).
+    /// `vault:NAME`: a key in the transit engine of Vault or OpenBao.
     #[cfg(feature = "vault")]
     Vault(VaultUri),
     /// `awskms:KEY`: a key in AWS KMS (preview).
@@ -86,8 +86,6 @@ impl KeyUri {
     /// Whether the place was tested against an imitation only.
     pub fn is_preview(&self) -> bool {
         match self {
-            #[cfg(feature = "vault")]
-            Self::Vault(_) => true,
             #[cfg(feature = "awskms")]
             Self::AwsKms(_) => true,
             _ => false,

@@ -134,7 +134,12 @@ fn answer(state: &mut State, request: &Request) -> Response {
                     Key::Rsa(_) => "rsa",
                 });
             }
-            let input = decode_block(body["input"].as_str().unwrap()).unwrap();
+            let text = body["input"].as_str().unwrap();
+            // As Vault does by default since 1.20.3.
+            if text.len() > 1 << 20 {
+                return errors(500, "JSON string value exceeds allowed length");
+            }
+            let input = decode_block(text).unwrap();
             Response::new(200)
                 .body(json!({"data": {"signature": format!("vault:v{version}:{}", encode_block(&sign(&key, &input, &body)))}}).to_string())
         }
