@@ -138,7 +138,7 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
 
 /// The config and the workspace, where there are any: a draft can be looked at and signed without.
 fn at_hand(global: &Global, draft: &RootDraftFile, output: &Output) -> Result<(Option<Config>, Option<Workspace>)> {
-    if !global.config.exists() && draft.draft.is_some() {
+    if !global.config.exists() && draft_of(draft, None).exists() {
         return Ok((None, None));
     }
     let config = Config::read(&global.config)?;

@@ -2,6 +2,7 @@
 
 use super::arguments::{Global, Rotate, Rotated};
 use super::output::{Output, Report};
+use super::text::count;
 use super::workspace::open;
 use crate::config::Config;
 use crate::failure::{Failure, Kind};
@@ -49,6 +50,7 @@ fn begin(global: &Global, arguments: &Rotate, role: Role, output: &Output, text:
     let (draft, names) = (config.root_draft(), config.key_names());
     let places = Places { draft: &draft, names: &names };
     let workspace = open(global, &config, output)?;
+    operation::check_draft(places, role)?;
     let resumed = !global.dry_run && operation::resume(&workspace, places)?;
     let standing = operation::standing(&workspace, role)?;
     let both = standing.known.len() > 1 && standing.known.iter().all(|known| *known);
@@ -118,6 +120,7 @@ fn finish(global: &Global, role: Role, output: &Output, text: &mut String) -> Re
     let (draft, names) = (config.root_draft(), config.key_names());
     let places = Places { draft: &draft, names: &names };
     let workspace = open(global, &config, output)?;
+    operation::check_draft(places, role)?;
     let resumed = !global.dry_run && operation::resume(&workspace, places)?;
     let standing = operation::standing(&workspace, role)?;
     let mut listed = config.key_texts(role);
@@ -207,10 +210,14 @@ fn openpgp(global: &Global, arguments: &Rotate, output: &Output) -> Result<Repor
         [all] if all == "all" => Resign::All,
         versions => Resign::Versions(versions.iter().map(|version| version.trim_start_matches('v').to_owned()).collect()),
     };
+    // Before a key is made that would have nothing to do.
+    let plan = openpgp_operation::plan(&workspace, &resign)?;
+    let resigned = plan.resigned.len();
     let mut text = format!("rotating the OpenPGP key: {new_text} instead of {old_text}\n");
     if global.dry_run {
+        let _ = writeln!(text, "  {} to be made anew", count(resigned, "signature"));
         text.push_str("plan only: nothing was made or published\n");
-        return Ok(Report::new("rotate", text, json!({"dry_run": true})));
+        return Ok(Report::new("rotate", text, json!({"dry_run": true, "plan": plan})));
     }
     let old = if arguments.without_old {
         None
@@ -239,9 +246,7 @@ fn openpgp(global: &Global, arguments: &Rotate, output: &Output) -> Result<Repor
     }
     workspace.openpgp = uri;
     let key = workspace.openpgp_key()?;
-    let plan = openpgp_operation::plan(&workspace, &key, &resign)?;
-    let resigned = plan.resigned.len();
-    let fingerprint = plan.fingerprint.clone();
+    let fingerprint = key.fingerprint();
     let outcome = openpgp_operation::apply(&workspace, &key, plan)?;
     let failed = |error| Failure::io("read the config", global.config.display(), error);
     let before = std::fs::read_to_string(&global.config).map_err(failed)?;

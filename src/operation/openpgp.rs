@@ -11,11 +11,9 @@ use crate::repository::{Change, Edit, Present, digest_for_signature, each, stage
 use anyhow::Result;
 use serde::Serialize;
 
-/// What publishing the new certificate will do.
+/// What publishing another certificate will do.
 #[derive(Debug, Serialize)]
 pub struct OpenPgpPlan {
-    /// The fingerprint of the new certificate.
-    pub fingerprint: String,
     /// Signatures that are made anew.
     pub resigned: Vec<String>,
     #[serde(skip)]
@@ -32,7 +30,7 @@ pub enum Resign {
 }
 
 /// Finds the signatures to make anew; nothing is written.
-pub fn plan(workspace: &Workspace, key: &SigningKey, resign: &Resign) -> Result<OpenPgpPlan> {
+pub fn plan(workspace: &Workspace, resign: &Resign) -> Result<OpenPgpPlan> {
     let mut present = workspace.load()?;
     workspace.check_root(&present)?;
     present.read_all_bins(workspace.storage.as_ref())?;
@@ -56,7 +54,7 @@ pub fn plan(workspace: &Workspace, key: &SigningKey, resign: &Resign) -> Result<
             .hint("`publish status` lists the releases")
             .into());
     }
-    Ok(OpenPgpPlan { fingerprint: key.fingerprint(), resigned, present: Some(Box::new(present)) })
+    Ok(OpenPgpPlan { resigned, present: Some(Box::new(present)) })
 }
 
 /// Publishes the certificate and the new signatures, in one commit.

@@ -66,6 +66,26 @@ pub fn standing(workspace: &Workspace, role: Role) -> Result<Standing> {
     Ok(Standing { configured, known, elsewhere, root: root.version() })
 }
 
+/// Refuses to begin or go on while a draft is under way that changes anything else than keys of this role.
+pub fn check_draft(places: Places<'_>, role: Role) -> Result<()> {
+    if !places.draft.exists() {
+        return Ok(());
+    }
+    let draft = root::read_draft(places.draft)?;
+    let of_role = |change: &RootChange| match change {
+        RootChange::Added(other, _) | RootChange::Removed(other, _) => *other == role,
+        RootChange::Expires(..) => true,
+        RootChange::Threshold(..) | RootChange::ConsistentSnapshot(_) => false,
+    };
+    if draft.present().changes_to(draft.next()).iter().all(of_role) { Ok(()) } else { Err(under_way(places)) }
+}
+
+fn under_way(places: Places<'_>) -> anyhow::Error {
+    Failure::new(Kind::Conflict, format!("a draft of the next root is under way: {}", places.draft.display()))
+        .hint("finish it (publish root show, sign, commit), or move its file away")
+        .into()
+}
+
 /// Finishes a draft that has all its signatures: a killed rotation's, or one that others have signed by now. Says whether
 /// there was one.
 pub fn resume(workspace: &Workspace, places: Places<'_>) -> Result<bool> {
@@ -107,11 +127,7 @@ fn step(workspace: &Workspace, places: Places<'_>, role: Role, wish: &RootWish) 
         false => root::edit(workspace, places.draft, places.names, wish, false)?,
         // A killed run's, if it changes just this.
         true if wishes_only(&root::read_draft(places.draft)?, wish) => root::show(Some(workspace), places.draft)?,
-        true => {
-            return Err(Failure::new(Kind::Conflict, format!("a draft of the next root is under way: {}", places.draft.display()))
-                .hint("finish it (publish root show, sign, commit), or move its file away")
-                .into());
-        }
+        true => return Err(under_way(places)),
     };
     let (signers, _) = keys::load_all(workspace.keys.get(&Role::Root).map_or(&[][..], Vec::as_slice), workspace.passphrases.as_ref());
     let draft = root::read_draft(places.draft)?;

@@ -30,13 +30,13 @@ impl Ceremony {
 
     /// A copy of the draft goes to somebody, who signs it on a machine that has nothing else, and comes back.
     fn signed_by(&self, name: &str) -> String {
-        let copy = format!("{name}/draft.json");
+        let copy = format!("{name}/root-draft.json");
         fs::copy(self.sandbox.path("root-draft.json"), self.sandbox.path(&copy)).unwrap();
         let run = Run::from(
             self.sandbox
                 .command()
                 .current_dir(self.sandbox.path(name))
-                .args(["root", "sign", "--draft", "draft.json", "--key", "secret.pem", "--yes"])
+                .args(["root", "sign", "--key", "secret.pem", "--yes"])
                 .output()
                 .unwrap(),
         );

@@ -257,6 +257,23 @@ fn a_root_that_needs_other_people_is_left_as_a_draft() {
     sandbox.publish(&["verify"]).ok();
 }
 
+/// A rotation publishes what it began, not what somebody else has lying there.
+#[test]
+fn a_signed_draft_of_something_else_is_not_published_in_passing() {
+    let sandbox = Sandbox::new();
+    sandbox.publish(&["root", "edit", "--expires", "100d"]).ok();
+    sandbox.publish(&["key", "new", "bob.pem", "--no-passphrase"]).ok();
+    sandbox.publish(&["root", "edit", "--add-key", "root=bob.pem"]).ok();
+    sandbox.publish(&["root", "sign", "--yes"]).ok().says(&["complete"]);
+    for arguments in [&["rotate", "timestamp", "--no-passphrase"][..], &["rotate", "timestamp", "--finish"], &["rotate", "timestamp", "-n"]]
+    {
+        sandbox.unchanged(|| sandbox.publish(arguments).fails(5, &["a draft of the next root is under way"]));
+    }
+    assert!(!sandbox.path("repo/2.root.json").exists() && !sandbox.path("keys/timestamp-2.pem").exists());
+    sandbox.publish(&["root", "commit"]).ok();
+    sandbox.publish(&["rotate", "timestamp", "--no-passphrase", "--now"]).ok();
+}
+
 #[test]
 fn keys_are_listed_shown_exported_and_encrypted_anew() {
     let sandbox = Sandbox::new();
