@@ -207,6 +207,51 @@ def the_basic_workflow_has_each_step_in_its_order():
                 assert process.wait(20) == 0 and t.hosts[role].events("stopped"), role
 
 
+def a_restored_backup_goes_on_above_what_readers_have_seen():
+    """As docs/recovery.md says it for workers: they refuse the old copy, and go on above what they or the operator know."""
+    for remembered in [True, False]:
+        with team() as t:
+            t.start()
+            repo, backup = t.directory / "repo", t.directory / "backup"
+            t.package(1)
+            t.ci.publish("add-targets", "packages")
+            shutil.copytree(repo, backup)
+            for number in range(2, 5):
+                t.package(number)
+                t.ci.publish("add-targets", "packages")
+            python, gateway = reader(t)
+            seen = python.reads(gateway.targets())
+            shutil.rmtree(repo)
+            shutil.copytree(backup, repo)
+            t.ci.fails(9, "older state than this publisher has seen", "add-targets", "packages")
+            (t.ci.home / ".publish-state.json").unlink()
+            # Whoever forgot what it saw is stopped by the workers, each of which remembers.
+            t.ci.fails(9, "older state than this publisher has seen", "refresh", "--all")
+            t.stop()
+            if not remembered:
+                for role in t.ROLES:
+                    (t.hosts[role].home / ".publish-state.json").unlink()
+            for role in t.ROLES:
+                t.hosts[role].processes.clear(), (t.hosts[role].home / "log").unlink()
+                t.hosts[role].start("worker", role, *(["--accept-rollback"] if remembered else ["--versions-above", "700"]))
+                until(lambda: t.hosts[role].events("ready"), f"the {role} worker is ready")
+            t.ci.fails(6, "the workers give versions here", "refresh", "--all", "--versions-above", "700")
+            t.ci.publish("refresh", "--all", "--accept-rollback")
+            now = python.reads(gateway.targets())
+            assert now > (seen if remembered else 700), (seen, now)
+            # No number that readers may hold is used for something else.
+            lowest = min(role["version"] for role in json.loads(t.ci.publish("status", "--json"))["status"]["roles"][1:])
+            assert lowest > (100 if remembered else 700), lowest
+            # What the backup lacks comes again, by workers as they are every day.
+            t.stop()
+            for role in t.ROLES:
+                t.hosts[role].processes.clear(), (t.hosts[role].home / "log").unlink()
+            t.start()
+            t.ci.publish("add-targets", "packages")
+            python.reads(gateway.targets())
+            assert "good: 0 errors" in t.ci.publish("verify")
+
+
 def due_roles_are_refreshed_through_the_workers():
     with team() as t:
         t.start()
@@ -598,6 +643,7 @@ def nothing_is_lost_on_s3_while_everything_is_killed():
 
 SCENARIOS = [
     the_basic_workflow_has_each_step_in_its_order,
+    a_restored_backup_goes_on_above_what_readers_have_seen,
     due_roles_are_refreshed_through_the_workers,
     tls_wants_both_certificates,
     what_is_forged_outdated_or_misdirected_is_refused_and_logged,

@@ -127,6 +127,9 @@ pub(super) enum Command {
         /// The role
         #[arg(value_enum)]
         role: WorkerName,
+        /// Give versions above this, for as long as it runs: the repository is an old copy, and clients have seen versions up to it
+        #[arg(long, value_name = "VERSION", value_parser = a_version())]
+        versions_above: Option<u64>,
     },
     /// Publish what pipelines leave in the drop box, and sign again what is due, as a service
     #[command(

@@ -69,7 +69,7 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Report> {
         Command::Refresh(arguments::Refresh { watch: true, .. }) => monitor::run(global, monitor::Scope::RolesOnly, output),
         Command::Refresh(refresh) => publishing::refresh(global, refresh, output),
         Command::Rotate(rotate) => rotate::run(global, rotate, output),
-        Command::Worker { role } => workers::serve(global, *role, output),
+        Command::Worker { role, versions_above } => workers::serve(global, *role, *versions_above, output),
         Command::Monitor { once: true } => monitor::run(global, monitor::Scope::OneRound, output),
         Command::Monitor { once: false } => monitor::run(global, monitor::Scope::Everything, output),
         Command::Queue(queue) => workers::queue(global, queue, output),

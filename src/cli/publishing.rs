@@ -5,6 +5,7 @@ use super::output::{Output, Report};
 use super::text::{count, size, steps};
 use super::workspace::open;
 use crate::config::Config;
+use crate::failure::Failure;
 use crate::layout::ReleaseVersion;
 use crate::operation::channels::{ChannelsPlan, ChannelsRequest};
 use crate::operation::refresh::RefreshRequest;
@@ -76,7 +77,12 @@ pub(super) fn refresh(global: &Global, arguments: &Refresh, output: &Output) -> 
     let config = Config::read(&global.config)?;
     let mut workspace = open(global, &config, output)?;
     if let Some(version) = arguments.versions_above {
-        workspace.versions_above = Versions { root: 0, targets: version, snapshot: version, timestamp: version };
+        if workspace.workers.is_some() {
+            return Err(Failure::invalid("the workers give versions here, not this publisher")
+                .hint(format!("start each of them with --versions-above {version}, then: publish refresh --all --accept-rollback"))
+                .into());
+        }
+        workspace.versions_above = Versions::all(version);
     }
     let request = RefreshRequest { consistent_snapshot: config.consistent_snapshot, all: arguments.all, rehash: arguments.rehash };
     let plan = refresh_operation::plan(&workspace, request)?;

@@ -11,15 +11,17 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::operation::queue::{self as queue_operation, Selection};
 use crate::operation::workers::{self as workers_operation, Event, Pause};
+use crate::repository::Versions;
 use anyhow::Result;
 use chrono::Utc;
 use serde_json::json;
 use std::fmt::Write;
 
 /// `publish worker`.
-pub(super) fn serve(global: &Global, role: WorkerName, output: &Output) -> Result<Report> {
+pub(super) fn serve(global: &Global, role: WorkerName, versions_above: Option<u64>, output: &Output) -> Result<Report> {
     let config = Config::read(&global.config)?;
-    let workspace = open_service(global, &config, output)?;
+    let mut workspace = open_service(global, &config, output)?;
+    workspace.versions_above = versions_above.map(Versions::all).unwrap_or_default();
     let stop = interrupt::drain()?;
     let role = match role {
         WorkerName::Targets => WorkerRole::Targets,

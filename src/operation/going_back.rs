@@ -56,7 +56,7 @@ impl BackTo {
                 .details(kept.iter().map(|(role, id)| format!("stays: {role} key {}", draft.describe(id))))
                 .hint("publish root edit --add-key ROLE=NEW --remove-key ROLE=OLD for each of them, then have it signed again"));
             }
-            (Some(above), _) => Versions { root: 0, targets: above, snapshot: above, timestamp: above },
+            (Some(above), _) => Versions::all(above),
             (None, Ok(present)) => present.versions(),
             (None, Err(failure)) => {
                 return Err(Failure::new(failure.kind, format!("it is not known above which versions to go on: {}", failure.message))

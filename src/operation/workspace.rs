@@ -59,6 +59,9 @@ pub struct Workspace {
     pub workers: Option<Workers>,
 }
 
+/// More versions than a worker can have signed since it last saw what was published.
+const LAG: u64 = 100;
+
 impl Workspace {
     /// The clock's time.
     pub fn now(&self) -> DateTime<Utc> {
@@ -99,7 +102,11 @@ impl Workspace {
     fn floor(&self) -> Versions {
         let ours = |seen: &Seen| self.pinned().is_ok_and(|pinned| seen.pinned == identity(&pinned));
         let seen = || self.seen().ok().flatten().filter(ours).map(|seen| seen.versions);
-        let floor = if self.accept_rollback { seen().unwrap_or_default() } else { Versions::default() };
+        let mut floor = if self.accept_rollback { seen().unwrap_or_default() } else { Versions::default() };
+        if self.workers.is_some() && floor != Versions::default() {
+            // A worker remembers the state that it began with, and has not seen what became of its last signatures.
+            floor = Versions { root: 0, targets: floor.targets + LAG, snapshot: floor.snapshot + LAG, timestamp: floor.timestamp + LAG };
+        }
         floor.newest(&self.versions_above)
     }
 

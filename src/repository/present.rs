@@ -45,6 +45,11 @@ impl Versions {
         }
     }
 
+    /// This version of every role but the root, which counts by itself.
+    pub fn all(version: u64) -> Self {
+        Self { root: 0, targets: version, snapshot: version, timestamp: version }
+    }
+
     /// The version of one role.
     pub fn of(&self, role: Role) -> u64 {
         match role {

@@ -40,7 +40,7 @@ impl Theft {
         let mut workspace = trial.workspace();
         workspace.keys = self.stolen.iter().map(|(role, paths)| (*role, paths.iter().cloned().map(KeyUri::File).collect())).collect();
         workspace.state_file = trial.path("thief-state.json");
-        workspace.versions_above = Versions { root: 0, targets: above, snapshot: above, timestamp: above };
+        workspace.versions_above = Versions::all(above);
         trial.build("linux-amd64/bin/acme", b"evil");
         trial.release_on(&workspace, version).unwrap();
         trial.build("linux-amd64/bin/acme", b"one");

@@ -10,7 +10,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::keys::{RoleSigner, Signers};
 use crate::metadata::Role;
 use crate::operation::Workspace;
-use crate::repository::{Committer, Edit, Progress, Quiet, Written};
+use crate::repository::{Committer, Edit, Present, Progress, Quiet, Written};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -238,6 +238,7 @@ impl Worker<'_> {
         }
         let edits: Vec<Edit> = good.iter().map(|accepted| accepted.edit.clone()).collect();
         let told = Told { broker, batch: &good };
+        self.notice(&present)?;
         let result = self.with_upper(&good, |upper| {
             let committer = Committer { progress: &told, upper: Some(upper), ..self.committer() };
             committer.commit_all(present, &edits)
@@ -292,6 +293,7 @@ impl Worker<'_> {
 
     fn upper_step(&self, request: &Request, sender: &Sender) -> Result<Reply> {
         let mut present = self.workspace.load()?;
+        self.notice(&present)?;
         let (base, renews) = match &request.ask {
             Ask::Snapshot { base, roles, .. } => (base, roles.is_empty()),
             Ask::Timestamp { base, snapshot } => (base, snapshot.is_none()),
@@ -321,6 +323,12 @@ impl Worker<'_> {
             self.workspace.remember(&self.workspace.load()?.versions())?;
         }
         Ok(file.map_or(Reply::Again, |file| Reply::Signed { file }))
+    }
+
+    /// Remembers a published state, so that this worker too refuses an older one. Not while older ones are accepted: what was
+    /// seen before is what versions go on above.
+    fn notice(&self, present: &Present) -> Result<()> {
+        if self.workspace.accept_rollback { Ok(()) } else { self.workspace.remember(&present.versions()) }
     }
 
     /// What a request that is being fulfilled asked for, under the signature of a sender who may.
