@@ -13,6 +13,7 @@ use openssl::rsa::Rsa;
 use sequoia_openpgp::types::HashAlgorithm;
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use zeroize::Zeroizing;
 
 /// A key of the agent.
@@ -22,6 +23,7 @@ pub(super) struct AgentKey {
     origin: String,
     /// The certificate as gpg exports it.
     certificate: Vec<u8>,
+    on_card: bool,
 }
 
 /// A secret key as `gpg --with-colons` lists it.
@@ -31,7 +33,11 @@ struct Listed {
     keygrip: String,
     created: u64,
     usable: bool,
+    on_card: bool,
 }
+
+/// A card does one thing at a time, and some of the daemons before them fail instead of waiting.
+static CARD: Mutex<()> = Mutex::new(());
 
 impl AgentKey {
     /// The key of this fingerprint, or of a certificate of this fingerprint the newest that may sign.
@@ -49,7 +55,7 @@ impl AgentKey {
         let certificate = gpg(&["--export", fingerprint])
             .map_err(|why| Failure::new(Kind::Unexpected, format!("{origin}: gpg exports no certificate")).detail(why))?;
         let material = material_of(&certificate, &key.fingerprint, &origin)?;
-        Ok(Self { keygrip: key.keygrip.clone(), public: public_key(&material, &origin)?, origin, certificate })
+        Ok(Self { keygrip: key.keygrip.clone(), public: public_key(&material, &origin)?, origin, certificate, on_card: key.on_card })
     }
 
     /// The certificate of the key.
@@ -59,7 +65,8 @@ impl AgentKey {
 
     fn sign(&self, hash: &str, digest: &[u8]) -> Result<Vec<u8>> {
         let commands = format!("SIGKEY {}\nSETHASH --hash={hash} {}\nPKSIGN\n/bye\n", self.keygrip, hex::encode(digest));
-        let failed = |why: String| Failure::new(Kind::Storage, format!("{}: gpg-agent did not sign", self.origin)).detail(why);
+        let _turn = self.on_card.then(|| CARD.lock().unwrap_or_else(PoisonError::into_inner));
+        let failed = |why: String| self.failed(Kind::Storage, "gpg-agent did not sign").detail(why);
         let mut child = Command::new("gpg-connect-agent")
             .args(["--hex"])
             .stdin(Stdio::piped())
@@ -73,10 +80,29 @@ impl AgentKey {
         let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
         let said = Zeroizing::new(String::from_utf8_lossy(&output.stdout).into_owned());
         if let Some(error) = said.lines().find(|line| line.starts_with("ERR ")) {
-            let hint = "a passphrase or PIN is asked for by pinentry: on a machine without a terminal, unlock the key before (gpg-preset-passphrase)";
-            return Err(failed(error.to_owned()).hint(hint));
+            return Err(self.refused(error));
         }
         Ok(answer_of(&said))
+    }
+
+    /// What an error of the agent means: its low 16 bits are the code, for whatever part of GnuPG it comes from.
+    fn refused(&self, error: &str) -> Failure {
+        let code = error.split(' ').nth(1).and_then(|code| code.parse::<u32>().ok()).map_or(0, |code| code & 0xffff);
+        let failure = match code {
+            11 | 87 => self
+                .failed(Kind::Passphrase, "the passphrase or PIN is wrong")
+                .hint("run it again and give the right one to pinentry; a card locks itself after three wrong ones: gpg --card-status shows how many are left"),
+            99 => self.failed(Kind::Passphrase, "the passphrase or PIN was not given").hint("run the same command again"),
+            112 => self.failed(Kind::NotFound, "the card with this key is not plugged in").hint("plug it in, then run the same command again"),
+            _ => self.failed(Kind::Storage, "gpg-agent did not sign").hint(
+                "a passphrase or PIN is asked for by pinentry: on a machine without a terminal, unlock the key before (gpg-preset-passphrase)",
+            ),
+        };
+        failure.detail(error.to_owned())
+    }
+
+    fn failed(&self, kind: Kind, what: &str) -> Failure {
+        Failure::new(kind, format!("{}: {what}", self.origin))
     }
 }
 
@@ -185,7 +211,9 @@ fn listed(listing: &str) -> Vec<Listed> {
                 let valid = !matches!(field(1), "r" | "e" | "d" | "i");
                 // `#` in field 15: the secret is not there. Small letters are this key's own capabilities.
                 let usable = valid && field(11).contains('s') && field(14) != "#";
-                keys.push(Listed { created: field(5).parse().unwrap_or(0), usable, ..Listed::default() });
+                // `+`: it is. A card's serial number stands there otherwise.
+                let on_card = !matches!(field(14), "" | "+" | "#");
+                keys.push(Listed { created: field(5).parse().unwrap_or(0), usable, on_card, ..Listed::default() });
             }
             "fpr" => {
                 if let Some(key) = keys.last_mut().filter(|key| key.fingerprint.is_empty()) {

@@ -80,6 +80,14 @@ impl SigningKey {
         Ok(Self { cert, key: Place::Elsewhere(key, signer) })
     }
 
+    /// Has a key that is elsewhere sign something of no meaning: whoever must enter a PIN is asked before work begins, and a
+    /// device that refuses is met before anything is written.
+    pub fn try_out(&self) -> Result<()> {
+        let Place::Elsewhere(_, signer) = &self.key else { return Ok(()) };
+        let length = self.hash().digest_size().map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
+        signer.sign_digest(self.hash(), &vec![0; length]).map(drop)
+    }
+
     /// The fingerprint of the certificate, upper-case hex.
     pub fn fingerprint(&self) -> String {
         self.cert.fingerprint().to_hex()

@@ -318,7 +318,8 @@ impl Workspace {
     /// Opens the OpenPGP key.
     pub fn openpgp_key(&self) -> Result<SigningKey> {
         if let Some(signer) = keys::load_for_openpgp(&self.openpgp, self.passphrases.as_ref())? {
-            return SigningKey::remote(&self.openpgp_certificate()?, &self.openpgp.origin(), self.now(), signer);
+            let key = SigningKey::remote(&self.openpgp_certificate()?, &self.openpgp.origin(), self.now(), signer)?;
+            return key.try_out().map(|()| key);
         }
         let unlock = |what: &str| self.passphrases.get(Use::OpenPgp, what).map(|secret: Secret| Zeroizing::new(secret.expose().to_vec()));
         SigningKey::load(&self.openpgp_file()?, &self.openpgp.origin(), self.now(), &unlock)

@@ -94,16 +94,16 @@ impl Host {
 
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 
-/// A token with keys of these labels and kinds, PIN 4711.
+/// A token with keys of these labels and kinds, PIN pin-of-acme.
 fn token(keys: &[(&str, &str)]) -> (Host, impl Fn(&str) -> String + use<>) {
-    let mut host = Host::new(&[], &["4711", "0815"]);
+    let mut host = Host::new(&[], &["pin-of-acme", "pin-of-nobody"]);
     let config = host.sandbox.write(
         "softhsm2.conf",
         format!("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n", host.sandbox.path("tokens").display()),
     );
     fs::create_dir(host.sandbox.path("tokens")).unwrap();
     host.set("SOFTHSM2_CONF", config.to_str().unwrap());
-    host.run("softhsm2-util", &["--init-token", "--free", "--label", "acme", "--pin", "4711", "--so-pin", "12345678"]).ok();
+    host.run("softhsm2-util", &["--init-token", "--free", "--label", "acme", "--pin", "pin-of-acme", "--so-pin", "12345678"]).ok();
     for (at, (label, kind)) in keys.iter().enumerate() {
         let id = format!("{:02}", at + 1);
         let made = host
@@ -115,7 +115,7 @@ fn token(keys: &[(&str, &str)]) -> (Host, impl Fn(&str) -> String + use<>) {
                 "acme",
                 "--login",
                 "--pin",
-                "4711",
+                "pin-of-acme",
                 "--keypairgen",
                 "--key-type",
                 kind,
@@ -128,7 +128,7 @@ fn token(keys: &[(&str, &str)]) -> (Host, impl Fn(&str) -> String + use<>) {
             .unwrap();
         assert!(made.status.success(), "{made:?}");
     }
-    let pin = host.sandbox.write("pin", "4711\n");
+    let pin = host.sandbox.write("pin", "pin-of-acme\n");
     fs::set_permissions(&pin, fs::Permissions::from_mode(0o600)).unwrap();
     (host, |label: &str| format!("pkcs11:token=acme;object={label}?module-path={MODULE}&pin-source=file:pin"))
 }
@@ -162,11 +162,11 @@ fn what_is_wrong_with_a_token_is_told() {
     let with = |old: &str, new: &str| drop(host.sandbox.write("publish.yaml", config.replace(old, new)));
     with("&pin-source=file:pin", "");
     host.sandbox.unchanged(|| release(&host).fails(12, &["no terminal", "PUBLISH_PASSPHRASE"]));
-    host.set("PUBLISH_PASSPHRASE", "0815");
+    host.set("PUBLISH_PASSPHRASE", "pin-of-nobody");
     host.sandbox.unchanged(|| {
         release(&host).fails(12, &["pkcs11:token=acme;object=targets: the PIN is wrong", "left before the token locks itself"])
     });
-    host.set("PUBLISH_PASSPHRASE", "4711");
+    host.set("PUBLISH_PASSPHRASE", "pin-of-acme");
     let with = |old: &str, new: &str| drop(host.sandbox.write("publish.yaml", config.replace(old, new)));
     with("token=acme", "token=other");
     host.sandbox.unchanged(|| release(&host).fails(7, &["no such token is plugged in", "there is: token=acme"]));
@@ -174,7 +174,7 @@ fn what_is_wrong_with_a_token_is_told() {
     host.sandbox.unchanged(|| release(&host).fails(7, &["holds no private key of that name"]));
     with(MODULE, "/usr/lib/nothing.so");
     host.sandbox.unchanged(|| release(&host).fails(6, &["the PKCS#11 module /usr/lib/nothing.so cannot be used", "module-path="]));
-    with("pin-source=file:pin", "pin-value=4711");
+    with("pin-source=file:pin", "pin-value=pin-of-acme");
     host.publish(&["status"]).fails(6, &["holds a PIN", "pin-source"]);
     with("pin-source=file:pin", "frobnicate=1");
     host.publish(&["status"]).fails(6, &["`frobnicate`"]);
@@ -234,6 +234,93 @@ fn gpg_agent_signs_artifacts_and_p256_roles() {
     host.run("gpgconf", &["--kill", "all"]);
 }
 
+/// The key is on a card, which gpg-agent reaches through a card daemon (of SoftHSM's token) and whose PIN it asks for with
+/// pinentry; the agent and the daemon are real, the pinentry answers by itself.
+#[test]
+fn gpg_agent_signs_with_a_card_and_asks_for_its_pin_before_work_begins() {
+    let (mut host, _) = token(&[("openpgp", "rsa:2048")]);
+    let run = |host: &Host, program: &str, arguments: &[&str]| host.run(program, arguments).ok().stdout;
+    let pkcs11 = |host: &Host, arguments: &[&str]| {
+        run(
+            host,
+            "pkcs11-tool",
+            &[&["--module", MODULE, "--token-label", "acme", "--login", "--pin", "pin-of-acme", "--id", "01"], arguments].concat(),
+        )
+    };
+    // The daemon finds keys by their certificates.
+    pkcs11(&host, &["--read-object", "--type", "pubkey", "-o", "card.der"]);
+    run(&host, "openssl", &["pkey", "-pubin", "-inform", "DER", "-in", "card.der", "-out", "card.pem"]);
+    run(&host, "openssl", &["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=ca", "-keyout", "ca.key", "-out", "ca.pem"]);
+    run(&host, "openssl", &["req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=card", "-keyout", "any.key", "-out", "card.csr"]);
+    run(
+        &host,
+        "openssl",
+        &[
+            "x509",
+            "-req",
+            "-in",
+            "card.csr",
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-force_pubkey",
+            "card.pem",
+            "-outform",
+            "DER",
+            "-out",
+            "card.crt",
+        ],
+    );
+    pkcs11(&host, &["--write-object", "card.crt", "--type", "cert"]);
+    // Short: the agent's socket lies in it.
+    let home = tempfile::TempDir::new_in("/tmp").unwrap();
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    host.set("GNUPGHOME", home.path().to_str().unwrap());
+    let pinentry = home.path().join("pinentry");
+    let answers = |with: &str| {
+        let script = format!(
+            "#!/bin/sh\necho OK\nwhile read -r command rest; do\ncase $command in\nGETPIN) echo asked >>{0}.log; echo '{with}' ;;\nBYE) echo OK; exit ;;\nesac\necho OK\ndone\n",
+            pinentry.display()
+        );
+        fs::write(&pinentry, script).unwrap();
+        fs::set_permissions(&pinentry, fs::Permissions::from_mode(0o755)).unwrap();
+        run(&host, "gpgconf", &["--kill", "all"]);
+    };
+    fs::write(
+        home.path().join("gpg-agent.conf"),
+        format!("scdaemon-program /usr/bin/gnupg-pkcs11-scd\npinentry-program {}\n", pinentry.display()),
+    )
+    .unwrap();
+    fs::write(home.path().join("gnupg-pkcs11-scd.conf"), format!("providers softhsm\nprovider-softhsm-library {MODULE}\n")).unwrap();
+    answers("D pin-of-acme");
+    let learned = run(&host, "gpg-connect-agent", &["learn --sendinfo --force", "/bye"]);
+    let grip = learned.lines().find_map(|line| line.strip_prefix("S KEYPAIRINFO ")).and_then(|line| line.split(' ').next()).unwrap();
+    let parameters = format!("Key-Type: RSA\nKey-Grip: {grip}\nKey-Usage: sign\nName-Real: acme releases\nExpire-Date: 0\n%commit\n");
+    host.sandbox.write("parameters", parameters);
+    run(&host, "gpg", &["--batch", "--generate-key", "parameters"]);
+    let listing = run(&host, "gpg", &["--batch", "--with-colons", "--list-secret-keys"]);
+    let fingerprint = listing.lines().find_map(|line| line.strip_prefix("fpr:::::::::")).unwrap().trim_end_matches(':');
+    host.configure(&[], Some(&format!("gpg:{fingerprint}")));
+    host.publish(&["init", "--no-passphrase"]).ok();
+    let release = |host: &Host| host.publish(&["release", "1.0.0", "--from", "dist"]);
+    for (answer, words) in [("D pin-of-nobody", "the passphrase or PIN is wrong"), ("ERR 83886179 cancelled", "was not given")] {
+        answers(answer);
+        host.sandbox.unchanged(|| release(&host).fails(12, &[words]));
+    }
+    answers("D pin-of-acme");
+    fs::write(home.path().join("pinentry.log"), "").unwrap();
+    for number in 0..9 {
+        host.sandbox.write(&format!("dist/linux-amd64/share/{number}"), number.to_string());
+    }
+    release(&host).ok();
+    assert_eq!(fs::read_to_string(home.path().join("pinentry.log")).unwrap(), "asked\n", "once is enough");
+    host.publish(&["verify"]).ok().says(&["10 OpenPGP signatures checked"]);
+    host.gpg_verifies("1.0.0");
+    run(&host, "gpgconf", &["--kill", "all"]);
+}
+
 fn on_vault(vault: &Vault) -> Host {
     let host =
         Host::new(&[("VAULT_ADDR", &vault.url), ("VAULT_TOKEN", vault::TOKEN)], &[vault::TOKEN, vault::SECRET_ID, "hvs.of-the-role"]);
@@ -270,8 +357,8 @@ fn vault_may_seal_throttle_and_end_tokens_and_nothing_is_lost() {
     let release = |host: &Host, version: &str| host.publish(&["release", version, "--from", "dist"]);
     vault.throttle(3);
     release(&host, "1.0.0").ok();
-    // Sealed at each signature in turn: artifact, targets, snapshot, timestamp.
-    for signatures in 0..4 {
+    // Sealed at each signature in turn: the trial, artifact, targets, snapshot, timestamp.
+    for signatures in 0..5 {
         let before = host.versions();
         vault.seal_after(signatures);
         release(&host, "1.0.1").fails(13, &["is sealed", "unseal it"]);
