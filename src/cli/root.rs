@@ -226,7 +226,12 @@ fn tell_going_back(back: &GoingBack, text: &mut String) {
     if let Some(why) = &back.unread {
         let _ = writeln!(text, "  ! what is published now cannot be compared: {why}");
     }
-    for (sign, names) in [("- target", &back.removed), ("+ target", &back.restored), ("~ target", &back.changed)] {
+    for (sign, names) in [
+        ("- target", &back.removed),
+        ("+ target", &back.restored),
+        ("~ target", &back.changed),
+        ("! content is gone, so left out:", &back.lost),
+    ] {
         names.iter().take(SHOWN).for_each(|name| text.push_str(&format!("  {sign} {name}\n")));
         if names.len() > SHOWN {
             let _ = writeln!(text, "  {sign} … and {} more", names.len() - SHOWN);

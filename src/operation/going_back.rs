@@ -1,9 +1,11 @@
 //! The state of an earlier snapshot, taken up again after somebody with stolen keys has published.
 
 use super::Workspace;
+use super::openpgp::content_of;
 use crate::failure::{Failure, Kind, Result};
 use crate::metadata::{Role, RootDraft};
-use crate::repository::{Present, Versions, load_before_root, load_restored};
+use crate::repository::{Change, Present, Versions, digest_object, load_before_root, load_restored};
+use crate::storage::Storage;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -32,6 +34,8 @@ pub struct GoingBack {
     pub restored: Vec<String>,
     /// Targets that become what they were.
     pub changed: Vec<String>,
+    /// Those of these whose content somebody has overwritten or deleted: they are left out, and can be published anew.
+    pub lost: Vec<String>,
     /// Why it is not known what changes: the published state is one that no reader takes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
@@ -42,10 +46,8 @@ impl BackTo {
     pub(super) fn plan(&self, workspace: &Workspace, draft: &RootDraft) -> Result<(GoingBack, Present)> {
         let storage = workspace.storage.as_ref();
         let to = draft.next().version();
-        let mut published = load_before_root(storage, &workspace.pinned()?, to, workspace.now());
-        if let Ok(present) = &mut published {
-            present.read_all_bins(storage)?;
-        }
+        let published = load_before_root(storage, &workspace.pinned()?, to, workspace.now())
+            .and_then(|mut present| present.read_all_bins(storage).map(|()| present));
         let kept = draft.present().online_keys_kept_by(draft.next());
         let above = match (self.reset_versions, &published) {
             (Some(_), _) if !kept.is_empty() => {
@@ -70,6 +72,7 @@ impl BackTo {
             removed: Vec::new(),
             restored: Vec::new(),
             changed: Vec::new(),
+            lost: Vec::new(),
             unread: None,
         };
         let mut restored = going_back.load(workspace, to)?;
@@ -90,6 +93,13 @@ impl BackTo {
                     check_covers(published, &restored)?;
                 }
                 going_back.compare(published, &restored);
+                going_back.lost = lost(storage, &restored, going_back.restored.iter().chain(&going_back.changed))?;
+                // Bins are written whole, with all that they list.
+                if restored.bins.is_some() && !going_back.lost.is_empty() {
+                    return Err(Failure::new(Kind::Untrusted, format!("the content of targets of snapshot {} is gone", self.snapshot))
+                        .details(going_back.lost.iter().map(|name| format!("gone: {name}")))
+                        .hint("put the files back from a backup or a mirror, under targets/ with their hashes before their names; then run the same command again"));
+                }
             }
             Err(failure) => going_back.unread = Some(failure.message.clone()),
         }
@@ -107,6 +117,14 @@ impl GoingBack {
         })
     }
 
+    /// Takes out what is lost.
+    pub(super) fn removals(&self, restored: &Present) -> Result<Vec<Change>> {
+        let removal = |name: &String| {
+            Ok(Change { name: name.clone(), expected: restored.target(name)?, wanted: None, keep_existing: false, content: None })
+        };
+        self.lost.iter().map(removal).collect()
+    }
+
     fn compare(&mut self, published: &Present, restored: &Present) {
         let before: BTreeMap<&str, &str> = published.entries().collect();
         let after: BTreeMap<&str, &str> = restored.entries().collect();
@@ -119,6 +137,19 @@ impl GoingBack {
         }
         self.restored = after.keys().filter(|name| !before.contains_key(*name)).map(|name| (*name).to_owned()).collect();
     }
+}
+
+/// The targets whose content is not what they say.
+fn lost<'n>(storage: &dyn Storage, restored: &Present, names: impl Iterator<Item = &'n String>) -> Result<Vec<String>> {
+    let mut lost = Vec::new();
+    for name in names {
+        let Some(target) = restored.target(name)?.filter(|target| !target.elsewhere) else { continue };
+        let there = digest_object(storage, &content_of(storage, restored, name, &target)?)?;
+        if !there.is_some_and(|digests| target.matches(&digests)) {
+            lost.push(name.clone());
+        }
+    }
+    Ok(lost)
 }
 
 /// Readers keep a snapshot whose keys stay, and then none of its entries may disappear or fall.

@@ -85,7 +85,12 @@ pub fn apply(workspace: &Workspace, key: &SigningKey, plan: OpenPgpPlan) -> Resu
 }
 
 /// Where a target's content lies.
-fn content_of(storage: &dyn crate::storage::Storage, present: &Present, name: &str, target: &Target) -> crate::failure::Result<ObjectName> {
+pub(super) fn content_of(
+    storage: &dyn crate::storage::Storage,
+    present: &Present,
+    name: &str,
+    target: &Target,
+) -> crate::failure::Result<ObjectName> {
     for hash in target.hashes.prefixes() {
         let hashed = ObjectName::hashed_target(name, &hash);
         if present.trust.root().consistent_snapshot() || storage.stat(&hashed)?.is_some() {

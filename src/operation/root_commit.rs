@@ -174,6 +174,9 @@ fn replace_at_once(
     present.trust.next_root_keeping_state(&file)?;
     // Bins that a replaced key signs are as lost as the role above them.
     edit.rebin = bins_wish(workspace, &present);
+    if edit.rebin.is_none() {
+        edit.changes = going_back.map_or(Ok(Vec::new()), |back| back.removals(&present))?;
+    }
     let at_once = AtOnce { workspace, draft: &draft, file, before, going_back, since: Mutex::default() };
     let pinned = workspace.pinned()?;
     let committer = Committer { replacement: Some(&at_once), ..workspace.committer(&pinned, signers) };

@@ -264,6 +264,31 @@ fn bins_follow_a_key_that_is_replaced_at_once() {
     }
 }
 
+/// Without consistent snapshots the thief has overwritten what he changed: it is not listed until it is published anew.
+#[test]
+fn what_a_thief_has_overwritten_is_left_out() {
+    let mut theft = Theft::of(Trial::with(false));
+    let trial = &theft.rotating.trial;
+    trial.release("1.0.0").unwrap();
+    trial.channels_on(&trial.workspace(), "1.0.0").unwrap();
+    let (old, good) = (trial.trust(), theft.versions());
+    theft.publishes("6.6.6", 5000);
+    let trial = &theft.rotating.trial;
+    let mut evil = trial.workspace();
+    evil.state_file = trial.path("thief-state.json");
+    trial.channels_on(&evil, "6.6.6").unwrap();
+    theft.draft(&Role::ONLINE);
+    theft.commit(back_to(good.snapshot, Some(30))).unwrap();
+    let trial = &theft.rotating.trial;
+    trial.updates(&old).unwrap();
+    trial.client().expect("nothing is listed that is not there");
+    let listed = theft.rotating.workspace().load().unwrap().targets;
+    assert!(listed.names().any(|name| name == "releases/1.0.0/linux-amd64/bin/acme"));
+    assert!(!listed.names().any(|name| name.starts_with("channels/")), "they said 1.0.0 and hold 6.6.6");
+    trial.channels_on(&theft.rotating.workspace(), "1.0.0").unwrap();
+    trial.client().expect("all is well");
+}
+
 /// The guide (docs/recovery.md), word by word.
 #[test]
 fn the_guide_takes_versions_back() {
