@@ -1,7 +1,6 @@
 //! The state of an earlier snapshot, taken up again after somebody with stolen keys has published.
 
 use super::Workspace;
-use super::openpgp::content_of;
 use crate::failure::{Failure, Kind, Result};
 use crate::metadata::{Role, RootDraft};
 use crate::repository::{Change, Present, Versions, digest_object, load_before_root, load_restored};
@@ -144,7 +143,7 @@ fn lost<'n>(storage: &dyn Storage, restored: &Present, names: impl Iterator<Item
     let mut lost = Vec::new();
     for name in names {
         let Some(target) = restored.target(name)?.filter(|target| !target.elsewhere) else { continue };
-        let there = digest_object(storage, &content_of(storage, restored, name, &target)?)?;
+        let there = digest_object(storage, &restored.place_of(storage, name, &target)?)?;
         if !there.is_some_and(|digests| target.matches(&digests)) {
             lost.push(name.clone());
         }

@@ -4,8 +4,7 @@
 use super::release::certificate_change;
 use super::{Outcome, Workspace};
 use crate::failure::{Failure, Kind};
-use crate::layout::{ObjectName, signed_name};
-use crate::metadata::Target;
+use crate::layout::signed_name;
 use crate::openpgp::{SigningKey, sign};
 use crate::repository::{Change, Edit, Present, digest_for_signature, each, stage_bytes};
 use anyhow::Result;
@@ -71,7 +70,7 @@ pub fn apply(workspace: &Workspace, key: &SigningKey, plan: OpenPgpPlan) -> Resu
         let missing = || Failure::new(Kind::Untrusted, format!("the content that {name} signs is missing from {}", storage.location()));
         let artifact = signed_name(name, exists).ok_or_else(missing)?;
         let target = present.target(&artifact)?.ok_or_else(missing)?;
-        let state = digest_for_signature(storage, &content_of(storage, &present, &artifact, &target)?, key.hash())?.ok_or_else(missing)?;
+        let state = digest_for_signature(storage, &present.place_of(storage, &artifact, &target)?, key.hash())?.ok_or_else(missing)?;
         let file = sign(signer.as_mut(), state, workspace.now())?;
         let wanted = stage_bytes(storage, name, &file, workspace.sha512)?;
         workspace.progress.file();
@@ -82,20 +81,4 @@ pub fn apply(workspace: &Workspace, key: &SigningKey, plan: OpenPgpPlan) -> Resu
     changes.push(certificate);
     workspace.progress.phase("committing");
     Ok(workspace.commit(present, &Edit { changes, ..Edit::default() }, &signers)?.into())
-}
-
-/// Where a target's content lies.
-pub(super) fn content_of(
-    storage: &dyn crate::storage::Storage,
-    present: &Present,
-    name: &str,
-    target: &Target,
-) -> crate::failure::Result<ObjectName> {
-    for hash in target.hashes.prefixes() {
-        let hashed = ObjectName::hashed_target(name, &hash);
-        if present.trust.root().consistent_snapshot() || storage.stat(&hashed)?.is_some() {
-            return Ok(hashed);
-        }
-    }
-    Ok(ObjectName::plain_target(name))
 }

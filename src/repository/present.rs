@@ -2,8 +2,8 @@ use super::bins::Bins;
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust};
-use crate::metadata::{ROLE_LIMIT, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Targets, UNSTATED_SNAPSHOT_LIMIT, UNSTATED_TARGETS_LIMIT};
-use crate::storage::{Object, Source, Token};
+use crate::metadata::{ROLE_LIMIT, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Target, Targets, UNSTATED_SNAPSHOT_LIMIT, UNSTATED_TARGETS_LIMIT};
+use crate::storage::{Object, Source, Storage, Token};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,26 @@ impl Versions {
 }
 
 impl Present {
+    /// Where a target's content lies: under a hashed name, of which other tools may have made one only, or, without consistent
+    /// snapshots, perhaps in its place already.
+    pub fn place_of(&self, storage: &dyn Storage, name: &str, target: &Target) -> Result<ObjectName> {
+        let mut hashed = target.hashes.prefixes().map(|hash| ObjectName::hashed_target(name, &hash));
+        let consistent = self.trust.root().consistent_snapshot();
+        let first = hashed.next().filter(|_| consistent);
+        if hashed.next().is_none()
+            && let Some(only) = first
+        {
+            return Ok(only);
+        }
+        for hash in target.hashes.prefixes() {
+            let hashed = ObjectName::hashed_target(name, &hash);
+            if storage.stat(&hashed)?.is_some() {
+                return Ok(hashed);
+            }
+        }
+        Ok(first.unwrap_or_else(|| ObjectName::plain_target(name)))
+    }
+
     /// The snapshot's file, read again: it is kept in no other form than what it says.
     pub fn snapshot_file(&self, source: &dyn Source) -> Result<Vec<u8>> {
         read_role(source, &self.trust, Role::Snapshot.name(), self.versions().snapshot, ROLE_LIMIT)

@@ -2,7 +2,7 @@
 //! wanted.
 
 use crate::failure::{Failure, Kind, Result};
-use crate::layout::{ObjectName, ReleaseVersion, TargetPath, channel_content, detached_name, signed_name, yanked_name};
+use crate::layout::{ReleaseVersion, TargetPath, channel_content, detached_name, signed_name, yanked_name};
 use crate::metadata::{PublicKey, Target};
 use crate::openpgp::{Certificates, DetachedSignature};
 use crate::repository::{Change, Edit, Present, digest_for_signature, digest_object, each};
@@ -131,7 +131,7 @@ pub(super) fn check_content(storage: &dyn Storage, limits: &Limits, present: &Pr
         if target.elsewhere || limits.elsewhere {
             return Ok(());
         }
-        let object = content_of(storage, present, &change.name, target)?;
+        let object = present.place_of(storage, &change.name, target)?;
         let found = digest_object(storage, &object)?;
         if !found.is_some_and(|digests| target.matches(&digests)) {
             return Err(refused(format!("the content of target {} is missing or is not what the request says", change.name)));
@@ -173,7 +173,7 @@ fn check_meaning(
 ) -> Result<()> {
     let name = change.name.as_str();
     let small = || -> Result<Vec<u8>> {
-        let found = storage.get(&content_of(storage, present, name, target)?, SMALL)?;
+        let found = storage.get(&present.place_of(storage, name, target)?, SMALL)?;
         Ok(found.map(|object| object.bytes).unwrap_or_default())
     };
     if name.starts_with("channels/") {
@@ -204,7 +204,7 @@ fn check_meaning(
         };
         let signed = signed.ok_or_else(|| refused(format!("{name} signs {artifact}, which is no target")))?;
         let signature = DetachedSignature::parse(&small()?, name)?;
-        let state = digest_for_signature(storage, &content_of(storage, present, &artifact, &signed)?, signature.hash())?;
+        let state = digest_for_signature(storage, &present.place_of(storage, &artifact, &signed)?, signature.hash())?;
         let state = state.ok_or_else(|| refused(format!("the content of {artifact} is missing")))?;
         certificates.verify(&signature, &state, now, &artifact)?;
     }
@@ -213,15 +213,6 @@ fn check_meaning(
 
 fn detached_of(name: &str) -> String {
     detached_name(name.strip_prefix("releases/").unwrap_or(name))
-}
-
-/// Where a target's content lies: under its hashed name, or, without consistent snapshots, perhaps in its place already.
-fn content_of(storage: &dyn Storage, present: &Present, name: &str, target: &Target) -> Result<ObjectName> {
-    let hashed = ObjectName::hashed_target(name, &target.hashes.prefixes().next().unwrap_or_default());
-    if !present.trust.root().consistent_snapshot() && storage.stat(&hashed)?.is_none() {
-        return Ok(ObjectName::plain_target(name));
-    }
-    Ok(hashed)
 }
 
 fn refused(why: String) -> Failure {
