@@ -134,7 +134,7 @@ pub fn plan(workspace: &Workspace, request: &AdoptRequest) -> Result<AdoptPlan> 
     if sha512_only > 0 {
         notes.push(format!("{sha512_only} targets are named by SHA-512 alone and stay so; new ones get SHA-256"));
     }
-    let found = find_keys(workspace, request)?;
+    let (found, passed_over) = find_keys(workspace, request)?;
     let mut work = Work { pinned: pinned.clone(), keys: Vec::new() };
     let mut roles = Vec::new();
     for role in Role::ALL {
@@ -167,6 +167,9 @@ pub fn plan(workspace: &Workspace, request: &AdoptRequest) -> Result<AdoptPlan> 
             notes.push("the root's keys were not all found: roots are signed where they are, with `publish root`".into());
         }
         roles.push(adopted);
+    }
+    if roles.iter().any(|role| !role.missing.is_empty()) {
+        notes.extend(passed_over.iter().map(|path| format!("{} holds no secret key in a form that is read here", path.display())));
     }
     Ok(AdoptPlan {
         location: storage.location(),
@@ -220,9 +223,10 @@ fn first_root(workspace: &Workspace, request: &AdoptRequest) -> Result<Vec<u8>> 
         .into())
 }
 
-/// Every key in the files given. In a directory, files that hold none are passed over.
-fn find_keys(workspace: &Workspace, request: &AdoptRequest) -> Result<Vec<FoundKey>> {
+/// Every key in the files given. In a directory, files that hold none are passed over, and named.
+fn find_keys(workspace: &Workspace, request: &AdoptRequest) -> Result<(Vec<FoundKey>, Vec<PathBuf>)> {
     let mut found = Vec::new();
+    let mut passed_over = Vec::new();
     for given in &request.keys {
         if given.is_file() {
             let more = keys::found_in(given, workspace.passphrases.as_ref())?;
@@ -238,15 +242,16 @@ fn find_keys(workspace: &Workspace, request: &AdoptRequest) -> Result<Vec<FoundK
                 continue;
             }
             match keys::found_in(entry.path(), workspace.passphrases.as_ref()) {
-                Ok(more) => found.extend(more),
-                Err(failure) if failure.kind == Kind::Invalid => {}
-                // What others may read and is no secret, such as a root beside the keys.
-                Err(failure) if failure.kind == Kind::Permission && !may_be_secret(entry.path()) => {}
+                Ok(more) if !more.is_empty() => found.extend(more),
+                Err(failure) if failure.kind == Kind::Permission && may_be_secret(entry.path()) => return Err(failure.into()),
+                // The second: what others may read and is no secret, such as a root beside the keys.
+                Ok(_) => passed_over.push(entry.into_path()),
+                Err(failure) if matches!(failure.kind, Kind::Invalid | Kind::Permission) => passed_over.push(entry.into_path()),
                 Err(failure) => return Err(failure.into()),
             }
         }
     }
-    Ok(found)
+    Ok((found, passed_over))
 }
 
 fn may_be_secret(path: &Path) -> bool {

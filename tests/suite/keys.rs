@@ -201,6 +201,13 @@ fn a_repository_is_adopted_with_its_keys_in_one_document() {
     let adopt = ["adopt", "repo", "--keys", "keys.json", "--name", "acme", "--config", "new/publish.yaml", "--no-passphrase"];
     sandbox.publish(&adopt).fails(4, &["keys.json", "others"]);
     fs::set_permissions(document, fs::Permissions::from_mode(0o600)).unwrap();
+    // While keys are missing, it is said which files were of no use.
+    sandbox.write("given/odd.json", r#"{"shape": "unknown"}"#);
+    let from_directory = ["adopt", "repo", "--keys", "given", "--config", "new/publish.yaml", "-n"];
+    sandbox
+        .publish(&from_directory)
+        .ok()
+        .says(&["given/odd.json holds no secret key in a form that is read here", "it cannot be signed here"]);
     sandbox.unchanged(|| sandbox.publish(&adopt).ok());
     let before = sandbox.publish(&["key", "list", "--json"]).ok().json();
     let after = sandbox.publish(&["key", "list", "--json", "--config", "new/publish.yaml"]).ok().json();
