@@ -8,6 +8,7 @@ use publish::keys::{self, KeyUri, RoleSigner};
 use publish::metadata::trust::{AtExpiry, Trust};
 use publish::metadata::{KeyKind, Role};
 use publish::operation::Workspace;
+use publish::operation::going_back::BackTo;
 use publish::operation::refresh::{self, RefreshRequest};
 use publish::operation::root::{self, RootWish};
 use publish::operation::root_commit::{self, CommitWish};
@@ -36,6 +37,7 @@ struct World {
     online: BTreeMap<Role, Vec<PathBuf>>,
     held: Vec<Trust>,
     commits: usize,
+    returns: usize,
     refusals: usize,
 }
 
@@ -55,7 +57,7 @@ impl World {
             online.insert(role, vec![trial.path(&format!("keys/{role}.pem")), second]);
         }
         let held = vec![trial.trust()];
-        Self { trial, people, online, held, commits: 0, refusals: 0 }
+        Self { trial, people, online, held, commits: 0, returns: 0, refusals: 0 }
     }
 
     fn workspace(&self) -> Workspace {
@@ -76,7 +78,12 @@ impl World {
         let (draft, names) = (self.trial.path("draft.json"), self.trial.path("names.json"));
         let workspace = self.workspace();
         // Without a draft there is nothing else to do than to start one, or to let time pass.
-        let what = if draft.exists() { chance.below(14) } else { *chance.of(&[0, 0, 0, 12]) };
+        let what = match draft.exists() {
+            false => *chance.of(&[0, 0, 14, 14, 12]),
+            // Seldom enough that it is brought to an end.
+            true if self.all_replaced(&draft) => *chance.of(&[0, 3, 7, 7, 9, 9, 9, 12, 13]),
+            true => chance.below(14),
+        };
         match what {
             0..3 => {
                 let mut wish = RootWish::default();
@@ -108,11 +115,32 @@ impl World {
                 Ok(())
             }
             9..12 => {
-                let replace_now = chance.below(4) == 0;
-                let plan = root_commit::plan_commit(&workspace, &draft, CommitWish { replace_now, ..CommitWish::default() })?;
+                let replace_now = chance.below(4) == 0 || self.all_replaced(&draft);
+                // To any snapshot, and to versions above any number: whatever of it readers would not follow is refused.
+                let newest = self.trial.trust().listings().map_or(1, |(_, snapshot)| snapshot.version()) as usize;
+                let back_to = (replace_now && chance.below(2) == 0).then(|| BackTo {
+                    snapshot: 1 + chance.below(newest) as u64,
+                    reset_versions: (chance.below(2) == 0).then(|| 1 + chance.below(60) as u64),
+                });
+                let plan = root_commit::plan_commit(&workspace, &draft, CommitWish { replace_now, back_to })?;
+                self.returns += usize::from(plan.going_back.is_some());
                 root_commit::apply_commit(&workspace, &draft, &names, plan)?;
                 self.commits += 1;
                 Ok(())
+            }
+            14 => {
+                // All online keys are exchanged for the others of their roles.
+                let mut wish = RootWish::default();
+                let trust = self.trial.trust();
+                for (role, paths) in &self.online {
+                    let keys = paths.iter().map(|path| self.signer(path).public().clone());
+                    let (known, other): (Vec<_>, Vec<_>) =
+                        keys.partition(|key| trust.root().keys_of(*role).any(|(_, of)| of.same_material(key)));
+                    wish.add.extend(other.into_iter().map(|key| (*role, key, None)));
+                    wish.remove.extend(known.into_iter().map(|key| (*role, key.id())));
+                    wish.thresholds.push((*role, 1));
+                }
+                root::edit(&workspace, &draft, &names, &wish, false).map(drop)
             }
             12 => {
                 self.trial.wait(TimeDelta::hours(chance.below(24 * 120) as i64));
@@ -124,6 +152,11 @@ impl World {
                 Ok(())
             }
         }
+    }
+
+    /// Whether a draft replaces every online key.
+    fn all_replaced(&self, draft: &std::path::Path) -> bool {
+        root::read_draft(draft).is_ok_and(|draft| draft.present().online_keys_kept_by(draft.next()).is_empty())
     }
 
     fn check(&self, seed: u64, at: usize) {
@@ -143,8 +176,8 @@ impl World {
 
 #[test]
 fn all_clients_follow_or_nothing_was_published() {
-    let (mut commits, mut refusals) = (0, 0);
-    for seed in 0..10 {
+    let (mut commits, mut returns, mut refusals) = (0, 0, 0);
+    for seed in 0..20 {
         let (mut world, mut chance) = (World::new(), Chance(seed));
         for at in 0..100 {
             let before = files(&world.trial.path("repo"));
@@ -170,8 +203,9 @@ fn all_clients_follow_or_nothing_was_published() {
         }
         world.trial.release("2.0.0").map_or_else(|_| (), drop);
         commits += world.commits;
+        returns += world.returns;
         refusals += world.refusals;
     }
     // A test in which nothing happens proves nothing.
-    assert!(commits > 20 && refusals > 100, "{commits} commits, {refusals} refusals");
+    assert!(commits > 20 && returns > 8 && refusals > 100, "{commits} commits, {returns} of them back, {refusals} refusals");
 }
