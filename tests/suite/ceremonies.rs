@@ -115,10 +115,10 @@ impl World {
                 Ok(())
             }
             9..12 => {
-                let replace_now = chance.below(4) == 0 || self.all_replaced(&draft);
+                let replace_now = chance.below(2) == 0 || self.all_replaced(&draft);
                 // To any snapshot, and to versions above any number: whatever of it readers would not follow is refused.
                 let newest = self.trial.trust().listings().map_or(1, |(_, snapshot)| snapshot.version()) as usize;
-                let back_to = (replace_now && chance.below(2) == 0).then(|| BackTo {
+                let back_to = (replace_now && chance.below(4) > 0).then(|| BackTo {
                     snapshot: 1 + chance.below(newest) as u64,
                     reset_versions: (chance.below(2) == 0).then(|| 1 + chance.below(60) as u64),
                 });
