@@ -271,6 +271,40 @@ def a_role_too_long_for_ed25519_is_refused_before_it_is_visible():
         assert "good: 0 errors" in p.publish("verify")
 
 
+def a_redirect_to_plain_http_gets_no_token():
+    """A standby may name the active server, but the token does not follow from https to http."""
+    import ssl
+
+    with server("IP:127.0.0.1") as (directory, vault):
+        vault.keys(targets="ecdsa-p256", snapshot="ecdsa-p256", timestamp="ecdsa-p256", openpgp="ecdsa-p256")
+        heard = Slow(vault, 0)
+        p = Publisher(home(directory, "p"), vault, VAULT_TOKEN=vault.token())
+        for to, follows in [(heard.url, False), (vault.url, True)]:
+
+            class Standby(http.server.BaseHTTPRequestHandler):
+                def do_GET(self):
+                    self.send_response(307)
+                    self.send_header("Location", to + self.path)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+
+                def log_message(self, *_):
+                    pass
+
+            standby = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Standby)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(directory / "tls.pem", directory / "tls.key")
+            standby.socket = context.wrap_socket(standby.socket, server_side=True)
+            threading.Thread(target=standby.serve_forever, daemon=True).start()
+            p.set(VAULT_ADDR=f"https://127.0.0.1:{standby.server_port}")
+            if follows:
+                p.publish("key", "show", "vault:targets")
+            else:
+                p.fails(13, "status 307", "key", "show", "vault:targets")
+                assert heard.paths == [], heard.paths
+            standby.shutdown()
+
+
 def sealed_midway_nothing_is_lost():
     """Vault is sealed at moments of a release; nothing becomes visible by half, and the same command finishes it."""
     with server() as (directory, vault):
@@ -388,6 +422,7 @@ scenarios.run("vault", [
     every_kind_of_key_signs_over_tls,
     a_key_that_cannot_sign_roles_is_named,
     a_role_too_long_for_ed25519_is_refused_before_it_is_visible,
+    a_redirect_to_plain_http_gets_no_token,
     sealed_midway_nothing_is_lost,
     tokens_are_renewed_and_approles_log_in_again,
     a_throttled_vault_is_asked_again,

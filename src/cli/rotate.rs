@@ -152,11 +152,6 @@ fn finish(global: &Global, role: Role, output: &Output, text: &mut String) -> Re
     if let Step::Done { .. } = &step {
         listed.remove(0);
         rewrite(&global.config, role, &listed)?;
-        // What the old key signed alone must not be needed again.
-        let workspace = open(global, &Config::read(&global.config)?, output)?;
-        if role == Role::Targets {
-            operation::bins_follow(&workspace)?;
-        }
     }
     tell(&step, text, || format!("the old key is of no use any more; delete {gone} wherever it lies"));
     Ok(Some(step))

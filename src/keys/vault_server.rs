@@ -94,6 +94,11 @@ impl VaultServer {
             (None, Some(role), Some(secret)) => (Credentials::AppRole { role, secret }, None),
             _ => return Err(missing("neither a token nor an AppRole")),
         };
+        if value.as_ref().is_some_and(|value| HeaderValue::from_bytes(value.expose()).is_err()) {
+            return Err(
+                Failure::invalid(format!("{origin}: what VAULT_TOKEN or its file holds is no token")).hint("one line, as Vault gave it")
+            );
+        }
         let token = Mutex::new(Token { value: value.unwrap_or_else(|| Secret::new(Vec::new())), renew_at: None });
         let namespace = variable("VAULT_NAMESPACE");
         let server = Self { http, address, namespace, credentials, token, refreshing: Mutex::new(()) };

@@ -168,7 +168,7 @@ pub(super) fn affected(workspace: &Workspace, present: &Present, next: &Root) ->
 pub(super) fn present_for(workspace: &Workspace, draft: &RootDraft) -> crate::failure::Result<Present> {
     let Some(base) = draft.base() else { return workspace.load().map_err(|failure| half_done(workspace, draft, failure)) };
     match load_before_root(workspace.storage.as_ref(), &workspace.pinned()?, draft.next().version(), workspace.now()) {
-        Ok(present) if hex::encode(openssl::sha::sha256(&present.timestamp_file)) == base => Ok(present),
+        Ok(present) if present.digest() == base => Ok(present),
         // It was done, or somebody else has gone on: then the new root's keys have signed what is there, or it is nothing to
         // build on.
         _ => workspace.load().map_err(|failure| half_done(workspace, draft, failure)),

@@ -2,7 +2,7 @@
 
 use super::going_back::{BackTo, GoingBack};
 use super::root::{RootReport, affected, present_for, read_draft, report, waiting_line, write_draft, write_names};
-use super::rotate::bins_wish;
+use super::rotate::{bins_follow, bins_wish};
 use super::{Outcome, Workspace};
 use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
@@ -144,7 +144,10 @@ pub fn apply_commit(workspace: &Workspace, path: &Path, names: &Path, plan: Root
             &ObjectName::versioned("root", draft.next().version()),
         )?;
         workspace.progress.status(&format!("root signed (version {})", draft.next().version()));
-        let outcome: Outcome = workspace.commit_locally(workspace.load()?, &edit, &signers)?.into();
+        let mut outcome: Outcome = workspace.commit_locally(workspace.load()?, &edit, &signers)?.into();
+        if resigned.contains(&Role::Targets) {
+            outcome = bins_follow(workspace)?.unwrap_or(outcome);
+        }
         RootCommitted { outcome: Outcome { changed: true, ..outcome }, window_ms: None }
     } else {
         replace_at_once(workspace, path, draft, present, edit, &signers, plan.going_back.as_ref())?
@@ -166,14 +169,16 @@ fn replace_at_once(
 ) -> Result<RootCommitted> {
     if going_back.is_none() {
         // Nobody else may work between the two writes, and a killed run must know what it began with.
-        draft.set_base(digest(&present.timestamp_file));
+        draft.set_base(present.digest());
         write_draft(path, &draft)?;
     }
     let file = draft.root_file()?;
     let before = present.trust.as_client(workspace.now());
     present.trust.next_root_keeping_state(&file)?;
-    // Bins that a replaced key signs are as lost as the role above them.
-    edit.rebin = bins_wish(workspace, &present);
+    // Bins that a replaced targets key signs are as lost as the role above them; the keys of others are not at hand here.
+    if edit.renewals.iter().any(|renewal| renewal.role == Role::Targets.name()) {
+        edit.rebin = bins_wish(workspace, &present);
+    }
     if edit.rebin.is_none() {
         edit.changes = going_back.map_or(Ok(Vec::new()), |back| back.removals(&present))?;
     }
@@ -212,7 +217,7 @@ impl Replacement for AtOnce<'_> {
             Some(back) => back.load(self.workspace, to)?,
             None => {
                 let present = load_before_root(storage, &self.workspace.pinned()?, to, self.workspace.now())?;
-                if self.draft.base() != Some(digest(&present.timestamp_file).as_str()) {
+                if self.draft.base() != Some(present.digest().as_str()) {
                     return Err(Failure::new(Kind::Conflict, "somebody else has published while keys were being replaced")
                         .hint("stop the other publishers, then run the same command again")
                         .hint("if it was the thief: publish root commit --replace-now --back-to SNAPSHOT, the last one that you know"));
@@ -237,10 +242,6 @@ fn publish(storage: &dyn Storage, trust: &Trust, file: &[u8], name: &ObjectName)
         return Ok(());
     }
     Err(Failure::new(Kind::Conflict, format!("somebody else has published {name} meanwhile")).hint("look at `publish root show`"))
-}
-
-fn digest(timestamp_file: &[u8]) -> String {
-    hex::encode(openssl::sha::sha256(timestamp_file))
 }
 
 /// A role and those that list it.

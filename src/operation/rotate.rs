@@ -93,7 +93,6 @@ pub fn resume(workspace: &Workspace, places: Places<'_>) -> Result<bool> {
         return Ok(false);
     }
     apply_commit(workspace, places.draft, places.names, plan_commit(workspace, places.draft, CommitWish::default())?)?;
-    bins_follow(workspace)?;
     Ok(true)
 }
 
@@ -110,7 +109,7 @@ pub fn add(workspace: &Workspace, places: Places<'_>, role: Role) -> Result<Step
     if wish.add.is_empty() {
         return Err(Failure::new(Kind::Conflict, format!("the root has all keys of {role} that are configured here")).into());
     }
-    step(workspace, places, role, &wish)
+    step(workspace, places, &wish)
 }
 
 /// Drops one key.
@@ -118,11 +117,11 @@ pub fn drop_key(workspace: &Workspace, places: Places<'_>, role: Role, key: &Pub
     let present = workspace.load()?;
     let id = present.trust.root().keys_of(role).find(|(_, known)| known.same_material(key)).map(|(id, _)| id.to_owned());
     let id = id.ok_or_else(|| Failure::new(Kind::NotFound, format!("key {} is none of {role}'s", key.id())))?;
-    step(workspace, places, role, &RootWish { remove: vec![(role, id)], ..RootWish::default() })
+    step(workspace, places, &RootWish { remove: vec![(role, id)], ..RootWish::default() })
 }
 
 /// A root with this wish: published if the keys at hand suffice, else left as a draft.
-fn step(workspace: &Workspace, places: Places<'_>, role: Role, wish: &RootWish) -> Result<Step> {
+fn step(workspace: &Workspace, places: Places<'_>, wish: &RootWish) -> Result<Step> {
     let mut report = match places.draft.exists() {
         false => root::edit(workspace, places.draft, places.names, wish, false)?,
         // A killed run's, if it changes just this.
@@ -141,11 +140,7 @@ fn step(workspace: &Workspace, places: Places<'_>, role: Role, wish: &RootWish) 
     }
     let to = report.to;
     let committed = apply_commit(workspace, places.draft, places.names, plan_commit(workspace, places.draft, CommitWish::default())?)?;
-    let outcome = match role {
-        Role::Targets => bins_follow(workspace)?.unwrap_or(committed.outcome),
-        _ => committed.outcome,
-    };
-    Ok(Step::Done { root: to, outcome })
+    Ok(Step::Done { root: to, outcome: committed.outcome })
 }
 
 /// Whether a draft that nobody else has signed changes exactly this.
@@ -165,7 +160,7 @@ fn wishes_only(draft: &RootDraft, wish: &RootWish) -> bool {
 }
 
 /// Where the targets key signs hashed bins too, the delegations to them name it: they follow the root, in one commit.
-pub fn bins_follow(workspace: &Workspace) -> Result<Option<Outcome>> {
+pub(super) fn bins_follow(workspace: &Workspace) -> Result<Option<Outcome>> {
     let present = workspace.load()?;
     let Some(rebin) = bins_wish(workspace, &present) else { return Ok(None) };
     let signers = workspace.local_signers(present.trust.root(), &Role::ONLINE)?;

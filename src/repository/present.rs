@@ -82,6 +82,11 @@ impl Present {
         Ok(first.unwrap_or_else(|| ObjectName::plain_target(name)))
     }
 
+    /// SHA-256 of the timestamp's file, in hex: which state this is.
+    pub fn digest(&self) -> String {
+        hex::encode(openssl::sha::sha256(&self.timestamp_file))
+    }
+
     /// The snapshot's file, read again: it is kept in no other form than what it says.
     pub fn snapshot_file(&self, source: &dyn Source) -> Result<Vec<u8>> {
         read_role(source, &self.trust, Role::Snapshot.name(), self.versions().snapshot, ROLE_LIMIT)

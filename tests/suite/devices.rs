@@ -412,6 +412,9 @@ fn vault_may_seal_throttle_and_end_tokens_and_nothing_is_lost() {
         host.set(name, &good);
     }
     host.publish(&["key", "show", "vault:nothing"]).fails(7, &["no such key or mount"]);
+    host.set("VAULT_TOKEN", "two\nlines");
+    host.publish(&["key", "show", "vault:targets"]).fails(6, &["is no token", "one line"]);
+    host.unset("VAULT_TOKEN");
     host.publish(&["verify"]).ok();
 }
 

@@ -88,6 +88,8 @@ fn clients_refuse_rollbacks_of_every_role() {
     let bench = Bench::new();
     bench.refuses((3, 3, 1), "timestamp.json went back from version 2 to 1");
     bench.refuses((3, 1, 3), "the snapshot that timestamp.json names went back from version 2 to 1");
+    bench.refuses((3, 3, i64::MAX as u64), "after which none can follow");
+    bench.refuses((3, i64::MAX as u64, 3), "after which none can follow");
     bench.refuses((1, 3, 3), "targets.json in snapshot.json (version 3) went back from version 2 to 1");
 }
 

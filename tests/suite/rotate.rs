@@ -62,7 +62,6 @@ impl Rotating {
         let key = self.public(&old);
         self.with_places(|places| rotate::drop_key(&self.workspace(), places, role, &key)).unwrap();
         self.keys.get_mut(&role).unwrap().remove(0);
-        rotate::bins_follow(&self.workspace()).unwrap();
     }
 
     /// What a client trusts that starts from this root.

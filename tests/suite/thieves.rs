@@ -264,6 +264,46 @@ fn bins_follow_a_key_that_is_replaced_at_once() {
     }
 }
 
+/// Bins that others sign do not stand in the way of replacing another role's key.
+#[test]
+fn bins_of_others_do_not_hold_up_the_replacement_of_a_timestamp_key() {
+    let trial = Trial::new();
+    fs::create_dir(trial.path("pool")).unwrap();
+    fs::write(trial.path("pool/one.zip"), "one").unwrap();
+    trial.add_on(&trial.workspace(), "pool").unwrap();
+    let own = trial.path("keys/bins.pem");
+    keys::create(&own, publish::metadata::KeyKind::Ed25519, None).unwrap();
+    let mut workspace = trial.workspace();
+    workspace.bin_keys = vec![KeyUri::File(own)];
+    trial.bins_on(&workspace, 4).unwrap();
+    let mut theft = Theft::of(trial);
+    let old = theft.rotating.trial.trust();
+    theft.draft(&[Role::Timestamp]);
+    theft.commit(AT_ONCE).unwrap();
+    theft.rotating.trial.updates(&old).unwrap();
+    theft.rotating.trial.client().expect("all is well");
+}
+
+/// A root that others than `rotate` made takes the bins along too.
+#[test]
+fn bins_follow_a_root_that_was_committed_by_hand() {
+    let mut theft = Theft::of(Trial::with_bins(12, 4));
+    let rotating = &mut theft.rotating;
+    let (draft, names) = (rotating.trial.path("draft.json"), rotating.trial.path("names.json"));
+    let new = rotating.new_key(Role::Targets);
+    let wish = RootWish { add: vec![(Role::Targets, rotating.public(&new), None)], ..RootWish::default() };
+    rotating.keys.get_mut(&Role::Targets).unwrap().push(new.clone());
+    root::edit(&rotating.workspace(), &draft, &names, &wish, false).unwrap();
+    let root_key = keys::load(&KeyUri::File(rotating.keys[&Role::Root][0].clone()), rotating.workspace().passphrases.as_ref()).unwrap();
+    root::sign(None, &draft, &[root_key]).unwrap();
+    theft.commit(CommitWish::default()).unwrap();
+    let present = theft.rotating.workspace().load().unwrap();
+    let (keys, _) = present.bins.as_ref().unwrap().keys();
+    let new = theft.rotating.public(&new);
+    assert!(keys.len() == 2 && keys.iter().any(|(_, key)| key.same_material(&new)));
+    theft.rotating.trial.client().expect("all is well");
+}
+
 /// Without consistent snapshots the thief has overwritten what he changed: it is not listed until it is published anew.
 #[test]
 fn what_a_thief_has_overwritten_is_left_out() {
