@@ -7,6 +7,7 @@
 //! - [`layout`], [`digest`], [`metadata`], [`openpgp`]: values and formats; no clock, disk, network or environment
 //! - [`channels`], [`keys`], [`storage`], [`broker`]: the channels file, where secret keys live, where published bytes live,
 //!   requests to signing workers
+//! - [`policy`]: the promises made to clients, each in one place
 //! - [`repository`]: a TUF repository on a storage: load, stage, commit
 //! - [`operation`]: what a person asks for, as plan and apply
 //! - [`config`], [`cli`]: the edge; only `cli` prints, prompts and picks exit codes
@@ -22,5 +23,6 @@ pub mod layout;
 pub mod metadata;
 pub mod openpgp;
 pub mod operation;
+pub mod policy;
 pub mod repository;
 pub mod storage;

@@ -2,6 +2,7 @@ use super::Present;
 use super::bins::BINS;
 use crate::failure::{Failure, Kind, Result};
 use crate::metadata::{PublicKey, Role, Target, TargetEdits};
+use crate::policy::State;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -201,6 +202,16 @@ impl<'a> View<'a> {
         let kept = self.present.targets.below(prefix).filter(|name| !self.made.contains_key(*name)).map(str::to_owned);
         let made = self.made.iter().filter(|(name, target)| target.is_some() && name.starts_with(prefix)).map(|(name, _)| name.clone());
         kept.chain(made).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+impl State for View<'_> {
+    fn target(&self, name: &str) -> Result<Option<Target>> {
+        self.get(name)
+    }
+
+    fn below(&self, prefix: &str) -> Vec<String> {
+        self.below(prefix)
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Room and the rooms it may know.
-const MAY_KNOW: [(&str, &[&str]); 13] = [
+const MAY_KNOW: [(&str, &[&str]); 14] = [
     ("failure", &[]),
     ("layout", &["failure"]),
     ("digest", &["failure"]),
@@ -14,10 +14,11 @@ const MAY_KNOW: [(&str, &[&str]); 13] = [
     ("keys", &["failure", "metadata", "openpgp"]),
     ("storage", &["failure", "layout"]),
     ("broker", &["failure", "metadata"]),
-    ("repository", &["failure", "layout", "digest", "metadata", "openpgp", "storage", "keys"]),
-    ("operation", &["failure", "layout", "broker", "digest", "metadata", "openpgp", "channels", "keys", "storage", "repository"]),
+    ("policy", &["failure", "layout", "digest", "metadata", "openpgp", "channels"]),
+    ("repository", &["failure", "layout", "digest", "metadata", "openpgp", "storage", "keys", "policy"]),
+    ("operation", &["failure", "layout", "broker", "digest", "metadata", "openpgp", "channels", "keys", "storage", "policy", "repository"]),
     ("config", &["failure", "metadata", "broker", "keys", "repository", "storage", "operation"]),
-    ("cli", &["failure", "layout", "metadata", "broker", "openpgp", "keys", "storage", "repository", "operation", "config"]),
+    ("cli", &["failure", "layout", "metadata", "broker", "openpgp", "keys", "storage", "policy", "repository", "operation", "config"]),
 ];
 
 #[test]
