@@ -78,9 +78,7 @@ impl Output {
             print(&format!("{document}\n"));
             return;
         }
-        for warning in &report.warnings {
-            eprint(&format!("{} {}\n", self.paint("warning:", "33"), visible(warning)));
-        }
+        report.warnings.iter().for_each(|warning| self.warning(warning));
         let is_answer =
             matches!(report.command, "status" | "verify" | "store check" | "queue" | "key" | "root" | "completions" | "reference");
         if !self.quiet || is_answer || report.exit != 0 {
@@ -93,6 +91,11 @@ impl Output {
         if !self.quiet && !self.json {
             eprint(&format!("{}\n", visible(line)));
         }
+    }
+
+    /// A warning, on stderr in every mode.
+    pub fn warning(&self, line: &str) {
+        eprint(&format!("{} {}\n", self.paint("warning:", "33"), visible(line)));
     }
 
     /// Prints an error with its details, causes and hints.

@@ -1,7 +1,9 @@
 use super::arguments::{Global, When};
+use super::log::tell;
 use super::output::Output;
 use crate::repository::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
 use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -113,6 +115,28 @@ impl Progress for Shown {
             Some(bar) => bar.suspend(|| self.output.status(line)),
             None => self.output.status(line),
         }
+    }
+
+    fn warning(&self, line: &str) {
+        match &self.step().bar {
+            Some(bar) => bar.suspend(|| self.output.warning(line)),
+            None => self.output.warning(line),
+        }
+    }
+}
+
+/// Services show no progress; their warnings go to the log.
+pub(super) struct Logged(pub Output);
+
+impl Progress for Logged {
+    fn phase(&self, _: &str) {}
+    fn expect(&self, _: u64, _: u64) {}
+    fn bytes(&self, _: u64) {}
+    fn file(&self) {}
+    fn status(&self, _: &str) {}
+
+    fn warning(&self, line: &str) {
+        tell(&self.0, "warning", "warning", json!({"what": line}));
     }
 }
 

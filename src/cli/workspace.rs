@@ -1,11 +1,10 @@
 use super::arguments::Global;
 use super::output::Output;
 use super::passphrases::Sources;
-use super::progress::Shown;
+use super::progress::{Logged, Shown};
 use crate::config::Config;
 use crate::failure::Result;
 use crate::operation::Workspace;
-use crate::repository::Quiet;
 use crate::storage::{self, Location};
 use chrono::Utc;
 use std::path::Path;
@@ -43,7 +42,7 @@ pub(super) fn open(global: &Global, config: &Config, output: &Output) -> Result<
 
 /// The same for a service, which tells what it does in its log.
 pub(super) fn open_service(global: &Global, config: &Config, output: &Output) -> Result<Workspace> {
-    Ok(Workspace { progress: Box::new(Quiet), ..open(global, config, output)? })
+    Ok(Workspace { progress: Box::new(Logged(output.clone())), ..open(global, config, output)? })
 }
 
 /// The repository's place, from the flag or the config.

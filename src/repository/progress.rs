@@ -14,6 +14,11 @@ pub trait Progress: Send + Sync {
 
     /// A status line of a commit, such as "targets signed (12 targets, version 4)".
     fn status(&self, line: &str);
+
+    /// A warning, which is shown even to those who want no status lines.
+    fn warning(&self, line: &str) {
+        self.status(line);
+    }
 }
 
 /// Tells nobody.
