@@ -11,7 +11,7 @@ from pathlib import Path
 from places import Bucket
 
 PUBLISH, PROXY, UPLOADER = os.environ["PUBLISH"], os.environ["PROXY"], os.environ["UPLOADER"]
-CEPH, BUCKET, DELAY, PAIRS = "http://127.0.0.1:7480", "bench", 20, 5
+CEPH, BUCKET, DELAY, PAIRS = os.environ["CEPH"], "bench", 20, 5
 
 
 class Proxy:

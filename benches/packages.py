@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tuf.ngclient import Updater
 
-PUBLISH, LOAD = os.environ["PUBLISH"], os.environ["LOAD"]
+PUBLISH, LOAD, BROKER = os.environ["PUBLISH"], os.environ["LOAD"], os.environ["BROKER"]
 PAIRS = 7
 ROLES = ["targets", "snapshot", "timestamp"]
 
@@ -79,7 +79,7 @@ def workers(work):
     senders = {"ci": {"key": keys["ci"], "prefixes": ["packages/"], "may": ["publish"]}, "targets": {"key": keys["targets"], "may": ["refresh"]}}
     for name, home in homes.items():
         config = {"name": name, "state": str(work / "shared"), "senders": senders}
-        (home / "publish.yaml").write_text(f"repo: {work / 'admin/repo'}\nbroker: amqp://127.0.0.1:5673\nworkers: {json.dumps(config)}\n")
+        (home / "publish.yaml").write_text(f"repo: {work / 'admin/repo'}\nbroker: {BROKER}\nworkers: {json.dumps(config)}\n")
     processes = []
     try:
         for name in ROLES:

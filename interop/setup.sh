@@ -3,6 +3,9 @@
 set -euo pipefail
 cache=$PWD/.interop
 mkdir -p "$cache"
+# Two suites that are started at once install one after the other.
+exec 9>"$cache/setup.lock"
+flock 9
 
 need() { # need COMMAND DEBIAN-PACKAGES
     command -v "$1" >/dev/null && return
@@ -48,7 +51,12 @@ done
 export TRDL_KIND=real
 if [ -z "${TRDL:-}" ]; then
     TRDL=$cache/trdl
-    if [ ! -x "$TRDL" ]; then
+    # One refusal by the proxy stands for a day: four suites need not ask again.
+    refused=$cache/trdl-refused
+    if [ ! -x "$TRDL" ] && [ -n "$(find "$refused" -mmin -1440 2>/dev/null)" ]; then
+        TRDL=$cache/trdl-imitation
+        TRDL_KIND=imitation
+    elif [ ! -x "$TRDL" ]; then
         rm -rf "$cache/trdl-module" && mkdir -p "$cache/trdl-module"
         if (cd "$cache/trdl-module" && go mod init trdl-module \
             && go mod edit -replace github.com/theupdateframework/go-tuf=github.com/werf/3p-go-tuf@v0.0.0-20230315082915-5fc159235553 \
@@ -57,6 +65,7 @@ if [ -z "${TRDL:-}" ]; then
         else
             TRDL=$cache/trdl-imitation
             TRDL_KIND=imitation
+            touch "$refused"
             (cd interop/trdl-imitation && go build -o "$TRDL" .)
         fi
     fi
@@ -64,3 +73,4 @@ fi
 (cd interop/trdl-imitation && go build -o "$cache/go-tuf" github.com/theupdateframework/go-tuf/cmd/tuf \
     && go build -o "$cache/tuf-client" github.com/theupdateframework/go-tuf/cmd/tuf-client)
 export TRDL INTEROP_CACHE=$cache
+exec 9>&-

@@ -23,7 +23,9 @@ from readers import Gateway, PythonTuf
 
 PUBLISH = os.environ["PUBLISH"]
 SERVERS = Path(os.environ["SERVERS"])
-PLAIN, TLS = "amqp://127.0.0.1:5673", "amqps://localhost:5674"
+PLAIN, TLS = (SERVERS / "rabbitmq/urls").read_text().split()
+PORT = int(PLAIN.rpartition(":")[2])
+CEPH = (SERVERS / "ceph/endpoint").read_text().strip()
 DOMAIN = b"publish signing request, version 1\n"
 
 
@@ -157,7 +159,7 @@ def team(kind="local", **options):
         if kind == "local":
             place = Directory(directory)
         else:
-            place = Bucket("http://127.0.0.1:7480", "workers")
+            place = Bucket(CEPH, "workers")
             place.remove("repo")
         made = Team(directory, place, **options)
         try:
@@ -280,7 +282,7 @@ def tls_wants_both_certificates():
             t.package(2)
             t.ci.fails(13, words, "add-targets", "packages")
         t.more = good
-        for broker, words in [("amqp://example.org", "in the clear"), ("amqp://guest:guest@127.0.0.1:5673", "holds a password"), ("http://127.0.0.1", "is no AMQP URL")]:
+        for broker, words in [("amqp://example.org", "in the clear"), (f"amqp://guest:guest@127.0.0.1:{PORT}", "holds a password"), ("http://127.0.0.1", "is no AMQP URL")]:
             t.broker = broker
             t.configure("ci")
             said = t.ci.fails(6, words, "add-targets", "packages")
@@ -301,7 +303,7 @@ class Forger:
         root = json.loads(t.root)["signed"]
         canonical = json.dumps(root, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
         self.repository = hashlib.sha256(canonical).hexdigest()
-        self.channel = pika.BlockingConnection(pika.ConnectionParameters(port=5673)).channel()
+        self.channel = pika.BlockingConnection(pika.ConnectionParameters(port=PORT)).channel()
 
     def queue(self, role):
         return f"publish.{self.repository[:16]}.{role}"
