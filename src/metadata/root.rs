@@ -125,6 +125,17 @@ impl Root {
         keys_of(self.role(role), &self.keys)
     }
 
+    /// How many different keys a role has: one key under two ids counts once, as for signatures.
+    pub fn distinct_keys_of(&self, role: Role) -> u64 {
+        let mut distinct: Vec<&PublicKey> = Vec::new();
+        for (_, key) in self.keys_of(role) {
+            if !distinct.iter().any(|known| known.same_material(key)) {
+                distinct.push(key);
+            }
+        }
+        distinct.len() as u64
+    }
+
     /// The keys of targets, snapshot and timestamp that are a key of any of the three in the next root too, with the role they
     /// have in this one.
     pub fn online_keys_kept_by(&self, next: &Self) -> Vec<(Role, &str)> {

@@ -1,4 +1,4 @@
-use super::{Expiry, KeyKind, PublicKey, ROOT_LIMIT, Role, Root, format_expiry};
+use super::{Expiry, PublicKey, ROOT_LIMIT, Role, Root, format_expiry};
 use crate::failure::{Failure, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -80,7 +80,7 @@ impl Root {
         }
         let next = Self::from_json(&json.to_string(), "the next root")?;
         for role in Role::ALL {
-            let (keys, threshold) = (next.keys_of(role).count() as u64, next.role(role).threshold);
+            let (keys, threshold) = (next.distinct_keys_of(role), next.role(role).threshold);
             if keys == 0 {
                 return Err(Failure::invalid(format!("{role} would have no key left: nobody could sign it any more"))
                     .hint("add the new key in the same root, or before"));
@@ -118,26 +118,6 @@ impl Root {
             changes.push(RootChange::ConsistentSnapshot(next.consistent_snapshot()));
         }
         changes
-    }
-
-    /// What of this root locks out clients in use, one line each.
-    pub fn lockouts(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        for (id, key) in self.keys() {
-            match (key.kind(), key.keytype()) {
-                (KeyKind::EcdsaP256, "ecdsa") => {
-                    lines.push(format!("key {id} has the keytype `ecdsa`: the trdl client refuses the whole root"));
-                }
-                (KeyKind::EcdsaP256 | KeyKind::RsaPss, _) => {
-                    lines.push(format!("key {id} is no Ed25519 key: clients built on the `tuf` crate cannot read the repository"));
-                }
-                (KeyKind::Ed25519, _) => {}
-            }
-        }
-        for (id, why) in self.unreadable_keys() {
-            lines.push(format!("key {id}: {why}; the trdl client refuses a root with any key it does not know"));
-        }
-        lines
     }
 }
 

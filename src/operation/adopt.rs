@@ -9,6 +9,7 @@ use crate::keys::{self, FoundKey, Secret, Use};
 use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust};
 use crate::metadata::{ROOT_LIMIT, Role, Target, format_expiry};
+use crate::policy::client_roots;
 use crate::repository::{PlainNames, Versions, load};
 use anyhow::Result;
 use serde::Serialize;
@@ -108,7 +109,7 @@ pub fn plan(workspace: &Workspace, request: &AdoptRequest) -> Result<AdoptPlan> 
     if own > 0 {
         notes.push(format!("{own} of {} keys keep ids that are not computed as the specification says now", root.keys().len()));
     }
-    notes.extend(root.lockouts());
+    notes.extend(client_roots::lockouts(root, &[]).iter().map(ToString::to_string));
     let (mut targets, mut sha512_only, mut some) = (0, 0, None);
     for (name, entry) in present.entries() {
         let target = Target::parse(entry, name)?;

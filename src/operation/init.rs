@@ -8,6 +8,7 @@ use crate::layout::{ObjectName, certificate_name};
 use crate::metadata::trust::{AtExpiry, Trust};
 use crate::metadata::{KeyKind, PublicKey, ROOT_LIMIT, Role, Root};
 use crate::openpgp::{Algorithm, Certificates, generate};
+use crate::policy::client_roots;
 use crate::repository::sign_root;
 use crate::storage::{Conditions, EtagQuotes};
 use anyhow::Result;
@@ -178,7 +179,9 @@ fn make_root(workspace: &Workspace, request: &InitRequest, public: &BTreeMap<Rol
             Some(_) => return Err(foreign(workspace).into()),
             None => {
                 let root = Root::first(public, Role::Root.expiry_from(workspace.now()), request.consistent_snapshot)?;
-                sign_root(&root, None, signers.get(&Role::Root).map_or(&[], Vec::as_slice))?
+                let file = sign_root(&root, None, signers.get(&Role::Root).map_or(&[], Vec::as_slice))?;
+                client_roots::check(None, &file, "1.root.json")?;
+                file
             }
         };
         create_file(&workspace.pinned_root, &file)?;

@@ -6,6 +6,7 @@ use crate::keys::{RoleSigner, sign_all};
 use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust, is_signed_for};
 use crate::metadata::{Expiry, PublicKey, Quorum, ROOT_LIMIT, Role, Root, RootChange, RootDraft, RootEdit, format_expiry};
+use crate::policy::client_roots;
 use crate::repository::{Present, load_before_root};
 use anyhow::Result;
 use chrono::{DateTime, Utc};
@@ -299,7 +300,7 @@ pub(super) fn report(workspace: Option<&Workspace>, path: &Path, draft: &RootDra
         quorums,
         names: draft.names().clone(),
         surplus: draft.surplus()?,
-        lockouts: draft.next().lockouts(),
+        lockouts: client_roots::lockouts(draft.next(), &[]).iter().map(ToString::to_string).collect(),
         problems,
         notes,
         added: 0,

@@ -3,6 +3,8 @@
 //!
 //! Functions here take states and requests as values and return refusals. They read no storage, clock or network.
 
+pub mod client_roots;
+
 use crate::failure::Result;
 use crate::metadata::Target;
 

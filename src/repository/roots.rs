@@ -4,6 +4,7 @@ use crate::layout::ObjectName;
 use crate::metadata::canonical::canonical;
 use crate::metadata::trust::{AtExpiry, Trust};
 use crate::metadata::{ROOT_LIMIT, Role, Root, seal};
+use crate::policy::client_roots;
 use crate::storage::Storage;
 use std::sync::Arc;
 
@@ -22,13 +23,14 @@ pub fn sign_root(root: &Root, before: Option<&Root>, signers: &[Arc<dyn RoleSign
     Ok(seal(&signed, &signatures))
 }
 
-/// Publishes the root that follows `trust`'s, after checking it as a client would. The number is the commit: whoever
+/// Publishes the root that follows `trust`'s, after checking it as every client would. The number is the commit: whoever
 /// creates it first has it, and `false` means that somebody else did.
 pub fn publish_root(storage: &dyn Storage, trust: &Trust, file: &[u8]) -> Result<bool> {
     let mut next = trust.clone();
     next.next_root(file)?;
     next.end_of_roots()?;
     let name = ObjectName::versioned("root", next.root().version());
+    client_roots::check(Some(trust.root()), file, &name.to_string())?;
     storage.barrier()?;
     if storage.create(&name, file)? {
         storage.barrier()?;
@@ -40,5 +42,6 @@ pub fn publish_root(storage: &dyn Storage, trust: &Trust, file: &[u8]) -> Result
 /// Makes `1.root.json` ours: created now, or there already with exactly these bytes.
 pub(super) fn check_first(file: &[u8], at_expiry: AtExpiry) -> Result<Trust> {
     let trust = Trust::pin(file, at_expiry)?;
+    client_roots::check(None, file, "1.root.json")?;
     if trust.root().version() == 1 { Ok(trust) } else { Err(Failure::new(Kind::Invalid, "a repository starts with root version 1")) }
 }

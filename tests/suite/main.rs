@@ -11,6 +11,7 @@ mod bins;
 mod ceremonies;
 mod channels;
 mod cli;
+mod client_roots;
 mod concurrency;
 mod counts;
 mod devices;

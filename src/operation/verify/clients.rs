@@ -5,6 +5,7 @@ use super::finding::{Findings, Severity};
 use crate::failure::Result;
 use crate::layout::{ObjectName, TargetPath, case_collision};
 use crate::metadata::{ROOT_LIMIT, Role, Target, UNSTATED_TARGETS_LIMIT};
+use crate::policy::client_roots::{self, Client};
 use crate::storage::Source;
 use std::collections::BTreeMap;
 
@@ -42,48 +43,40 @@ pub(super) fn check(source: &dyn Source, chain: &Chain, targets: &BTreeMap<Strin
             );
         }
     }
-    for (role, field) in [
-        (Role::Root, chain.trust.root().field("spec_version").cloned()),
-        (Role::Targets, chain.top.field("spec_version").and_then(|json| serde_json::from_str(json).ok())),
-    ] {
-        match field.as_ref().and_then(serde_json::Value::as_str) {
-            None => findings.add(
-                Severity::Warning,
-                role.name(),
-                "has no spec_version; python-tuf refuses it",
-                "sign the role again with a current tool",
-            ),
-            Some(version) if !version.starts_with("1.") && version != "1" => findings.add(
-                Severity::Warning,
-                role.name(),
-                format!("has spec_version {}", version.escape_debug()),
-                "sign the role again with spec_version 1.0.0",
-            ),
-            Some(_) => {}
-        }
+    let field = chain.top.field("spec_version").and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
+    match field.as_ref().and_then(serde_json::Value::as_str) {
+        None => findings.add(
+            Severity::Warning,
+            Role::Targets.name(),
+            "has no spec_version; python-tuf refuses it",
+            "sign the role again with a current tool",
+        ),
+        Some(version) if !version.starts_with("1.") && version != "1" => findings.add(
+            Severity::Warning,
+            Role::Targets.name(),
+            format!("has spec_version {}", version.escape_debug()),
+            "sign the role again with spec_version 1.0.0",
+        ),
+        Some(_) => {}
     }
     Ok(())
 }
 
 fn check_root(source: &dyn Source, chain: &Chain, findings: &mut Findings) -> Result<()> {
     let root = chain.trust.root();
-    for (id, why) in root.unreadable_keys() {
-        findings.add(
-            Severity::Warning,
-            format!("key {id}"),
-            format!("{why}; the trdl client refuses a root with any key it does not know"),
-            "remove the key from the root",
-        );
+    let lockouts = match &chain.newest_root {
+        Some(file) => client_roots::lockouts_of_file(file, "the newest root")?,
+        None => client_roots::lockouts(root, &[]),
+    };
+    for lockout in lockouts {
+        let severity = match Client::PROMISED.iter().filter(|client| lockout.clients.contains(client)).count() {
+            0 => Severity::Note,
+            some if some < Client::PROMISED.len() => Severity::Warning,
+            _ => Severity::Error,
+        };
+        findings.add(severity, "root", lockout.to_string(), "publish a root without it, unless users of these clients do not matter");
     }
     for (id, key) in root.keys() {
-        if key.keytype() == "ecdsa" {
-            findings.add(
-                Severity::Warning,
-                format!("key {id}"),
-                "has the keytype `ecdsa`, for which the trdl client refuses the whole root",
-                "list the key as `ecdsa-sha2-nistp256`",
-            );
-        }
         if *id == key.old_id() {
             findings.add(
                 Severity::Note,
@@ -97,17 +90,6 @@ fn check_root(source: &dyn Source, chain: &Chain, findings: &mut Findings) -> Re
                 format!("key {id}"),
                 "has an id of its own, not the one computed from the key; tough, php-tuf and the tuf crate refuse it",
                 "nothing, unless their users should read the repository",
-            );
-        }
-    }
-    for role in Role::ALL {
-        let keys = root.keys_of(role).count() as u64;
-        if keys < root.role(role).threshold {
-            findings.add(
-                Severity::Error,
-                role.name(),
-                format!("needs {} signatures and the root has {keys} keys for it", root.role(role).threshold),
-                "publish a root that lists enough keys",
             );
         }
     }
