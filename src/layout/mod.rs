@@ -46,7 +46,7 @@ pub fn detached_name(name: &str) -> String {
 }
 
 /// First parts of names that have commands of their own.
-const RESERVED: [&str; 5] = ["releases", "signatures", "channels", "openpgp", "yanked"];
+pub const RESERVED: [&str; 5] = ["releases", "signatures", "channels", "openpgp", "yanked"];
 
 /// Whether only a command of its own may publish this name; no flag lifts it. Case does not count: some readers' file
 /// systems have none.
@@ -61,6 +61,11 @@ pub fn lives_at_top(name: &str) -> bool {
         Some(rest) => rest.split('/').next().is_some_and(|first| ReleaseVersion::parse(first).is_ok()),
         None => is_reserved(name),
     }
+}
+
+/// Whether a name is below `releases/<version>/`, or would be that directory.
+pub fn is_below_version(name: &str, version: &str) -> bool {
+    name.strip_prefix("releases/").and_then(|rest| rest.split('/').next()) == Some(version)
 }
 
 /// `yanked/<version>`: says that the version was withdrawn and is never published again.

@@ -49,6 +49,13 @@ impl Target {
         String::from_utf8(out).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))
     }
 
+    /// Whether two entries name the same content in the same place: by SHA-256 where both have it, else by SHA-512.
+    pub fn has_content_of(&self, other: &Self) -> bool {
+        let by_sha256 = self.hashes.sha256.zip(other.hashes.sha256).map(|(a, b)| a == b);
+        let by_sha512 = self.hashes.sha512.zip(other.hashes.sha512).map(|(a, b)| a == b);
+        self.length == other.length && self.elsewhere == other.elsewhere && by_sha256.or(by_sha512).unwrap_or(false)
+    }
+
     /// Whether content with these digests is this target.
     pub fn matches(&self, digests: &Digests) -> bool {
         self.length == digests.length && self.hashes.matches(digests)

@@ -7,10 +7,11 @@ use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
 use crate::layout::{ReleaseVersion, channel_content, channel_name, released_versions, yanked_name};
 use crate::metadata::{Role, Target, Targets};
+use crate::policy::channels::Released;
 use crate::repository::{Change, Condition, Edit, Present, each, stage_bytes};
 use anyhow::Result;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// What is asked for.
@@ -111,7 +112,7 @@ pub(super) fn plan_on(
     check_released(request, &file.assignments, &released, targets)?;
     let mut plan = ChannelsPlan::default();
     let mut wanted = BTreeSet::new();
-    let mut contents: Option<HashMap<[u8; 32], String>> = None;
+    let mut contents: Option<Released> = None;
     for assignment in &file.assignments {
         let name = channel_name(&assignment.group, &assignment.channel);
         let published = targets.get(&name)?;
@@ -227,12 +228,11 @@ fn known_version(
     name: &str,
     target: &Target,
     released: &BTreeSet<String>,
-    contents: &mut Option<HashMap<[u8; 32], String>>,
+    contents: &mut Option<Released>,
 ) -> Result<String> {
-    let contents = contents
-        .get_or_insert_with(|| released.iter().map(|version| (openssl::sha::sha256(&channel_content(version)), version.clone())).collect());
-    if let Some(version) = target.hashes.sha256.and_then(|digest| contents.get(&digest)) {
-        return Ok(version.clone());
+    let contents = contents.get_or_insert_with(|| Released::of(released.iter().map(String::as_str)));
+    if let Some(version) = contents.version_of(target) {
+        return Ok(version.to_owned());
     }
     let content = workspace.read_small(name, target)?;
     Ok(content.map_or("?".to_owned(), |content| String::from_utf8_lossy(&content).trim().escape_debug().to_string()))

@@ -11,6 +11,7 @@ use crate::layout::{
 };
 use crate::metadata::{Role, Target, Targets};
 use crate::openpgp::{Certificates, Standing};
+use crate::policy::{releases::check_spelling, yanks::check_not_yanked};
 use crate::repository::{Artifact, Change, Condition, Edit, PlainNames, Present, digest_file, stage, stage_bytes};
 use anyhow::Result;
 use serde::Serialize;
@@ -141,19 +142,9 @@ pub fn plan(workspace: &Workspace, request: &ReleaseRequest) -> Result<ReleasePl
 
 /// Refuses versions that were withdrawn, and those that some reader could not tell from another.
 fn check_version(workspace: &Workspace, version: &ReleaseVersion, targets: &Targets) -> Result<()> {
-    if targets.get(&yanked_name(version))?.is_some() {
-        return Err(Failure::new(Kind::Conflict, format!("version {version} was yanked; it is never published again"))
-            .hint("publish this build under a new version")
-            .into());
-    }
     let text = version.to_string();
-    for other in released_versions(targets.below("releases/")) {
-        if other != text && other.eq_ignore_ascii_case(&text) {
-            return Err(Failure::new(Kind::Conflict, format!("version {version} differs from the released {other} only in case"))
-                .hint("on many file systems one would replace the other; choose another version")
-                .into());
-        }
-    }
+    check_not_yanked(&text, targets)?;
+    check_spelling(&text, targets)?;
     if text.contains('+') && workspace.plus_is_broken()? {
         return Err(Failure::invalid(format!("version {version} has a `+`, and clients cannot fetch such names from this store"))
             .hint("the store reads a raw + as a space, as `publish store check` found; use a version without build metadata")

@@ -1,11 +1,12 @@
 //! `publish yank`: withdraws a release. Its targets go from the metadata in one commit, its plain names with it, its
 //! hashed objects with a later prune; a target `yanked/<version>` keeps the version from ever being published again.
 
-use super::{Outcome, RoleStep, Workspace, channels, steps};
+use super::{Outcome, RoleStep, Workspace, steps};
 use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
 use crate::layout::{ReleaseVersion, channel_content, released_versions, yanked_name};
 use crate::metadata::Role;
+use crate::policy::yanks::check_no_channel;
 use crate::repository::{Change, Condition, Edit, Present, stage_bytes};
 use anyhow::Result;
 use serde::Serialize;
@@ -48,13 +49,8 @@ pub fn plan(workspace: &Workspace, request: &YankRequest) -> Result<YankPlan> {
             .hint(if released.is_empty() { "nothing is released".into() } else { format!("released: {released}") })
             .into());
     }
-    let pointing: Vec<String> =
-        channels::published(workspace, targets)?.into_iter().filter(|(_, points)| *points == version).map(|(channel, _)| channel).collect();
-    if !removed.is_empty() && !pointing.is_empty() {
-        return Err(Failure::new(Kind::Conflict, format!("release {version} cannot be yanked: channels point at it"))
-            .details(pointing)
-            .hint("move them first: edit the channels file, then `publish channels` (an older version needs --allow-downgrade)")
-            .into());
+    if !removed.is_empty() {
+        check_no_channel(&version, targets, &|name, target| workspace.read_small(name, target))?;
     }
     let mut edit = Edit::default();
     for name in &removed {

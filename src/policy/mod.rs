@@ -1,12 +1,24 @@
 //! The promises made to clients, each written once: a change is checked against them when it is prepared, when a worker
-//! is asked to sign it, and by `verify`.
+//! is asked to sign it, when it is committed, and by `verify`.
 //!
-//! Functions here take states and requests as values and return refusals. They read no storage, clock or network.
+//! Functions here take states and requests as values and return refusals. They read no storage, clock or network. Where
+//! the content of a small target decides, the caller's [`Step::read`] returns it.
+//!
+//! A promise is about what a change does, not about what is there: a repository that was adopted with other names and
+//! habits stays editable, and only a change that would break a promise is refused.
 
+pub mod certificates;
+pub mod channels;
 pub mod client_roots;
+pub mod releases;
+pub mod signatures;
+pub mod yanks;
 
-use crate::failure::Result;
-use crate::metadata::Target;
+use crate::failure::{Failure, Result};
+use crate::layout::{RESERVED, is_reserved};
+use crate::metadata::{Target, Targets};
+use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
 
 /// The targets of one state of a repository: as published, or as a change would leave them.
 pub trait State {
@@ -19,4 +31,105 @@ pub trait State {
     /// The names that start with `prefix`, sorted. Only names that the top-level targets role holds: releases,
     /// signatures, channels, certificates and yanked versions are never in bins.
     fn below(&self, prefix: &str) -> Vec<String>;
+}
+
+/// The top-level targets role by itself: all that a promise about releases, channels and their signatures needs.
+impl State for Targets {
+    fn target(&self, name: &str) -> Result<Option<Target>> {
+        self.get(name)
+    }
+
+    fn below(&self, prefix: &str) -> Vec<String> {
+        self.below(prefix).map(str::to_owned).collect()
+    }
+}
+
+/// All targets of a repository, whichever role lists them.
+impl State for BTreeMap<String, Target> {
+    fn target(&self, name: &str) -> Result<Option<Target>> {
+        Ok(self.get(name).cloned())
+    }
+
+    fn below(&self, prefix: &str) -> Vec<String> {
+        self.range(prefix.to_owned()..).map(|(name, _)| name).take_while(|name| name.starts_with(prefix)).cloned().collect()
+    }
+}
+
+/// Returns the content of a small target, or `None` if it cannot be found.
+pub type Read<'a> = dyn Fn(&str, &Target) -> Result<Option<Vec<u8>>> + 'a;
+
+/// One change: a state before it and the state after it. Where several changes are committed together, each is a step from
+/// the state that the earlier ones leave.
+pub struct Step<'a> {
+    /// The state before the change.
+    pub before: &'a dyn State,
+    /// The state after the change.
+    pub after: &'a dyn State,
+    /// The names whose targets the change adds, replaces or removes.
+    pub names: Vec<&'a str>,
+    /// The content of small targets of either state.
+    pub read: &'a Read<'a>,
+    /// The current time, to judge certificates by.
+    pub now: DateTime<Utc>,
+}
+
+/// What a step does to one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The target is new.
+    Added(Target),
+    /// The target has other content than before.
+    Replaced(Target, Target),
+    /// The target is gone.
+    Removed(Target),
+}
+
+/// Refuses a step that breaks a promise.
+pub fn check(step: &Step<'_>) -> Result<()> {
+    for name in &step.names {
+        check_directory(step, name)?;
+    }
+    releases::check(step)?;
+    signatures::check(step)?;
+    yanks::check(step)?;
+    channels::check(step)?;
+    certificates::check(step)
+}
+
+/// A name that must have been read before a step which changes `name` is checked: an artifact's signature, or the artifact
+/// that a signature is for.
+pub fn counterpart(name: &str) -> String {
+    match name.strip_prefix("signatures/").and_then(|rest| rest.strip_suffix(".sig")) {
+        Some(artifact) => artifact.to_owned(),
+        None => signatures::name_of(name),
+    }
+}
+
+/// A reserved directory has one spelling: on many file systems `Releases/` is the same directory as `releases/`.
+fn check_directory(step: &Step<'_>, name: &str) -> Result<()> {
+    let first = name.split('/').next().unwrap_or_default();
+    if !is_reserved(name) || (RESERVED.contains(&first) && name != first) || !matches!(step.change(name)?, Some(Change::Added(_))) {
+        return Ok(());
+    }
+    Err(Failure::invalid(format!("target {name} would be confused with the reserved directory {}/", first.to_ascii_lowercase())))
+}
+
+impl Step<'_> {
+    /// What happens to the target of this name; `None` if its content stays.
+    pub fn change(&self, name: &str) -> Result<Option<Change>> {
+        Ok(match (self.before.target(name)?, self.after.target(name)?) {
+            (None, Some(after)) => Some(Change::Added(after)),
+            (Some(before), None) => Some(Change::Removed(before)),
+            (Some(before), Some(after)) if !before.has_content_of(&after) => Some(Change::Replaced(before, after)),
+            _ => None,
+        })
+    }
+
+    /// The changes below a directory, by name.
+    pub fn changes_below<'s>(&'s self, directory: &'s str) -> impl Iterator<Item = Result<(&'s str, Change)>> {
+        self.names
+            .iter()
+            .filter(move |name| name.starts_with(directory))
+            .filter_map(|name| self.change(name).map(|change| change.map(|change| (*name, change))).transpose())
+    }
 }

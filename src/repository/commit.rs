@@ -13,6 +13,7 @@ use super::numbers::Numbers;
 use super::parallel::each;
 use super::plain_names::{AtHand, PlainNames, apply, catch_up};
 use super::present::{Present, Versions, load};
+use super::promises::is_its_own;
 use super::roots::check_first;
 use super::steps::{NewRole, SignedRole, sign_file, sign_snapshot, sign_targets, sign_timestamp, version_after};
 use super::{Edit, Progress};
@@ -156,18 +157,19 @@ impl Committer<'_> {
         if rebin.is_some() || renewed.contains(BINS) {
             present.read_all_bins(self.storage)?;
         } else {
-            present.read_bins_of(self.storage, edits.iter().flat_map(Edit::names))?;
+            let names: Vec<String> = edits.iter().flat_map(Edit::names_to_read).collect();
+            present.read_bins_of(self.storage, names.iter().map(String::as_str))?;
         }
         let mut view = View::new(present);
         let mut answers = Vec::new();
         for edit in edits {
             let renews = edit.open_renewals(present).next().is_some() || edit.rebin.is_some();
-            match edit.against(&view) {
+            match view.after(edit, self.storage, (self.clock)()) {
                 Ok(more) => {
                     answers.push(Ok(renews || !more.is_empty()));
                     view.made.extend(more);
                 }
-                Err(failure) if failure.kind == Kind::Conflict => answers.push(Err(failure)),
+                Err(failure) if is_its_own(&failure) => answers.push(Err(failure)),
                 Err(failure) => return Err(failure),
             }
         }

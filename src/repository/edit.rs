@@ -178,7 +178,7 @@ impl Edit {
 
 /// The published targets as they will be after some edits.
 pub struct View<'a> {
-    present: &'a Present,
+    pub(super) present: &'a Present,
     /// The edits.
     pub made: TargetEdits,
 }
@@ -200,7 +200,8 @@ impl<'a> View<'a> {
     /// The names below a directory that lives at the top, sorted.
     fn below(&self, prefix: &str) -> Vec<String> {
         let kept = self.present.targets.below(prefix).filter(|name| !self.made.contains_key(*name)).map(str::to_owned);
-        let made = self.made.iter().filter(|(name, target)| target.is_some() && name.starts_with(prefix)).map(|(name, _)| name.clone());
+        let made = self.made.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));
+        let made = made.filter(|(_, target)| target.is_some()).map(|(name, _)| name.clone());
         kept.chain(made).collect::<BTreeSet<_>>().into_iter().collect()
     }
 }
@@ -215,15 +216,11 @@ impl State for View<'_> {
     }
 }
 
-/// Whether two entries name the same content: by SHA-256 where both have it, else by SHA-512.
+/// Whether two entries name the same content, or are both absent.
 pub(super) fn same(a: &Option<Target>, b: &Option<Target>) -> bool {
     match (a, b) {
         (None, None) => true,
-        (Some(a), Some(b)) => {
-            let by_sha256 = a.hashes.sha256.zip(b.hashes.sha256).map(|(a, b)| a == b);
-            let by_sha512 = a.hashes.sha512.zip(b.hashes.sha512).map(|(a, b)| a == b);
-            a.length == b.length && a.elsewhere == b.elsewhere && by_sha256.or(by_sha512).unwrap_or(false)
-        }
+        (Some(a), Some(b)) => a.has_content_of(b),
         _ => false,
     }
 }

@@ -8,6 +8,7 @@ use super::edit::{Edit, View, same};
 use super::numbers::Numbers;
 use super::plain_names::difference;
 use super::present::Present;
+use super::promises::is_its_own;
 use super::steps::{NewRole, SignedRole};
 use crate::digest::Digests;
 use crate::failure::{Failure, Kind, Result};
@@ -118,8 +119,9 @@ fn check_roles(storage: &dyn Storage, present: &mut Present, new: &[NewRole], as
     if let Some((stray, _)) = files.pop_first() {
         return Err(untrusted(format!("nothing delegates to the new role {stray}")));
     }
-    present.read_bins_of(storage, asked.iter().flat_map(Edit::names))?;
-    differences.explained_by(present, asked)
+    let names: Vec<String> = asked.iter().flat_map(Edit::names_to_read).collect();
+    present.read_bins_of(storage, names.iter().map(String::as_str))?;
+    differences.explained_by(storage, present, asked, now)
 }
 
 /// Targets as they are and as they will be; one that moves between roles is in both.
@@ -139,13 +141,13 @@ impl Differences {
     }
 
     /// The requests must come to exactly these differences, in the order in which they are fulfilled.
-    fn explained_by(&self, present: &Present, asked: &[Edit]) -> Result<()> {
+    fn explained_by(&self, storage: &dyn Storage, present: &Present, asked: &[Edit], now: DateTime<Utc>) -> Result<()> {
         let mut view = View::new(present);
         for edit in asked {
-            match edit.against(&view) {
+            match view.after(edit, storage, now) {
                 Ok(more) => view.made.extend(more),
                 // It fails alone, and its sender is told so.
-                Err(failure) if failure.kind == Kind::Conflict => {}
+                Err(failure) if is_its_own(&failure) => {}
                 Err(failure) => return Err(failure),
             }
         }

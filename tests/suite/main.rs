@@ -23,6 +23,7 @@ mod metadata;
 mod monitor;
 mod openpgp;
 mod operators;
+mod promises;
 mod properties;
 mod prune;
 mod recovery;

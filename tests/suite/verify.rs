@@ -66,36 +66,36 @@ fn tampered_content_is_found_under_both_names() {
     finds(&sandbox, 0, "warning root.json is missing");
 }
 
-/// A publisher whose keys sign whatever the test wants.
-fn with_target(sandbox: &Sandbox, name: &str, content: &[u8]) {
-    use publish::repository::{Change, Edit, load, stage_bytes};
-    use publish::storage::LocalDirectory;
+/// Keys that sign whatever the test wants, past every check that a publisher makes.
+pub fn with_target(sandbox: &Sandbox, name: &str, content: &[u8]) {
+    use publish::layout::ObjectName;
+    use publish::repository::{AtHand, NewRole, PlainNames, catch_up, load, sign_snapshot, sign_targets, sign_timestamp, stage_bytes};
+    use publish::storage::{LocalDirectory, Storage};
     let storage = LocalDirectory::new(sandbox.path("repo"));
     let pinned = fs::read(sandbox.path("keys/1.root.json")).unwrap();
-    let present = load(&storage, &pinned, chrono::Utc::now()).unwrap();
-    let wanted = Some(stage_bytes(&storage, name, content, false).unwrap());
-    let expected = present.targets.get(name).unwrap();
+    let now = chrono::Utc::now();
+    let present = load(&storage, &pinned, now).unwrap();
+    let wanted = stage_bytes(&storage, name, content, false).unwrap();
     let mut signers = publish::keys::Signers::new();
     for role in publish::metadata::Role::ALL {
         let uri = publish::keys::KeyUri::File(sandbox.path(&format!("keys/{role}.pem")));
         signers.entry(role).or_default().push(publish::keys::load(&uri, &Never).unwrap());
     }
-    let committer = publish::repository::Committer {
-        storage: &storage,
-        pinned: &pinned,
-        signers: &signers,
-        plain_names: publish::repository::PlainNames::All,
-        clock: &chrono::Utc::now,
-        progress: &publish::repository::Quiet,
-        upper: None,
-        replacement: None,
-        floor: Default::default(),
-    };
-    let change = Change { name: name.into(), expected, wanted, keep_existing: false, content: None };
-    committer.commit(present, &Edit { changes: vec![change], ..Edit::default() }).unwrap();
+    let (root, versions) = (present.trust.root(), present.versions());
+    let (timestamp, snapshot) = present.trust.listings().unwrap();
+    let edits = [(name.to_owned(), Some(wanted))].into_iter().collect();
+    let targets = sign_targets(root, &signers, &present.targets, &edits, versions.targets + 1, now).unwrap();
+    let new = [NewRole { role: "targets".into(), signed: targets }];
+    let snapshot = sign_snapshot(root, &signers, snapshot, &new, versions.snapshot + 1, now).unwrap();
+    let timestamp = sign_timestamp(root, &signers, timestamp, Some(&snapshot), versions.timestamp + 1, now).unwrap();
+    assert!(storage.create(&ObjectName::versioned("targets", versions.targets + 1), &new[0].signed.bytes).unwrap());
+    assert!(storage.create(&ObjectName::versioned("snapshot", versions.snapshot + 1), &snapshot.bytes).unwrap());
+    assert!(storage.swap(&ObjectName::timestamp(), Some(&present.token), &timestamp.bytes).unwrap());
+    let mut present = load(&storage, &pinned, now).unwrap();
+    catch_up(&storage, &pinned, PlainNames::All, &mut present, AtHand::default(), now).unwrap();
 }
 
-struct Never;
+pub struct Never;
 
 impl publish::keys::Passphrases for Never {
     fn get(&self, _: publish::keys::Use, _: &str) -> publish::failure::Result<publish::keys::Secret> {
@@ -110,6 +110,9 @@ impl publish::keys::Passphrases for Never {
 fn what_digests_do_not_say_is_found_too() {
     for (name, content, code, words) in [
         ("channels/1/stable", &b"9.9.9\n"[..], 9, "points at `9.9.9`, which is not released"),
+        ("yanked/1.0.0", b"1.0.0\n", 9, "the version was yanked, and it is published"),
+        ("yanked/v1.0.0", b"v1.0.0\n", 9, "the version was yanked, and it is published"),
+        ("signatures/1.0.0/linux-amd64/bin/orphan.sig", b"x", 9, "signs an artifact that is not published"),
         ("channels/v1/stable", b"1.0.0\n", 0, "group `v1` starts with a v"),
         ("channels/1/nightly", b"1.0.0\n", 0, "unknown channel `nightly`"),
         ("releases/1.0.0/linux-amd64/bin/more", b"x", 0, "bin/more has no signature"),

@@ -168,6 +168,7 @@ fn check_targets(
     }
     report.bytes = read;
     signatures.check_pairs(targets, findings);
+    releases::check_yanked(targets, findings);
     releases::check_channels(targets, &kept, findings);
     Ok(())
 }

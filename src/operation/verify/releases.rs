@@ -3,12 +3,15 @@
 use super::VerifyRequest;
 use super::finding::{Findings, Severity};
 use crate::failure::{Failure, Kind};
-use crate::layout::{Platform, check_channel, check_group, detached_name, released_versions, signed_name};
+use crate::layout::{Platform, check_channel, check_group, signed_name};
 use crate::metadata::Target;
 use crate::openpgp::{Certificates, DetachedSignature, Standing};
+use crate::policy::channels::pointing_at_nothing;
+use crate::policy::signatures::{Unpaired, unpaired};
+use crate::policy::yanks::published_again;
 use sequoia_openpgp::crypto::hash::Context;
 use sequoia_openpgp::types::HashAlgorithm;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 const RESIGN: &str = "sign the release again: publish release VERSION --from DIR --resign";
 
@@ -112,27 +115,37 @@ impl Signatures {
                 "give the public key with --openpgp-certificate FILE",
             );
         }
-        for name in targets.keys() {
-            if let Some(rest) = name.strip_prefix("releases/") {
-                if !targets.contains_key(&detached_name(rest)) {
-                    findings.add(Severity::Warning, name, "has no signature", "run the same release again: missing signatures are added");
+        let pairs = unpaired(targets.keys().map(String::as_str), targets).unwrap_or_default();
+        for one in pairs {
+            match one {
+                Unpaired::Artifact(name) => {
+                    findings.add(Severity::Warning, name, "has no signature", "run the same release again: missing signatures are added")
                 }
-            } else if signed_name(name, |artifact| targets.contains_key(artifact)).is_some_and(|artifact| !targets.contains_key(&artifact))
-            {
-                findings.add(
+                Unpaired::Signature(name) => findings.add(
                     Severity::Warning,
                     name,
                     "signs an artifact that is not published",
                     "remove the signature, or publish the artifact",
-                );
+                ),
             }
         }
     }
 }
 
+/// A yanked version that is published all the same: clients install what was withdrawn.
+pub(super) fn check_yanked(targets: &BTreeMap<String, Target>, findings: &mut Findings) {
+    for version in published_again(targets) {
+        findings.add(
+            Severity::Error,
+            format!("releases/{version}/"),
+            "the version was yanked, and it is published",
+            "find out who published it; every worker and publisher refuses to",
+        );
+    }
+}
+
 /// Channels must point at releases, and both must be names that the trdl client can address.
 pub(super) fn check_channels(targets: &BTreeMap<String, Target>, small: &BTreeMap<String, Vec<u8>>, findings: &mut Findings) {
-    let released: BTreeSet<&str> = released_versions(targets.keys().map(String::as_str)).into_iter().collect();
     for name in targets.keys().filter_map(|name| name.strip_prefix("channels/")) {
         let subject = format!("channels/{name}");
         match name.rsplit_once('/') {
@@ -153,17 +166,15 @@ pub(super) fn check_channels(targets: &BTreeMap<String, Target>, small: &BTreeMa
                 }
             }
         }
-        let Some(bytes) = small.get(&subject) else { continue };
-        let text = String::from_utf8_lossy(bytes);
-        let version = text.trim();
-        if !released.contains(version) {
-            findings.add(
-                Severity::Error,
-                &subject,
-                format!("points at `{}`, which is not released", version.escape_debug()),
-                "publish that release, or move the channel: publish channels",
-            );
-        }
+    }
+    let read = |name: &str, _: &Target| Ok(small.get(name).cloned());
+    for (name, version) in pointing_at_nothing(targets, &read).unwrap_or_default() {
+        findings.add(
+            Severity::Error,
+            name,
+            format!("points at `{}`, which is not released", version.escape_debug()),
+            "publish that release, or move the channel: publish channels",
+        );
     }
     for name in targets.keys().filter_map(|name| name.strip_prefix("releases/")) {
         let platform = name.split('/').nth(1).filter(|_| name.split('/').count() > 2);

@@ -1,15 +1,16 @@
 //! What a targets worker agrees to sign. Everything is judged from what lies in the store; the request only says what is
-//! wanted.
+//! wanted. The promises to clients are checked besides, by [`crate::policy`], on what the request would leave.
 
 use crate::failure::{Failure, Kind, Result};
-use crate::layout::{ReleaseVersion, TargetPath, channel_content, detached_name, signed_name, yanked_name};
-use crate::metadata::{PublicKey, Target};
+use crate::layout::{TargetPath, signed_name};
+use crate::metadata::{PublicKey, Target, TargetEdits};
 use crate::openpgp::{Certificates, DetachedSignature};
-use crate::repository::{Change, Edit, Present, digest_for_signature, digest_object, each};
+use crate::policy::signatures;
+use crate::repository::{Edit, Present, View, digest_for_signature, digest_object, each};
 use crate::storage::Storage;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// Signatures, certificates, channels: longer ones are refused.
 const SMALL: u64 = 64 * 1024;
@@ -111,108 +112,104 @@ pub(super) fn check_request(sender: &Sender, limits: &Limits, edit: &Edit) -> Re
     Ok(())
 }
 
-/// Refuses content that is not what the request says, and whatever would break a promise to readers.
-pub(super) fn check_content(storage: &dyn Storage, limits: &Limits, present: &Present, edit: &Edit, now: DateTime<Utc>) -> Result<()> {
-    let wanted: BTreeMap<&str, &Target> =
-        edit.changes.iter().filter_map(|change| Some((change.name.as_str(), change.wanted.as_ref()?))).collect();
+/// Refuses content that is not what the request says, certificates that are not pinned, and signatures that are not good.
+/// `more` is what the request changes in the state that `view` is.
+pub(super) fn check_content(
+    storage: &dyn Storage,
+    limits: &Limits,
+    (present, view): (&Present, &View<'_>),
+    more: &TargetEdits,
+    now: DateTime<Utc>,
+) -> Result<()> {
     let mut certificates = Certificates::default();
     for (name, bytes) in &limits.certificates {
         certificates.add(bytes, name)?;
     }
-    for change in &edit.changes {
-        check_promises(present, change, &wanted)?;
-    }
-    let check = |change: &Change, (): &mut ()| {
-        let Some(target) = &change.wanted else { return Ok(()) };
-        // What stands there already was checked when it came.
-        if present.target(&change.name)?.is_some_and(|now| now == *target) && !wanted.contains_key(detached_of(&change.name).as_str()) {
-            return Ok(());
-        }
-        if target.elsewhere || limits.elsewhere {
-            return Ok(());
-        }
-        let object = present.place_of(storage, &change.name, target)?;
-        let found = digest_object(storage, &object)?;
-        if !found.is_some_and(|digests| target.matches(&digests)) {
-            return Err(refused(format!("the content of target {} is missing or is not what the request says", change.name)));
-        }
-        check_meaning(storage, &certificates, present, change, target, &wanted, now)
-    };
-    each(&edit.changes, storage.parallelism(), || Ok(()), check).map(drop)
+    let content = Content { storage, limits, present, view, more, certificates, now };
+    let added: Vec<(&String, &Target)> = more.iter().filter_map(|(name, target)| Some((name, target.as_ref()?))).collect();
+    each(&added, storage.parallelism(), || Ok(()), |(name, target), ()| content.check(name, target))?;
+    let signatures: Vec<String> = content.signatures()?.into_iter().collect();
+    each(&signatures, storage.parallelism(), || Ok(()), |name, ()| content.check_signature(name)).map(drop)
 }
 
-/// What readers rely on, whoever asks and whatever the request leaves out.
-fn check_promises(present: &Present, change: &Change, wanted: &BTreeMap<&str, &Target>) -> Result<()> {
-    let name = &change.name;
-    let Some(version) = name.strip_prefix("releases/").and_then(|rest| rest.split('/').next()) else { return Ok(()) };
-    let version = ReleaseVersion::parse(version)?;
-    let yanked = yanked_name(&version);
-    match (&change.wanted, present.targets.get(name)?) {
-        (Some(wanted), Some(now)) if *wanted != now => {
-            Err(Failure::new(Kind::Conflict, format!("{name} is published with other content; a published platform never changes")))
-        }
-        (Some(_), _) if present.targets.contains(&yanked) => {
-            Err(Failure::new(Kind::Conflict, format!("version {version} was yanked; it is never published again")))
-        }
-        (None, Some(_)) if !present.targets.contains(&yanked) && !wanted.contains_key(yanked.as_str()) => {
-            Err(refused(format!("{name} would be removed without a yank of its version")))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Channels point at releases, certificates are the pinned ones, signatures are good.
-fn check_meaning(
-    storage: &dyn Storage,
-    certificates: &Certificates,
-    present: &Present,
-    change: &Change,
-    target: &Target,
-    wanted: &BTreeMap<&str, &Target>,
+/// The content of one request's targets.
+struct Content<'a> {
+    storage: &'a dyn Storage,
+    limits: &'a Limits,
+    present: &'a Present,
+    view: &'a View<'a>,
+    more: &'a TargetEdits,
+    certificates: Certificates,
     now: DateTime<Utc>,
-) -> Result<()> {
-    let name = change.name.as_str();
-    let small = || -> Result<Vec<u8>> {
-        let found = storage.get(&present.place_of(storage, name, target)?, SMALL)?;
-        Ok(found.map(|object| object.bytes).unwrap_or_default())
-    };
-    if name.starts_with("channels/") {
-        let content = small()?;
-        let version = String::from_utf8_lossy(&content).trim().to_owned();
-        let prefix = format!("releases/{version}/");
-        let released = present.targets.below(&prefix).next().is_some() || wanted.keys().any(|name| name.starts_with(&prefix));
-        if !released || content != channel_content(&version) {
-            return Err(refused(format!("{name} would point at `{}`, which is not released", version.escape_debug())));
-        }
-    }
-    if name.starts_with("openpgp/") {
-        let mut theirs = Certificates::default();
-        let fingerprint = theirs.add(&small()?, name)?;
-        if !certificates.standings(now).any(|(known, _)| *known == fingerprint) {
-            return Err(
-                refused(format!("{name} is not a certificate that this worker has pinned")).hint("name it in `workers.certificates`")
-            );
-        }
-    }
-    let exists = |name: &str| wanted.contains_key(name) || present.target(name).is_ok_and(|target| target.is_some());
-    if name.starts_with("signatures/")
-        && let Some(artifact) = signed_name(name, exists)
-    {
-        let signed = match wanted.get(artifact.as_str()) {
-            Some(target) => Some((*target).clone()),
-            None => present.target(&artifact)?,
-        };
-        let signed = signed.ok_or_else(|| refused(format!("{name} signs {artifact}, which is no target")))?;
-        let signature = DetachedSignature::parse(&small()?, name)?;
-        let state = digest_for_signature(storage, &present.place_of(storage, &artifact, &signed)?, signature.hash())?;
-        let state = state.ok_or_else(|| refused(format!("the content of {artifact} is missing")))?;
-        certificates.verify(&signature, &state, now, &artifact)?;
-    }
-    Ok(())
 }
 
-fn detached_of(name: &str) -> String {
-    detached_name(name.strip_prefix("releases/").unwrap_or(name))
+impl Content<'_> {
+    fn check(&self, name: &str, target: &Target) -> Result<()> {
+        if !self.is_elsewhere(target) {
+            let found = digest_object(self.storage, &self.present.place_of(self.storage, name, target)?)?;
+            if !found.is_some_and(|digests| target.matches(&digests)) {
+                return Err(refused(format!("the content of target {name} is missing or is not what the request says")));
+            }
+        }
+        if name.starts_with("openpgp/") {
+            let mut theirs = Certificates::default();
+            let fingerprint = theirs.add(&self.small(name, target)?, name)?;
+            if !self.certificates.standings(self.now).any(|(known, _)| known == fingerprint) {
+                return Err(refused(format!("{name} is not a certificate that this worker has pinned"))
+                    .hint("add its file to `workers.certificates`"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The signatures that are new, and those of artifacts that are.
+    fn signatures(&self) -> Result<BTreeSet<String>> {
+        let mut names = BTreeSet::new();
+        for name in self.more.iter().filter(|(_, target)| target.is_some()).map(|(name, _)| name) {
+            if name.starts_with("signatures/") {
+                names.insert(name.clone());
+                continue;
+            }
+            let signature = signatures::name_of(name);
+            if self.after(&signature)?.is_some() {
+                names.insert(signature);
+            }
+        }
+        Ok(names)
+    }
+
+    fn check_signature(&self, name: &str) -> Result<()> {
+        let exists = |name: &str| self.after(name).is_ok_and(|target| target.is_some());
+        let Some(artifact) = signed_name(name, exists) else { return Ok(()) };
+        let (Some(signature), Some(signed)) = (self.after(name)?, self.after(&artifact)?) else {
+            return Err(refused(format!("{name} signs {artifact}, which is no target")));
+        };
+        if self.is_elsewhere(&signed) {
+            return Err(refused(format!("{artifact} is served elsewhere: its signature {name} cannot be verified")));
+        }
+        let signature = DetachedSignature::parse(&self.small(name, &signature)?, name)?;
+        let place = self.present.place_of(self.storage, &artifact, &signed)?;
+        let state = digest_for_signature(self.storage, &place, signature.hash())?;
+        let state = state.ok_or_else(|| refused(format!("the content of {artifact} is missing")))?;
+        self.certificates.verify(&signature, &state, self.now, &artifact).map(drop)
+    }
+
+    fn is_elsewhere(&self, target: &Target) -> bool {
+        target.elsewhere || self.limits.elsewhere
+    }
+
+    /// A target as it will be.
+    fn after(&self, name: &str) -> Result<Option<Target>> {
+        match self.more.get(name) {
+            Some(made) => Ok(made.clone()),
+            None => self.view.get(name),
+        }
+    }
+
+    fn small(&self, name: &str, target: &Target) -> Result<Vec<u8>> {
+        let found = self.storage.get(&self.present.place_of(self.storage, name, target)?, SMALL)?;
+        Ok(found.map(|object| object.bytes).unwrap_or_default())
+    }
 }
 
 fn refused(why: String) -> Failure {

@@ -10,7 +10,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::keys::{RoleSigner, Signers};
 use crate::metadata::Role;
 use crate::operation::Workspace;
-use crate::repository::{Committer, Edit, Present, Progress, Quiet, Written};
+use crate::repository::{Committer, Edit, Present, Progress, Quiet, View, Written};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -223,12 +223,25 @@ impl Worker<'_> {
             Ok(present) => present,
             Err(failure) => return self.try_again(broker, batch, &failure),
         };
+        let storage = self.workspace.storage.as_ref();
+        let names: Vec<String> = batch.iter().flat_map(|accepted| accepted.edit.names_to_read()).collect();
+        if let Err(failure) = present.read_bins_of(storage, names.iter().map(String::as_str)) {
+            return self.try_again(broker, batch, &failure);
+        }
+        let mut view = View::new(&present);
         let mut good = Vec::new();
+        // Each is judged in the state that those before it leave.
         for accepted in batch {
-            let storage = self.workspace.storage.as_ref();
-            let read = present.read_bins_of(storage, accepted.edit.names());
-            match read.and_then(|()| check_content(storage, &self.workers.limits, &present, &accepted.edit, self.workspace.now())) {
-                Ok(()) => good.push(accepted),
+            let now = self.workspace.now();
+            let judged = view.after(&accepted.edit, storage, now).and_then(|more| {
+                check_content(storage, &self.workers.limits, (&present, &view), &more, now)?;
+                Ok(more)
+            });
+            match judged {
+                Ok(more) => {
+                    view.made.extend(more);
+                    good.push(accepted);
+                }
                 Err(failure) if failure.kind == Kind::Storage => self.try_again(broker, vec![accepted], &failure)?,
                 Err(failure) => self.conclude(broker, &accepted, &refusal(&failure), Some(&failure))?,
             }

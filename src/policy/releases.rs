@@ -1,0 +1,65 @@
+//! Releases: once a platform of a version is published, neither its names nor their content change.
+
+use super::{Change, State, Step, yanks};
+use crate::failure::{Failure, Kind, Result};
+use crate::layout::{Platform, ReleaseVersion, TargetPath, released_versions};
+use std::collections::BTreeSet;
+
+const RELEASES: &str = "releases/";
+
+/// Refuses a change of a published platform, and new names that are no release's.
+pub(super) fn check(step: &Step<'_>) -> Result<()> {
+    let mut checked: BTreeSet<&str> = BTreeSet::new();
+    for change in step.changes_below(RELEASES) {
+        let (name, change) = change?;
+        match change {
+            Change::Added(_) => {
+                let (version, platform) = check_name(name)?;
+                if checked.insert(version) {
+                    check_spelling(version, step.before)?;
+                }
+                let prefix = &name[..RELEASES.len() + version.len() + platform.len() + 2];
+                if !step.before.below(prefix).is_empty() {
+                    return Err(sealed(format!("{name} would be added to {prefix}, which is published")));
+                }
+            }
+            Change::Replaced(..) => return Err(sealed(format!("{name} is published with other content"))),
+            Change::Removed(_) => {
+                let version = name.split('/').nth(1).unwrap_or_default();
+                if checked.insert(version) && !yanks::withdraws(step, version)? {
+                    return Err(Failure::new(Kind::Conflict, format!("{name} would be removed without a yank of its version"))
+                        .hint("a release is withdrawn whole: publish yank VERSION"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn sealed(what: String) -> Failure {
+    Failure::new(Kind::Conflict, format!("{what}; a published platform never changes")).hint("publish the change under a new version")
+}
+
+/// The version and the platform in a new artifact's name.
+fn check_name(name: &str) -> Result<(&str, &str)> {
+    let mut parts = name.splitn(4, '/').skip(1);
+    let (Some(version), Some(platform), Some(_)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(Failure::invalid(format!("{name} is not releases/<version>/<os>-<arch>/<file>")));
+    };
+    let within = |failure: Failure| failure.detail(format!("target: {name}"));
+    TargetPath::parse(name)?;
+    ReleaseVersion::parse(version).map_err(within)?;
+    Platform::parse(platform).map_err(within)?;
+    Ok((version, platform))
+}
+
+/// Refuses a new version that differs from a released one only in case.
+pub fn check_spelling(version: &str, state: &dyn State) -> Result<()> {
+    let names = state.below(RELEASES);
+    let versions = released_versions(names.iter().map(String::as_str));
+    match versions.into_iter().find(|other| *other != version && other.eq_ignore_ascii_case(version)) {
+        None => Ok(()),
+        Some(other) => Err(Failure::new(Kind::Conflict, format!("version {version} differs from the released {other} only in case"))
+            .hint("on many file systems one would replace the other; choose another version")),
+    }
+}

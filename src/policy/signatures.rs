@@ -1,0 +1,102 @@
+//! Detached signatures: they mirror the artifacts. Whether a signature is good depends on the content and is checked where
+//! that is read.
+
+use super::{Change, State, Step};
+use crate::failure::{Failure, Kind, Result};
+use crate::layout::{detached_name, is_reserved, signed_name};
+
+const SIGNATURES: &str = "signatures/";
+
+/// Refuses a signature without an artifact, an artifact without the signature that it has or needs, and a signature that stays
+/// beside other content.
+pub(super) fn check(step: &Step<'_>) -> Result<()> {
+    for name in &step.names {
+        let Some(change) = step.change(name)? else { continue };
+        match name.strip_prefix(SIGNATURES) {
+            Some(_) => check_signature(step, name, &change)?,
+            None if !is_reserved(name) || name.starts_with("releases/") => check_artifact(step, name, &change)?,
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+/// Where the signature of an artifact is.
+pub fn name_of(artifact: &str) -> String {
+    detached_name(artifact.strip_prefix("releases/").unwrap_or(artifact))
+}
+
+/// The artifact that a signature is for, in a state; `None` for a name that does not end in `.sig`.
+pub fn artifact_of(signature: &str, state: &dyn State) -> Option<String> {
+    signed_name(signature, |artifact| state.target(artifact).is_ok_and(|target| target.is_some()))
+}
+
+fn check_signature(step: &Step<'_>, name: &str, change: &Change) -> Result<()> {
+    let Some(artifact) = artifact_of(name, step.after) else {
+        return match change {
+            Change::Removed(_) => Ok(()),
+            _ => Err(Failure::invalid(format!("{name} is below {SIGNATURES} and does not end in .sig"))),
+        };
+    };
+    let there = step.after.target(&artifact)?.is_some();
+    match change {
+        Change::Removed(_) if there => Err(Failure::new(Kind::Conflict, format!("{artifact} would lose its signature"))
+            .hint("a signature is replaced with --resign, and removed only together with what it signs")),
+        Change::Removed(_) => Ok(()),
+        _ if there => Ok(()),
+        _ => Err(Failure::new(Kind::Conflict, format!("{name} signs {artifact}, which is no target"))),
+    }
+}
+
+fn check_artifact(step: &Step<'_>, name: &str, change: &Change) -> Result<()> {
+    let signature = name_of(name);
+    let signed = step.after.target(&signature)?.is_some() && artifact_of(&signature, step.after).is_none_or(|artifact| artifact == name);
+    match change {
+        Change::Added(_) if name.starts_with("releases/") && !signed => {
+            Err(Failure::new(Kind::Conflict, format!("{name} has no signature: {signature} is not published with it")))
+        }
+        Change::Removed(_) if step.after.target(&signature)?.is_some() && !signs_another(step, &signature, name)? => {
+            Err(Failure::new(Kind::Conflict, format!("{name} would be removed, and its signature {signature} would stay")))
+        }
+        Change::Replaced(..) if signed && step.change(&signature)?.is_none() => {
+            Err(Failure::new(Kind::Conflict, format!("{name} would be replaced, and its signature {signature} would stay"))
+                .hint("sign it again: publish add-targets --sign"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A target whose name begins with a version shares the name of its signature with a release's artifact.
+fn signs_another(step: &Step<'_>, signature: &str, name: &str) -> Result<bool> {
+    match artifact_of(signature, step.after) {
+        Some(artifact) if artifact != name => Ok(step.after.target(&artifact)?.is_some()),
+        _ => Ok(false),
+    }
+}
+
+/// What is not in pairs in a state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unpaired {
+    /// A release's artifact without a signature.
+    Artifact(String),
+    /// A signature without an artifact.
+    Signature(String),
+}
+
+/// The artifacts of releases without signatures, and the signatures without artifacts, among these names of a state.
+pub fn unpaired<'n>(names: impl Iterator<Item = &'n str>, state: &dyn State) -> Result<Vec<Unpaired>> {
+    let mut found = Vec::new();
+    for name in names {
+        if name.starts_with("releases/") {
+            if state.target(&name_of(name))?.is_none() {
+                found.push(Unpaired::Artifact(name.to_owned()));
+            }
+        } else if name.starts_with(SIGNATURES)
+            && let Some(artifact) = artifact_of(name, state)
+            && state.target(&artifact)?.is_none()
+        {
+            found.push(Unpaired::Signature(name.to_owned()));
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,103 @@
+//! Yanked versions: a withdrawn release is gone whole, and no spelling of its version is ever published again.
+
+use super::{Change, Read, State, Step, channels};
+use crate::failure::{Failure, Kind, Result};
+use crate::layout::{ReleaseVersion, is_below_version, released_versions};
+use crate::metadata::Target;
+use std::collections::BTreeSet;
+
+const YANKED: &str = "yanked/";
+
+/// Refuses a yank that leaves something of the release or a channel behind, a change of a record, and a release of a
+/// version that was yanked.
+pub(super) fn check(step: &Step<'_>) -> Result<()> {
+    let (mut withdrawn, mut published) = (BTreeSet::new(), BTreeSet::new());
+    for change in step.changes_below(YANKED) {
+        let (name, change) = change?;
+        let Change::Added(record) = change else {
+            return Err(Failure::new(
+                Kind::Conflict,
+                format!("{name} records that its version was withdrawn; it is never changed or removed"),
+            ));
+        };
+        check_record(step, name, &record)?;
+        withdrawn.insert(&name[YANKED.len()..]);
+    }
+    for change in step.changes_below("releases/") {
+        let (name, change) = change?;
+        let version = name.split('/').nth(1).unwrap_or_default();
+        match change {
+            Change::Added(_) => published.insert(version),
+            Change::Removed(_) => withdrawn.insert(version),
+            Change::Replaced(..) => false,
+        };
+    }
+    for version in published {
+        check_not_yanked(version, step.after)?;
+    }
+    withdrawn.into_iter().try_for_each(|version| check_withdrawn(step, version))
+}
+
+/// Refuses to publish a version of which some spelling was yanked: with a leading `v`, or in other case.
+pub fn check_not_yanked(version: &str, state: &dyn State) -> Result<()> {
+    let records = state.below(YANKED);
+    let Some(record) = records.iter().find(|record| folded(&record[YANKED.len()..]) == folded(version)) else { return Ok(()) };
+    let record = &record[YANKED.len()..];
+    let same = if record == version { String::new() } else { format!(" as {record}") };
+    Err(Failure::new(Kind::Conflict, format!("version {version} was yanked{same}; it is never published again"))
+        .hint("publish this build under a new version"))
+}
+
+/// A version as every spelling of it has it.
+fn folded(version: &str) -> String {
+    let lower = version.to_ascii_lowercase();
+    lower.strip_prefix('v').map(str::to_owned).unwrap_or(lower)
+}
+
+/// Refuses a new record that is not of a release, or does not begin with its version.
+fn check_record(step: &Step<'_>, name: &str, record: &Target) -> Result<()> {
+    let version = &name[YANKED.len()..];
+    ReleaseVersion::parse(version).map_err(|failure| failure.detail(format!("target: {name}")))?;
+    if step.before.below(&format!("releases/{version}/")).is_empty() {
+        return Err(Failure::new(Kind::Conflict, format!("there is no release {version} that {name} could withdraw")));
+    }
+    let content = (step.read)(name, record)?.unwrap_or_default();
+    if !content.strip_prefix(version.as_bytes()).is_some_and(|rest| rest.starts_with(b"\n")) {
+        return Err(Failure::invalid(format!("{name} does not begin with the version and a newline")));
+    }
+    Ok(())
+}
+
+/// Refuses to withdraw a part of a release, or one that a channel points at.
+fn check_withdrawn(step: &Step<'_>, version: &str) -> Result<()> {
+    let left: Vec<String> = ["releases", "signatures"].iter().flat_map(|of| step.after.below(&format!("{of}/{version}/"))).collect();
+    if !left.is_empty() {
+        return Err(Failure::new(Kind::Conflict, format!("a yank of {version} withdraws all of it, and this one leaves targets behind"))
+            .details(left.into_iter().take(10).map(|name| format!("left: {name}"))));
+    }
+    check_no_channel(version, step.after, step.read)
+}
+
+/// Refuses to yank a version while a channel points at it.
+pub fn check_no_channel(version: &str, state: &dyn State, read: &Read<'_>) -> Result<()> {
+    let pointing = channels::pointing_at(version, state, read)?;
+    if pointing.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(Kind::Conflict, format!("release {version} cannot be yanked: channels point at it"))
+        .details(pointing)
+        .hint("move them first: edit the channels file, then `publish channels` (an older version needs --allow-downgrade)"))
+}
+
+/// Whether a step removes all of a version and leaves the record of it.
+pub(super) fn withdraws(step: &Step<'_>, version: &str) -> Result<bool> {
+    let gone = !step.after.below("releases/").iter().any(|name| is_below_version(name, version));
+    Ok(gone && step.after.target(&format!("{YANKED}{version}"))?.is_some())
+}
+
+/// The yanked versions of a state that are published all the same.
+pub fn published_again(state: &dyn State) -> Vec<String> {
+    let names = state.below("releases/");
+    let versions = released_versions(names.iter().map(String::as_str));
+    versions.into_iter().filter(|version| check_not_yanked(version, state).is_err()).map(str::to_owned).collect()
+}
