@@ -301,7 +301,9 @@ impl Config {
             let missing = error.kind() == std::io::ErrorKind::NotFound;
             let failure = Failure::io("read the config", &what, error);
             if missing {
-                failure.hint("make a repository with `publish init`, or name its config with --config or PUBLISH_CONFIG")
+                failure
+                    .hint("name the config with --config or PUBLISH_CONFIG; a new repository is made with `publish init`")
+                    .hint(format!("if it was here before: {}", crate::keys::KEY_FILES_MISSING))
             } else {
                 failure
             }

@@ -205,6 +205,9 @@ fn openpgp(global: &Global, arguments: &Rotate, output: &Output) -> Result<Repor
         [all] if all == "all" => Resign::All,
         versions => Resign::Versions(versions.iter().map(|version| version.trim_start_matches('v').to_owned()).collect()),
     };
+    if let Some(path) = uri.path().filter(|path| path.exists()) {
+        super::init::check_key(path)?;
+    }
     // Before a key is made that would have nothing to do.
     let plan = openpgp_operation::plan(&workspace, &resign)?;
     let resigned = plan.resigned.len();
@@ -226,10 +229,7 @@ fn openpgp(global: &Global, arguments: &Rotate, output: &Output) -> Result<Repor
             let passphrase = if arguments.no_passphrase { None } else { Some(workspace.passphrases.choose(Use::OpenPgp)?) };
             let user_id = format!("{} releases", config.display_name());
             let made = generate(Algorithm::Ed25519, &user_id, passphrase.as_ref().map(keys::Secret::expose), now)?;
-            let revocation = path.with_extension("revocation.asc");
-            let _ = std::fs::remove_file(&revocation);
-            keys::write_private(&revocation, &made.revocation)?;
-            keys::write_private(path, &made.secret)?;
+            let revocation = openpgp_operation::keep_openpgp(path, &made)?;
             let _ = writeln!(text, "made {} and {}: keep the second elsewhere", path.display(), revocation.display());
         }
         if let Some(old) = &old {

@@ -20,6 +20,10 @@ const V1_PREFIX: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x7
 /// No key file is longer; a wrong file is noticed before it is read.
 const MAX_KEY_FILE: u64 = 1 << 20;
 
+/// What to do where a key file is not where it should be.
+pub const KEY_FILES_MISSING: &str =
+    "restore the file from the backup of the publisher's directory; without a backup: docs/recovery.md#a-file-of-the-publisher-is-missing";
+
 /// Makes a new key file; one that exists is never overwritten but an error of kind [`Kind::Conflict`].
 pub fn create(path: &Path, kind: KeyKind, passphrase: Option<&Secret>) -> Result<()> {
     save(path, &Material::generate(kind)?, passphrase)
@@ -77,7 +81,7 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     let mut file = File::open(path).map_err(|error| {
         let missing = error.kind() == std::io::ErrorKind::NotFound;
         let failure = Failure::io("open", &what, error);
-        if missing { failure.hint("the config says where keys live; `publish init` makes them") } else { failure }
+        if missing { failure.hint(KEY_FILES_MISSING) } else { failure }
     })?;
     let metadata = file.metadata().map_err(|error| Failure::io("read", &what, error))?;
     if !metadata.is_file() {

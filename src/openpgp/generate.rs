@@ -21,6 +21,8 @@ pub enum Algorithm {
 
 /// A new key.
 pub struct Generated {
+    /// The fingerprint of its certificate, upper-case hex.
+    pub fingerprint: String,
     /// The secret key, armored; encrypted when a passphrase was given.
     pub secret: Zeroizing<Vec<u8>>,
     /// A revocation certificate, armored: published, it tells readers that the key is no longer to be trusted.
@@ -42,9 +44,10 @@ pub fn generate(algorithm: Algorithm, user_id: &str, passphrase: Option<&[u8]>, 
         .set_password(passphrase.map(Password::from))
         .generate()
         .map_err(failed)?;
+    let fingerprint = cert.fingerprint().to_hex();
     let secret = Zeroizing::new(cert.as_tsk().armored().to_vec().map_err(failed)?);
     let mut writer = armor::Writer::new(Vec::new(), armor::Kind::PublicKey).map_err(|error| failed(error.into()))?;
     Packet::from(revocation).serialize(&mut writer).map_err(failed)?;
     let revocation = writer.finalize().map_err(|error| failed(error.into()))?;
-    Ok(Generated { secret, revocation })
+    Ok(Generated { fingerprint, secret, revocation })
 }

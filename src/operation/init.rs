@@ -1,13 +1,14 @@
 //! `publish init`: keys, root metadata, config, first signed roles. Killed anywhere, it is finished by running it again:
 //! every file is created once and used as it is from then on.
 
+use super::openpgp::keep_openpgp;
 use super::{Outcome, Workspace, own_file};
 use crate::failure::{Failure, Kind};
-use crate::keys::{self, KeyUri, Secret, Signers, Use, write_private};
+use crate::keys::{self, KEY_FILES_MISSING, KeyUri, Secret, Signers, Use};
 use crate::layout::{ObjectName, certificate_name};
 use crate::metadata::trust::{AtExpiry, Trust};
 use crate::metadata::{KeyKind, PublicKey, ROOT_LIMIT, Role, Root};
-use crate::openpgp::{Algorithm, Certificates, generate};
+use crate::openpgp::{Algorithm, Certificates, check_certificate, generate};
 use crate::policy::client_roots;
 use crate::repository::sign_root;
 use crate::storage::{Conditions, EtagQuotes};
@@ -51,7 +52,9 @@ pub struct InitPlan {
 pub struct InitReport {
     /// What was done.
     pub outcome: Outcome,
-    /// SHA-512 of `1.root.json` in lower-case hex: what `trdl add` pins.
+    /// The version of the pinned root: 1, but for repositories adopted from a later one.
+    pub root_version: u64,
+    /// SHA-512 of the pinned root in lower-case hex: what `trdl add` pins.
     pub root_sha512: String,
     /// The fingerprint of the OpenPGP certificate.
     pub fingerprint: String,
@@ -61,32 +64,109 @@ pub struct InitReport {
     pub revocation: Option<String>,
 }
 
-/// Decides what there is to make.
+/// Decides what there is to make. At a place that holds a repository already, nothing may be missing but what a killed run
+/// makes after its keys: a key made now would be one that no root knows.
 pub fn plan(workspace: &Workspace, request: &InitRequest) -> Result<InitPlan> {
+    let mut key_files: Vec<PathBuf> = workspace.keys.values().flatten().filter_map(|uri| uri.path().map(Path::to_owned)).collect();
+    key_files.extend(workspace.openpgp.path().map(Path::to_owned));
+    let missing: Vec<&PathBuf> = key_files.iter().filter(|path| !path.exists()).collect();
+    let pinned = std::fs::read(&workspace.pinned_root).ok();
+    let existing = Existing::look(workspace, pinned.as_deref())?;
+    existing.check(workspace, request, pinned.as_deref())?;
+    if (existing.any || pinned.is_some()) && !missing.is_empty() {
+        return Err(keys_missing(workspace, existing.any, &missing).into());
+    }
+    if existing.published && existing.first.is_none() && existing.same_version.is_none() {
+        return Err(Failure::new(Kind::Untrusted, format!("1.root.json is missing from {}", workspace.storage.location()))
+            .hint(format!("restore it from a backup or a mirror; clients need it; {} may be a copy", workspace.pinned_root.display()))
+            .into());
+    }
+    if !existing.any && workspace.has_seen()? {
+        return Err(Failure::new(Kind::NotFound, format!("the repository at {} is gone", workspace.storage.location()))
+            .hint(format!("{} says that this publisher has published there before: restore the repository from a backup, then see docs/recovery.md#the-bucket-was-restored-from-an-old-backup", workspace.state_file.display()))
+            .into());
+    }
+    if !existing.published && workspace.openpgp.path().is_none_or(Path::exists) {
+        // Before anything is made: a key that could not sign. No passphrase is needed to find that out.
+        check_certificate(&workspace.openpgp_certificate()?, &workspace.openpgp.origin(), workspace.now())?;
+    }
     let mut files = vec![request.config.clone()];
-    files.extend(workspace.keys.values().flatten().chain([&workspace.openpgp]).filter_map(|uri| uri.path().map(Path::to_owned)));
+    files.extend(key_files.iter().cloned());
     files.push(workspace.pinned_root.clone());
     let (keep, make): (Vec<PathBuf>, Vec<PathBuf>) = files.into_iter().partition(|path| path.exists());
     let show = |paths: Vec<PathBuf>| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
-    let root = workspace.storage.get(&ObjectName::versioned("root", 1), ROOT_LIMIT)?;
-    if let Some(root) = &root
-        && let Ok(pinned) = std::fs::read(&workspace.pinned_root)
-        && pinned != root.bytes
-    {
-        return Err(foreign(workspace).into());
+    Ok(InitPlan {
+        empty: make.is_empty() && existing.published,
+        make: show(make),
+        keep: show(keep),
+        location: workspace.storage.location(),
+    })
+}
+
+/// What a location holds of a repository.
+struct Existing {
+    /// `1.root.json`.
+    first: Option<Vec<u8>>,
+    /// The published root of the pinned one's version.
+    same_version: Option<Vec<u8>>,
+    /// A timestamp: the repository is complete.
+    published: bool,
+    /// Any of these, or another root.
+    any: bool,
+}
+
+impl Existing {
+    fn look(workspace: &Workspace, pinned: Option<&[u8]>) -> Result<Self> {
+        let root =
+            |name: ObjectName| -> Result<Option<Vec<u8>>> { Ok(workspace.storage.get(&name, ROOT_LIMIT)?.map(|object| object.bytes)) };
+        let first = root(ObjectName::versioned("root", 1))?;
+        let version = pinned.map_or(Ok(1), |pinned| pin(pinned).map(|trust| trust.root().version()))?;
+        let same_version = if version == 1 { first.clone() } else { root(ObjectName::versioned("root", version))? };
+        let published = workspace.storage.get(&ObjectName::timestamp(), crate::metadata::TIMESTAMP_LIMIT)?.is_some();
+        let others =
+            || -> Result<bool> { Ok(root(ObjectName::versioned("root", 2))?.is_some() || root(ObjectName::plain_role("root"))?.is_some()) };
+        let any = published || first.is_some() || same_version.is_some() || others()?;
+        Ok(Self { first, same_version, published, any })
     }
-    if root.is_some() && !keep.contains(&workspace.pinned_root) && !keep.contains(&request.config) {
-        return Err(foreign(workspace).into());
+
+    /// Refuses a repository that is not the one of this config, and a pinned root that no new repository can begin with.
+    fn check(&self, workspace: &Workspace, request: &InitRequest, pinned: Option<&[u8]>) -> Result<()> {
+        let differs = pinned.is_some_and(|pinned| self.same_version.as_deref().is_some_and(|there| there != pinned));
+        let unknown = pinned.is_none() && self.any && !request.config.exists();
+        if differs || unknown {
+            return Err(foreign(workspace).into());
+        }
+        let later = pinned.map_or(Ok(false), |pinned| pin(pinned).map(|trust| trust.root().version() > 1))?;
+        if later && !self.any {
+            return Err(Failure::new(Kind::NotFound, format!("the repository at {} is gone", workspace.storage.location()))
+                .hint(format!("{} is not a first root: restore the repository from a backup, then see docs/recovery.md#the-bucket-was-restored-from-an-old-backup", workspace.pinned_root.display()))
+                .into());
+        }
+        Ok(())
     }
-    let published = workspace.storage.get(&ObjectName::timestamp(), crate::metadata::TIMESTAMP_LIMIT)?.is_some();
-    if published && root.is_none() {
-        return Err(foreign(workspace).into());
-    }
-    Ok(InitPlan { empty: make.is_empty() && published, make: show(make), keep: show(keep), location: workspace.storage.location() })
+}
+
+fn pin(file: &[u8]) -> crate::failure::Result<Trust> {
+    Trust::pin(file, AtExpiry::Report(chrono::DateTime::UNIX_EPOCH))
+}
+
+fn keys_missing(workspace: &Workspace, existing: bool, missing: &[&PathBuf]) -> Failure {
+    let what = if existing {
+        format!("there is a repository at {} already", workspace.storage.location())
+    } else {
+        format!("{} names the keys of a repository", workspace.pinned_root.display())
+    };
+    Failure::new(Kind::NotFound, format!("{what}, and keys of this config are missing; nothing was made"))
+        .details(missing.iter().map(|path| format!("missing: {}", path.display())))
+        .hint("`publish init` makes keys only for a new repository: a new key would be one that no root knows")
+        .hint(KEY_FILES_MISSING)
+        .hint("if a key was moved to another place on purpose, write its place into the config")
 }
 
 /// Makes what is missing.
 pub fn apply(workspace: &Workspace, request: &InitRequest) -> Result<InitReport> {
+    // The caller has shown a plan; whoever calls without one is held to it as well.
+    plan(workspace, request)?;
     workspace.begin_changes()?;
     create_file(&request.config, config_text(workspace, request).as_bytes())?;
     let revocation = make_keys(workspace, request)?;
@@ -112,6 +192,7 @@ pub fn apply(workspace: &Workspace, request: &InitRequest) -> Result<InitReport>
     workspace.remember(&committed.versions)?;
     Ok(InitReport {
         outcome: committed.into(),
+        root_version: pin(&first)?.root().version(),
         root_sha512: hex::encode(openssl::sha::sha512(&first)),
         certificate: certificate_name(&fingerprint),
         fingerprint,
@@ -162,12 +243,7 @@ fn make_keys(workspace: &Workspace, request: &InitRequest) -> Result<Option<Stri
     let passphrase = choose(Use::OpenPgp)?;
     workspace.progress.phase("making the OpenPGP key");
     let generated = generate(request.algorithm, &request.user_id, passphrase.as_ref().map(Secret::expose), workspace.now())?;
-    let revocation = path.with_extension("revocation.asc");
-    // First the revocation certificate: a key without one must not come into use.
-    let _ = std::fs::remove_file(&revocation);
-    write_private(&revocation, &generated.revocation)?;
-    tolerate_existing(write_private(path, &generated.secret))?;
-    Ok(Some(revocation.display().to_string()))
+    Ok(Some(keep_openpgp(path, &generated)?.display().to_string()))
 }
 
 /// The first root: the pinned one, else the published one if it is ours, else a new one that is pinned before it is
@@ -175,7 +251,7 @@ fn make_keys(workspace: &Workspace, request: &InitRequest) -> Result<Option<Stri
 fn make_root(workspace: &Workspace, request: &InitRequest, public: &BTreeMap<Role, PublicKey>, signers: &Signers) -> Result<Vec<u8>> {
     if !workspace.pinned_root.exists() {
         let file = match workspace.storage.get(&ObjectName::versioned("root", 1), ROOT_LIMIT)? {
-            Some(published) if is_ours(&published.bytes, public) => published.bytes,
+            Some(published) if is_ours(&published.bytes, signers) => published.bytes,
             Some(_) => return Err(foreign(workspace).into()),
             None => {
                 let root = Root::first(public, Role::Root.expiry_from(workspace.now()), request.consistent_snapshot)?;
@@ -187,6 +263,10 @@ fn make_root(workspace: &Workspace, request: &InitRequest, public: &BTreeMap<Rol
         create_file(&workspace.pinned_root, &file)?;
     }
     let first = workspace.pinned()?;
+    if pin(&first)?.root().version() > 1 {
+        // Of an adopted repository; the plan has found it published.
+        return Ok(first);
+    }
     let name = ObjectName::versioned("root", 1);
     if !workspace.storage.create(&name, &first)? && workspace.storage.get(&name, ROOT_LIMIT)?.is_none_or(|there| there.bytes != first) {
         return Err(foreign(workspace).into());
@@ -194,10 +274,13 @@ fn make_root(workspace: &Workspace, request: &InitRequest, public: &BTreeMap<Rol
     Ok(first)
 }
 
-/// Whether a root names exactly our keys.
-fn is_ours(file: &[u8], public: &BTreeMap<Role, PublicKey>) -> bool {
-    let Ok(trust) = Trust::pin(file, AtExpiry::Report(chrono::DateTime::UNIX_EPOCH)) else { return false };
-    public.iter().all(|(role, key)| trust.root().keys_of(*role).all(|(_, named)| named.same_material(key)))
+/// Whether a root can only be ours: every key that may sign roots is at hand here. The online keys may have been replaced since.
+fn is_ours(file: &[u8], public: &Signers) -> bool {
+    let Ok(trust) = pin(file) else { return false };
+    let ours = public.get(&Role::Root).map_or(&[][..], Vec::as_slice);
+    let at_hand = |key: &PublicKey| ours.iter().any(|signer| signer.public().same_material(key));
+    let mut keys = trust.root().keys_of(Role::Root).peekable();
+    keys.peek().is_some() && keys.all(|(_, key)| at_hand(key))
 }
 
 fn tolerate_existing(made: crate::failure::Result<()>) -> Result<()> {

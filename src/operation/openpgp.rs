@@ -4,11 +4,13 @@
 use super::release::certificate_change;
 use super::{Outcome, Workspace};
 use crate::failure::{Failure, Kind};
+use crate::keys::write_private;
 use crate::layout::signed_name;
-use crate::openpgp::{SigningKey, sign};
+use crate::openpgp::{Generated, SigningKey, sign};
 use crate::repository::{Change, Edit, Present, digest_for_signature, each, stage_bytes};
 use anyhow::Result;
 use serde::Serialize;
+use std::path::{Path, PathBuf};
 
 /// What publishing another certificate will do.
 #[derive(Debug, Serialize)]
@@ -26,6 +28,19 @@ pub enum Resign {
     Versions(Vec<String>),
     /// All there are.
     All,
+}
+
+/// Keeps a new key at `path`, with its revocation certificate beside it, and says where that is. The revocation certificate
+/// comes first: a key without one must not come into use. One that is there already may be the only one of a published key:
+/// it stays, and the new one is named after its own key.
+pub fn keep_openpgp(path: &Path, generated: &Generated) -> crate::failure::Result<PathBuf> {
+    let mut revocation = path.with_extension("revocation.asc");
+    if revocation.symlink_metadata().is_ok() {
+        revocation = path.with_extension(format!("{}.revocation.asc", generated.fingerprint));
+    }
+    write_private(&revocation, &generated.revocation)?;
+    write_private(path, &generated.secret)?;
+    Ok(revocation)
 }
 
 /// Finds the signatures to make anew; nothing is written.

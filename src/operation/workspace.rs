@@ -1,7 +1,7 @@
 use super::workers::{Shared, Workers};
 use crate::digest::Digests;
 use crate::failure::{Failure, Kind, Result};
-use crate::keys::{self, KeyUri, Passphrases, Secret, Signers, Use};
+use crate::keys::{self, KEY_FILES_MISSING, KeyUri, Passphrases, Secret, Signers, Use};
 use crate::layout::ObjectName;
 use crate::metadata::{Envelope, Role, Root, Target};
 use crate::openpgp::SigningKey;
@@ -72,7 +72,8 @@ impl Workspace {
     pub fn pinned(&self) -> Result<Vec<u8>> {
         std::fs::read(&self.pinned_root).map_err(|error| {
             Failure::io("read the pinned root", self.pinned_root.display(), error)
-                .hint("`publish init` writes it; keep it with the config, it is what this publisher trusts")
+                .hint("in a new directory, `publish init` makes it, with keys and repository")
+                .hint(KEY_FILES_MISSING)
         })
     }
 
@@ -151,6 +152,12 @@ impl Workspace {
     pub(super) fn plus_is_broken(&self) -> Result<bool> {
         let known = self.raw_plus.or(self.known_store()?.and_then(|known| known.raw_plus));
         Ok(known == Some(RawPlus::Broken))
+    }
+
+    /// Whether this publisher has seen the repository of its pinned root at this location before.
+    pub(super) fn has_seen(&self) -> Result<bool> {
+        let Ok(pinned) = self.pinned() else { return Ok(false) };
+        Ok(self.seen()?.is_some_and(|seen| seen.pinned == identity(&pinned) && seen.versions.timestamp > 0))
     }
 
     fn seen(&self) -> Result<Option<Seen>> {

@@ -147,7 +147,8 @@ fn roots_before(source: &dyn Source, pinned: &[u8], version: u64, now: DateTime<
 
 fn no_repository(source: &dyn Source) -> Failure {
     Failure::new(Kind::NoRepository, format!("there is no TUF repository at {}: no timestamp.json", source.location()))
-        .hint("check --repo, or make one there with `publish init`; a killed `publish init` is finished by running it again")
+        .hint("check `repo` in the config and --repo; a new repository is made with `publish init`, which also finishes what a killed `publish init` began")
+        .hint("if it was there before, restore it from a backup: docs/recovery.md#the-bucket-was-restored-from-an-old-backup")
 }
 
 fn load_below(source: &dyn Source, mut trust: Trust) -> Result<Present> {

@@ -52,10 +52,7 @@ fn a_killed_one_resumes_with_the_same_keys() {
         sandbox.publish(&["init", "--name", "acme", "--no-passphrase"]).ok();
         let after = crate::sandbox::files(sandbox.dir.path());
         for file in &order[..kept] {
-            // A revocation certificate belongs to its key: without the key, both are made anew.
-            if *file != "keys/openpgp.revocation.asc" || kept > 6 {
-                assert!(before[*file] == after[*file], "{file} changed after a kill that left {kept} files");
-            }
+            assert!(before[*file] == after[*file], "{file} changed after a kill that left {kept} files");
         }
         sandbox.release("1.0.0").ok();
         sandbox.publish(&["verify"]).ok();
@@ -120,4 +117,117 @@ fn consistent_snapshots_can_be_off() {
     let repository = sandbox.repository();
     assert!(repository.contains_key("targets/releases/1.0.0/linux-amd64/bin/acme") && repository.contains_key("targets.json"));
     assert!(!repository.keys().any(|name| name.contains(".acme")), "no hashed names");
+}
+
+const KEYS: [&str; 5] = ["keys/root.pem", "keys/targets.pem", "keys/snapshot.pem", "keys/timestamp.pem", "keys/openpgp.asc"];
+
+/// A key that is made now would be one that no root knows, and a lost key would look as if it were there.
+#[test]
+fn makes_no_key_for_a_repository_that_exists() {
+    let mut cases: Vec<Vec<&str>> = KEYS.iter().map(|key| vec![*key]).collect();
+    cases.push(KEYS.to_vec());
+    cases.push([&KEYS[..], &["keys/openpgp.revocation.asc"]].concat());
+    cases.push([&KEYS[..], &["keys/openpgp.revocation.asc", "keys/1.root.json", ".publish-state.json"]].concat());
+    cases.push(vec!["keys/targets.pem", "publish.yaml"]);
+    cases.push(vec!["keys/root.pem", "keys/1.root.json"]);
+    cases.push(vec!["keys/targets.pem", "repo/timestamp.json"]);
+    cases.push(vec!["keys/targets.pem", "repo/1.root.json"]);
+    cases.push(vec!["keys/targets.pem", "repo/1.root.json", "repo/root.json", "repo/timestamp.json"]);
+    for missing in cases {
+        let sandbox = Sandbox::new();
+        missing.iter().for_each(|file| fs::remove_file(sandbox.path(file)).unwrap());
+        let before = crate::sandbox::files(sandbox.dir.path());
+        for dry_run in [&["--dry-run"][..], &[]] {
+            let init = [&["init", "--name", "acme", "--no-passphrase"], dry_run].concat();
+            let run = sandbox.publish(&init).fails(7, &["nothing was made", "backup", "docs/recovery.md#"]);
+            missing.iter().filter(|file| KEYS.contains(file)).for_each(|file| {
+                assert!(run.stderr.contains(&format!("missing: {file}")), "{file} is not in {run:#?}");
+            });
+            assert!(before == crate::sandbox::files(sandbox.dir.path()), "{missing:?}");
+        }
+    }
+}
+
+/// What a second repository of the same config must not be: one that begins again below what clients have seen.
+#[test]
+fn makes_no_second_repository_where_the_first_is_gone() {
+    let sandbox = Sandbox::new();
+    fs::rename(sandbox.path("repo"), sandbox.path("moved")).unwrap();
+    let before = crate::sandbox::files(sandbox.dir.path());
+    sandbox.publish(&["init", "--no-passphrase"]).fails(7, &["the repository at repo is gone", "backup"]);
+    assert!(before == crate::sandbox::files(sandbox.dir.path()));
+    // A later root, as `adopt --root` pins it, begins no repository.
+    let sandbox = Sandbox::new();
+    sandbox.publish(&["rotate", "snapshot", "--no-passphrase", "--now"]).ok();
+    fs::copy(sandbox.path("repo/3.root.json"), sandbox.path("keys/1.root.json")).unwrap();
+    sandbox.publish(&["init"]).ok().says(&["is ready already"]);
+    fs::remove_file(sandbox.path(".publish-state.json")).unwrap();
+    fs::rename(sandbox.path("repo"), sandbox.path("moved")).unwrap();
+    sandbox.publish(&["init", "--no-passphrase"]).fails(7, &["the repository at repo is gone", "not a first root"]);
+    assert!(!sandbox.path("repo/1.root.json").exists());
+}
+
+/// The pinned root is found again only where it can be no one else's: this machine has every key that may sign roots.
+#[test]
+fn pins_a_published_root_only_with_all_its_root_keys() {
+    let sandbox = Sandbox::new();
+    let pinned = fs::read(sandbox.path("keys/1.root.json")).unwrap();
+    fs::remove_file(sandbox.path("keys/1.root.json")).unwrap();
+    sandbox.publish(&["init"]).ok();
+    assert!(pinned == fs::read(sandbox.path("keys/1.root.json")).unwrap());
+    // An attacker's root names our online keys, and the root key is kept elsewhere.
+    let attacker = Sandbox::empty();
+    for key in ["targets", "snapshot", "timestamp"] {
+        attacker.write(&format!("keys/{key}.pem"), fs::read(sandbox.path(&format!("keys/{key}.pem"))).unwrap());
+        fs::set_permissions(attacker.path(&format!("keys/{key}.pem")), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    attacker.publish(&["init", "--name", "acme", "--no-passphrase"]).ok();
+    let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap().replace("root: file:keys/root.pem", "root: []");
+    sandbox.write("publish.yaml", config);
+    fs::remove_file(sandbox.path("keys/1.root.json")).unwrap();
+    fs::remove_dir_all(sandbox.path("repo")).unwrap();
+    fs::rename(attacker.path("repo"), sandbox.path("repo")).unwrap();
+    sandbox.publish(&["init"]).fails(5, &["not the one of this config"]);
+    assert!(!sandbox.path("keys/1.root.json").exists());
+}
+
+#[test]
+fn revocation_certificates_are_never_replaced() {
+    // Of a key that is in use elsewhere.
+    let sandbox = Sandbox::empty();
+    fs::create_dir(sandbox.path("keys")).unwrap();
+    let only = sandbox.write("keys/openpgp.revocation.asc", "the only one");
+    let run = sandbox.publish(&["init", "--name", "acme", "--no-passphrase"]).ok();
+    assert_eq!(fs::read_to_string(&only).unwrap(), "the only one");
+    let fingerprint =
+        sandbox.publish(&["key", "export", "keys/openpgp.asc", "--form", "openpgp", "--json"]).ok().json()["fingerprint"].clone();
+    let made = format!("keys/openpgp.{}.revocation.asc", fingerprint.as_str().unwrap());
+    run.says(&[&made]);
+    assert!(fs::read_to_string(sandbox.path(&made)).unwrap().starts_with("-----BEGIN PGP"));
+    // The same in a rotation.
+    let next = sandbox.write("keys/openpgp-2.revocation.asc", "the only one of the next");
+    sandbox.publish(&["rotate", "openpgp", "--no-passphrase"]).ok();
+    assert_eq!(fs::read_to_string(next).unwrap(), "the only one of the next");
+}
+
+/// Every place of the documentation that a message names is there.
+#[test]
+fn messages_name_sections_that_exist() {
+    let project = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut named = 0;
+    for entry in walkdir::WalkDir::new(project.join("src")).into_iter().filter_map(Result::ok).filter(|entry| entry.file_type().is_file()) {
+        let text = fs::read_to_string(entry.path()).unwrap();
+        for rest in text.split("docs/").skip(1) {
+            let place: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_.#/".contains(*c)).collect();
+            let Some((file, anchor)) = place.split_once('#') else { continue };
+            let page = fs::read_to_string(project.join("docs").join(file)).unwrap_or_else(|_| panic!("docs/{file} is named in {entry:?}"));
+            let heading = |line: &str| -> String {
+                let title = line.trim_start_matches('#').trim().to_lowercase();
+                title.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).map(|c| if c == ' ' { '-' } else { c }).collect()
+            };
+            assert!(page.lines().any(|line| line.starts_with('#') && heading(line) == anchor), "docs/{place}, named in {entry:?}");
+            named += 1;
+        }
+    }
+    assert!(named > 3, "the walk found messages");
 }
