@@ -29,6 +29,9 @@ pub(super) fn run(global: &Global, arguments: &Adopt, output: &Output) -> Result
         config.start_from(&base);
         Ok(config)
     };
+    if let Some(path) = &arguments.openpgp_key {
+        super::init::check_key(path)?;
+    }
     let text = config_text(arguments, None)?;
     let workspace = open(global, &config_for(&text)?, output)?;
     let request = AdoptRequest {

@@ -38,7 +38,7 @@ pub(super) fn run(global: &Global, arguments: &Init, output: &Output) -> Result<
     let report = operation::apply(&workspace, &request)?;
     let url = config.public_url.clone().unwrap_or_else(|| "URL".into());
     let url = url.trim_end_matches('/');
-    let add = format!("trdl add {name} {url} 1 {}", report.root_sha512);
+    let add = format!("trdl add {name} {url} {} {}", report.root_version, report.root_sha512);
     let certificate = format!("{url}/targets/{}", report.certificate);
     let mut text = if plan.empty {
         format!("the repository at {} is ready already\n", plan.location)
@@ -125,7 +125,7 @@ fn config(global: &Global, arguments: &Init) -> Result<(Config, String)> {
 }
 
 /// A key that could not sign is refused now, not at the first release.
-fn check_key(path: &Path) -> Result<()> {
+pub(super) fn check_key(path: &Path) -> Result<()> {
     let bytes = crate::keys::read_private(path)?;
     let skip = |_: &str| Err(Failure::new(crate::failure::Kind::Passphrase, ""));
     match crate::openpgp::SigningKey::load(&bytes, &path.display().to_string(), chrono::Utc::now(), &skip) {

@@ -1,4 +1,5 @@
 use super::DetachedSignature;
+use super::gnupg;
 use super::signing_key::parse_one;
 use crate::failure::{Failure, Kind, Result};
 use chrono::{DateTime, Utc};
@@ -43,6 +44,29 @@ impl Certificates {
     /// How each certificate stands at `now`, by fingerprint.
     pub fn standings(&self, now: DateTime<Utc>) -> impl Iterator<Item = (String, Standing)> {
         self.0.iter().map(move |cert| (cert.fingerprint().to_hex(), standing(cert, now)))
+    }
+
+    /// The certificates with which GnuPG verifies nothing, by fingerprint, with the reason.
+    pub fn unreadable_by_gnupg(&self, now: DateTime<Utc>) -> Vec<(String, String)> {
+        let policy = StandardPolicy::new();
+        let fault = |cert: &Cert| {
+            // One that is refused by policy, or too new, has its own finding.
+            let valid = cert.with_policy(&policy, SystemTime::from(now)).ok()?;
+            let unusable = || {
+                let faults: Vec<Option<String>> = valid.keys().for_signing().map(|key| gnupg::key_fault(&valid, &key)).collect();
+                faults.iter().all(Option::is_some).then(|| faults.into_iter().flatten().next()).flatten()
+            };
+            gnupg::certificate_fault(&valid).or_else(unusable)
+        };
+        self.0.iter().filter_map(|cert| Some((cert.fingerprint().to_hex(), fault(cert)?))).collect()
+    }
+
+    /// Why GnuPG rejects a signature that is good by the standard, if it does.
+    pub fn gnupg_rejects(&self, signature: &DetachedSignature) -> Option<String> {
+        let issuers = signature.packet.get_issuers();
+        let mut keys = self.0.iter().flat_map(|cert| cert.keys());
+        let key = keys.find(|key| issuers.iter().any(|issuer| key.key().key_handle().aliases(issuer)))?;
+        gnupg::fault(key.key()).or_else(|| gnupg::digest_fault(&signature.packet, key.key().mpis()))
     }
 
     /// Checks a signature over content whose hash state is given: made by a signing key of one of the certificates that

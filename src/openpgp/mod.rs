@@ -3,6 +3,7 @@
 
 mod certificate;
 mod generate;
+mod gnupg;
 mod life;
 mod openssl_signer;
 mod remote;
@@ -14,4 +15,4 @@ pub use generate::{Algorithm, Generated, generate};
 pub use life::{extend, vouch};
 pub use remote::{DigestSignature, DigestSigner, KeyMaterial, certify, check, material_of};
 pub use signature::{DetachedSignature, sign};
-pub use signing_key::{SigningKey, Unlock, public_certificate};
+pub use signing_key::{SigningKey, Unlock, check_certificate, public_certificate};

@@ -1,3 +1,4 @@
+use super::gnupg;
 use super::openssl_signer::{OpensslSigner, VerifyingSigner};
 use super::remote::{DigestSigner, RemoteSigner, has_material};
 use crate::failure::{Failure, Kind, Result};
@@ -11,7 +12,7 @@ use openpgp::packet::key::{PublicParts, SecretKeyMaterial, SecretParts, Unspecif
 use openpgp::parse::Parse;
 use openpgp::policy::{AsymmetricAlgorithm, StandardPolicy};
 use openpgp::serialize::SerializeInto;
-use openpgp::types::{Curve, HashAlgorithm, RevocationStatus};
+use openpgp::types::{HashAlgorithm, RevocationStatus};
 use sequoia_openpgp as openpgp;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -69,7 +70,7 @@ impl SigningKey {
             .with_policy(&policy, SystemTime::from(now))
             .map_err(|error| Failure::invalid(format!("{what} cannot be used")).source(error))?;
         let signing = valid.keys().alive().revoked(false).for_signing().find(|key| has_material(key.key(), &material));
-        let key = signing.map(|key| key.key().clone()).ok_or_else(|| {
+        let signing = signing.ok_or_else(|| {
             Failure::invalid(format!(
                 "the key in {} is no signing key of the OpenPGP certificate {} in {what}",
                 signer.origin(),
@@ -77,7 +78,11 @@ impl SigningKey {
             ))
             .hint("is `openpgp_certificate` in the config the certificate of this very key?")
         })?;
-        Ok(Self { cert, key: Place::Elsewhere(key, signer) })
+        if let Some(why) = gnupg::key_fault(&valid, &signing) {
+            return Err(unreadable(&cert, what, &why));
+        }
+        let key = signing.key().clone();
+        Ok(Self { key: Place::Elsewhere(key, signer), cert })
     }
 
     /// Has a key that is elsewhere sign something of no meaning: whoever must enter a PIN is asked before work begins, and a
@@ -111,14 +116,18 @@ impl SigningKey {
 
     /// The digest its signatures are over; large curves need more than SHA-256, or gpg refuses them.
     pub fn hash(&self) -> HashAlgorithm {
-        let mpis = match &self.key {
+        gnupg::digest(self.public())
+    }
+
+    /// Whether GnuPG 1.4 reads its signatures, which is known to read RSA and DSA only.
+    pub fn old_gnupg_reads(&self) -> bool {
+        gnupg::old_gnupg_reads(self.public())
+    }
+
+    fn public(&self) -> &openpgp::crypto::mpi::PublicKey {
+        match &self.key {
             Place::Here(key) => key.mpis(),
             Place::Elsewhere(key, _) => key.mpis(),
-        };
-        match mpis {
-            openpgp::crypto::mpi::PublicKey::ECDSA { curve: Curve::NistP384, .. } => HashAlgorithm::SHA384,
-            openpgp::crypto::mpi::PublicKey::ECDSA { curve: Curve::NistP521, .. } => HashAlgorithm::SHA512,
-            _ => HashAlgorithm::SHA256,
         }
     }
 
@@ -167,6 +176,10 @@ pub fn public_certificate(bytes: &[u8], what: &str) -> Result<Vec<u8>> {
 /// Refuses a certificate that no reader would accept signatures of now.
 fn check_usable(cert: &Cert, what: &str, now: DateTime<Utc>) -> Result<()> {
     let id = cert.fingerprint();
+    // First: a key of an unknown kind has no self-signature that could be verified.
+    if let Some(why) = gnupg::fault(cert.primary_key().key()) {
+        return Err(unreadable(cert, what, &format!("its primary key is {why}")));
+    }
     let policy = StandardPolicy::new();
     let valid = cert.with_policy(&policy, SystemTime::from(now));
     let revocation = cert.revocation_status(&policy, SystemTime::from(now));
@@ -189,13 +202,38 @@ fn check_usable(cert: &Cert, what: &str, now: DateTime<Utc>) -> Result<()> {
         let why = if weak { "is too weak to sign with" } else { "has no valid self-signature" };
         Failure::invalid(format!("the OpenPGP certificate {id} in {what} {why}"))
             .source(error)
-            .hint("make a new key with GnuPG 2.2 or newer, or let `publish init` make one")
+            .hint("make a new key with GnuPG 2.2 or newer; in a repository that exists, `publish rotate openpgp` makes one")
     })?;
     valid.alive().map_err(|error| {
         Failure::invalid(format!("the OpenPGP certificate {id} in {what} is expired or not yet valid"))
             .source(error)
             .hint(format!("extend it: gpg --quick-set-expire {id} 2y, then export it again"))
-    })
+    })?;
+    match gnupg::certificate_fault(&valid) {
+        Some(why) => Err(unreadable(cert, what, &why)),
+        None => Ok(()),
+    }
+}
+
+fn unreadable(cert: &Cert, what: &str, why: &str) -> Failure {
+    Failure::invalid(format!("the OpenPGP certificate {} in {what} makes no signatures that GnuPG reads: {why}", cert.fingerprint()))
+        .hint("make a key of another kind: Ed25519 as GnuPG 2.2 makes it, or RSA; docs/keys.md#which-openpgp-key lists what GnuPG reads")
+}
+
+/// Refuses a certificate, or the file of a secret key, with which no signatures could be made now. No passphrase is needed.
+pub fn check_certificate(bytes: &[u8], what: &str, now: DateTime<Utc>) -> Result<()> {
+    let cert = parse_one(bytes, what)?;
+    check_usable(&cert, what, now)?;
+    if cert.is_tsk() {
+        return signing_key(&cert, what, now).map(drop);
+    }
+    let policy = StandardPolicy::new();
+    let Ok(valid) = cert.with_policy(&policy, SystemTime::from(now)) else { return Ok(()) };
+    let faults: Vec<Option<String>> = valid.keys().alive().revoked(false).for_signing().map(|key| gnupg::key_fault(&valid, &key)).collect();
+    match faults.iter().flatten().next() {
+        Some(why) if faults.iter().all(Option::is_some) => Err(unreadable(&cert, what, why)),
+        _ => Ok(()),
+    }
 }
 
 /// What was good enough once; used only to word the refusal, never to accept a key.
@@ -215,7 +253,7 @@ fn signing_key(cert: &Cert, what: &str, now: DateTime<Utc>) -> Result<Key<Secret
     let mut refused = Vec::new();
     let mut best: Option<ValidErasedKeyAmalgamation<'_, PublicParts>> = None;
     for key in valid.keys().for_signing() {
-        match fault(&key) {
+        match fault(&key).or_else(|| gnupg::key_fault(&valid, &key)) {
             Some(why) => refused.push(format!("key {}: {why}", key.key().fingerprint())),
             None if best.as_ref().is_none_or(|best| key.key().creation_time() > best.key().creation_time()) => best = Some(key),
             None => {}
@@ -241,8 +279,8 @@ fn fault(key: &ValidErasedKeyAmalgamation<'_, PublicParts>) -> Option<String> {
     if let Err(error) = key.alive() {
         return Some(format!("expired or not yet valid ({error})"));
     }
-    if key.key().version() != 4 {
-        return Some(format!("version {}; only version 4 keys make signatures that gpg reads", key.key().version()));
+    if let Some(why) = gnupg::fault(key.key()) {
+        return Some(why);
     }
     if !key.key().pk_algo().is_supported() {
         return Some(format!("algorithm {} is not supported", key.key().pk_algo()));

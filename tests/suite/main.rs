@@ -17,6 +17,7 @@ mod counts;
 mod devices;
 mod durability;
 mod faults;
+mod gnupg;
 mod init;
 mod keys;
 mod metadata;

@@ -159,7 +159,12 @@ fn check_targets(
     for (name, bytes, verdict) in content::read_all(request, consistent, plain_names_kept, &large, want, check, findings)? {
         read += bytes;
         match verdict {
-            Some(Ok(_)) => report.signatures += 1,
+            Some(Ok(_)) => {
+                report.signatures += 1;
+                if let Some(why) = signatures.gnupg_rejects(&name) {
+                    findings.add(Severity::Warning, name, format!("GnuPG rejects its signature: {why}"), releases::RESIGN);
+                }
+            }
             Some(Err(failure)) => {
                 findings.error(&name, &failure, "do not install it; sign the release again: publish release VERSION --from DIR --resign")
             }

@@ -13,7 +13,7 @@ use sequoia_openpgp::crypto::hash::Context;
 use sequoia_openpgp::types::HashAlgorithm;
 use std::collections::BTreeMap;
 
-const RESIGN: &str = "sign the release again: publish release VERSION --from DIR --resign";
+pub(super) const RESIGN: &str = "sign the release again: publish release VERSION --from DIR --resign";
 
 /// The signatures of a repository and the certificates to verify them with.
 pub(super) struct Signatures {
@@ -65,6 +65,14 @@ impl Signatures {
                 }
             }
         }
+        for (fingerprint, why) in certificates.unreadable_by_gnupg(request.now) {
+            findings.add(
+                Severity::Warning,
+                fingerprint,
+                format!("GnuPG verifies nothing with this OpenPGP certificate: {why}"),
+                "replace the key: publish rotate openpgp --without-old --resign all",
+            );
+        }
         let mut by_artifact = BTreeMap::new();
         for (name, bytes) in small.iter().filter(|(name, _)| name.starts_with("signatures/")) {
             let Some(artifact) = signed_name(name, |artifact| targets.contains_key(artifact)) else {
@@ -102,6 +110,11 @@ impl Signatures {
             return Some(Err(Failure::new(Kind::Untrusted, "the signature is not of version 4, which gpg needs")));
         }
         Some(self.certificates.verify(signature, state?, request.now, artifact))
+    }
+
+    /// Why GnuPG rejects the good signature of an artifact, if it does.
+    pub(super) fn gnupg_rejects(&self, artifact: &str) -> Option<String> {
+        self.certificates.gnupg_rejects(self.by_artifact.get(artifact)?)
     }
 
     /// Reports artifacts without signatures and signatures without artifacts.
