@@ -15,6 +15,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// The longest span that a setting may have, in seconds: a year. Sums with a clock stay in range.
+const LONGEST: u64 = 366 * 24 * 3600;
+
 /// No config is near this long; a longer file is something else.
 const MAX_LENGTH: u64 = 1 << 20;
 
@@ -339,7 +342,15 @@ impl Config {
             return Err(Failure::invalid(format!("unknown key `{}` in the config {what}", unknown.escape_debug())).hint(hint));
         }
         let text = if fields.is_empty() { "{}" } else { text };
-        serde_yaml::from_str(text).map_err(|error| broken(&error))
+        let config: Self = serde_yaml::from_str(text).map_err(|error| broken(&error))?;
+        for (key, seconds) in [("store.timeout", config.store.timeout.unwrap_or(1)), ("workers.patience", config.workers.patience)] {
+            if seconds > LONGEST {
+                return Err(Failure::invalid(format!(
+                    "`{key}` in the config {what} is {seconds}; it is a number of seconds up to {LONGEST}"
+                )));
+            }
+        }
+        Ok(config)
     }
 
     /// Makes relative paths start from this directory.
@@ -538,8 +549,8 @@ impl Config {
     pub fn monitor(&self) -> Result<MonitorRequest> {
         let seconds = |key: &str, value: f64| {
             let least = Duration::from_millis(100);
-            let span = Duration::try_from_secs_f64(value).ok().filter(|span| *span >= least);
-            span.ok_or_else(|| Failure::invalid(format!("`monitor.{key}` is {value}; it is a number of seconds, at least 0.1")))
+            let span = Duration::try_from_secs_f64(value).ok().filter(|span| *span >= least && span.as_secs() <= LONGEST);
+            span.ok_or_else(|| Failure::invalid(format!("`monitor.{key}` is {value}; it is a number of seconds from 0.1 to {LONGEST}")))
         };
         Ok(MonitorRequest {
             drop_box: self.monitor.drop_box.as_deref().map(|path| self.path(path)),

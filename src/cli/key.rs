@@ -107,7 +107,13 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
             let config = Config::read(&global.config)?;
             let workspace = open(global, &config, output)?;
             let now = workspace.now();
-            let until = if until == "never" { None } else { Some(super::text::parse_moment(until, now)?) };
+            let until = if until == "never" { None } else { Some(crate::metadata::parse_moment(until, now)?) };
+            if let Some(over) = until.filter(|until| *until <= now) {
+                let when = crate::metadata::format_expiry(over);
+                return Err(Failure::invalid(format!("the OpenPGP key would expire on {when}, which is over"))
+                    .hint("give a moment to come, for example 730d")
+                    .into());
+            }
             let uri = config.openpgp()?;
             let path = uri.path().ok_or_else(|| {
                 Failure::invalid(format!("{uri} is no file"))

@@ -3,12 +3,12 @@
 use super::arguments::{Global, Root, RootDraftFile};
 use super::output::{Output, Report};
 use super::passphrases::Sources;
-use super::text::{confirm, count, parse_moment};
+use super::text::{confirm, count};
 use super::workspace::open;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::keys::{self, KeyUri, RoleSigner};
-use crate::metadata::{PublicKey, Role};
+use crate::metadata::{PublicKey, Role, parse_moment};
 use crate::operation::Workspace;
 use crate::operation::going_back::{BackTo, GoingBack};
 use crate::operation::root::{self as operation, RootReport, RootWish, waiting_line};

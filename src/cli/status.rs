@@ -92,6 +92,9 @@ pub(super) fn run(global: &Global, arguments: &Status, output: &Output) -> Resul
             let _ = writeln!(text, "{channel:<24} {version}");
         }
     }
+    for role in &status.long_lived {
+        let _ = writeln!(text, "\nnote: {role}; if it was a clock, docs/recovery.md shows the way back");
+    }
     if let Some(next) = &status.next {
         let _ = writeln!(text, "\nnext: {next}");
     }

@@ -1,6 +1,6 @@
 use crate::failure::{Failure, Kind};
 use crate::operation::RoleStep;
-use chrono::{DateTime, NaiveDate, SubsecRound, TimeDelta, Utc};
+use chrono::TimeDelta;
 use std::io::IsTerminal;
 
 /// A length in bytes for people.
@@ -29,29 +29,9 @@ pub(super) fn span(seconds: i64) -> String {
     }
 }
 
-/// Reads `90m`, `12h` or `3d`.
+/// Reads `90m`, `12h` or `3d` as an option's value.
 pub(super) fn parse_span(text: &str) -> Result<TimeDelta, String> {
-    let wrong = || format!("`{text}` is no span of time; write it as 90m, 12h or 3d");
-    let (number, unit) = text.split_at(text.len().saturating_sub(1));
-    let number: i64 = number.parse().map_err(|_| wrong())?;
-    let span = match unit {
-        "m" => TimeDelta::try_minutes(number),
-        "h" => TimeDelta::try_hours(number),
-        "d" => TimeDelta::try_days(number),
-        _ => None,
-    };
-    span.filter(|_| number >= 0).ok_or_else(wrong)
-}
-
-/// Reads a moment: `2027-01-31`, `2027-01-31T12:00:00Z`, or a span from now such as `365d`.
-pub(super) fn parse_moment(text: &str, now: DateTime<Utc>) -> crate::failure::Result<DateTime<Utc>> {
-    if let Ok(span) = parse_span(text) {
-        return now.checked_add_signed(span).ok_or_else(|| Failure::invalid(format!("`{text}` is too far away")));
-    }
-    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().and_then(|day| day.and_hms_opt(0, 0, 0)).map(|moment| moment.and_utc());
-    day.or_else(|| DateTime::parse_from_rfc3339(text).ok().map(|moment| moment.to_utc())).map(|moment| moment.trunc_subsecs(0)).ok_or_else(
-        || Failure::invalid(format!("`{}` is no moment", text.escape_debug())).hint("write 2027-01-31, 2027-01-31T12:00:00Z or 365d"),
-    )
+    crate::metadata::parse_span(text).map_err(|failure| format!("{}; {}", failure.message, failure.hints.join("; ")))
 }
 
 /// Shows what is about to happen and asks; without a terminal, the flag must say yes.

@@ -21,6 +21,7 @@ pub(super) fn open(global: &Global, config: &Config, output: &Output) -> Result<
         raw_plus: store.raw_plus,
         single_publisher: store.single_publisher,
         found: OnceLock::new(),
+        clock_reported: OnceLock::new(),
         storage: storage::open(&location, &store)?,
         pinned_root: config.root(),
         keys: config.key_uris()?,

@@ -147,7 +147,7 @@ impl VaultServer {
     }
 
     fn renew_after(&self, lifetime: Option<u64>) {
-        let half = lifetime.filter(|seconds| *seconds > 0).map(|seconds| Instant::now() + Duration::from_secs(seconds) / 2);
+        let half = lifetime.filter(|seconds| *seconds > 0).and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds) / 2));
         self.token.lock().unwrap_or_else(PoisonError::into_inner).renew_at = half;
     }
 

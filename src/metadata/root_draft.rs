@@ -79,10 +79,10 @@ fn check_name(name: &str) -> Result<()> {
 }
 
 impl RootDraft {
-    /// The root that follows the present one, unchanged but for its expiry.
-    pub fn start(present_file: &[u8], expires: Expiry, names: BTreeMap<String, String>) -> Result<Self> {
+    /// The root that follows the present one, unchanged but for its expiry, which is chosen by the present one's.
+    pub fn start(present_file: &[u8], expires: impl FnOnce(Expiry) -> Expiry, names: BTreeMap<String, String>) -> Result<Self> {
         let (present_file, present) = read_present(std::str::from_utf8(present_file).unwrap_or_default())?;
-        let next = present.renewed(expires)?;
+        let next = present.renewed(expires(present.expires()))?;
         Ok(Self { present_file, present, next, signatures: Vec::new(), names, base: None })
     }
 

@@ -1,4 +1,4 @@
-use super::{Expiry, PublicKey, ROOT_LIMIT, Role, Root, format_expiry};
+use super::{Expiry, PublicKey, ROOT_LIMIT, Role, Root, format_expiry, is_exact};
 use crate::failure::{Failure, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -77,6 +77,13 @@ impl Root {
             .collect();
         if let Some(keys) = json["keys"].as_object_mut() {
             keys.retain(|id, _| used.contains(id));
+        }
+        if let Some(text) = json["expires"].as_str().filter(|text| !is_exact(text)) {
+            return Err(Failure::invalid(format!(
+                "the next root's expiry `{}` is not of the form that every client reads",
+                text.escape_debug()
+            ))
+            .hint("it is YYYY-MM-DDTHH:MM:SSZ with seconds from 00 to 59: publish root edit --expires 2030-12-31T23:59:59Z"));
         }
         let next = Self::from_json(&json.to_string(), "the next root")?;
         for role in Role::ALL {

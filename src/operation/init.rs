@@ -10,6 +10,7 @@ use crate::metadata::trust::{AtExpiry, Trust};
 use crate::metadata::{KeyKind, PublicKey, ROOT_LIMIT, Role, Root};
 use crate::openpgp::{Algorithm, Certificates, check_certificate, generate};
 use crate::policy::client_roots;
+use crate::policy::clocks::Moment;
 use crate::repository::sign_root;
 use crate::storage::{Conditions, EtagQuotes};
 use anyhow::Result;
@@ -254,7 +255,7 @@ fn make_root(workspace: &Workspace, request: &InitRequest, public: &BTreeMap<Rol
             Some(published) if is_ours(&published.bytes, signers) => published.bytes,
             Some(_) => return Err(foreign(workspace).into()),
             None => {
-                let root = Root::first(public, Role::Root.expiry_from(workspace.now()), request.consistent_snapshot)?;
+                let root = Root::first(public, Moment::first(workspace.now()).expiry(Role::Root, None), request.consistent_snapshot)?;
                 let file = sign_root(&root, None, signers.get(&Role::Root).map_or(&[], Vec::as_slice))?;
                 client_roots::check(None, &file, "1.root.json")?;
                 file

@@ -8,7 +8,7 @@ use crate::repository::{Garbage, LEAST_GRACE, each, garbage};
 use crate::storage::Stored;
 use anyhow::Result;
 use serde::Serialize;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// What a prune will do.
 #[derive(Debug, Serialize)]
@@ -25,8 +25,9 @@ pub struct PrunePlan {
     pub empty: bool,
     #[serde(skip)]
     found: Vec<Stored>,
+    /// What was written later stays, by the store's clock.
     #[serde(skip)]
-    grace: Duration,
+    cutoff: SystemTime,
 }
 
 /// What a prune did.
@@ -49,10 +50,13 @@ pub fn plan(workspace: &Workspace, grace: Duration) -> Result<PrunePlan> {
     }
     let mut present = workspace.load()?;
     workspace.check_root(&present)?;
-    let Garbage { objects, strange, kept } = garbage(workspace.storage.as_ref(), &mut present, grace, workspace.now())?;
+    // After the first answers of the store: it has reported its time by then.
+    let now = workspace.stores_time()?;
+    let cutoff = SystemTime::from(now).checked_sub(grace).unwrap_or(SystemTime::UNIX_EPOCH);
+    let Garbage { objects, strange, kept } = garbage(workspace.storage.as_ref(), &mut present, cutoff)?;
     // A listing takes its time: whatever was committed meanwhile may name what it found unneeded.
-    let now = workspace.storage.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?;
-    if now.is_none_or(|now| now.bytes != present.timestamp_file) {
+    let current = workspace.storage.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?;
+    if current.is_none_or(|current| current.bytes != present.timestamp_file) {
         return Err(Failure::new(Kind::Conflict, "somebody has published while the repository was listed; nothing was deleted")
             .hint("run the same command again")
             .into());
@@ -65,7 +69,7 @@ pub fn plan(workspace: &Workspace, grace: Duration) -> Result<PrunePlan> {
         strange: names(&strange),
         objects: names(&objects),
         found: objects,
-        grace,
+        cutoff,
     })
 }
 
@@ -75,11 +79,10 @@ pub fn apply(workspace: &Workspace, plan: &PrunePlan) -> Result<Pruned> {
     let storage = workspace.storage.as_ref();
     workspace.progress.phase("deleting");
     workspace.progress.expect(plan.found.len() as u64, plan.bytes);
-    let cutoff = std::time::SystemTime::from(workspace.now()).checked_sub(plan.grace);
     let delete = |stored: &Stored, (): &mut ()| {
         // A publisher may have staged the same content again: that renews its date.
         let there = storage.stat(&stored.name)?;
-        let still = there.is_some_and(|there| cutoff.is_none_or(|cutoff| there.modified <= cutoff));
+        let still = there.is_some_and(|there| there.modified <= plan.cutoff);
         if still {
             storage.delete(&stored.name)?;
         }
@@ -87,7 +90,7 @@ pub fn apply(workspace: &Workspace, plan: &PrunePlan) -> Result<Pruned> {
         Ok(still)
     };
     let deleted = each(&plan.found, storage.parallelism(), || Ok(()), delete)?.into_iter().filter(|deleted| *deleted).count();
-    let swept = storage.sweep(cutoff.unwrap_or(std::time::SystemTime::UNIX_EPOCH))?;
+    let swept = storage.sweep(plan.cutoff)?;
     storage.barrier()?;
     Ok(Pruned { deleted, skipped: plan.found.len() - deleted, swept })
 }

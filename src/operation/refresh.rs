@@ -5,6 +5,7 @@ use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
 use crate::layout::ObjectName;
 use crate::metadata::{Role, Target, format_expiry};
+use crate::policy::clocks::Moment;
 use crate::repository::{AtHand, BINS, Change, Edit, PlainNames, Present, Renewal, digest_object, each, publish_root, sign_root};
 use anyhow::Result;
 use serde::Serialize;
@@ -207,7 +208,8 @@ pub(super) fn expiries(present: &Present) -> Result<Vec<(Role, crate::metadata::
 
 fn renew_root(workspace: &Workspace, present: &mut Present, signers: &Signers, consistent_snapshot: Option<bool>) -> Result<()> {
     let before = present.trust.root().clone();
-    let mut root = before.renewed(Role::Root.expiry_from(workspace.now()))?;
+    let expires = Moment::after(workspace.now(), before.expires()).expiry(Role::Root, Some(before.expires()));
+    let mut root = before.renewed(expires)?;
     if let Some(on) = consistent_snapshot {
         // Whichever names the next root asks for must all be in place before it is.
         if on {

@@ -7,6 +7,7 @@ use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust, is_signed_for};
 use crate::metadata::{Expiry, PublicKey, Quorum, ROOT_LIMIT, Role, Root, RootChange, RootDraft, RootEdit, format_expiry};
 use crate::policy::client_roots;
+use crate::policy::clocks::Moment;
 use crate::repository::{Present, load_before_root};
 use anyhow::Result;
 use chrono::{DateTime, Utc};
@@ -88,12 +89,18 @@ pub(super) fn write_draft(path: &Path, draft: &RootDraft) -> Result<()> {
 /// Starts a draft, or changes the one that is there; nothing is published.
 pub fn edit(workspace: &Workspace, path: &Path, names: &Path, wish: &RootWish, dry_run: bool) -> Result<RootReport> {
     let now = workspace.now();
-    let expires = wish.expires.unwrap_or_else(|| Role::Root.expiry_from(now));
-    if expires <= now {
-        return Err(Failure::invalid(format!("the next root would expire on {}, which is over", format_expiry(expires))).into());
+    if let Some(over) = wish.expires.filter(|expires| *expires <= now) {
+        return Err(Failure::invalid(format!("the next root would expire on {}, which is over", format_expiry(over)))
+            .hint("give a moment to come, for example 365d")
+            .into());
     }
-    let mut draft =
-        if path.exists() { read_draft(path)? } else { RootDraft::start(&newest_root(workspace)?, expires, read_names(names)?)? };
+    let mut draft = if path.exists() {
+        read_draft(path)?
+    } else {
+        // Only people shorten the life of a root: they ask for it, and every signer is shown it as a change.
+        let usual = |present| Moment::after(now, present).expiry(Role::Root, Some(present));
+        RootDraft::start(&newest_root(workspace)?, |present| wish.expires.unwrap_or_else(|| usual(present)), read_names(names)?)?
+    };
     check_fresh(workspace, &draft)?;
     let mut edit = RootEdit { thresholds: wish.thresholds.clone(), expires: wish.expires, ..RootEdit::default() };
     for (role, key, name) in &wish.add {
@@ -357,7 +364,10 @@ fn describe(draft: &RootDraft, change: &RootChange) -> String {
         }
         RootChange::Removed(role, id) => format!("- {role} key {}", draft.describe(id)),
         RootChange::Threshold(role, from, to) => format!("~ {role} needs {to} of its keys instead of {from}"),
-        RootChange::Expires(from, to) => format!("~ expires {} instead of {}", format_expiry(*to), format_expiry(*from)),
+        RootChange::Expires(from, to) => {
+            let earlier = if to < from { " (earlier)" } else { "" };
+            format!("~ expires {} instead of {}{earlier}", format_expiry(*to), format_expiry(*from))
+        }
         RootChange::ConsistentSnapshot(on) => format!("~ consistent snapshots {}", if *on { "on" } else { "off" }),
     }
 }

@@ -5,6 +5,7 @@ use super::workers::Pause;
 use super::{Workspace, channels};
 use crate::layout::ReleaseVersion;
 use crate::metadata::{Role, Targets, format_expiry};
+use crate::policy::clocks;
 use crate::repository::{BINS, Bins, Present};
 use crate::storage::Conditions;
 use anyhow::Result;
@@ -37,6 +38,8 @@ pub struct Status {
     pub paused: Option<Pause>,
     /// The most useful next command, if one is due.
     pub next: Option<String>,
+    /// Roles that are valid for longer than those that are signed now.
+    pub long_lived: Vec<String>,
     /// Roles that expire within the asked span.
     pub alarms: Vec<String>,
 }
@@ -102,6 +105,9 @@ pub fn status(workspace: &Workspace, fail_within: Option<TimeDelta>) -> Result<S
         .filter(|role| fail_within.is_some_and(|span| role.seconds_left < span.num_seconds()))
         .map(|role| format!("{} expires {}", role.role, role.expires))
         .collect();
+    let long_lived =
+        expiries(&present)?.into_iter().filter(|(role, expires)| *role != Role::Root && clocks::is_beyond(*role, now, *expires));
+    let long_lived = long_lived.map(|(role, expires)| clocks::long_lived(role, expires)).collect();
     let due = roles.iter().any(|role| role.refresh_in < 0);
     let releases = read_releases(targets, &channels);
     let next = match (due, releases.is_empty()) {
@@ -121,6 +127,7 @@ pub fn status(workspace: &Workspace, fail_within: Option<TimeDelta>) -> Result<S
         paused: workspace.shared.pause()?,
         store: StoreStatus { conditions: workspace.known_conditions()?, single_publisher: workspace.single_publisher },
         next,
+        long_lived,
         alarms,
     })
 }

@@ -5,6 +5,7 @@ use crate::keys::{self, KEY_FILES_MISSING, KeyUri, Passphrases, Secret, Signers,
 use crate::layout::ObjectName;
 use crate::metadata::{Envelope, Role, Root, Target};
 use crate::openpgp::SigningKey;
+use crate::policy::clocks;
 use crate::repository::{Committed, Committer, Edit, Home, KnownStore, PlainNames, Present, Progress, Seen, Versions, check_signers, load};
 use crate::storage::probe::Probe;
 use crate::storage::{Conditions, RawPlus, Storage};
@@ -43,6 +44,8 @@ pub struct Workspace {
     pub single_publisher: bool,
     /// What this run found out about the store.
     pub found: OnceLock<KnownStore>,
+    /// Set once a wrong clock was reported: once for each command.
+    pub clock_reported: OnceLock<()>,
     /// SHA-512 beside SHA-256 for new targets.
     pub sha512: bool,
     /// Take an older state than the one seen before.
@@ -120,6 +123,7 @@ impl Workspace {
     /// Refuses a store that does not refuse what it must, unless the operator
     /// vouches that nobody else publishes there. What is not known yet is tried out, and remembered.
     pub(super) fn begin_changes_even_paused(&self) -> Result<()> {
+        self.compare_clocks();
         let conditions = match self.known_conditions()? {
             Some(conditions) => conditions,
             None => {
@@ -135,6 +139,36 @@ impl Workspace {
         Err(Failure::new(Kind::Invalid, format!("{} ignores the conditions that keep publishers apart", self.storage.location()))
             .hint("use a store that enforces them; `publish store check` shows what was found")
             .hint("if nobody else ever publishes there, say so with `single_publisher: true` in the config; nothing enforces that"))
+    }
+
+    /// Warns of a clock that is not the store's. A store that does not report its time is no reason to stop.
+    fn compare_clocks(&self) {
+        let theirs = self.storage.clock().ok().flatten();
+        let apart = theirs.and_then(|theirs| clocks::disagreement(self.now(), theirs.into()));
+        self.report_clock(
+            apart.map(|apart| format!("{apart}; set the wrong one, or what is signed expires too late or is not renewed in time")),
+        );
+    }
+
+    fn report_clock(&self, warning: Option<String>) {
+        if let Some(warning) = warning.filter(|_| self.clock_reported.set(()).is_ok()) {
+            self.progress.warning(&warning);
+        }
+    }
+
+    /// The store's time, by which ages are told; refused if this machine's clock is not the same.
+    pub(super) fn stores_time(&self) -> Result<DateTime<Utc>> {
+        let theirs = match self.storage.clock()? {
+            Some(theirs) => theirs,
+            None => Probe::new(self.storage.as_ref())?.clock()?,
+        };
+        let theirs = DateTime::<Utc>::from(theirs);
+        match clocks::disagreement(self.now(), theirs) {
+            None => Ok(theirs),
+            Some(apart) => Err(Failure::new(Kind::Conflict, apart)
+                .detail("what is deleted depends on the age of each object, so nothing was deleted")
+                .hint("set the wrong clock, then run the same command again")),
+        }
     }
 
     /// Whether the store is known to refuse what it must.
@@ -348,6 +382,9 @@ impl Workspace {
 
     /// Commits an edit planned on `present` and remembers what is published then.
     pub fn commit(&self, present: Present, edit: &Edit, signers: &Signers) -> Result<Committed> {
+        if let Some((timestamp, _)) = present.trust.listings() {
+            self.report_clock(clocks::beyond(self.now(), timestamp.expires()));
+        }
         if let Some(workers) = self.workers.as_ref().filter(|_| !edit.is_empty()) {
             return super::workers::commit(self, workers, present, edit);
         }

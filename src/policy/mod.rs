@@ -10,6 +10,7 @@
 pub mod certificates;
 pub mod channels;
 pub mod client_roots;
+pub mod clocks;
 pub mod releases;
 pub mod signatures;
 pub mod yanks;

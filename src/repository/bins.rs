@@ -104,6 +104,11 @@ impl Bins {
         Ok(())
     }
 
+    /// The same, each with the name of its role.
+    pub fn known_by_name(&self) -> impl Iterator<Item = (&str, &Targets)> {
+        self.known().map(|(bin, targets)| (self.name(bin), targets))
+    }
+
     fn find(&self, name: &str) -> Result<usize> {
         self.index.find(name).ok_or_else(|| Failure::new(Kind::Untrusted, format!("no bin of {BINS}.json speaks for target {name}")))
     }

@@ -22,6 +22,7 @@ use crate::keys::Signers;
 use crate::layout::ObjectName;
 use crate::metadata::trust::AtExpiry;
 use crate::metadata::{Delegations, Listing, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, TargetEdits, Targets, format_expiry};
+use crate::policy::clocks::Moment;
 use crate::storage::Storage;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
@@ -184,12 +185,12 @@ impl Committer<'_> {
     }
 
     fn attempt(&self, present: &Present, work: &Work, drafts: Vec<Draft<'_>>, numbers: &Numbers<'_>) -> Result<Attempt> {
-        let now = (self.clock)();
+        let moment = self.moment(present)?;
         // Staged content is durable before anything names it.
         self.storage.barrier()?;
         let mut new = Vec::new();
         if !drafts.is_empty() {
-            let Some(written) = self.write_targets(&drafts, numbers, now)? else { return Ok(Attempt::Again) };
+            let Some(written) = self.write_targets(&drafts, numbers, moment)? else { return Ok(Attempt::Again) };
             new = written;
             self.progress.status(&targets_status(present, &work.edits, &new)?);
         }
@@ -200,12 +201,12 @@ impl Committer<'_> {
         let Some(upper) = self.upper else {
             let mut snapshot = None;
             if wants_snapshot {
-                snapshot = self.write_snapshot(present, &new, numbers, now)?;
+                snapshot = self.write_snapshot(present, &new, numbers, moment)?;
                 if snapshot.is_none() {
                     return Ok(Attempt::Again);
                 }
             }
-            let published = self.write_timestamp(present, snapshot, new, now)?;
+            let published = self.write_timestamp(present, snapshot, new, moment)?;
             return Ok(published.map_or(Attempt::Again, |present| Attempt::Done(Some(Box::new(present)))));
         };
         let mut snapshot = None;
@@ -222,6 +223,14 @@ impl Committer<'_> {
         Ok(Attempt::Done(None))
     }
 
+    /// The time to sign at, read now. Where keys are replaced at once, what the replaced ones signed is void: an attacker may
+    /// have given it any expiry.
+    pub(super) fn moment(&self, present: &Present) -> Result<Moment> {
+        let now = (self.clock)();
+        let (timestamp, _) = listings(present)?;
+        Ok(if self.replacement.is_some() { Moment::first(now) } else { Moment::after(now, timestamp.expires()) })
+    }
+
     /// The version that the next one of a role must be higher than. A bin is written at most once for each snapshot, so
     /// its version is no higher than the snapshot's.
     fn above(&self, role: &str, present: u64) -> u64 {
@@ -235,10 +244,10 @@ impl Committer<'_> {
         present: &Present,
         new: &[NewRole],
         numbers: &Numbers<'_>,
-        now: DateTime<Utc>,
+        moment: Moment,
     ) -> Result<Option<SignedRole>> {
         let (_, snapshot) = listings(present)?;
-        let sign = |version| sign_snapshot(present.trust.root(), self.signers, snapshot, new, version, now);
+        let sign = |version| sign_snapshot(present.trust.root(), self.signers, snapshot, new, version, moment);
         let signed = numbers.create(
             Role::Snapshot.name(),
             self.above(Role::Snapshot.name(), present.versions().snapshot),
@@ -258,15 +267,15 @@ impl Committer<'_> {
         present: &Present,
         snapshot: Option<SignedRole>,
         new: Vec<NewRole>,
-        now: DateTime<Utc>,
+        moment: Moment,
     ) -> Result<Option<Present>> {
         let root = present.trust.root();
         let (timestamp, _) = listings(present)?;
         let timestamp_name = Role::Timestamp.name();
         let version = version_after(timestamp_name, self.above(timestamp_name, present.versions().timestamp))?;
-        let signed = sign_timestamp(root, self.signers, timestamp, snapshot.as_ref(), version, now)?;
+        let signed = sign_timestamp(root, self.signers, timestamp, snapshot.as_ref(), version, moment)?;
         let plain_roles = if root.consistent_snapshot() { Vec::new() } else { plain_roles(&new, snapshot.as_ref()) };
-        let next = as_client(present, now, &signed, snapshot, new)?;
+        let next = as_client(present, moment.now(), &signed, snapshot, new)?;
         if self.storage.get(&ObjectName::versioned("root", root.version() + 1), ROOT_LIMIT)?.is_some() {
             return Ok(None);
         }
@@ -287,11 +296,11 @@ impl Committer<'_> {
     }
 
     /// Signs and writes targets roles, many at once. `None`: somebody else holds one of their numbers.
-    fn write_targets(&self, drafts: &[Draft<'_>], numbers: &Numbers<'_>, now: DateTime<Utc>) -> Result<Option<Vec<NewRole>>> {
-        let expires = Role::Targets.expiry_from(now);
+    fn write_targets(&self, drafts: &[Draft<'_>], numbers: &Numbers<'_>, moment: Moment) -> Result<Option<Vec<NewRole>>> {
         let write = |draft: &Draft<'_>, (): &mut ()| {
             let sign = |version| {
                 let (keys, threshold) = &draft.keys;
+                let expires = moment.expiry(Role::Targets, draft.replaced);
                 let keys = keys.iter().map(|(id, key)| (id.as_str(), key));
                 sign_file(self.signers, Role::Targets, (keys, *threshold), version, (draft.content)(version, expires)?)
             };
@@ -322,13 +331,14 @@ impl Committer<'_> {
     /// role files of version 1 that are there already must verify and are kept.
     pub fn commit_first(&self) -> Result<Committed> {
         let now = (self.clock)();
+        let moment = Moment::first(now);
         let mut trust = check_first(self.pinned, AtExpiry::Refuse(now))?;
         let root = trust.root().clone();
-        let targets = self.first(Role::Targets, || sign_targets(&root, self.signers, &Targets::empty(), &TargetEdits::new(), 1, now))?;
+        let targets = self.first(Role::Targets, || sign_targets(&root, self.signers, &Targets::empty(), &TargetEdits::new(), 1, moment))?;
         let listed = [NewRole { role: Role::Targets.name().into(), signed: targets }];
         let snapshot =
-            self.first(Role::Snapshot, || sign_snapshot(&root, self.signers, &Listing::empty(Role::Snapshot), &listed, 1, now))?;
-        let timestamp = sign_timestamp(&root, self.signers, &Listing::empty(Role::Timestamp), Some(&snapshot), 1, now)?;
+            self.first(Role::Snapshot, || sign_snapshot(&root, self.signers, &Listing::empty(Role::Snapshot), &listed, 1, moment))?;
+        let timestamp = sign_timestamp(&root, self.signers, &Listing::empty(Role::Timestamp), Some(&snapshot), 1, moment)?;
         trust.end_of_roots()?;
         trust.timestamp(&timestamp.bytes)?;
         trust.snapshot(&snapshot.bytes)?;

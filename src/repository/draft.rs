@@ -14,6 +14,8 @@ pub(super) struct Draft<'a> {
     pub(super) role: String,
     /// The version it follows; 0 if it is new.
     pub(super) base: u64,
+    /// When the role expires that it replaces, if it replaces one.
+    pub(super) replaced: Option<Expiry>,
     /// Who signs it.
     pub(super) keys: Keys,
     /// Stands for the content but for version and expiry: what an earlier attempt wrote for the same is written still.
@@ -54,6 +56,7 @@ pub(super) fn drafts<'a>(
         drafts.push(Draft {
             role: BINS.into(),
             base: listed(present, BINS),
+            replaced: Some(role.expires()),
             keys: keys_of_bins(present)?,
             wish: digest(["renewed"]),
             content,
@@ -71,6 +74,7 @@ pub(super) fn drafts<'a>(
         drafts.push(Draft {
             role: name,
             base,
+            replaced: Some(role.expires()),
             keys,
             wish,
             content: Box::new(move |version, expires| role.edited(version, expires, &edits)),
@@ -112,13 +116,16 @@ pub(super) fn rebin<'a>(present: &'a Present, rebin: &Rebin) -> Result<Vec<Draft
     for (name, share) in names.iter().zip(shares) {
         let wish = digest(share.iter().flat_map(|(name, entry)| [*name, *entry]));
         let content = Box::new(move |version, expires| Targets::empty().rewritten(version, expires, share.iter().copied(), &[]));
-        drafts.push(Draft { role: name.clone(), base: listed(present, name), keys: (rebin.keys.clone(), rebin.threshold), wish, content });
+        let replaced = present.bins.iter().flat_map(Bins::known_by_name).find(|(known, _)| known == name).map(|(_, bin)| bin.expires());
+        let keys = (rebin.keys.clone(), rebin.threshold);
+        drafts.push(Draft { role: name.clone(), base: listed(present, name), replaced, keys, wish, content });
     }
     let wish = digest([&delegations]);
     let content = Box::new(move |version, expires| {
         Targets::empty().rewritten(version, expires, std::iter::empty(), &[("delegations", &delegations)])
     });
-    drafts.push(Draft { role: BINS.into(), base: listed(present, BINS), keys: (rebin.keys.clone(), rebin.threshold), wish, content });
+    let (keys, replaced) = ((rebin.keys.clone(), rebin.threshold), present.bins.as_ref().map(|bins| bins.role.expires()));
+    drafts.push(Draft { role: BINS.into(), base: listed(present, BINS), replaced, keys, wish, content });
     if !present.bins.as_ref().is_some_and(same_keys) || present.targets.names().any(moved) {
         let delegations = delegate_to_bins(present, rebin)?;
         let top = &present.targets;
@@ -127,7 +134,8 @@ pub(super) fn rebin<'a>(present: &'a Present, rebin: &Rebin) -> Result<Vec<Draft
             top.rewritten(version, expires, top.iter().filter(|(name, _)| !moved(name)), &[("delegations", &delegations)])
         });
         let keys = top_keys(present);
-        drafts.push(Draft { role: Role::Targets.name().into(), base: listed(present, "targets"), keys, wish, content });
+        let replaced = Some(top.expires());
+        drafts.push(Draft { role: Role::Targets.name().into(), base: listed(present, "targets"), replaced, keys, wish, content });
     }
     Ok(drafts)
 }

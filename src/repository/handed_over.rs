@@ -22,13 +22,13 @@ impl Committer<'_> {
     /// Signs the snapshot that lists roles which somebody else has written, after checking that they are signed, newer,
     /// and differ from what is published by nothing but `asked`. `None`: somebody else holds the snapshot's number.
     pub fn list_roles(&self, present: &mut Present, roles: &[(String, Written)], asked: &[Edit]) -> Result<Option<Written>> {
-        let now = (self.clock)();
+        let moment = self.moment(present)?;
         let mut new = Vec::new();
         for (role, written) in roles {
             new.push(NewRole { role: role.clone(), signed: read_written(self.storage, role, written)? });
         }
-        check_roles(self.storage, present, &new, asked, now)?;
-        let signed = self.write_snapshot(present, &new, &Numbers::new(self.storage), now)?;
+        check_roles(self.storage, present, &new, asked, moment.now())?;
+        let signed = self.write_snapshot(present, &new, &Numbers::new(self.storage), moment)?;
         self.storage.barrier()?;
         Ok(signed.map(|signed| Written { version: signed.version, sha256: signed.digests.hex() }))
     }
@@ -36,8 +36,8 @@ impl Committer<'_> {
     /// Makes a snapshot visible that somebody else has written, after reading all that is new in it as a client would.
     /// `false`: somebody else was faster.
     pub fn show_snapshot(&self, present: &Present, snapshot: Option<&Written>) -> Result<bool> {
-        let now = (self.clock)();
-        let Some(written) = snapshot else { return Ok(self.write_timestamp(present, None, Vec::new(), now)?.is_some()) };
+        let moment = self.moment(present)?;
+        let Some(written) = snapshot else { return Ok(self.write_timestamp(present, None, Vec::new(), moment)?.is_some()) };
         let signed = read_written(self.storage, Role::Snapshot.name(), written)?;
         let envelope = crate::metadata::Envelope::parse(&signed.bytes, "the new snapshot.json")?;
         let listing = crate::metadata::Listing::parse(&envelope, Role::Snapshot, "the new snapshot.json")?;
@@ -50,7 +50,7 @@ impl Committer<'_> {
                 new.push(NewRole { role: role.into(), signed });
             }
         }
-        Ok(self.write_timestamp(present, Some(signed), new, now)?.is_some())
+        Ok(self.write_timestamp(present, Some(signed), new, moment)?.is_some())
     }
 }
 

@@ -12,7 +12,6 @@ use crate::failure::Result;
 use crate::layout::ObjectName;
 use crate::metadata::{Delegations, Envelope, Listing, ROLE_LIMIT, Role, Target, Targets};
 use crate::storage::{Storage, Stored};
-use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
@@ -32,12 +31,11 @@ pub struct Garbage {
     pub kept: usize,
 }
 
-/// Finds what neither the present metadata nor any that was superseded within `grace` leads to.
-pub fn garbage(storage: &dyn Storage, present: &mut Present, grace: Duration, now: DateTime<Utc>) -> Result<Garbage> {
+/// Finds what neither the present metadata nor any that was superseded after `cutoff`, by the store's clock, leads to.
+pub fn garbage(storage: &dyn Storage, present: &mut Present, cutoff: SystemTime) -> Result<Garbage> {
     present.read_all_bins(storage)?;
     let present = &*present;
     let listing = storage.list("")?;
-    let cutoff = SystemTime::from(now).checked_sub(grace).unwrap_or(SystemTime::UNIX_EPOCH);
     let versions = present.versions();
     let numbered = Numbered::sort(&listing);
     let mut needed = Needed::default();

@@ -109,7 +109,9 @@ fn send(storage: &dyn Storage, artifact: &Artifact, wanted: Wanted, progress: &d
 /// Whether a run before this one has staged the object, and so lately that no prune can be about to remove it.
 fn is_staged(storage: &dyn Storage, name: &ObjectName, length: u64) -> Result<bool> {
     let there = storage.stat(name)?.filter(|there| there.length == length);
-    Ok(there.is_some_and(|there| there.modified.elapsed().is_ok_and(|age| age < RESUMABLE)))
+    // By the store's clock, which dated it; where that is unknown it is sent again.
+    let now = storage.clock()?;
+    Ok(there.zip(now).is_some_and(|(there, now)| now.duration_since(there.modified).unwrap_or_default() < RESUMABLE))
 }
 
 /// Puts small content to the store under its hashed name.

@@ -6,7 +6,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::keys::{RoleSigner, Signers, sign_all};
 use crate::metadata::canonical::canonical;
 use crate::metadata::{LAST_VERSION, Listed, Listing, PublicKey, Role, Root, TargetEdits, Targets, seal};
-use chrono::{DateTime, Utc};
+use crate::policy::clocks::Moment;
 use std::sync::Arc;
 
 /// A signed role file with what the next role lists of it. The bytes hashed are the bytes written.
@@ -47,9 +47,9 @@ pub fn sign_targets(
     present: &Targets,
     edits: &TargetEdits,
     version: u64,
-    now: DateTime<Utc>,
+    moment: Moment,
 ) -> Result<SignedRole> {
-    let signed = present.edited(version, Role::Targets.expiry_from(now), edits)?;
+    let signed = present.edited(version, moment.expiry(Role::Targets, Some(present.expires())), edits)?;
     sign_file(signers, Role::Targets, keys_of(root, Role::Targets), version, signed)
 }
 
@@ -60,10 +60,10 @@ pub fn sign_snapshot(
     present: &Listing,
     new: &[NewRole],
     version: u64,
-    now: DateTime<Utc>,
+    moment: Moment,
 ) -> Result<SignedRole> {
     let entries = new.iter().map(|new| (format!("{}.json", new.role), new.signed.listed()));
-    let next = present.next(version, Role::Snapshot.expiry_from(now), entries);
+    let next = present.next(version, moment.expiry(Role::Snapshot, Some(present.expires())), entries);
     if next.get("targets.json").is_none() {
         return Err(Failure::new(Kind::Untrusted, "the snapshot does not list targets.json"));
     }
@@ -77,11 +77,12 @@ pub fn sign_timestamp(
     present: &Listing,
     snapshot: Option<&SignedRole>,
     version: u64,
-    now: DateTime<Utc>,
+    moment: Moment,
 ) -> Result<SignedRole> {
     let listed = snapshot.map(SignedRole::listed).or_else(|| present.get("snapshot.json").cloned());
     let listed = listed.ok_or_else(|| Failure::new(Kind::Untrusted, "the timestamp does not list snapshot.json"))?;
-    let next = present.next(version, Role::Timestamp.expiry_from(now), [("snapshot.json".to_owned(), listed)]);
+    let expires = moment.expiry(Role::Timestamp, Some(present.expires()));
+    let next = present.next(version, expires, [("snapshot.json".to_owned(), listed)]);
     sign_file(signers, Role::Timestamp, keys_of(root, Role::Timestamp), version, next.to_signed_json())
 }
 

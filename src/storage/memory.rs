@@ -106,6 +106,10 @@ impl Storage for Memory {
     fn barrier(&self) -> Result<()> {
         Ok(())
     }
+
+    fn clock(&self) -> Result<Option<SystemTime>> {
+        Ok(Some(SystemTime::now()))
+    }
 }
 
 fn stored(name: &ObjectName, held: &Held) -> Stored {

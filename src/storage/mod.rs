@@ -160,6 +160,9 @@ pub trait Storage: Source {
         Ok(0)
     }
 
+    /// The store's clock, which dates what is listed; `None` if the store does not report it.
+    fn clock(&self) -> Result<Option<SystemTime>>;
+
     /// Whether somebody else is writing now. Most stores cannot tell.
     fn rivals(&self) -> Result<Rivals> {
         Ok(Rivals::Unknown)

@@ -20,12 +20,19 @@ pub struct Call {
 pub struct Observed<F> {
     inner: Box<dyn Storage>,
     watch: F,
+    clock: Option<Box<dyn Fn() -> SystemTime + Send + Sync>>,
 }
 
 impl<F: Fn(Call) -> Result<()> + Send + Sync> Observed<F> {
     /// Wraps a storage. `watch` sees every call before and after; an error from it becomes the call's.
     pub fn new(inner: Box<dyn Storage>, watch: F) -> Self {
-        Self { inner, watch }
+        Self { inner, watch, clock: None }
+    }
+
+    /// The same, with another clock of the store.
+    #[must_use]
+    pub fn with_clock(self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self { clock: Some(Box::new(clock)), ..self }
     }
 
     fn around<T>(&self, method: &'static str, name: &str, call: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -122,6 +129,10 @@ impl<F: Fn(Call) -> Result<()> + Send + Sync> Storage for Observed<F> {
 
     fn sweep(&self, before: SystemTime) -> Result<usize> {
         self.around("sweep", "", || self.inner.sweep(before))
+    }
+
+    fn clock(&self) -> Result<Option<SystemTime>> {
+        self.clock.as_ref().map_or_else(|| self.inner.clock(), |clock| Ok(Some(clock())))
     }
 
     fn rivals(&self) -> Result<Rivals> {

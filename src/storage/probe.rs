@@ -4,6 +4,7 @@ use super::{Conditions, Storage};
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use std::sync::Barrier;
+use std::time::SystemTime;
 
 /// Writers in each round of the race.
 const RACERS: usize = 8;
@@ -25,6 +26,16 @@ impl<'s> Probe<'s> {
     /// An object of this probe.
     pub fn name(&self, name: &str) -> ObjectName {
         ObjectName::probe(&self.unique, name)
+    }
+
+    /// The store's time, from an object that is new.
+    pub fn clock(&self) -> Result<SystemTime> {
+        let name = self.name("clock");
+        self.storage.put(&name, b"clock")?;
+        let there = self.storage.stat(&name)?;
+        self.storage.delete(&name)?;
+        let lost = || Failure::new(Kind::Storage, format!("{} lost an object that it had just taken", self.storage.location()));
+        Ok(there.ok_or_else(lost)?.modified)
     }
 
     /// Whether creating what exists and swapping what has changed are refused, and what must succeed does.

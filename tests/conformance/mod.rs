@@ -21,6 +21,7 @@ pub fn passes(fresh: Fresh<'_>, rounds: usize) {
     create_refuses_what_exists(fresh().as_ref());
     swap_refuses_what_changed(fresh().as_ref());
     put_copy_list_stat_and_delete(fresh().as_ref());
+    its_clock_dates_what_is_listed(fresh().as_ref());
     names_are_taken_literally(fresh().as_ref());
     uploads_appear_whole_or_not_at_all(fresh().as_ref());
     large_uploads_keep_their_order(fresh().as_ref());
@@ -70,6 +71,16 @@ fn put_copy_list_stat_and_delete(storage: &dyn Storage) {
     assert!(read(storage, "other").is_none());
     assert_eq!(storage.copy(&name("other"), &name("z"), None).unwrap_err().kind, Kind::NotFound);
     storage.barrier().unwrap();
+}
+
+/// The clock by which ages are told is the one that dated the object.
+fn its_clock_dates_what_is_listed(storage: &dyn Storage) {
+    storage.put(&name("dated"), b"now").unwrap();
+    let modified = storage.stat(&name("dated")).unwrap().unwrap().modified;
+    let clock = storage.clock().unwrap().expect("a store reports its time with every answer");
+    let apart = clock.duration_since(modified).or_else(|_| modified.duration_since(clock)).unwrap();
+    assert!(apart.as_secs() < 60, "{apart:?} apart");
+    assert_eq!(storage.list("").unwrap().len(), 1, "looking at the clock leaves nothing");
 }
 
 fn names_are_taken_literally(storage: &dyn Storage) {

@@ -21,6 +21,8 @@ struct State {
     uploads: BTreeMap<String, BTreeMap<u32, Vec<u8>>>,
     generation: u64,
     requests: Vec<String>,
+    /// How far this server's clock is ahead, in seconds.
+    ahead: i64,
 }
 
 /// A running imitation with one bucket, called `bucket`.
@@ -43,13 +45,22 @@ impl Gcs {
     fn with(conditions: bool) -> Self {
         let state: Arc<Mutex<State>> = Arc::default();
         let shared = Arc::clone(&state);
-        let url = serve(move |request| Some(shared.lock().unwrap().answer(&request, conditions)));
+        let url = serve(move |request| {
+            let mut state = shared.lock().unwrap();
+            let now = chrono::Utc::now() + chrono::TimeDelta::seconds(state.ahead);
+            Some(state.answer(&request, conditions).header("Date", date(now.into(), "%a, %d %b %Y %H:%M:%S GMT")))
+        });
         Self { url, state }
     }
 
     /// What was asked since the last time: `METHOD name`, with `?` and its parameters cut to their names.
     pub fn requests(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap().requests)
+    }
+
+    /// Sets the clock that its answers show.
+    pub fn set_ahead(&self, seconds: i64) {
+        self.state.lock().unwrap().ahead = seconds;
     }
 
     /// Makes every object look as old as this.

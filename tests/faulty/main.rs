@@ -50,7 +50,7 @@ fn workspace(fault: &str, hours: i64, path: &Path, calls: &Arc<AtomicUsize>) -> 
     let config = Config::read(path)?;
     let store = config.store();
     Ok(Workspace {
-        storage: faulty(storage::open(&config.location()?, &store)?, fault, calls)?,
+        storage: faulty(storage::open(&config.location()?, &store)?, fault, calls, hours)?,
         pinned_root: config.root(),
         keys: config.key_uris()?,
         bin_keys: Vec::new(),
@@ -63,6 +63,7 @@ fn workspace(fault: &str, hours: i64, path: &Path, calls: &Arc<AtomicUsize>) -> 
         raw_plus: None,
         single_publisher: store.single_publisher,
         found: OnceLock::new(),
+        clock_reported: OnceLock::new(),
         sha512: false,
         accept_rollback: false,
         versions_above: Default::default(),
@@ -99,7 +100,7 @@ fn run(workspace: &Workspace, config: &Path, command: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn faulty(storage: Box<dyn Storage>, fault: &str, calls: &Arc<AtomicUsize>) -> Result<Box<dyn Storage>> {
+fn faulty(storage: Box<dyn Storage>, fault: &str, calls: &Arc<AtomicUsize>, hours: i64) -> Result<Box<dyn Storage>> {
     let (kind, at) = fault.split_once(':').unwrap_or((fault, "0"));
     let (kind, at) = (kind.to_owned(), at.parse::<usize>()?);
     let calls = Arc::clone(calls);
@@ -132,5 +133,6 @@ fn faulty(storage: Box<dyn Storage>, fault: &str, calls: &Arc<AtomicUsize>) -> R
         }
         Ok(())
     };
-    Ok(Box::new(Observed::new(storage, watch)))
+    // The store's clock goes with the publisher's.
+    Ok(Box::new(Observed::new(storage, watch).with_clock(move || (Utc::now() + TimeDelta::hours(hours)).into())))
 }

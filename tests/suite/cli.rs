@@ -228,3 +228,77 @@ fn nothing_that_is_shown_steers_the_terminal() {
     assert!(run.code == 7 && !run.stdout.contains('\u{1b}'), "{run:?}");
     assert!(run.json()["error"]["message"].as_str().unwrap().contains("a\u{1b}[2Kb"));
 }
+
+#[test]
+fn spans_and_dates_have_one_form() {
+    let sandbox = Sandbox::new();
+    let spans = [
+        "3é",
+        "д",
+        "3日",
+        "365д",
+        "",
+        "d",
+        "3",
+        "3w",
+        "+3d",
+        "-3d",
+        "3 d",
+        "３d",
+        "3D",
+        "1.5d",
+        "99999999999d",
+        "999999d",
+        "999999999999999999999999m",
+    ];
+    for wrong in spans {
+        sandbox.publish(&["status", &format!("--fail-within={wrong}")]).fails(2, &["write it as 90m, 12h or 3d"]);
+        sandbox.publish(&["prune", &format!("--grace={wrong}")]).fails(2, &["write it as 90m, 12h or 3d"]);
+    }
+    let moments = [
+        "2030-12-31T23:59:60Z",
+        "2030-12-31T23:59:59.5Z",
+        "2030-12-31T23:59:59+00:00",
+        "2030-12-31t23:59:59z",
+        "2030-12-31 23:59:59Z",
+        "2030-12-31T23:59:59",
+        "2030-13-01",
+        "2030-02-30",
+        "30-01-01",
+        "10000-01-01",
+        "+2030-01-01",
+        "-2030-01-01",
+        "２030-01-01",
+        "２０３０-０１-０１",
+    ];
+    for wrong in moments.into_iter().chain(spans) {
+        sandbox.publish(&["root", "edit", &format!("--expires={wrong}")]).fails(6, &["write 2027-01-31, 2027-01-31T12:00:00Z or 365d"]);
+        sandbox.publish(&["key", "extend", "--", wrong]).fails(6, &["write 2027-01-31, 2027-01-31T12:00:00Z or 365d"]);
+    }
+    for over in ["2020-01-01", "0d", "1970-01-01T00:00:00Z", "0001-01-01"] {
+        sandbox.publish(&["root", "edit", "--expires", over]).fails(6, &["which is over", "hint: give a moment to come"]);
+        sandbox.publish(&["key", "extend", over]).fails(6, &["which is over", "hint: give a moment to come"]);
+    }
+    assert!(!sandbox.path("root-draft.json").exists());
+    sandbox.publish(&["root", "edit", "--expires", "2099-12-31T23:59:59Z"]).ok();
+    let draft = std::fs::read_to_string(sandbox.path("root-draft.json")).unwrap();
+    assert!(draft.contains("\"2099-12-31T23:59:59Z\""));
+    for odd in ["2099-12-31T23:59:60Z", "2099-12-31T23:59:59.0Z", "2099-12-31T23:59:59+00:00", "2099-12-31t23:59:59Z"] {
+        sandbox.write("root-draft.json", draft.replace("2099-12-31T23:59:59Z", odd));
+        for command in ["show", "sign", "commit"] {
+            sandbox.publish(&["root", command]).fails(6, &["is not of the form that every client reads"]);
+        }
+    }
+}
+
+#[test]
+fn settings_in_seconds_are_bounded() {
+    let sandbox = Sandbox::new();
+    let config = std::fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    for setting in ["store: {timeout: 18446744073709551615}", "workers: {patience: 18446744073709551615}"] {
+        sandbox.write("publish.yaml", format!("{config}\n{setting}\n"));
+        sandbox.publish(&["status"]).fails(6, &["it is a number of seconds up to"]);
+    }
+    sandbox.write("publish.yaml", format!("{config}\nmonitor: {{scan: 1.0e19, drop_box: box}}\n"));
+    sandbox.publish(&["monitor"]).fails(6, &["`monitor.scan` is", "it is a number of seconds from 0.1 to"]);
+}

@@ -12,6 +12,7 @@ mod ceremonies;
 mod channels;
 mod cli;
 mod client_roots;
+mod clocks;
 mod concurrency;
 mod counts;
 mod devices;

@@ -3,6 +3,7 @@ use publish::digest::Digests;
 use publish::metadata::canonical::canonical;
 use publish::metadata::trust::{AtExpiry, Trust};
 use publish::metadata::{Envelope, Listed, Root, TargetEdits, Targets, parse_expiry, seal};
+use publish::policy::clocks::Moment;
 use publish::repository::{NewRole, SignedRole, sign_snapshot, sign_targets, sign_timestamp};
 use std::borrow::Cow;
 
@@ -69,9 +70,9 @@ impl Bench {
         let root = self.client.root();
         let (timestamp, snapshot) = self.client.listings().unwrap();
         let present = Targets::parse(self.files.targets.clone(), "").unwrap();
-        let targets = sign_targets(root, &self.signers, &present, &TargetEdits::new(), versions.0, now).unwrap();
-        let snapshot = sign_snapshot(root, &self.signers, snapshot, &[new_targets(&targets)], versions.1, now).unwrap();
-        let timestamp = sign_timestamp(root, &self.signers, timestamp, Some(&snapshot), versions.2, now).unwrap();
+        let targets = sign_targets(root, &self.signers, &present, &TargetEdits::new(), versions.0, Moment::first(now)).unwrap();
+        let snapshot = sign_snapshot(root, &self.signers, snapshot, &[new_targets(&targets)], versions.1, Moment::first(now)).unwrap();
+        let timestamp = sign_timestamp(root, &self.signers, timestamp, Some(&snapshot), versions.2, Moment::first(now)).unwrap();
         let mut client = self.client.clone();
         let result = client
             .timestamp(&timestamp.bytes)
@@ -101,12 +102,14 @@ fn clients_refuse_a_snapshot_that_drops_an_entry() {
     let (timestamp, snapshot) = bench.client.listings().unwrap();
     let listed = Listed { version: 1, length: None, hashes: None };
     let with = snapshot.next(3, now + chrono::TimeDelta::days(1), [("other.json".to_owned(), listed)]);
-    let sign = |listing: &publish::metadata::Listing, version| sign_snapshot(root, &bench.signers, listing, &[], version, now).unwrap();
+    let sign = |listing: &publish::metadata::Listing, version| {
+        sign_snapshot(root, &bench.signers, listing, &[], version, Moment::first(now)).unwrap()
+    };
     let (third, fourth) = (sign(&with, 3), sign(snapshot, 4));
     let mut client = bench.client.clone();
-    client.timestamp(&sign_timestamp(root, &bench.signers, timestamp, Some(&third), 3, now).unwrap().bytes).unwrap();
+    client.timestamp(&sign_timestamp(root, &bench.signers, timestamp, Some(&third), 3, Moment::first(now)).unwrap().bytes).unwrap();
     client.snapshot(&third.bytes).unwrap();
-    client.timestamp(&sign_timestamp(root, &bench.signers, timestamp, Some(&fourth), 4, now).unwrap().bytes).unwrap();
+    client.timestamp(&sign_timestamp(root, &bench.signers, timestamp, Some(&fourth), 4, Moment::first(now)).unwrap().bytes).unwrap();
     let message = client.snapshot(&fourth.bytes).unwrap_err().message;
     assert!(message.contains("no longer lists other.json"), "{message}");
 }

@@ -146,5 +146,5 @@ fn expiry_moves() {
     fs::remove_file(sandbox.path("keys/openpgp.asc")).unwrap();
     fs::copy(sandbox.openpgp("stub-primary.asc"), sandbox.path("keys/openpgp.asc")).unwrap();
     sandbox.publish(&["key", "extend", "1d"]).fails(6, &["lacks the secret", "gpg --quick-set-expire"]);
-    sandbox.publish(&["key", "extend", "sometime"]).fails(6, &["is no moment"]);
+    sandbox.publish(&["key", "extend", "sometime"]).fails(6, &["is not a moment"]);
 }

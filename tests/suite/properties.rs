@@ -7,6 +7,7 @@ use publish::digest::Digests;
 use publish::layout::{Platform, ReleaseVersion, TargetPath};
 use publish::metadata::canonical::{canonical, write_canonical};
 use publish::metadata::{Envelope, Root, Target, TargetEdits, Targets};
+use publish::metadata::{format_expiry, is_exact, parse_expiry, parse_moment, parse_span, whole_second};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -44,6 +45,23 @@ proptest! {
             let mut slow = Vec::new();
             write_canonical(&mut slow, &value).unwrap();
             prop_assert_eq!(out.into_owned(), slow);
+        }
+    }
+
+    #[test]
+    fn spans_and_moments_never_panic(text in any::<String>(), digits in "[0-9]{0,30}", end in any::<char>(), form in "[0-9+\\-]{4,6}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.,][0-9]{1,3})?(Z|z|[+-][0-9]{2}:[0-9]{2})?)?") {
+        let now = chrono::Utc::now();
+        for text in [text, format!("{digits}{end}"), format!("{digits}d"), format!("{digits}m"), form] {
+            if let Ok(span) = parse_span(&text) {
+                prop_assert!(span >= chrono::TimeDelta::zero());
+                prop_assert!(text.is_ascii() && text[..text.len() - 1].bytes().all(|byte| byte.is_ascii_digit()), "{}", text);
+            }
+            if let Ok(moment) = parse_moment(&text, now) {
+                prop_assert!(is_exact(&format_expiry(moment)), "{}", text);
+            }
+            if let Ok(expires) = parse_expiry(&text) {
+                prop_assert!(is_exact(&format_expiry(whole_second(expires))) || expires.timestamp() < 0, "{}", text);
+            }
         }
     }
 

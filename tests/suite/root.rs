@@ -110,7 +110,7 @@ fn mistakes_are_each_said_in_their_words() {
     refused(&["edit", "--threshold", "root=2"], &["root would need 2 signatures and has 1 key", "--threshold root=1"]);
     refused(&["edit", "--threshold", "root=0"], &["no number from 1"]);
     refused(&["edit", "--expires", "2020-01-01"], &["would expire on 2020-01-01", "which is over"]);
-    refused(&["edit", "--expires", "soon"], &["`soon` is no moment"]);
+    refused(&["edit", "--expires", "soon"], &["`soon` is not a moment"]);
     refused(&["edit", "--remove-key", "root=abcdef"], &["is none of root's keys"]);
     refused(&["edit", "--add-key", "boot=bob.pem"], &["there is no role `boot`"]);
     refused(&["edit", "--add-key", "bob.pem"], &["not of the form"]);

@@ -153,7 +153,15 @@ fn a_thief_who_is_faster_than_the_second_run_gets_nothing_signed() {
         snapshot.version(),
         fs::read(trial.path(&format!("repo/{}.snapshot.json", good.snapshot))).unwrap(),
     );
-    let forged = publish::repository::sign_timestamp(old.root(), &signers, timestamp, Some(&listed), 70, trial.now()).unwrap();
+    let forged = publish::repository::sign_timestamp(
+        old.root(),
+        &signers,
+        timestamp,
+        Some(&listed),
+        70,
+        publish::policy::clocks::Moment::first(trial.now()),
+    )
+    .unwrap();
     publish::storage::Storage::put(&storage, &publish::layout::ObjectName::timestamp(), &forged.bytes).unwrap();
     fs::write(&second, &root).unwrap();
     assert!(theft.commit(AT_ONCE).is_err());

@@ -13,7 +13,7 @@ use publish::operation::release::{self, ReleaseRequest};
 use publish::operation::verify::{Anchor, VerifyRequest, verify};
 use publish::operation::{Outcome, Workspace, channels};
 use publish::repository::{PlainNames, Quiet, load};
-use publish::storage::{LocalDirectory, Storage};
+use publish::storage::{LocalDirectory, Observed, Storage};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -87,7 +87,8 @@ impl Trial {
     pub fn workspace_on(&self, storage: Box<dyn Storage>) -> Workspace {
         let now = self.now;
         Workspace {
-            storage,
+            // The store's clock is this one too: files are dated by the machine's.
+            storage: Box::new(Observed::new(storage, |_| Ok(())).with_clock(move || now.into())),
             pinned_root: self.path("keys/1.root.json"),
             keys: Role::ALL.into_iter().map(|role| (role, vec![KeyUri::File(self.path(&format!("keys/{role}.pem")))])).collect(),
             bin_keys: Vec::new(),
@@ -100,6 +101,7 @@ impl Trial {
             raw_plus: None,
             single_publisher: false,
             found: std::sync::OnceLock::new(),
+            clock_reported: std::sync::OnceLock::new(),
             sha512: false,
             accept_rollback: false,
             versions_above: Default::default(),

@@ -19,6 +19,7 @@ use crate::metadata::{
     DelegatedRole, Delegations, ROLE_LIMIT, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Target, Targets, UNSTATED_SNAPSHOT_LIMIT,
     UNSTATED_TARGETS_LIMIT,
 };
+use crate::policy::clocks;
 use crate::repository::{BINS, Progress, Versions};
 use crate::storage::Source;
 use anyhow::Result;
@@ -292,6 +293,16 @@ fn read_chain(
             open.extend(delegations(&targets, &file)?);
             delegated.push((role, targets));
         }
+    }
+    let (timestamp, snapshot) = trust.listings().ok_or_else(|| missing("timestamp.json".into()))?;
+    let long = [(Role::Targets, top.expires()), (Role::Snapshot, snapshot.expires()), (Role::Timestamp, timestamp.expires())];
+    for (role, expires) in long.into_iter().filter(|(role, expires)| clocks::is_beyond(*role, request.now, *expires)) {
+        findings.add(
+            Severity::Note,
+            role.name(),
+            clocks::long_lived(role, expires),
+            "nothing, if another tool signed it; if a clock was ahead, docs/recovery.md shows the way back",
+        );
     }
     for (role, expires) in trust.expired() {
         let what = format!("expired on {}", crate::metadata::format_expiry(*expires));

@@ -7,6 +7,7 @@
 //!   those of its source, so it is used only where both names have the same.
 //! - Threads call in; a small runtime that nobody else sees carries the requests out.
 
+mod dated;
 mod errors;
 mod services;
 #[cfg(feature = "s3")]
@@ -27,7 +28,6 @@ use std::future::Future;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-#[cfg(feature = "s3")]
 use std::time::SystemTime;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -53,6 +53,7 @@ pub struct Remote {
     store: Arc<dyn ObjectStore>,
     #[cfg(feature = "s3")]
     unfinished: Option<unfinished::Unfinished>,
+    clock: dated::StoreClock,
     runtime: Arc<Runtime>,
     location: Location,
     /// Stands before every name: empty, or ending with a slash.
@@ -82,6 +83,7 @@ impl Remote {
             store: connected.store,
             #[cfg(feature = "s3")]
             unfinished: connected.unfinished,
+            clock: connected.clock,
             runtime: Arc::new(runtime),
             location: location.clone(),
             prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
@@ -330,6 +332,10 @@ impl Storage for Remote {
         }
         let meta = self.run(self.store.head(&key)).map_err(|error| self.failed("look at", name, error))?;
         Ok(Some(meta.version.is_some()))
+    }
+
+    fn clock(&self) -> Result<Option<SystemTime>> {
+        Ok(self.clock.now())
     }
 
     #[cfg(feature = "s3")]

@@ -1,6 +1,7 @@
 //! Connections to the services. Credentials come from the platform's own variables and files; nothing configured is an
 //! error here, never a silent question to the instance metadata service.
 
+use super::dated::StoreClock;
 #[cfg(feature = "s3")]
 use super::unfinished::Unfinished;
 use crate::failure::{Failure, Kind, Result};
@@ -15,15 +16,17 @@ const TIMEOUT: u64 = 180;
 /// A client for a bucket.
 pub(super) struct Connected {
     pub store: Arc<dyn ObjectStore>,
+    pub clock: StoreClock,
     #[cfg(feature = "s3")]
     pub unfinished: Option<Unfinished>,
 }
 
 impl Connected {
     #[cfg(any(feature = "gcs", feature = "azure"))]
-    fn plain(store: impl ObjectStore) -> Self {
+    fn plain(store: impl ObjectStore, clock: StoreClock) -> Self {
         Self {
             store: Arc::new(store),
+            clock,
             #[cfg(feature = "s3")]
             unfinished: None,
         }
@@ -102,7 +105,9 @@ fn s3(bucket: &str, options: &StoreOptions) -> Result<Connected> {
             .hint("set `store: {region: eu-central-1}` in the config, or AWS_REGION"));
     };
     let path_style = options.path_style.unwrap_or(endpoint.is_some());
+    let clock = StoreClock::default();
     let mut builder = builder
+        .with_http_connector(clock.clone())
         .with_client_options(client(options))
         .with_retry(retries())
         .with_region(&region)
@@ -127,7 +132,7 @@ fn s3(bucket: &str, options: &StoreOptions) -> Result<Connected> {
     };
     let store = builder.build().map_err(|error| refused("S3", &error))?;
     let unfinished = Unfinished::new(Arc::clone(store.credentials()), region, url, client(options));
-    Ok(Connected { store: Arc::new(store), unfinished: Some(unfinished) })
+    Ok(Connected { store: Arc::new(store), clock, unfinished: Some(unfinished) })
 }
 
 /// The endpoint of a bucket that stands in the host name.
@@ -155,8 +160,12 @@ fn gcs(bucket: &str, options: &StoreOptions) -> Result<Connected> {
     .iter()
     .any(|name| set(name))
         || well_known.is_some_and(|directory| directory.join("application_default_credentials.json").exists());
-    let mut builder =
-        GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket).with_client_options(client(options)).with_retry(retries());
+    let clock = StoreClock::default();
+    let mut builder = GoogleCloudStorageBuilder::from_env()
+        .with_http_connector(clock.clone())
+        .with_bucket_name(bucket)
+        .with_client_options(client(options))
+        .with_retry(retries());
     // The emulator knows no credentials, so none are sent to it.
     if let Some(endpoint) = &options.endpoint {
         let nobody = object_store::StaticCredentialProvider::new(GcpCredential { bearer: String::new() });
@@ -167,7 +176,7 @@ fn gcs(bucket: &str, options: &StoreOptions) -> Result<Connected> {
             &["set GOOGLE_APPLICATION_CREDENTIALS to a key file, or log in: gcloud auth application-default login"],
         ));
     }
-    Ok(Connected::plain(builder.build().map_err(|error| refused("Google Cloud Storage", &error))?))
+    Ok(Connected::plain(builder.build().map_err(|error| refused("Google Cloud Storage", &error))?, clock))
 }
 
 #[cfg(feature = "azure")]
@@ -191,7 +200,9 @@ fn azure(container: &str, options: &StoreOptions) -> Result<Connected> {
             ],
         ));
     }
+    let clock = StoreClock::default();
     let mut builder = MicrosoftAzureBuilder::from_env()
+        .with_http_connector(clock.clone())
         .with_account(account)
         .with_container_name(container)
         .with_client_options(client(options))
@@ -199,5 +210,5 @@ fn azure(container: &str, options: &StoreOptions) -> Result<Connected> {
     if let Some(endpoint) = &options.endpoint {
         builder = builder.with_endpoint(endpoint.clone()).with_allow_http(endpoint.starts_with("http://"));
     }
-    Ok(Connected::plain(builder.build().map_err(|error| refused("Azure Blob Storage", &error))?))
+    Ok(Connected::plain(builder.build().map_err(|error| refused("Azure Blob Storage", &error))?, clock))
 }

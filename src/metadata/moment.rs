@@ -1,0 +1,57 @@
+//! Spans and moments as people write them. One parser for every option and setting: it reads bytes, accepts exactly the
+//! documented forms and answers everything else with the form to use.
+
+use super::{Expiry, format_expiry};
+use crate::failure::{Failure, Result};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+
+/// The longest span, in days: a moment that is so far from any present one still has a year of four digits.
+const LONGEST_DAYS: i64 = 365_000;
+
+/// Reads `90m`, `12h` or `3d`: digits and one unit.
+pub fn parse_span(text: &str) -> Result<TimeDelta> {
+    let wrong =
+        |why: &str| Failure::invalid(format!("`{}` is not a span of time{why}", text.escape_debug())).hint("write it as 90m, 12h or 3d");
+    let unit = text.as_bytes().last().copied();
+    let digits = text.as_bytes().split_last().map_or(&[][..], |(_, digits)| digits);
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(wrong(""));
+    }
+    let longest = TimeDelta::days(LONGEST_DAYS);
+    // Saturated: a number that is too large for the type is too long as well.
+    let number = digits.iter().fold(0_i64, |number, digit| number.saturating_mul(10).saturating_add(i64::from(digit - b'0')));
+    let span = match unit {
+        Some(b'm') => TimeDelta::try_minutes(number),
+        Some(b'h') => TimeDelta::try_hours(number),
+        Some(b'd') => TimeDelta::try_days(number),
+        _ => return Err(wrong("")),
+    };
+    span.filter(|span| *span <= longest).ok_or_else(|| wrong(&format!(" of at most {LONGEST_DAYS} days")))
+}
+
+/// Reads a moment: `2027-01-31`, `2027-01-31T12:00:00Z`, or a span from now such as `365d`.
+pub fn parse_moment(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
+    let wrong =
+        || Failure::invalid(format!("`{}` is not a moment", text.escape_debug())).hint("write 2027-01-31, 2027-01-31T12:00:00Z or 365d");
+    if let Ok(span) = parse_span(text) {
+        return now.checked_add_signed(span).filter(|moment| is_exact(&format_expiry(*moment))).ok_or_else(wrong);
+    }
+    parse_exact(text).or_else(|| parse_exact(&format!("{text}T00:00:00Z"))).ok_or_else(wrong)
+}
+
+/// Whether an expiry has the one form that every client reads: `YYYY-MM-DDTHH:MM:SSZ`, seconds up to 59.
+pub fn is_exact(text: &str) -> bool {
+    parse_exact(text).is_some()
+}
+
+fn parse_exact(text: &str) -> Option<Expiry> {
+    let form = b"dddd-dd-ddTdd:dd:ddZ";
+    let fits = |(byte, form): (&u8, &u8)| if *form == b'd' { byte.is_ascii_digit() } else { byte == form };
+    let bytes = text.as_bytes();
+    if bytes.len() != form.len() || !bytes.iter().zip(form).all(fits) {
+        return None;
+    }
+    let number = |from: usize, to: usize| bytes[from..to].iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0'));
+    let day = NaiveDate::from_ymd_opt(i32::try_from(number(0, 4)).ok()?, number(5, 7), number(8, 10))?;
+    Some(day.and_hms_opt(number(11, 13), number(14, 16), number(17, 19))?.and_utc())
+}

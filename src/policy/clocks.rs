@@ -1,0 +1,84 @@
+//! Promises about time. A publisher's clock can be wrong, and clients act on what it signed: nothing that replaces a
+//! published role expires before it, and two clocks that disagree are reported.
+//!
+//! A clock that is behind gives the same expiry again instead of an earlier one. No command is refused for that: the
+//! repository stays as valid as it was, and the next publisher with a correct clock goes on from there. The other
+//! direction is not repaired here: a role that a clock ahead of the others signed is valid for longer than intended, and
+//! only a key that is replaced at once invalidates it (docs/recovery.md).
+
+use crate::metadata::{Expiry, Role, format_expiry, whole_second};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+
+/// Two clocks that differ by less are taken for the same.
+pub const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+
+/// The time at which roles are signed, and what was published before.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    now: DateTime<Utc>,
+    published: Option<Expiry>,
+}
+
+impl Moment {
+    /// Nothing that was published before counts: a first commit, or one whose root replaces the keys of what is there.
+    pub fn first(now: DateTime<Utc>) -> Self {
+        Self { now, published: None }
+    }
+
+    /// The published timestamp expires then.
+    pub fn after(now: DateTime<Utc>, timestamp: Expiry) -> Self {
+        Self { now, published: Some(timestamp) }
+    }
+
+    /// The clock's time.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.now
+    }
+
+    /// When a role expires that is signed now: never before the role that it replaces. A role that replaces none is
+    /// valid for as long as the published timestamp at least, which was signed earlier: by a clock that is far behind it
+    /// would have expired already.
+    pub fn expiry(&self, role: Role, replaced: Option<Expiry>) -> Expiry {
+        let usual = (self.now + role.lifetime()).trunc_subsecs(0);
+        let least = self.published.map(|timestamp| whole_second(replaced.unwrap_or(timestamp)));
+        least.map_or(usual, |least| least.max(usual))
+    }
+}
+
+/// Reports two clocks that disagree.
+pub fn disagreement(ours: DateTime<Utc>, stores: DateTime<Utc>) -> Option<String> {
+    let apart = (ours - stores).abs();
+    (apart > TOLERANCE).then(|| {
+        format!(
+            "this machine's clock and the store's disagree by {} minutes: {} here, {} there",
+            apart.num_minutes(),
+            format_expiry(ours),
+            format_expiry(stores)
+        )
+    })
+}
+
+/// Reports a published timestamp that is valid for longer than one that is signed now. Most often the clock is behind.
+pub fn beyond(now: DateTime<Utc>, timestamp: Expiry) -> Option<String> {
+    (is_beyond(Role::Timestamp, now, timestamp)).then(|| {
+        format!(
+            "the published timestamp expires on {}, more than a day after this machine's time {}: this clock is behind, or the timestamp was signed by a clock that was ahead or by another tool",
+            format_expiry(timestamp),
+            format_expiry(now)
+        )
+    })
+}
+
+/// Describes such a role.
+pub fn long_lived(role: Role, expires: Expiry) -> String {
+    format!(
+        "{role} is valid until {}; one that is signed now lives {} days: another tool signed it, or a clock that was ahead",
+        format_expiry(expires),
+        role.lifetime().num_days()
+    )
+}
+
+/// Whether a role is valid for longer than one that is signed now.
+pub fn is_beyond(role: Role, now: DateTime<Utc>, expires: Expiry) -> bool {
+    expires - role.lifetime() > now + TOLERANCE
+}

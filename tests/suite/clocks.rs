@@ -1,0 +1,217 @@
+//! What a publisher with a wrong clock signs, and what it refuses to delete.
+
+use crate::fakes::gcs::Gcs;
+use crate::rotate::Rotating;
+use crate::sandbox::Sandbox;
+use crate::trial::Trial;
+use chrono::{DateTime, TimeDelta, Utc};
+use publish::metadata::{Expiry, Role};
+use publish::operation::root::{self, RootWish};
+use publish::operation::root_commit::{self, CommitWish};
+use publish::operation::{Workspace, prune, refresh};
+use publish::repository::Progress;
+use publish::storage::{LocalDirectory, Observed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Keeps the warnings of a command.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Progress for Warnings {
+    fn phase(&self, _: &str) {}
+    fn expect(&self, _: u64, _: u64) {}
+    fn bytes(&self, _: u64) {}
+    fn file(&self) {}
+    fn status(&self, _: &str) {}
+    fn warning(&self, line: &str) {
+        self.0.lock().unwrap().push(line.into());
+    }
+}
+
+fn refresh_all(workspace: &Workspace) {
+    let request = refresh::RefreshRequest { all: true, ..Default::default() };
+    refresh::apply(workspace, refresh::plan(workspace, request).unwrap()).unwrap();
+}
+
+/// When each role expires, the bins and the role that lists them too.
+fn expiries(trial: &Trial) -> Vec<(String, Expiry)> {
+    let workspace = trial.workspace();
+    let mut present = workspace.load().unwrap();
+    present.read_all_bins(workspace.storage.as_ref()).unwrap();
+    let (timestamp, snapshot) = present.trust.listings().unwrap();
+    let mut all = vec![
+        ("root".to_owned(), present.trust.root().expires()),
+        ("targets".into(), present.targets.expires()),
+        ("snapshot".into(), snapshot.expires()),
+        ("timestamp".into(), timestamp.expires()),
+    ];
+    if let Some(bins) = &present.bins {
+        all.push(("bins".into(), bins.role.expires()));
+        all.extend(bins.known_by_name().map(|(name, bin)| (name.to_owned(), bin.expires())));
+    }
+    all
+}
+
+#[track_caller]
+fn none_is_earlier(trial: &Trial, before: &[(String, Expiry)]) {
+    for (role, expires) in expiries(trial) {
+        let earlier = before.iter().find(|(known, then)| *known == role && expires < *then);
+        assert!(earlier.is_none(), "{role} expires on {expires}, and the one before it on {earlier:?}");
+    }
+}
+
+#[test]
+fn roles_signed_by_a_clock_that_is_behind_expire_no_earlier() {
+    for behind in [TimeDelta::minutes(6), TimeDelta::days(2), TimeDelta::days(100), TimeDelta::days(500)] {
+        let mut trial = Trial::with_bins(6, 4);
+        trial.wait(TimeDelta::days(600));
+        refresh_all(&trial.workspace());
+        let workspace = trial.workspace();
+        refresh::apply(&workspace, refresh::plan(&workspace, Default::default()).unwrap()).unwrap();
+        trial.client().unwrap();
+        let before = expiries(&trial);
+        trial.wait(-behind);
+        trial.release("1.1.0").unwrap();
+        std::fs::create_dir_all(trial.path("more")).unwrap();
+        std::fs::write(trial.path("more/p3.zip"), b"changed").unwrap();
+        trial.add_on(&trial.workspace(), "more").unwrap();
+        refresh_all(&trial.workspace());
+        // Roles that there were none of before have no earlier expiry to keep.
+        trial.bins_on(&trial.workspace(), 8).unwrap();
+        none_is_earlier(&trial, &before);
+        trial.wait(behind);
+        trial.client().unwrap();
+    }
+}
+
+#[test]
+fn a_root_signed_by_a_clock_that_is_behind_expires_no_earlier() {
+    let mut trial = Trial::new();
+    let before = expiries(&trial);
+    trial.wait(TimeDelta::days(-2));
+    let workspace = trial.workspace();
+    let switch = refresh::RefreshRequest { consistent_snapshot: Some(false), ..Default::default() };
+    refresh::apply(&workspace, refresh::plan(&workspace, switch).unwrap()).unwrap();
+    assert_eq!(trial.trust().root().version(), 2);
+    none_is_earlier(&trial, &before);
+}
+
+#[test]
+fn a_root_lives_shorter_only_where_that_is_asked_for() {
+    let mut trial = Trial::new();
+    trial.wait(TimeDelta::days(-100));
+    let (draft, names) = (trial.path("draft.json"), trial.path("names.json"));
+    let edit = |wish: &RootWish| root::edit(&trial.workspace(), &draft, &names, wish, false).unwrap();
+    let longest = trial.trust().root().expires();
+    let report = edit(&RootWish { thresholds: vec![(Role::Root, 1)], ..RootWish::default() });
+    assert!(!report.changes.iter().any(|change| change.contains("expires")), "{:?}", report.changes);
+    let report = edit(&RootWish { expires: Some(longest - TimeDelta::days(9)), ..RootWish::default() });
+    assert!(report.changes.iter().any(|change| change.contains("expires") && change.ends_with("(earlier)")), "{:?}", report.changes);
+}
+
+/// What a clock that was years ahead has signed does not stand in the way of publishing; only replaced keys end it.
+#[test]
+fn roles_signed_by_a_clock_that_was_ahead_are_ended_by_replacing_their_keys() {
+    let mut rotating = Rotating::new(Trial::new());
+    let years = TimeDelta::days(3653);
+    rotating.trial.release("1.0.0").unwrap();
+    rotating.trial.wait(years);
+    refresh_all(&rotating.trial.workspace());
+    rotating.trial.wait(-years);
+    let before = expiries(&rotating.trial);
+    let mut workspace = rotating.workspace();
+    let warnings = Warnings::default();
+    workspace.progress = Box::new(warnings.clone());
+    rotating.trial.release_on(&workspace, "1.0.1").unwrap();
+    refresh_all(&workspace);
+    let said = warnings.0.lock().unwrap().clone();
+    assert_eq!(said.len(), 1, "once for each command: {said:?}");
+    assert!(said[0].contains("more than a day after this machine's time"), "{said:?}");
+    none_is_earlier(&rotating.trial, &before);
+    let (draft, names) = (rotating.trial.path("draft.json"), rotating.trial.path("names.json"));
+    let mut wish = RootWish::default();
+    for role in Role::ONLINE {
+        let (old, new) = (rotating.public(&rotating.keys[&role][0]), rotating.new_key(role));
+        wish.add.push((role, rotating.public(&new), None));
+        wish.remove.push((role, old.id()));
+        rotating.keys.insert(role, vec![new]);
+    }
+    root::edit(&rotating.workspace(), &draft, &names, &wish, false).unwrap();
+    let key = publish::keys::KeyUri::File(rotating.keys[&Role::Root][0].clone());
+    let key = publish::keys::load(&key, rotating.workspace().passphrases.as_ref()).unwrap();
+    root::sign(None, &draft, &[key]).unwrap();
+    let workspace = rotating.workspace();
+    let wish = CommitWish { replace_now: true, back_to: None };
+    root_commit::apply_commit(&workspace, &draft, &names, root_commit::plan_commit(&workspace, &draft, wish).unwrap()).unwrap();
+    rotating.trial.client().unwrap();
+    for (role, expires) in expiries(&rotating.trial).into_iter().skip(1) {
+        assert!(expires < rotating.trial.now() + TimeDelta::days(91), "{role} expires on {expires}");
+    }
+}
+
+#[test]
+fn a_foreign_expiry_is_written_in_the_form_that_every_client_reads() {
+    use publish::metadata::{format_expiry, is_exact, parse_expiry};
+    use publish::policy::clocks::Moment;
+    let now = Utc::now();
+    for foreign in [
+        "2990-12-31T23:59:60Z",
+        "2990-12-31T23:59:59.999999999Z",
+        "2990-12-31T23:59:59.000000001+05:30",
+        "2990-12-31t23:59:59z",
+        "9999-12-31T23:59:59.5-12:00",
+        "0000-01-01T00:00:00+05:00",
+        "9999-12-31T23:59:60-23:59",
+    ] {
+        let before = parse_expiry(foreign).unwrap();
+        let expires = Moment::after(now, before).expiry(Role::Targets, Some(before));
+        let text = format_expiry(expires);
+        assert!(is_exact(&text), "{foreign} became {text}");
+        assert!(expires >= before.min("9999-12-31T23:59:59Z".parse::<DateTime<Utc>>().unwrap()), "{foreign} became {text}");
+    }
+}
+
+fn with_store_clock(trial: &Trial, ahead: TimeDelta) -> (Workspace, Warnings) {
+    let storage = Box::new(LocalDirectory::new(trial.path("repo")));
+    let stores = trial.now() + ahead;
+    let mut workspace = trial.workspace();
+    workspace.storage = Box::new(Observed::new(storage, |_| Ok(())).with_clock(move || stores.into()));
+    let warnings = Warnings::default();
+    workspace.progress = Box::new(warnings.clone());
+    (workspace, warnings)
+}
+
+#[test]
+fn a_clock_that_is_not_the_stores_is_reported_once_and_nothing_is_deleted() {
+    let trial = Trial::new();
+    trial.release("1.0.0").unwrap();
+    let grace = Duration::from_secs(30 * 24 * 3600);
+    for (minutes, apart) in [(0, false), (4, false), (-4, false), (6, true), (-6, true), (60 * 24 * 40, true), (-60 * 24 * 40, true)] {
+        let (workspace, warnings) = with_store_clock(&trial, TimeDelta::minutes(minutes));
+        refresh_all(&workspace);
+        refresh_all(&workspace);
+        let said = warnings.0.lock().unwrap().clone();
+        assert_eq!(said.len(), usize::from(apart), "{minutes} minutes: {said:?}");
+        assert!(said.iter().all(|line| line.contains(" here, ") && line.contains(" there")), "{said:?}");
+        match prune::plan(&workspace, grace) {
+            Ok(_) => assert!(!apart, "{minutes} minutes"),
+            Err(error) => assert!(apart && error.to_string().contains("disagree"), "{minutes} minutes: {error}"),
+        }
+    }
+}
+
+#[test]
+fn a_bucket_reports_its_time_with_every_answer() {
+    let gcs = Gcs::start();
+    let sandbox = Sandbox::empty();
+    sandbox.write("publish.yaml", format!("name: acme\nrepo: gs://bucket/acme\nstore:\n  endpoint: {}\n", gcs.url));
+    sandbox.publish(&["init", "--no-passphrase"]).ok();
+    assert!(!sandbox.release("1.0.0").ok().stderr.contains("warning"));
+    sandbox.publish(&["prune"]).ok();
+    gcs.set_ahead(600);
+    let run = sandbox.publish(&["refresh", "--all", "--quiet"]).ok();
+    assert!(run.stderr.matches("disagree by").count() == 1, "{run:?}");
+    sandbox.publish(&["prune", "--yes"]).fails(5, &["the store's disagree", "hint: set the wrong clock"]);
+    sandbox.publish(&["prune"]).fails(5, &["nothing was deleted"]);
+}
