@@ -480,6 +480,102 @@ def a_standby_takes_over_and_a_dead_caller_finds_its_answer():
         t.ci.publish("add-targets", "packages")
 
 
+class Reading:
+    """python-tuf clients that update all the time: one that follows, and new ones that start from root 1."""
+
+    def __init__(self, t, wanted):
+        self.t, self.wanted, self.faults, self.reads, self.done = t, wanted, [], 0, threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        follows, _ = reader(self.t, "follows")
+        while not self.done.is_set():
+            try:
+                new, _ = reader(self.t, f"new-{self.reads}")
+                for client in (follows, new):
+                    client.reads(dict(self.wanted))
+                self.reads += 1
+            except Exception as error:
+                self.faults.append(repr(error))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        self.done.set()
+        self.thread.join()
+        assert kind or (self.reads > 3 and not self.faults), (self.reads, self.faults[:3])
+
+
+def the_targets_key_is_rotated_as_the_page_says():
+    """docs/rotation.md, "With workers", step by step, with and without bins; clients read throughout."""
+    for bins in [0, 4]:
+        with team() as t:
+            admin, worker = t.directory / "admin", t.hosts["targets"]
+
+            def publish(*arguments, code=0, words=""):
+                done = subprocess.run([PUBLISH, *map(str, arguments)], cwd=admin, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+                assert done.returncode == code and words in done.stderr + done.stdout, f"{arguments} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+                return done.stdout
+
+            def root(*edit, code=0, words=""):
+                publish("root", "edit", *edit)
+                publish("root", "sign", "--yes")
+                publish("root", "commit", code=code, words=words)
+
+            def restart(keys):
+                for process in worker.processes:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+                worker.processes.clear(), (worker.home / "log").unlink()
+                config = (worker.home / "publish.yaml").read_text().split("keys:\n")[0]
+                (worker.home / "publish.yaml").write_text(f"{config}keys:\n  targets: {keys}\n")
+                t.start("targets")
+
+            def package(number):
+                path = t.package(number)
+                t.ci.publish("add-targets", "packages")
+                wanted[f"packages/p{number}.zip"] = {"hashes": {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}}
+
+            wanted = {}
+            t.start()
+            package(1), package(2)
+            if bins:
+                t.ci.publish("bins", "--count", bins, "--not-for-trdl")
+            with Reading(t, wanted):
+                old = json.loads(worker.publish("key", "show", "keys/targets.pem", "--json"))["key_id"]
+                # 1: the new key, at the worker.
+                worker.publish("key", "new", "keys/targets-2.pem", "--no-passphrase")
+                (admin / "targets-2.pub").write_text(worker.publish("key", "export", "keys/targets-2.pem"))
+                # 2: the root that adds it, where no online key is.
+                root("--add-key", "targets=targets-2.pub")
+                package(3)
+                # Step 4 before step 3 is refused; the draft is put away.
+                root("--remove-key", f"targets={old}", code=5, words="with root 3 clients would refuse targets")
+                (admin / "root-draft.json").unlink()
+                # 3: both keys at the worker, then everything signed by both.
+                restart("[file:keys/targets.pem, file:keys/targets-2.pem]")
+                t.hosts["monitor"].publish("refresh", "--all")
+                package(4)
+                # 4: the root that drops the old key.
+                root("--remove-key", f"targets={old}")
+                package(5)
+                # 5: the new key only; the bins forget the old one.
+                restart("file:keys/targets-2.pem")
+                (worker.home / "keys/targets.pem").unlink()
+                package(6)
+                t.hosts["monitor"].publish("refresh")
+                package(7)
+                assert "nothing is due" in t.hosts["monitor"].publish("refresh")
+                if bins:
+                    version = lambda path: int(path.name.split(".")[0])
+                    newest = lambda role: max((t.directory / "repo").glob(f"[0-9]*.{role}.json"), key=version)
+                    for role in ["targets", "bins"]:
+                        assert old not in newest(role).read_text(), f"{role} still names the old key"
+                assert "good: 0 errors" in t.ci.publish("verify")
+
+
 class Watcher(threading.Thread):
     """Real readers that update all the time, and somebody who notes what every file was under every version."""
 
@@ -651,6 +747,7 @@ SCENARIOS = [
     what_is_forged_outdated_or_misdirected_is_refused_and_logged,
     no_worker_signs_what_it_did_not_verify,
     a_standby_takes_over_and_a_dead_caller_finds_its_answer,
+    the_targets_key_is_rotated_as_the_page_says,
     the_workflow_with_the_monitor_needs_no_credential_in_the_pipeline,
     nothing_is_lost_on_a_directory_while_everything_is_killed,
     nothing_is_lost_on_s3_while_everything_is_killed,

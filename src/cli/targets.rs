@@ -90,15 +90,19 @@ pub(super) fn remove(global: &Global, arguments: &RemoveTargets, output: &Output
 pub(super) fn bins(global: &Global, arguments: &Bins, output: &Output) -> Result<Report> {
     let config = Config::read(&global.config)?;
     let workspace = open(global, &config, output)?;
-    let request = BinsRequest { count: arguments.count, not_for_trdl: arguments.not_for_trdl };
+    let request = BinsRequest { count: arguments.count, rekey: arguments.rekey, not_for_trdl: arguments.not_for_trdl };
     let plan = bins_operation::plan(&workspace, request)?;
     let document = json!(plan);
     let mut text = match plan.from {
         0 => format!("  + {}\n", count(plan.to, "bin")),
-        from if plan.empty => format!("  = {}\n", count(from, "bin")),
+        from if from == plan.to => format!("  = {}\n", count(from, "bin")),
         from => format!("  ~ {from} -> {}\n", count(plan.to, "bin")),
     };
     let _ = writeln!(text, "  ~ {} in them, {} at the top level", count(plan.spread, "target"), plan.at_top);
+    if plan.rekey {
+        let whose = if workspace.bin_keys.is_empty() { "the root's targets keys" } else { "the keys in `keys: bins:`" };
+        let _ = writeln!(text, "  ~ delegated to {whose}, and all signed by them");
+    }
     if plan.left_over > 0 {
         let _ = writeln!(
             text,

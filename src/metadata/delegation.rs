@@ -96,6 +96,31 @@ impl Delegations {
         Ok(out)
     }
 
+    /// The block with other keys for one of its roles, or for all of them; everything else stays as it is. Keys that no role
+    /// names any more are left out.
+    pub fn rekeyed(json: &str, role: Option<&str>, keys: &[(String, PublicKey)], threshold: u64) -> Result<String> {
+        let broken = |why: String| Failure::new(Kind::Untrusted, format!("delegations that cannot be read: {why}"));
+        let mut block: Value = serde_json::from_str(json).map_err(|error| broken(error.to_string()))?;
+        let keyids: Vec<&String> = keys.iter().map(|(id, _)| id).collect();
+        let mut set = |role: &mut Value| {
+            role["keyids"] = json!(keyids);
+            role["threshold"] = json!(threshold);
+        };
+        let wanted = |value: &Value| role.is_none_or(|role| value["name"] == role);
+        block["roles"].as_array_mut().into_iter().flatten().filter(|value| wanted(value)).for_each(&mut set);
+        if role.is_none()
+            && let Some(succinct) = block.get_mut("succinct_roles")
+        {
+            set(succinct);
+        }
+        let named = |value: &Value| value["keyids"].as_array().cloned().unwrap_or_default();
+        let used: Vec<Value> = block["roles"].as_array().into_iter().flatten().chain(block.get("succinct_roles")).flat_map(named).collect();
+        let known = block["keys"].as_object_mut().ok_or_else(|| broken("no keys".into()))?;
+        known.extend(keys.iter().map(|(id, key)| (id.clone(), key.to_json())));
+        known.retain(|id, _| used.iter().any(|used| used == id));
+        Ok(block.to_string())
+    }
+
     /// All keys of the block with their ids.
     pub fn keys(&self) -> impl Iterator<Item = (&String, &PublicKey)> {
         self.keys.iter()

@@ -170,7 +170,12 @@ impl Targets {
     /// Writes the role that follows this one: entries merged with the edits, all other fields as they were.
     /// The result is JSON; it is canonical when this role's fields are.
     pub fn edited(&self, version: u64, expires: Expiry, edits: &TargetEdits) -> Result<Vec<u8>> {
-        self.write(version, expires, &[], |out| self.write_entries(out, edits))
+        self.edited_with(version, expires, edits, &[])
+    }
+
+    /// The same with some fields (names with their JSON) set.
+    pub fn edited_with(&self, version: u64, expires: Expiry, edits: &TargetEdits, set: &[(&str, &str)]) -> Result<Vec<u8>> {
+        self.write(version, expires, set, |out| self.write_entries(out, edits))
     }
 
     /// Writes the role that follows this one with other entries (names with their JSON, sorted by name) and with some

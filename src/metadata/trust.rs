@@ -28,6 +28,8 @@ pub struct Trust {
     expired: Vec<(Role, Expiry)>,
     signatures: BTreeMap<Role, u64>,
     reset_at: Option<u64>,
+    /// The targets keys of every root read so far, each once.
+    targets_keys: Vec<PublicKey>,
     at_expiry: AtExpiry,
 }
 
@@ -41,7 +43,18 @@ impl Trust {
         let threshold = root.role(Role::Root).threshold;
         let valid = check_threshold(&envelope, &envelope.canonical()?, root.keys_of(Role::Root), threshold, "the pinned root")?;
         let signatures = BTreeMap::from([(Role::Root, valid)]);
-        Ok(Self { root, timestamp: None, snapshot: None, expired: Vec::new(), signatures, reset_at: None, at_expiry })
+        let mut trust = Self {
+            root,
+            timestamp: None,
+            snapshot: None,
+            expired: Vec::new(),
+            signatures,
+            reset_at: None,
+            targets_keys: Vec::new(),
+            at_expiry,
+        };
+        trust.note_targets_keys();
+        Ok(trust)
     }
 
     /// Takes the next root: version N+1, signed by the thresholds of both N and N+1.
@@ -73,8 +86,17 @@ impl Trust {
             self.reset_at = Some(version);
         }
         self.root = root;
+        self.note_targets_keys();
         self.signatures.insert(Role::Root, valid);
         Ok(())
+    }
+
+    fn note_targets_keys(&mut self) {
+        for (_, key) in self.root.keys_of(Role::Targets) {
+            if !self.targets_keys.iter().any(|known| known.same_material(key)) {
+                self.targets_keys.push(key.clone());
+            }
+        }
     }
 
     /// The same for a publisher that signs what follows: the state it builds on stays, whichever keys are replaced, so
@@ -228,6 +250,11 @@ impl Trust {
     /// The timestamp and snapshot trusted now.
     pub fn listings(&self) -> Option<(&Listing, &Listing)> {
         Some((self.timestamp.as_ref()?, self.snapshot.as_ref()?))
+    }
+
+    /// Whether this is a key of the targets role in the present root or in one before it, as far back as the pinned root.
+    pub fn was_targets_key(&self, key: &PublicKey) -> bool {
+        self.targets_keys.iter().any(|known| known.same_material(key))
     }
 
     /// The last root that replaced every key of all online roles: versions from before it bind nobody any more, neither

@@ -2,18 +2,20 @@
 
 use super::{Outcome, RoleStep, Workspace, steps};
 use crate::failure::{Failure, Kind};
-use crate::keys;
+use crate::keys::{self, Signers};
 use crate::layout::lives_at_top;
 use crate::metadata::Role;
-use crate::repository::{Bins, Edit, Present, Rebin};
+use crate::repository::{BinKeys, Bins, Edit, Present, Rebin};
 use anyhow::Result;
 use serde::Serialize;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct BinsRequest {
-    /// How many bins there shall be.
-    pub count: usize,
+    /// How many bins there shall be; as many as there are without a number.
+    pub count: Option<usize>,
+    /// Have the configured keys sign the bins from now on.
+    pub rekey: bool,
     /// The operator knows that the trdl client reads top-level targets only.
     pub not_for_trdl: bool,
 }
@@ -31,10 +33,14 @@ pub struct BinsPlan {
     pub at_top: usize,
     /// Bins that nothing is delegated to any more and that stay in the snapshot for ever.
     pub left_over: usize,
+    /// Whether other keys sign the bins from now on.
+    pub rekey: bool,
     /// Roles that will be signed besides the bins.
     pub roles: Vec<RoleStep>,
     /// Whether there is nothing to do.
     pub empty: bool,
+    #[serde(skip)]
+    spreads: bool,
     #[serde(skip)]
     present: Option<Box<Present>>,
 }
@@ -43,16 +49,22 @@ pub struct BinsPlan {
 pub fn plan(workspace: &Workspace, request: BinsRequest) -> Result<BinsPlan> {
     let mut present = workspace.load()?;
     workspace.check_root(&present)?;
-    if !request.not_for_trdl {
+    let from = present.bins.as_ref().map_or(0, Bins::count);
+    let to = request.count.unwrap_or(from);
+    if from == 0 && request.count.is_none() {
+        return Err(Failure::invalid("there are no bins whose keys could change").hint("make some with --count N").into());
+    }
+    let reshapes = to != from || request.count.is_some();
+    if reshapes && !request.not_for_trdl {
         return Err(Failure::invalid("the trdl client reads top-level targets only: it does not find what is in bins")
             .hint("releases and channels stay at the top level, but no trdl user will see any other target")
             .hint("if no trdl client needs to, say so with --not-for-trdl")
             .into());
     }
-    if !request.count.is_power_of_two() || !(2..=1 << 16).contains(&request.count) {
-        return Err(Failure::invalid(format!("{} bins: their number must be a power of two from 2 to 65536", request.count)).into());
+    if reshapes && (!to.is_power_of_two() || !(2..=1 << 16).contains(&to)) {
+        return Err(Failure::invalid(format!("{to} bins: their number must be a power of two from 2 to 65536")).into());
     }
-    if !present.trust.root().consistent_snapshot() {
+    if reshapes && !present.trust.root().consistent_snapshot() {
         return Err(Failure::invalid("without consistent snapshots, clients would meet bins of the old and the new kind at once")
             .hint("switch them on first: `consistent_snapshot: true` in the config, then `publish refresh`")
             .into());
@@ -60,15 +72,23 @@ pub fn plan(workspace: &Workspace, request: BinsRequest) -> Result<BinsPlan> {
     present.read_all_bins(workspace.storage.as_ref())?;
     let at_top = present.targets.names().filter(|name| lives_at_top(name)).count();
     let spread = present.entries().count() - at_top;
-    let from = present.bins.as_ref().map_or(0, Bins::count);
-    let empty = from == request.count && present.targets.len() == at_top;
+    // Keys of their own are not opened for a plan; those of the targets role stand in the root.
+    let behind = from > 0 && workspace.bin_keys.is_empty() && (present.bins_behind()?.is_some() || other_keys(&present, request.rekey)?);
+    let rekey = behind || (request.rekey && !workspace.bin_keys.is_empty());
+    let spreads = reshapes && (from != to || present.targets.len() != at_top);
+    let empty = !spreads && !rekey;
     let mut roles = Vec::new();
     if !empty {
-        let top = from == 0 || present.targets.len() != at_top;
+        let top = rekey || from == 0 || present.targets.len() != at_top;
         roles = steps(&present.versions(), if top { &Role::ONLINE } else { &[Role::Snapshot, Role::Timestamp] })?;
     }
-    let left_over = from.saturating_sub(request.count);
-    Ok(BinsPlan { from, to: request.count, spread, at_top, left_over, roles, empty, present: Some(Box::new(present)) })
+    let left_over = from.saturating_sub(to);
+    Ok(BinsPlan { from, to, spread, at_top, left_over, rekey, roles, empty, spreads, present: Some(Box::new(present)) })
+}
+
+/// Whether the bins have other keys than the root's targets keys, where that is asked about.
+fn other_keys(present: &Present, asked: bool) -> Result<bool> {
+    Ok(asked && !present.bins_have(&BinKeys::of_targets(present.trust.root()))?)
 }
 
 /// Carries out a plan. An empty one only completes what a killed run may have left.
@@ -80,28 +100,38 @@ pub fn apply(workspace: &Workspace, plan: BinsPlan) -> Result<Outcome> {
     }
     let roles: Vec<Role> = Role::ALL.into_iter().filter(|role| plan.roles.iter().any(|step| step.role == role.name())).collect();
     let mut signers = workspace.signers(present.trust.root(), &roles)?;
-    let (keys, threshold) = match &present.bins {
-        Some(bins) => {
-            workspace.add_bin_signers(&present, &mut signers)?;
-            bins.keys()
-        }
-        None if workspace.bin_keys.is_empty() => {
-            let root = present.trust.root();
-            let keys = root.keys_of(Role::Targets).map(|(id, key)| (id.to_owned(), key.clone())).collect();
-            (keys, root.role(Role::Targets).threshold)
-        }
-        None => {
-            let mut keys = Vec::new();
-            for uri in &workspace.bin_keys {
-                let signer = keys::load(uri, workspace.passphrases.as_ref())?;
-                keys.push((signer.public().id(), signer.public().clone()));
-                signers.entry(Role::Targets).or_default().push(signer);
-            }
-            (keys, 1)
-        }
+    let keys = if plan.rekey || present.bins.is_none() {
+        configured(workspace, &present, &mut signers)?
+    } else {
+        workspace.add_bin_signers(&present, &mut signers)?;
+        let (keys, threshold) = present.bins.as_ref().map(Bins::keys).unwrap_or_default();
+        BinKeys { keys, threshold }
     };
     workspace.progress.phase("committing");
-    let rebin = Rebin { count: plan.to, keys, threshold };
-    let edit = Edit { rebin: Some(rebin), ..Edit::default() };
+    // A request to workers has one form for both: the number of bins and their keys.
+    let edit = if plan.spreads || workspace.workers.is_some() {
+        let BinKeys { keys, threshold } = keys;
+        Edit { rebin: Some(Rebin { count: plan.to, keys, threshold }), ..Edit::default() }
+    } else {
+        Edit { rekey: Some(keys), ..Edit::default() }
+    };
     Ok(workspace.commit(present, &edit, &signers)?.into())
+}
+
+/// The keys that the config has for the bins: their own, or those of the targets role.
+fn configured(workspace: &Workspace, present: &Present, signers: &mut Signers) -> Result<BinKeys> {
+    let root = present.trust.root();
+    if workspace.bin_keys.is_empty() {
+        return Ok(BinKeys::of_targets(root));
+    }
+    let mut own = Vec::new();
+    for uri in &workspace.bin_keys {
+        let signer = keys::load(uri, workspace.passphrases.as_ref())?;
+        own.push((signer.public().id(), signer.public().clone()));
+        signers.entry(Role::Targets).or_default().push(signer);
+    }
+    // A threshold that bins with keys of their own had is not lowered in passing.
+    let before = present.bins.as_ref().map_or(1, |bins| bins.keys().1);
+    let threshold = if present.bins_follow_targets()? { 1 } else { before.min(own.len() as u64).max(1) };
+    Ok(BinKeys { keys: own, threshold })
 }

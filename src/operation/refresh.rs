@@ -1,12 +1,13 @@
 //! `publish refresh`: signs again what is due, touches nothing otherwise.
 
+use super::rotate::bins_behind;
 use super::{Outcome, RoleStep, Workspace, steps};
 use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
 use crate::layout::ObjectName;
 use crate::metadata::{Role, Target, format_expiry};
 use crate::policy::clocks::Moment;
-use crate::repository::{AtHand, BINS, Change, Edit, PlainNames, Present, Renewal, digest_object, each, publish_root, sign_root};
+use crate::repository::{AtHand, BINS, BinKeys, Change, Edit, PlainNames, Present, Renewal, digest_object, each, publish_root, sign_root};
 use anyhow::Result;
 use serde::Serialize;
 
@@ -29,6 +30,8 @@ pub struct RefreshPlan {
     pub empty: bool,
     #[serde(skip)]
     sha512_only: Vec<(String, Target)>,
+    #[serde(skip)]
+    rekey: Option<BinKeys>,
     #[serde(skip)]
     present: Option<Box<Present>>,
 }
@@ -84,7 +87,19 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
         };
         due.push(Due { role: role.name(), reason, which: Renewed::Role(*role) });
     }
-    if let Some(bins) = &present.bins {
+    let rekey = bins_behind(workspace, &present)?
+        .filter(|_| !workspace.signs(Role::Targets) || workspace.has_enough_keys(present.trust.root(), Role::Targets));
+    if rekey.is_some() {
+        let reason = "the bins are signed by other keys than the root's targets keys";
+        let which = Renewed::Role(Role::Targets);
+        match due.iter_mut().find(|due| due.which == which) {
+            Some(due) => due.reason = format!("{}; {reason}", due.reason),
+            None => {
+                let before = due.iter().filter(|due| due.role == "root").count();
+                due.insert(before, Due { role: Role::Targets.name(), reason: reason.into(), which });
+            }
+        }
+    } else if let Some(bins) = &present.bins {
         let expires = bins.role.expires();
         if expires <= now || Role::Targets.is_due(expires, now) {
             let reason = if expires <= now {
@@ -148,6 +163,7 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
         rehashed: sha512_only.len(),
         sha512_only,
         due,
+        rekey,
         present: Some(Box::new(present)),
     })
 }
@@ -185,7 +201,8 @@ pub fn apply(workspace: &Workspace, plan: RefreshPlan) -> Result<Outcome> {
     }
     let changes = rehashed(workspace, &plan.sha512_only)?;
     workspace.progress.phase("committing");
-    let mut outcome: Outcome = workspace.commit(present, &Edit { changes, renewals: online, ..Edit::default() }, &signers)?.into();
+    let mut outcome: Outcome =
+        workspace.commit(present, &Edit { changes, renewals: online, rekey: plan.rekey, ..Edit::default() }, &signers)?.into();
     outcome.changed |= outcome.versions.root != root_before;
     Ok(outcome)
 }

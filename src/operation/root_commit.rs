@@ -2,13 +2,13 @@
 
 use super::going_back::{BackTo, GoingBack};
 use super::root::{RootReport, affected, present_for, read_draft, report, waiting_line, write_draft, write_names};
-use super::rotate::{bins_follow, bins_wish};
+use super::rotate::{bins_behind, bins_follow};
 use super::{Outcome, Workspace};
 use crate::failure::{Failure, Kind};
-use crate::keys::Signers;
+use crate::keys::{self, Signers};
 use crate::layout::ObjectName;
 use crate::metadata::trust::Trust;
-use crate::metadata::{ROOT_LIMIT, Role, RootDraft};
+use crate::metadata::{PublicKey, ROOT_LIMIT, Role, RootDraft};
 use crate::repository::{Committer, Edit, Present, Renewal, Replacement, load_before_root, publish_root};
 use crate::storage::Storage;
 use anyhow::Result;
@@ -106,6 +106,10 @@ pub fn plan_commit(workspace: &Workspace, path: &Path, wish: CommitWish) -> Resu
         Err(failure) => return Err(failure.into()),
     };
     let resigned = if signers.is_some() { resigned } else { Vec::new() };
+    let follow = resigned.contains(&Role::Targets) && workspace.bin_keys.is_empty() && present.bins_follow_targets()?;
+    if !follow {
+        check_bins(workspace, &present, &draft)?;
+    }
     let names = |roles: &[Role]| roles.iter().map(|role| role.name()).collect();
     Ok(RootCommitPlan {
         empty: false,
@@ -115,6 +119,30 @@ pub fn plan_commit(workspace: &Workspace, path: &Path, wish: CommitWish) -> Resu
         going_back,
         work: Some(Box::new(CommitWork { draft, present, signers: signers.unwrap_or_default(), resigned })),
     })
+}
+
+/// Refuses a root that drops a targets key while the bins depend on it and do not follow in the same step: nothing in them
+/// could be changed any more.
+fn check_bins(workspace: &Workspace, present: &Present, draft: &RootDraft) -> Result<()> {
+    let next = draft.next();
+    let of_next = |key: &PublicKey| next.keys_of(Role::Targets).any(|(_, known)| known.same_material(key));
+    let dropped: Vec<&PublicKey> = draft.present().keys_of(Role::Targets).map(|(_, key)| key).filter(|key| !of_next(key)).collect();
+    if dropped.is_empty() || present.bins.is_none() {
+        return Ok(());
+    }
+    let is_dropped = |key: &PublicKey| dropped.iter().any(|known| known.same_material(key));
+    // A key that is no targets key any more may still be one of the bins' own here.
+    let (own, _) = keys::load_all(&workspace.bin_keys, workspace.passphrases.as_ref());
+    let is_own = |key: &PublicKey| own.iter().any(|signer| signer.public().same_material(key));
+    let Some((role, ids)) = present.bin_without(|key| !is_dropped(key) || is_own(key))? else { return Ok(()) };
+    Err(Failure::new(
+        Kind::Conflict,
+        format!("root {} drops a targets key that {role}.json depends on: the bins could not be signed any more", next.version()),
+    )
+    .details(ids.iter().map(|id| format!("{role}.json is signed by: {}", draft.describe(id))))
+    .hint("first have the bins signed by the keys that stay: where the targets key is (workers: with both keys configured), publish refresh --all")
+    .hint("then run this command again")
+    .into())
 }
 
 /// What committing did.
@@ -177,11 +205,9 @@ fn replace_at_once(
     present.trust.next_root_keeping_state(&file)?;
     // Bins that a replaced targets key signs are as lost as the role above them; the keys of others are not at hand here.
     if edit.renewals.iter().any(|renewal| renewal.role == Role::Targets.name()) {
-        edit.rebin = bins_wish(workspace, &present);
+        edit.rekey = bins_behind(workspace, &present)?;
     }
-    if edit.rebin.is_none() {
-        edit.changes = going_back.map_or(Ok(Vec::new()), |back| back.removals(&present))?;
-    }
+    edit.changes = going_back.map_or(Ok(Vec::new()), |back| back.removals(&present))?;
     let at_once = AtOnce { workspace, draft: &draft, file, before, going_back, since: Mutex::default() };
     let pinned = workspace.pinned()?;
     let committer = Committer { replacement: Some(&at_once), ..workspace.committer(&pinned, signers) };

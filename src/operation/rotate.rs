@@ -8,7 +8,7 @@ use super::{Outcome, Workspace};
 use crate::failure::{Failure, Kind};
 use crate::keys::{self, RoleSigner};
 use crate::metadata::{PublicKey, Role, RootChange, RootDraft};
-use crate::repository::{Edit, Present, Rebin};
+use crate::repository::{BinKeys, Edit, Present};
 use anyhow::Result;
 use serde::Serialize;
 use std::path::Path;
@@ -162,18 +162,14 @@ fn wishes_only(draft: &RootDraft, wish: &RootWish) -> bool {
 /// Where the targets key signs hashed bins too, the delegations to them name it: they follow the root, in one commit.
 pub(super) fn bins_follow(workspace: &Workspace) -> Result<Option<Outcome>> {
     let present = workspace.load()?;
-    let Some(rebin) = bins_wish(workspace, &present) else { return Ok(None) };
+    let Some(rekey) = bins_behind(workspace, &present)? else { return Ok(None) };
     let signers = workspace.local_signers(present.trust.root(), &Role::ONLINE)?;
-    let edit = Edit { rebin: Some(rebin), ..Edit::default() };
+    let edit = Edit { rekey: Some(rekey), ..Edit::default() };
     Ok(Some(workspace.commit_locally(present, &edit, &signers)?.into()))
 }
 
-/// The bins as the root's targets keys sign them, where the targets key signs them and those that do are others.
-pub(super) fn bins_wish(workspace: &Workspace, present: &Present) -> Option<Rebin> {
-    let bins = present.bins.as_ref().filter(|_| workspace.bin_keys.is_empty())?;
-    let root = present.trust.root();
-    let keys: Vec<(String, PublicKey)> = root.keys_of(Role::Targets).map(|(id, key)| (id.to_owned(), key.clone())).collect();
-    let (known, _) = bins.keys();
-    let same = known.len() == keys.len() && keys.iter().all(|(_, key)| known.iter().any(|(_, known)| known.same_material(key)));
-    (!same).then(|| Rebin { count: bins.count(), keys, threshold: root.role(Role::Targets).threshold })
+/// The root's targets keys, where the bins are signed by targets keys and those are others by now.
+pub(super) fn bins_behind(workspace: &Workspace, present: &Present) -> crate::failure::Result<Option<BinKeys>> {
+    // Keys of their own do not change with the root.
+    if workspace.bin_keys.is_empty() { present.bins_behind() } else { Ok(None) }
 }

@@ -317,13 +317,19 @@ impl Workspace {
         let Some(bins) = present.bins.as_ref().filter(|_| self.signs(Role::Targets)) else { return Ok(()) };
         let uris = if self.bin_keys.is_empty() { self.keys.get(&Role::Targets).map_or(&[][..], Vec::as_slice) } else { &self.bin_keys };
         let at_hand = signers.entry(Role::Targets).or_default();
-        for uri in uris {
-            let signer = keys::load(uri, self.passphrases.as_ref())?;
+        // One of several keys may be missing, where the bins do not need it.
+        let (opened, failures) = keys::load_all(uris, self.passphrases.as_ref());
+        for signer in opened {
             if !at_hand.iter().any(|known| known.public().same_material(signer.public())) {
                 at_hand.push(signer);
             }
         }
-        bins.check_signers(at_hand)
+        let Err(missing) = bins.check_signers(at_hand) else { return Ok(()) };
+        Err(match failures.into_iter().reduce(Failure::and) {
+            Some(failures) if failures.kind == Kind::Passphrase => failures,
+            Some(failures) => bins_unsigned(present, failures),
+            None => bins_unsigned(present, missing),
+        })
     }
 
     /// The keys for a change of targets: those of the top-level role and of the bins, as far as the names need them.
@@ -443,6 +449,16 @@ impl Workspace {
         )
         .hint("renew it, then run this command again: publish refresh"))
     }
+}
+
+/// Bins that the keys at hand cannot sign, with the way out: the top-level targets key delegates to them.
+pub(super) fn bins_unsigned(present: &Present, failure: Failure) -> Failure {
+    let behind = present.bins_behind().is_ok_and(|behind| behind.is_some());
+    failure.hint(if behind {
+        "the targets keys were replaced and the bins were not signed by the new ones: `publish refresh` does that"
+    } else {
+        "if their keys are lost: `publish bins --rekey` delegates the bins to the configured keys and signs them again"
+    })
 }
 
 /// Names a repository by its pinned root, in the state file.

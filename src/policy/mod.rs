@@ -7,6 +7,7 @@
 //! A promise is about what a change does, not about what is there: a repository that was adopted with other names and
 //! habits stays editable, and only a change that would break a promise is refused.
 
+pub mod bins;
 pub mod certificates;
 pub mod channels;
 pub mod client_roots;

@@ -6,6 +6,7 @@
 //! - A swap that was carried out is reported as failed (a retried request): the bytes there are compared with ours.
 //! - A new root appears while we sign: asked for right before the swap, and then everything starts over.
 
+use super::bin_keys::BinKeys;
 use super::bins::{BINS, Bins, Home};
 use super::draft::{Draft, drafts, rebin};
 use super::edit::{Change, View};
@@ -97,6 +98,7 @@ struct Work {
     edits: TargetEdits,
     renewed: BTreeSet<String>,
     rebin: Option<super::Rebin>,
+    rekey: Option<BinKeys>,
 }
 
 enum Attempt {
@@ -155,7 +157,13 @@ impl Committer<'_> {
     fn work(&self, present: &mut Present, edits: &[Edit]) -> Result<(Work, Vec<Result<bool>>)> {
         let renewed: BTreeSet<String> = edits.iter().flat_map(|edit| edit.open_renewals(present)).collect();
         let rebin = edits.iter().find_map(|edit| edit.rebin.clone());
-        if rebin.is_some() || renewed.contains(BINS) {
+        let mut rekey = edits.iter().find_map(|edit| edit.rekey.clone());
+        if let Some(keys) = &rekey
+            && (rebin.is_some() || present.bins_have(keys)?)
+        {
+            rekey = None;
+        }
+        if rebin.is_some() || rekey.is_some() || renewed.contains(BINS) {
             present.read_all_bins(self.storage)?;
         } else {
             let names: Vec<String> = edits.iter().flat_map(Edit::names_to_read).collect();
@@ -164,7 +172,7 @@ impl Committer<'_> {
         let mut view = View::new(present);
         let mut answers = Vec::new();
         for edit in edits {
-            let renews = edit.open_renewals(present).next().is_some() || edit.rebin.is_some();
+            let renews = edit.open_renewals(present).next().is_some() || edit.rebin.is_some() || (edit.rekey.is_some() && rekey.is_some());
             match view.after(edit, self.storage, (self.clock)()) {
                 Ok(more) => {
                     answers.push(Ok(renews || !more.is_empty()));
@@ -174,14 +182,16 @@ impl Committer<'_> {
                 Err(failure) => return Err(failure),
             }
         }
-        Ok((Work { edits: view.made, renewed, rebin }, answers))
+        Ok((Work { edits: view.made, renewed, rebin, rekey }, answers))
     }
 
     fn drafts<'p>(&self, present: &'p Present, work: &Work) -> Result<Vec<Draft<'p>>> {
-        match &work.rebin {
-            Some(wish) => rebin(present, wish),
-            None => drafts(present, &work.edits, &work.renewed, (self.clock)()),
+        let spread = work.rebin.as_ref().map_or_else(|| Ok(Vec::new()), |wish| rebin(present, wish))?;
+        // Bins that are spread that way already leave the rest of the work.
+        if !spread.is_empty() {
+            return Ok(spread);
         }
+        drafts(present, &work.edits, &work.renewed, work.rekey.as_ref(), (self.clock)())
     }
 
     fn attempt(&self, present: &Present, work: &Work, drafts: Vec<Draft<'_>>, numbers: &Numbers<'_>) -> Result<Attempt> {

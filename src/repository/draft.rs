@@ -1,3 +1,4 @@
+use super::bin_keys::BinKeys;
 use super::bins::{BINS, Bins, Home, bin_names};
 use super::edit::Rebin;
 use super::present::Present;
@@ -35,6 +36,7 @@ pub(super) fn drafts<'a>(
     present: &'a Present,
     edits: &TargetEdits,
     renewed: &BTreeSet<String>,
+    rekey: Option<&BinKeys>,
     now: DateTime<Utc>,
 ) -> Result<Vec<Draft<'a>>> {
     let mut by_home: BTreeMap<Home, TargetEdits> = BTreeMap::new();
@@ -45,7 +47,27 @@ pub(super) fn drafts<'a>(
         by_home.entry(Home::Top).or_default();
     }
     let mut drafts = Vec::new();
-    if let Some(bins) = present.bins.as_ref().filter(|_| renewed.contains(BINS)) {
+    // The role that delegates and those that are delegated to change their keys in one commit.
+    let rekey = rekey.zip(present.bins.as_ref());
+    let mut top_fields = None;
+    if let Some((keys, bins)) = rekey {
+        by_home.entry(Home::Top).or_default();
+        for (bin, _) in bins.known() {
+            by_home.entry(Home::Bin(bin)).or_default();
+        }
+        top_fields = Some(keys.top_delegations(present)?);
+        let (role, delegations) = (&bins.role, keys.bin_delegations(bins)?);
+        drafts.push(Draft {
+            role: BINS.into(),
+            base: listed(present, BINS),
+            replaced: Some(role.expires()),
+            keys: (keys.keys.clone(), keys.threshold),
+            wish: digest([&delegations]),
+            content: Box::new(move |version, expires| {
+                role.edited_with(version, expires, &TargetEdits::new(), &[("delegations", &delegations)])
+            }),
+        });
+    } else if let Some(bins) = present.bins.as_ref().filter(|_| renewed.contains(BINS)) {
         // All bins that are due are renewed with the role that lists them: nobody has to read a thousand bins every hour
         // to know that none is.
         for (bin, _) in bins.known().filter(|(_, targets)| Role::Targets.is_due(targets.expires(), now)) {
@@ -68,17 +90,20 @@ pub(super) fn drafts<'a>(
             _ => (&present.targets, Role::Targets.name().to_owned(), top_keys(present)),
         };
         let base = listed(present, &name);
+        let (keys, set) = match (home, rekey) {
+            (Home::Bin(_), Some((rekey, _))) => ((rekey.keys.clone(), rekey.threshold), None),
+            (Home::Top, _) => (keys, top_fields.clone()),
+            (Home::Bin(_), None) => (keys, None),
+        };
+        let with_keys = rekey.iter().flat_map(|(rekey, _)| rekey.keys.iter().map(|(id, _)| id.clone()));
         let said =
             edits.iter().flat_map(|(name, target)| [name.clone(), target.as_ref().map_or(String::new(), |target| format!("{target:?}"))]);
-        let wish = digest(said);
-        drafts.push(Draft {
-            role: name,
-            base,
-            replaced: Some(role.expires()),
-            keys,
-            wish,
-            content: Box::new(move |version, expires| role.edited(version, expires, &edits)),
+        let wish = digest(said.chain(with_keys));
+        let content: Content<'a> = Box::new(move |version, expires| {
+            let set: Vec<(&str, &str)> = set.iter().map(|delegations: &String| ("delegations", delegations.as_str())).collect();
+            role.edited_with(version, expires, &edits, &set)
         });
+        drafts.push(Draft { role: name, base, replaced: Some(role.expires()), keys, wish, content });
     }
     Ok(drafts)
 }
@@ -141,7 +166,7 @@ pub(super) fn rebin<'a>(present: &'a Present, rebin: &Rebin) -> Result<Vec<Draft
 }
 
 /// The top-level delegations with everything delegated to the role that lists the bins; other delegations stay.
-fn delegate_to_bins(present: &Present, rebin: &Rebin) -> Result<String> {
+pub(super) fn delegate_to_bins(present: &Present, rebin: &Rebin) -> Result<String> {
     let block = present.targets.field("delegations").map_or(Ok(json!({})), serde_json::from_str::<Value>);
     let mut block =
         block.map_err(|error| Failure::new(Kind::Untrusted, format!("targets.json has delegations that cannot be read: {error}")))?;

@@ -1,4 +1,5 @@
 use super::Present;
+use super::bin_keys::BinKeys;
 use super::bins::BINS;
 use crate::failure::{Failure, Kind, Result};
 use crate::metadata::{PublicKey, Role, Target, TargetEdits};
@@ -18,6 +19,8 @@ pub struct Edit {
     pub renewals: Vec<Renewal>,
     /// Spread the targets over bins.
     pub rebin: Option<Rebin>,
+    /// Have other keys sign the bins. Never part of a request: a worker decides it by itself.
+    pub rekey: Option<BinKeys>,
 }
 
 /// Spread all targets that do not live at the top over hashed bins.
@@ -120,7 +123,7 @@ impl Edit {
 
     /// Whether it asks for nothing.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.renewals.is_empty() && self.rebin.is_none()
+        self.changes.is_empty() && self.renewals.is_empty() && self.rebin.is_none() && self.rekey.is_none()
     }
 
     /// The names whose entries must have been read before [`Edit::against`].

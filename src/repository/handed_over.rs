@@ -1,9 +1,9 @@
 //! The upper two steps where they are workers of their own: what somebody else has written is read back and checked before
 //! it is signed for.
 
-use super::bins::{BINS, Bins};
+use super::bins::{BINS, Bins, bin_names};
 use super::commit::{Committer, Written};
-use super::draft::keys_of_bins;
+use super::draft::{delegate_to_bins, keys_of_bins};
 use super::edit::{Edit, View, same};
 use super::numbers::Numbers;
 use super::plain_names::difference;
@@ -67,7 +67,11 @@ fn read_written(storage: &dyn Storage, role: &str, written: &Written) -> Result<
 /// Checks that new targets roles may follow the present ones, and that the requests explain all that differs.
 fn check_roles(storage: &dyn Storage, present: &mut Present, new: &[NewRole], asked: &[Edit], now: DateTime<Utc>) -> Result<()> {
     let mut files: BTreeMap<&str, Vec<u8>> = new.iter().map(|new| (new.role.as_str(), new.signed.bytes.clone())).collect();
-    let rebinned = files.contains_key(BINS) && asked.iter().any(|edit| edit.rebin.is_some());
+    let rebin = asked.iter().find_map(|edit| edit.rebin.as_ref()).filter(|_| files.contains_key(BINS));
+    let rebinned = rebin.is_some();
+    // A sender who may have the targets role signed again also has the bins signed by the same keys.
+    let renews = asked.iter().flat_map(|edit| &edit.renewals).any(|renewal| renewal.role == Role::Targets.name());
+    let rekey = if renews && !rebinned && files.contains_key(BINS) { present.bins_behind()? } else { None };
     if rebinned {
         present.read_all_bins(storage)?;
     }
@@ -76,7 +80,12 @@ fn check_roles(storage: &dyn Storage, present: &mut Present, new: &[NewRole], as
         Some(file) => {
             let top = present.trust.targets_to_be_listed(file, now)?;
             differences.between(&present.targets, &top)?;
-            if !rebinned && top.field("delegations") != present.targets.field("delegations") {
+            let wanted = match (rebin, &rekey) {
+                (Some(rebin), _) => Some(delegate_to_bins(present, rebin)?),
+                (None, Some(rekey)) => Some(rekey.top_delegations(present)?),
+                (None, None) => present.targets.field("delegations").map(str::to_owned),
+            };
+            if !same_json(wanted.as_deref(), top.field("delegations")) {
                 return Err(untrusted("the new targets.json has other delegations, which nobody asked for"));
             }
             top
@@ -88,8 +97,18 @@ fn check_roles(storage: &dyn Storage, present: &mut Present, new: &[NewRole], as
             let parent = Delegations::parse(top.field("delegations").unwrap_or("{}"), "targets.json")?;
             let scope = parent.roles.iter().find(|role| role.name == BINS).ok_or_else(|| untrusted("nothing delegates to the new bins"))?;
             let role = present.trust.delegated_to_be_listed(&parent, scope, file, now)?;
-            let same_bins = present.bins.as_ref().is_some_and(|bins| bins.role.field("delegations") == role.field("delegations"));
-            if !rebinned && (!same_bins || keys_of_bins(present)?.0.is_empty()) {
+            let wanted = match (rebin, &rekey, &present.bins) {
+                (Some(rebin), ..) => {
+                    let names = bin_names(&present.bins.as_ref().map(Bins::names).unwrap_or_default(), rebin.count);
+                    let block = Delegations::write_bins(&names, &rebin.keys, rebin.threshold)?;
+                    Some(String::from_utf8_lossy(&block).into_owned())
+                }
+                (None, Some(rekey), Some(bins)) => Some(rekey.bin_delegations(bins)?),
+                (None, None, Some(bins)) => bins.role.field("delegations").map(str::to_owned),
+                (None, _, None) => None,
+            };
+            let known = rebinned || !keys_of_bins(present)?.0.is_empty();
+            if wanted.is_none() || !known || !same_json(wanted.as_deref(), role.field("delegations")) {
                 return Err(untrusted("the new bins.json lists other bins, which nobody asked for"));
             }
             Bins::of(role, scope)?
@@ -97,6 +116,12 @@ fn check_roles(storage: &dyn Storage, present: &mut Present, new: &[NewRole], as
         None => present.bins.clone(),
     };
     let names: Vec<String> = bins.as_ref().map(Bins::names).unwrap_or_default();
+    if rebinned || rekey.is_some() {
+        // A bin that stays as it was is not signed by the keys that it has from now on.
+        if let Some(name) = names.iter().find(|name| !files.contains_key(name.as_str())) {
+            return Err(untrusted(format!("{name} is not signed again with the bins' new keys")));
+        }
+    }
     if rebinned {
         // Every bin is written anew, and those that were are read whole.
         for (_, bin) in present.bins.iter().flat_map(Bins::known) {
@@ -163,6 +188,16 @@ impl Differences {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether two fields say the same, however they are written.
+fn same_json(a: Option<&str>, b: Option<&str>) -> bool {
+    let parsed = |json: Option<&str>| json.map(serde_json::from_str::<serde_json::Value>);
+    match (parsed(a), parsed(b)) {
+        (None, None) => true,
+        (Some(Ok(a)), Some(Ok(b))) => a == b,
+        _ => false,
     }
 }
 

@@ -5,6 +5,7 @@
 //! on only while everything its plan relied on still holds. Before the swap only hash-named objects are written, so an
 //! abandoned run leaves nothing that a reader can see.
 
+mod bin_keys;
 mod bins;
 mod change_set;
 mod commit;
@@ -25,6 +26,7 @@ mod steps;
 
 pub(crate) use parallel::each;
 
+pub use bin_keys::BinKeys;
 pub use bins::{BINS, Bins, Home};
 pub use commit::{Committed, Committer, Replacement, UpperRoles, Written};
 pub use edit::{Change, Condition, Edit, Rebin, Renewal, View};

@@ -7,6 +7,7 @@ mod conformance;
 mod fakes;
 
 mod architecture;
+mod bin_keys;
 mod bins;
 mod ceremonies;
 mod channels;

@@ -218,7 +218,7 @@ impl Trial {
     }
 
     pub fn bins_on(&self, workspace: &Workspace, count: usize) -> Result<Outcome> {
-        bins::apply(workspace, bins::plan(workspace, BinsRequest { count, not_for_trdl: true })?)
+        bins::apply(workspace, bins::plan(workspace, BinsRequest { count: Some(count), rekey: false, not_for_trdl: true })?)
     }
 }
 

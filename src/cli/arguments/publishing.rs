@@ -141,8 +141,11 @@ pub(in crate::cli) struct Refresh {
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct Bins {
     /// How many bins: a power of two; about one for each 1000 targets
-    #[arg(long, value_name = "COUNT")]
-    pub count: usize,
+    #[arg(long, value_name = "COUNT", required_unless_present = "rekey")]
+    pub count: Option<usize>,
+    /// Delegate the bins to the configured keys (keys: bins:, or else the root's targets keys) and sign all of them again
+    #[arg(long)]
+    pub rekey: bool,
     /// The trdl client, which reads targets.json only, is not meant to find what is in bins
     #[arg(long)]
     pub not_for_trdl: bool,

@@ -8,9 +8,12 @@ use super::{Workers, refusal};
 use crate::broker::{Ask, Broker, Delivery, FileReference, Incoming, Reply, Request, Sealed, WorkerRole};
 use crate::failure::{Failure, Kind, Result};
 use crate::keys::{RoleSigner, Signers};
-use crate::metadata::Role;
+use crate::metadata::{PublicKey, Role};
 use crate::operation::Workspace;
-use crate::repository::{Committer, Edit, Present, Progress, Quiet, View, Written};
+use crate::operation::rotate::bins_behind;
+use crate::operation::workspace::bins_unsigned;
+use crate::policy::bins::check_bin_keys;
+use crate::repository::{Committer, Edit, Home, Present, Progress, Quiet, View, Written};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -233,10 +236,11 @@ impl Worker<'_> {
         // Each is judged in the state that those before it leave.
         for accepted in batch {
             let now = self.workspace.now();
-            let judged = view.after(&accepted.edit, storage, now).and_then(|more| {
-                check_content(storage, &self.workers.limits, (&present, &view), &more, now)?;
-                Ok(more)
-            });
+            let judged =
+                self.check_bins(&present, &accepted.edit).and_then(|()| view.after(&accepted.edit, storage, now)).and_then(|more| {
+                    check_content(storage, &self.workers.limits, (&present, &view), &more, now)?;
+                    Ok(more)
+                });
             match judged {
                 Ok(more) => {
                     view.made.extend(more);
@@ -248,6 +252,18 @@ impl Worker<'_> {
         }
         if good.is_empty() {
             return Ok(());
+        }
+        // A request that has the targets role signed again also has the bins follow its keys; like every change of bins, alone.
+        if let Some(rekey) = bins_behind(self.workspace, &present)? {
+            let renews = |edit: &Edit| edit.renewals.iter().any(|renewal| renewal.role == Role::Targets.name());
+            if good.len() > 1 && good.iter().any(|accepted| renews(&accepted.edit)) {
+                let (alone, together): (Vec<Accepted>, Vec<Accepted>) = good.into_iter().partition(|accepted| renews(&accepted.edit));
+                if !together.is_empty() {
+                    self.commit(broker, together)?;
+                }
+                return alone.into_iter().try_for_each(|accepted| self.commit(broker, vec![accepted]));
+            }
+            good.iter_mut().filter(|accepted| renews(&accepted.edit)).for_each(|accepted| accepted.edit.rekey = Some(rekey.clone()));
         }
         let edits: Vec<Edit> = good.iter().map(|accepted| accepted.edit.clone()).collect();
         let told = Told { broker, batch: &good };
@@ -274,6 +290,22 @@ impl Worker<'_> {
             Err(failure) if failure.kind == Kind::Storage || failure.kind == Kind::Conflict => self.try_again(broker, good, &failure),
             Err(failure) => good.into_iter().try_for_each(|accepted| self.conclude(broker, &accepted, &refusal(&failure), Some(&failure))),
         }
+    }
+
+    /// Refuses bins with keys that a request brings along, and changes in bins that the keys at hand cannot sign.
+    fn check_bins(&self, present: &Present, edit: &Edit) -> Result<()> {
+        let at_hand = self.signers.get(&Role::Targets).map_or(&[][..], Vec::as_slice);
+        let known: Vec<(String, PublicKey)> = present.keys_in_bins()?.into_iter().flat_map(|(keys, _)| keys).collect();
+        if let Some(rebin) = &edit.rebin {
+            let own: Vec<PublicKey> = at_hand.iter().map(|signer| signer.public().clone()).collect();
+            return check_bin_keys(present.trust.root(), &known, &own, &rebin.keys, rebin.threshold);
+        }
+        let Some(bins) = &present.bins else { return Ok(()) };
+        let mut touches = false;
+        for name in edit.names() {
+            touches |= present.home(name)? != Home::Top;
+        }
+        if touches { bins.check_signers(at_hand).map_err(|failure| bins_unsigned(present, failure)) } else { Ok(()) }
     }
 
     fn with_upper<T>(&self, batch: &[Accepted], work: impl FnOnce(&RemoteRoles<'_>) -> Result<T>) -> Result<T> {
