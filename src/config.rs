@@ -29,7 +29,11 @@ pub const KEYS: [(&str, &str, &str); 47] = [
         "repo",
         "where the repository lives: a directory (a path or file: URL), s3://bucket/prefix, gs://bucket/prefix (preview) or az://container/prefix",
     ),
-    ("public_url", "none", "where users reach it over http(s); only printed, never used"),
+    (
+        "public_url",
+        "none",
+        "where users reach it over http(s); printed, and compared with the repository when the state file does not know it",
+    ),
     ("root", "keys/1.root.json", "the pinned root: what this publisher trusts without question"),
     (
         "keys",
@@ -45,7 +49,7 @@ pub const KEYS: [(&str, &str, &str); 47] = [
         "the certificate of an OpenPGP key that does not live in a file, as made by `publish key certify`",
     ),
     ("channels", "trdl_channels.yaml", "the channels file"),
-    ("state", ".publish-state.json", "remembers the highest versions seen, against rollbacks; worth caching in CI"),
+    ("state", ".publish-state.json", "remembers the highest versions seen at each location, against rollbacks; worth caching in CI"),
     (
         "plain_names",
         "all",

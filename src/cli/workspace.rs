@@ -4,7 +4,7 @@ use super::passphrases::Sources;
 use super::progress::{Logged, Shown};
 use crate::config::Config;
 use crate::failure::Result;
-use crate::operation::Workspace;
+use crate::operation::{Recall, Workspace};
 use crate::storage::{self, Location};
 use chrono::Utc;
 use std::path::Path;
@@ -16,8 +16,15 @@ pub(super) fn open(global: &Global, config: &Config, output: &Output) -> Result<
     let location = location(global, config)?;
     let store = config.store();
     let password = std::env::var("PUBLISH_BROKER_PASSWORD").ok().map(Zeroizing::new);
+    let identity = |location: &Location| match location {
+        Location::Directory(_) => location.identity(config.state().parent().unwrap_or(Path::new(""))),
+        Location::Bucket { .. } => format!("{location} {}", store.endpoint_for(location).unwrap_or_default()),
+    };
+    let store_identity = identity(&location);
+    let configured = config.location().is_ok_and(|configured| identity(&configured) == store_identity);
     Ok(Workspace {
-        store_identity: format!("{location} {}", store.endpoint_for(&location).unwrap_or_default()),
+        store_identity,
+        recall: Recall { configured, public_url: config.public_url.clone().filter(|_| configured), learned: OnceLock::new() },
         raw_plus: store.raw_plus,
         single_publisher: store.single_publisher,
         found: OnceLock::new(),

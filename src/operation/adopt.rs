@@ -201,7 +201,8 @@ pub fn apply(workspace: &Workspace, request: &AdoptRequest, plan: &AdoptPlan) ->
             other => other?,
         }
     }
-    Ok(own_file::replace(&workspace.pinned_root, &plan.work.pinned)?)
+    own_file::replace(&workspace.pinned_root, &plan.work.pinned)?;
+    Ok(workspace.remember(&plan.versions)?)
 }
 
 fn is_kept(workspace: &Workspace, path: &Path, key: &FoundKey) -> bool {

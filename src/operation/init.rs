@@ -82,7 +82,7 @@ pub fn plan(workspace: &Workspace, request: &InitRequest) -> Result<InitPlan> {
             .hint(format!("restore it from a backup or a mirror; clients need it; {} may be a copy", workspace.pinned_root.display()))
             .into());
     }
-    if !existing.any && workspace.has_seen()? {
+    if !existing.any && workspace.has_seen() {
         return Err(Failure::new(Kind::NotFound, format!("the repository at {} is gone", workspace.storage.location()))
             .hint(format!("{} says that this publisher has published there before: restore the repository from a backup, then see docs/recovery.md#the-bucket-was-restored-from-an-old-backup", workspace.state_file.display()))
             .into());

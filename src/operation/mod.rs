@@ -10,6 +10,7 @@ pub mod drop_box;
 pub mod going_back;
 pub mod init;
 pub mod keys;
+mod memory;
 pub mod monitor;
 pub mod openpgp;
 pub(crate) mod own_file;
@@ -28,6 +29,7 @@ pub mod workers;
 mod workspace;
 pub mod yank;
 
+pub use memory::Recall;
 pub use workspace::Workspace;
 
 use crate::failure::{Failure, Result};

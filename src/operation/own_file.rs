@@ -4,12 +4,16 @@ use crate::failure::{Failure, Result};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Writes a file anew, whole or not at all, through a power failure too. One that exists keeps its mode, and a link to it
 /// stays a link.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let temporary = place.with_extension(format!("{}.tmp", std::process::id()));
+    // Several publishers may live in one process.
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let temporary = place.with_extension(format!("{}-{number}.tmp", std::process::id()));
     let write = || -> std::io::Result<()> {
         let mut file = File::create(&temporary)?;
         if let Ok(present) = fs::metadata(&place) {

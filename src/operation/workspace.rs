@@ -1,19 +1,20 @@
+use super::memory::Recall;
+pub(super) use super::memory::identity;
 use super::workers::{Shared, Workers};
 use crate::digest::Digests;
 use crate::failure::{Failure, Kind, Result};
 use crate::keys::{self, KEY_FILES_MISSING, KeyUri, Passphrases, Secret, Signers, Use};
 use crate::layout::ObjectName;
-use crate::metadata::{Envelope, Role, Root, Target};
+use crate::metadata::{Role, Root, Target};
 use crate::openpgp::SigningKey;
 use crate::policy::clocks;
-use crate::repository::{Committed, Committer, Edit, Home, KnownStore, PlainNames, Present, Progress, Seen, Versions, check_signers, load};
+use crate::repository::{Committed, Committer, Edit, Home, KnownStore, PlainNames, Present, Progress, Versions, check_signers, load};
 use crate::storage::probe::Probe;
 use crate::storage::{Conditions, RawPlus, Storage};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use zeroize::Zeroizing;
 
 /// Everything an operation works with: the store, the pinned root, the keys by reference, the clock.
@@ -36,8 +37,10 @@ pub struct Workspace {
     pub state_file: PathBuf,
     /// Which plain names to keep.
     pub plain_names: PlainNames,
-    /// Tells this store from others in the state file: its location and endpoint.
+    /// Tells this location from others in the state file: for a store with its endpoint.
     pub store_identity: String,
+    /// Where versions are learned from that the state file does not have.
+    pub recall: Recall,
     /// Whether clients get objects with `+` in their names, where the config says so.
     pub raw_plus: Option<RawPlus>,
     /// The operator's word that nobody else publishes here.
@@ -84,29 +87,16 @@ impl Workspace {
     pub fn load(&self) -> Result<Present> {
         let pinned = self.pinned()?;
         // Before the repository: another publisher on this machine may remember a newer state while we read.
-        let seen = self.seen()?.filter(|seen| seen.pinned == identity(&pinned));
+        let seen = self.seen(&pinned);
         let present = load(self.storage.as_ref(), &pinned, self.now())?;
-        match seen {
-            Some(seen) if present.trust.reset_at().is_some_and(|root| root > seen.versions.root) => self.start_over(&present)?,
-            Some(seen) if !self.accept_rollback => seen.check(&present.versions())?,
-            _ => {}
-        }
+        self.check_seen(&pinned, &present, seen)?;
         Ok(present)
-    }
-
-    /// Forgets the versions seen before a root that replaced the keys of all of them, as clients do.
-    fn start_over(&self, present: &Present) -> Result<()> {
-        let _turn = self.turn();
-        let Some(known) = self.seen()?.filter(|known| present.trust.reset_at() > Some(known.versions.root)) else { return Ok(()) };
-        self.write_seen(&Seen { versions: present.versions(), ..known })
     }
 
     /// The versions that clients have seen, where the repository is older and that was accepted: a restored backup goes on
     /// above them, or clients would refuse it for ever.
     fn floor(&self) -> Versions {
-        let ours = |seen: &Seen| self.pinned().is_ok_and(|pinned| seen.pinned == identity(&pinned));
-        let seen = || self.seen().ok().flatten().filter(ours).map(|seen| seen.versions);
-        let mut floor = if self.accept_rollback { seen().unwrap_or_default() } else { Versions::default() };
+        let mut floor = if self.accept_rollback { self.seen_versions().unwrap_or_default() } else { Versions::default() };
         if self.workers.is_some() && floor != Versions::default() {
             // A worker remembers the state that it began with, and has not seen what became of its last signatures.
             floor = Versions { root: 0, targets: floor.targets + LAG, snapshot: floor.snapshot + LAG, timestamp: floor.timestamp + LAG };
@@ -173,81 +163,13 @@ impl Workspace {
 
     /// Whether the store is known to refuse what it must.
     pub(super) fn known_conditions(&self) -> Result<Option<Conditions>> {
-        Ok(self.storage.conditions().or(self.known_store()?.map(|known| known.conditions)))
-    }
-
-    /// What the state file knows about this store.
-    pub(super) fn known_store(&self) -> Result<Option<KnownStore>> {
-        let known = self.seen()?.and_then(|seen| seen.store);
-        Ok(known.filter(|known| known.identity == self.store_identity))
+        Ok(self.storage.conditions().or(self.remembered_store().map(|known| known.conditions)))
     }
 
     /// Whether clients are known not to get objects with `+` in their names.
     pub(super) fn plus_is_broken(&self) -> Result<bool> {
-        let known = self.raw_plus.or(self.known_store()?.and_then(|known| known.raw_plus));
+        let known = self.raw_plus.or(self.remembered_store().and_then(|known| known.raw_plus));
         Ok(known == Some(RawPlus::Broken))
-    }
-
-    /// Whether this publisher has seen the repository of its pinned root at this location before.
-    pub(super) fn has_seen(&self) -> Result<bool> {
-        let Ok(pinned) = self.pinned() else { return Ok(false) };
-        Ok(self.seen()?.is_some_and(|seen| seen.pinned == identity(&pinned) && seen.versions.timestamp > 0))
-    }
-
-    fn seen(&self) -> Result<Option<Seen>> {
-        let bytes = match std::fs::read(&self.state_file) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Failure::io("read", self.state_file.display(), error)),
-        };
-        let seen = serde_json::from_slice(&bytes).map_err(|error| {
-            Failure::invalid(format!("the state file {} cannot be read: {error}", self.state_file.display()))
-                .hint("it guards against rollbacks; if you know that the repository is current, delete it")
-        })?;
-        Ok(Some(seen))
-    }
-
-    /// Remembers versions, never lower ones unless a rollback was accepted.
-    pub fn remember(&self, versions: &Versions) -> Result<()> {
-        let _turn = self.turn();
-        let known = self.seen()?;
-        let store = self.found.get().cloned().or_else(|| known.as_ref().and_then(|known| known.store.clone()));
-        let mut seen = Seen { pinned: identity(&self.pinned()?), versions: *versions, store };
-        if let Some(known) = known.as_ref().filter(|known| known.pinned == seen.pinned && !self.accept_rollback) {
-            seen.versions = versions.newest(&known.versions);
-        }
-        if known.as_ref() == Some(&seen) {
-            return Ok(());
-        }
-        self.write_seen(&seen)
-    }
-
-    /// Remembers what was found out about the store.
-    pub(super) fn remember_store(&self) -> Result<()> {
-        let (Some(found), Ok(pinned)) = (self.found.get(), self.pinned()) else { return Ok(()) };
-        let _turn = self.turn();
-        let pinned = identity(&pinned);
-        let known = self.seen()?.filter(|seen| seen.pinned == pinned);
-        let versions = known.map(|seen| seen.versions).unwrap_or_default();
-        self.write_seen(&Seen { pinned, versions, store: Some(found.clone()) })
-    }
-
-    /// Publishers on one machine change the state file in turn, or one could put back an older state than another saw. A
-    /// file system without locks only loses that.
-    fn turn(&self) -> Option<std::fs::File> {
-        let directory = self.state_file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let directory = std::fs::File::open(directory).ok()?;
-        directory.lock().ok().map(|()| directory)
-    }
-
-    fn write_seen(&self, seen: &Seen) -> Result<()> {
-        let failed = |error| Failure::io("write the state file", self.state_file.display(), error);
-        // Several publishers may live in one process.
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
-        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let temporary = self.state_file.with_extension(format!("{}-{number}.tmp", std::process::id()));
-        let json = serde_json::to_vec(seen).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
-        std::fs::write(&temporary, json).and_then(|()| std::fs::rename(&temporary, &self.state_file)).map_err(failed)
     }
 
     /// Opens the keys of these roles and checks that the root accepts enough of them. A key that cannot be opened is
@@ -459,11 +381,4 @@ pub(super) fn bins_unsigned(present: &Present, failure: Failure) -> Failure {
     } else {
         "if their keys are lost: `publish bins --rekey` delegates the bins to the configured keys and signs them again"
     })
-}
-
-/// Names a repository by its pinned root, in the state file.
-pub(super) fn identity(pinned: &[u8]) -> String {
-    // The same root saved with other white space is another file but the same root.
-    let canonical = Envelope::parse(pinned, "the pinned root").and_then(|envelope| Ok(openssl::sha::sha256(&envelope.canonical()?)));
-    hex::encode(canonical.unwrap_or_else(|_| openssl::sha::sha256(pinned)))
 }

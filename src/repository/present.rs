@@ -94,9 +94,7 @@ impl Present {
 
     /// All versions.
     pub fn versions(&self) -> Versions {
-        let (timestamp, snapshot) = self.trust.listings().map_or((0, 0), |(timestamp, snapshot)| (timestamp.version(), snapshot.version()));
-        let targets = self.trust.listed("targets.json").map_or(0, |listed| listed.version);
-        Versions { root: self.trust.root().version(), targets, snapshot, timestamp }
+        versions_of(&self.trust)
     }
 }
 
@@ -151,13 +149,32 @@ fn no_repository(source: &dyn Source) -> Failure {
         .hint("if it was there before, restore it from a backup: docs/recovery.md#the-bucket-was-restored-from-an-old-backup")
 }
 
+/// The versions of the published state, from as few and as small files as a client needs to know them.
+pub fn load_versions(source: &dyn Source, pinned: &[u8], now: DateTime<Utc>) -> Result<Versions> {
+    let mut trust = load_roots(source, pinned, AtExpiry::Report(now))?;
+    read_listings(source, &mut trust)?;
+    Ok(versions_of(&trust))
+}
+
+fn versions_of(trust: &Trust) -> Versions {
+    let (timestamp, snapshot) = trust.listings().map_or((0, 0), |(timestamp, snapshot)| (timestamp.version(), snapshot.version()));
+    let targets = trust.listed("targets.json").map_or(0, |listed| listed.version);
+    Versions { root: trust.root().version(), targets, snapshot, timestamp }
+}
+
 fn load_below(source: &dyn Source, mut trust: Trust) -> Result<Present> {
+    let timestamp = read_listings(source, &mut trust)?;
+    load_targets(source, trust, timestamp)
+}
+
+/// Reads the timestamp, which is given back, and the snapshot.
+fn read_listings(source: &dyn Source, trust: &mut Trust) -> Result<Object> {
     let timestamp = source.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?.ok_or_else(|| no_repository(source))?;
     let listed = trust.timestamp(&timestamp.bytes)?.get("snapshot.json").cloned();
     let (version, length) = listed.map_or((0, None), |listed| (listed.version, listed.length));
-    let snapshot = read_role(source, &trust, Role::Snapshot.name(), version, length.unwrap_or(UNSTATED_SNAPSHOT_LIMIT))?;
+    let snapshot = read_role(source, trust, Role::Snapshot.name(), version, length.unwrap_or(UNSTATED_SNAPSHOT_LIMIT))?;
     trust.snapshot(&snapshot)?;
-    load_targets(source, trust, timestamp)
+    Ok(timestamp)
 }
 
 fn load_targets(source: &dyn Source, mut trust: Trust, timestamp: Object) -> Result<Present> {

@@ -41,6 +41,14 @@ impl Service {
 }
 
 impl Location {
+    /// Tells this location from all others, however it was written. A directory is named relative to `base` if it lies below
+    /// it, so that both can be moved together.
+    pub fn identity(&self, base: &Path) -> String {
+        let Self::Directory(path) = self else { return self.to_string() };
+        let (path, base) = (real(path), real(base));
+        path.strip_prefix(base).map_or_else(|_| path.display().to_string(), |below| format!("./{}", below.display()))
+    }
+
     /// Reads a location; relative paths start from `base`.
     pub fn parse(text: &str, base: &Path) -> Result<Self> {
         for service in [Service::S3, Service::Gcs, Service::Azure] {
@@ -58,6 +66,14 @@ impl Location {
         }
         Ok(Self::Directory(base.join(path)))
     }
+}
+
+/// The path without links, as far as it exists.
+fn real(path: &Path) -> PathBuf {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let existing = whole.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
+    existing.map_or_else(|| whole.clone(), |(part, real)| real.join(whole.strip_prefix(part).unwrap_or(Path::new(""))))
 }
 
 fn bucket(service: Service, rest: &str, text: &str) -> Result<Location> {

@@ -22,6 +22,7 @@ mod faults;
 mod gnupg;
 mod init;
 mod keys;
+mod memory;
 mod metadata;
 mod monitor;
 mod openpgp;

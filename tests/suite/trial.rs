@@ -98,6 +98,7 @@ impl Trial {
             state_file: self.path("state.json"),
             plain_names: PlainNames::All,
             store_identity: "test".into(),
+            recall: Default::default(),
             raw_plus: None,
             single_publisher: false,
             found: std::sync::OnceLock::new(),

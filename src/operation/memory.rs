@@ -1,0 +1,189 @@
+//! What this publisher remembers of repositories, so that it does not build on an older state than it has seen.
+//!
+//! Memory that is missing, empty or cannot be read stops no command: it is learned again from the repository, and from the
+//! place where users reach it, which an attacker would have to put back as well. Both are verified from the pinned root.
+//! Until then a rollback goes unnoticed, so there is a warning.
+
+use super::{Workspace, own_file};
+use crate::failure::Result;
+use crate::metadata::Envelope;
+use crate::repository::{KnownStore, Memory, Place, Present, Seen, Versions, load_versions};
+use crate::storage::HttpSource;
+use chrono::{DateTime, Utc};
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Asking the public copy takes no longer than this; it is a help, not a condition.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where memory is learned from when there is none.
+#[derive(Debug)]
+pub struct Recall {
+    /// Whether the repository is the one that the config names, which what was remembered without a location is about.
+    pub configured: bool,
+    /// Where users reach the repository over http(s).
+    pub public_url: Option<String>,
+    /// What this run has learned.
+    pub learned: OnceLock<Versions>,
+}
+
+impl Default for Recall {
+    fn default() -> Self {
+        Self { configured: true, public_url: None, learned: OnceLock::new() }
+    }
+}
+
+impl Workspace {
+    /// Refuses a state that is older than the one seen before. `seen` was read before the repository was: another publisher on
+    /// this machine may remember a newer state while we read.
+    pub(super) fn check_seen(&self, pinned: &[u8], present: &Present, seen: Option<Seen>) -> Result<()> {
+        let (versions, learned) = match (seen, self.recall.learned.get()) {
+            (Some(seen), _) => (seen.versions, false),
+            (None, Some(learned)) => (*learned, true),
+            (None, None) => (self.learn(pinned, present), true),
+        };
+        // Clients forget versions from before a root that replaced the keys of all of them, and so do we.
+        if present.trust.reset_at().is_some_and(|root| root > versions.root) {
+            return if learned { Ok(()) } else { self.start_over(present) };
+        }
+        if self.accept_rollback {
+            return Ok(());
+        }
+        let url = self.recall.public_url.as_deref().filter(|_| learned);
+        let witness = url.map_or("this publisher has seen".to_owned(), |url| format!("{url} serves"));
+        versions.check_not_below(&present.versions(), &witness)
+    }
+
+    /// Learns again what was forgotten, and warns.
+    fn learn(&self, pinned: &[u8], present: &Present) -> Versions {
+        let (public, from) = match &self.recall.public_url {
+            None => (None, "the config has no `public_url` to compare it with".to_owned()),
+            Some(url) => match ask(url, pinned, self.now()) {
+                Ok(versions) => (Some(versions), format!("it was compared with {url}")),
+                Err(why) => (None, format!("{url} could not be asked: {why}")),
+            },
+        };
+        let file = self.state_file.display();
+        let lost = if self.state_file.exists() { "holds nothing readable about" } else { "is not there to say what was seen of" };
+        self.progress.warning(&format!(
+            "{file} {lost} the repository at {}; {from}. A rollback to an older state before this run would go unnoticed; keep the file between runs",
+            self.storage.location()
+        ));
+        let learned = public.unwrap_or_default();
+        // Within this process the present state counts as seen.
+        let _ = self.recall.learned.set(learned.newest(&present.versions()));
+        learned
+    }
+
+    /// What is remembered of this repository at this location.
+    pub(super) fn seen(&self, pinned: &[u8]) -> Option<Seen> {
+        let memory = self.memory();
+        memory.of(&identity(pinned), self.place()).filter(|seen| seen.versions.timestamp > 0).cloned()
+    }
+
+    /// Whether this publisher has seen the repository of its pinned root at this location before.
+    pub(super) fn has_seen(&self) -> bool {
+        self.pinned().is_ok_and(|pinned| self.seen(&pinned).is_some())
+    }
+
+    /// The versions seen before, remembered or learned.
+    pub(super) fn seen_versions(&self) -> Option<Versions> {
+        let seen = self.seen(&self.pinned().ok()?).map(|seen| seen.versions);
+        seen.or_else(|| self.recall.learned.get().copied())
+    }
+
+    /// What is remembered about this store.
+    pub(super) fn remembered_store(&self) -> Option<KnownStore> {
+        self.memory().store(&self.store_identity).cloned()
+    }
+
+    /// Remembers versions, never lower ones unless a rollback was accepted. A file that cannot be written is a warning: what was
+    /// published stays published.
+    pub fn remember(&self, versions: &Versions) -> Result<()> {
+        let pinned = identity(&self.pinned()?);
+        self.change(|memory| {
+            let known = memory.of(&pinned, self.place()).cloned();
+            let store = self.found.get().cloned().or_else(|| known.as_ref().and_then(|known| known.store.clone()));
+            let floor = known.filter(|_| !self.accept_rollback).map(|known| known.versions).unwrap_or_default();
+            memory.keep(Seen { pinned, location: None, versions: versions.newest(&floor), store }, self.place());
+        });
+        Ok(())
+    }
+
+    /// Remembers what was found out about the store.
+    pub(super) fn remember_store(&self) -> Result<()> {
+        let (Some(found), Ok(pinned)) = (self.found.get(), self.pinned()) else { return Ok(()) };
+        let pinned = identity(&pinned);
+        self.change(|memory| {
+            let versions = memory.of(&pinned, self.place()).map(|seen| seen.versions).unwrap_or_default();
+            memory.keep(Seen { pinned, location: None, versions, store: Some(found.clone()) }, self.place());
+        });
+        Ok(())
+    }
+
+    /// Forgets the versions seen before a root that replaced the keys of all of them, as clients do.
+    fn start_over(&self, present: &Present) -> Result<()> {
+        let pinned = identity(&self.pinned()?);
+        self.change(|memory| {
+            let known = memory.of(&pinned, self.place()).cloned();
+            if let Some(known) = known.filter(|known| present.trust.reset_at() > Some(known.versions.root)) {
+                memory.keep(Seen { versions: present.versions(), ..known }, self.place());
+            }
+        });
+        Ok(())
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place { location: &self.store_identity, configured: self.recall.configured }
+    }
+
+    fn memory(&self) -> Memory {
+        std::fs::read(&self.state_file).ok().and_then(|file| Memory::parse(&file)).unwrap_or_default()
+    }
+
+    /// Changes the file, if there is anything to change.
+    fn change(&self, edit: impl FnOnce(&mut Memory)) {
+        let _turn = self.turn();
+        let known = self.memory();
+        let mut memory = known.clone();
+        edit(&mut memory);
+        if memory == known && self.state_file.exists() {
+            return;
+        }
+        let written = memory.to_json().and_then(|json| own_file::replace(&self.state_file, &json));
+        if let Err(failure) = written {
+            let cause = std::error::Error::source(&failure).map(|error| format!(": {error}")).unwrap_or_default();
+            self.progress.warning(&format!("{}{cause}; the next run does not know what was seen", failure.message));
+        }
+    }
+
+    /// Publishers on one machine change the state file in turn, or one could put back an older state than another saw. A
+    /// file system without locks only loses that.
+    fn turn(&self) -> Option<std::fs::File> {
+        let directory = self.state_file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let directory = std::fs::File::open(directory).ok()?;
+        directory.lock().ok().map(|()| directory)
+    }
+}
+
+/// What clients are served, as far as it verifies. A server that never ends its answer is left alone after a while.
+fn ask(url: &str, pinned: &[u8], now: DateTime<Utc>) -> std::result::Result<Versions, String> {
+    let (url, pinned) = (url.to_owned(), pinned.to_owned());
+    let (tell, told) = mpsc::channel();
+    let asking = move || {
+        let versions = HttpSource::new(&url).and_then(|source| load_versions(&source, &pinned, now));
+        // Nobody listens any more if this took too long.
+        let _ = tell.send(versions.map_err(|failure| failure.message));
+    };
+    std::thread::Builder::new().name("public copy".into()).spawn(asking).map_err(|error| error.to_string())?;
+    told.recv_timeout(PATIENCE).unwrap_or_else(|_| Err(format!("it took more than {} seconds", PATIENCE.as_secs())))
+}
+
+/// Names a repository by its pinned root, in the state file.
+pub(super) fn identity(pinned: &[u8]) -> String {
+    // The same root saved with other white space is another file but the same root.
+    let canonical = Envelope::parse(pinned, "the pinned root").and_then(|envelope| Ok(openssl::sha::sha256(&envelope.canonical()?)));
+    hex::encode(canonical.unwrap_or_else(|_| openssl::sha::sha256(pinned)))
+}
