@@ -88,7 +88,7 @@ pub const KEYS: [(&str, &str, &str); 47] = [
     (
         "workers.senders",
         "nobody",
-        "who may ask this worker, by name: key (hex), prefixes (of target names), may (publish, remove, refresh, bins, elsewhere; publish and refresh by default)",
+        "who may ask this worker, by name: key (hex), prefixes (of target names), may (publish, remove, refresh, bins, elsewhere, missing-platforms; publish and refresh by default)",
     ),
     ("workers.certificates", "none", "files with the OpenPGP certificates that signatures must be from; a targets worker refuses others"),
     ("workers.targets_per_request", "10000", "the most targets that one request may change"),

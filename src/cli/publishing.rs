@@ -28,6 +28,7 @@ pub(super) fn release(global: &Global, arguments: &Release, output: &Output) -> 
     let channels = arguments.channels.clone().map(|file| ChannelsRequest {
         file: file.unwrap_or_else(|| config.channels()),
         allow_downgrade: arguments.allow_downgrade,
+        allow_missing_platforms: arguments.allow_missing_platforms,
         prune: false,
     });
     let request = ReleaseRequest { version, from: arguments.from.clone(), resign: arguments.resign, channels };
@@ -59,7 +60,12 @@ pub(super) fn channels(global: &Global, arguments: &Channels, output: &Output) -
     let file = arguments.file.clone().unwrap_or_else(|| config.channels());
     let plan = channels_operation::plan(
         &workspace,
-        &ChannelsRequest { file, allow_downgrade: arguments.allow_downgrade, prune: arguments.prune },
+        &ChannelsRequest {
+            file,
+            allow_downgrade: arguments.allow_downgrade,
+            allow_missing_platforms: arguments.allow_missing_platforms,
+            prune: arguments.prune,
+        },
     )?;
     let mut text = describe_channels(&plan);
     let document = json!(plan);

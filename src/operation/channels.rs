@@ -8,6 +8,7 @@ use crate::keys::Signers;
 use crate::layout::{ReleaseVersion, channel_content, channel_name, released_versions, yanked_name};
 use crate::metadata::{Role, Target, Targets};
 use crate::policy::channels::Released;
+use crate::policy::platforms::{self, Loss, Platforms};
 use crate::repository::{Change, Condition, Edit, Present, each, stage_bytes};
 use anyhow::Result;
 use serde::Serialize;
@@ -21,6 +22,8 @@ pub struct ChannelsRequest {
     pub file: PathBuf,
     /// Moving a channel to an older version is meant.
     pub allow_downgrade: bool,
+    /// Moving a channel to a release without platforms that its users have is meant.
+    pub allow_missing_platforms: bool,
     /// Remove published channels that the file does not have.
     pub prune: bool,
 }
@@ -38,6 +41,8 @@ pub struct ChannelsPlan {
     pub roles: Vec<RoleStep>,
     /// Whether there is nothing to do.
     pub empty: bool,
+    /// Whether a channel moves to a release without platforms that its users have, which was allowed.
+    pub loses_platforms: bool,
     #[serde(skip)]
     present: Option<Box<Present>>,
 }
@@ -84,7 +89,8 @@ pub fn apply(workspace: &Workspace, mut plan: ChannelsPlan) -> Result<Outcome> {
     }
     let signers = workspace.signers(present.trust.root(), &Role::ONLINE)?;
     workspace.progress.phase("committing");
-    let edit = Edit { changes: plan.stage(workspace)?, conditions: plan.conditions(), ..Edit::default() };
+    let may_lose_platforms = plan.loses_platforms;
+    let edit = Edit { changes: plan.stage(workspace)?, conditions: plan.conditions(), may_lose_platforms, ..Edit::default() };
     Ok(workspace.commit(present, &edit, &signers)?.into())
 }
 
@@ -104,11 +110,11 @@ pub(super) fn plan_on(
     workspace: &Workspace,
     request: &ChannelsRequest,
     targets: &Targets,
-    releasing: Option<&ReleaseVersion>,
+    releasing: Option<(&ReleaseVersion, &Platforms)>,
 ) -> Result<ChannelsPlan> {
     let file = ChannelsFile::read(&request.file)?;
     let mut released: BTreeSet<String> = released_versions(targets.below("releases/")).into_iter().map(str::to_owned).collect();
-    released.extend(releasing.map(ToString::to_string));
+    released.extend(releasing.map(|(version, _)| version.to_string()));
     check_released(request, &file.assignments, &released, targets)?;
     let mut plan = ChannelsPlan::default();
     let mut wanted = BTreeSet::new();
@@ -130,6 +136,7 @@ pub(super) fn plan_on(
         });
     }
     plan.check_downgrades(request)?;
+    plan.check_platforms(request, targets, releasing)?;
     for name in targets.below("channels/").filter(|name| !wanted.contains(*name)) {
         let channel = name["channels/".len()..].to_owned();
         if request.prune {
@@ -160,6 +167,30 @@ impl ChannelsPlan {
     pub(super) fn conditions(&self) -> Vec<Condition> {
         let versions: BTreeSet<&String> = self.changes.iter().filter_map(|change| change.to.as_ref()).collect();
         versions.into_iter().map(|version| Condition::Exists { prefix: format!("releases/{version}/") }).collect()
+    }
+
+    /// The platforms of the release that the same commit publishes are known from its build.
+    fn check_platforms(
+        &mut self,
+        request: &ChannelsRequest,
+        targets: &Targets,
+        releasing: Option<(&ReleaseVersion, &Platforms)>,
+    ) -> Result<()> {
+        let platforms = |version: &String| match releasing.filter(|(releasing, _)| releasing.to_string() == *version) {
+            Some((_, platforms)) => platforms.clone(),
+            None => Platforms::of_release(version, targets),
+        };
+        let loss = |change: &ChannelChange| {
+            let (from, to) = (change.from.as_ref()?, change.to.as_ref()?);
+            let machines = Platforms::of_release(from, targets).lost_in(&platforms(to));
+            (!machines.is_empty()).then(|| Loss { channel: change.channel.clone(), from: from.clone(), to: to.clone(), machines })
+        };
+        let losses: Vec<Loss> = self.changes.iter().filter_map(loss).collect();
+        self.loses_platforms = !losses.is_empty();
+        match platforms::refusal(&losses) {
+            Some(refusal) if !request.allow_missing_platforms => Err(refusal.into()),
+            _ => Ok(()),
+        }
     }
 
     fn check_downgrades(&self, request: &ChannelsRequest) -> Result<()> {

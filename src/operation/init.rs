@@ -188,6 +188,7 @@ pub fn apply(workspace: &Workspace, request: &InitRequest) -> Result<InitReport>
     let committed = if published {
         workspace.commit(workspace.load()?, &Default::default(), &signers)?
     } else {
+        workspace.compare_clocks();
         workspace.committer(&first, &signers).commit_first()?
     };
     workspace.remember(&committed.versions)?;

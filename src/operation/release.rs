@@ -11,6 +11,7 @@ use crate::layout::{
 };
 use crate::metadata::{Role, Target, Targets};
 use crate::openpgp::{Certificates, Standing};
+use crate::policy::platforms::Platforms;
 use crate::policy::{releases::check_spelling, yanks::check_not_yanked};
 use crate::repository::{Artifact, Change, Condition, Edit, PlainNames, Present, digest_file, stage, stage_bytes};
 use anyhow::Result;
@@ -125,7 +126,10 @@ pub fn plan(workspace: &Workspace, request: &ReleaseRequest) -> Result<ReleasePl
     }
     plan.warn_about_choice(&request.version, &build, targets);
     if let Some(channels) = &request.channels {
-        let channels = channels::plan_on(workspace, channels, targets, Some(&request.version))?;
+        let mut platforms = Platforms::of_release(&plan.version, targets);
+        build.platforms.keys().for_each(|platform| platforms.add(platform));
+        let channels = channels::plan_on(workspace, channels, targets, Some((&request.version, &platforms)))?;
+        plan.work.edit.may_lose_platforms = channels.loses_platforms;
         plan.work.edit.conditions.extend(channels.conditions());
         plan.channels = Some(channels);
     }

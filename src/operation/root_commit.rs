@@ -212,6 +212,7 @@ fn replace_at_once(
     let pinned = workspace.pinned()?;
     let committer = Committer { replacement: Some(&at_once), ..workspace.committer(&pinned, signers) };
     let floor = going_back.map_or(committer.floor, |back| back.above);
+    workspace.compare_clocks();
     let committed = Committer { floor, ..committer }.commit(present, &edit)?;
     let since = at_once.since.into_inner().unwrap_or_else(PoisonError::into_inner);
     // Where versions were set back, this forgets the higher ones.

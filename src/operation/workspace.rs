@@ -113,7 +113,6 @@ impl Workspace {
     /// Refuses a store that does not refuse what it must, unless the operator
     /// vouches that nobody else publishes there. What is not known yet is tried out, and remembered.
     pub(super) fn begin_changes_even_paused(&self) -> Result<()> {
-        self.compare_clocks();
         let conditions = match self.known_conditions()? {
             Some(conditions) => conditions,
             None => {
@@ -132,7 +131,7 @@ impl Workspace {
     }
 
     /// Warns of a clock that is not the store's. A store that does not report its time is no reason to stop.
-    fn compare_clocks(&self) {
+    pub(super) fn compare_clocks(&self) {
         let theirs = self.storage.clock().ok().flatten();
         let apart = theirs.and_then(|theirs| clocks::disagreement(self.now(), theirs.into()));
         self.report_clock(
@@ -310,9 +309,6 @@ impl Workspace {
 
     /// Commits an edit planned on `present` and remembers what is published then.
     pub fn commit(&self, present: Present, edit: &Edit, signers: &Signers) -> Result<Committed> {
-        if let Some((timestamp, _)) = present.trust.listings() {
-            self.report_clock(clocks::beyond(self.now(), timestamp.expires()));
-        }
         if let Some(workers) = self.workers.as_ref().filter(|_| !edit.is_empty()) {
             return super::workers::commit(self, workers, present, edit);
         }
@@ -321,6 +317,13 @@ impl Workspace {
 
     /// The same with the keys at hand, whoever signs otherwise.
     pub(super) fn commit_locally(&self, present: Present, edit: &Edit, signers: &Signers) -> Result<Committed> {
+        // A directory's clock is the date of a new file: a run that changes nothing writes none.
+        if !edit.is_empty() {
+            self.compare_clocks();
+        }
+        if let Some((timestamp, _)) = present.trust.listings() {
+            self.report_clock(clocks::beyond(self.now(), timestamp.expires()));
+        }
         let pinned = self.pinned()?;
         let committer = self.committer(&pinned, signers);
         let committed = committer.commit(present, edit)?;

@@ -12,6 +12,7 @@ pub mod certificates;
 pub mod channels;
 pub mod client_roots;
 pub mod clocks;
+pub mod platforms;
 pub mod releases;
 pub mod signatures;
 pub mod yanks;
@@ -71,6 +72,8 @@ pub struct Step<'a> {
     pub names: Vec<&'a str>,
     /// The content of small targets of either state.
     pub read: &'a Read<'a>,
+    /// The request says that channels may move to releases without platforms that their users have.
+    pub may_lose_platforms: bool,
     /// The current time, to judge certificates by.
     pub now: DateTime<Utc>,
 }
@@ -95,6 +98,7 @@ pub fn check(step: &Step<'_>) -> Result<()> {
     signatures::check(step)?;
     yanks::check(step)?;
     channels::check(step)?;
+    platforms::check(step)?;
     certificates::check(step)
 }
 

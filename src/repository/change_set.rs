@@ -16,6 +16,9 @@ struct ChangeSet {
     conditions: Vec<Condition>,
     renewals: Vec<Renewal>,
     rebin: Option<BinsWish>,
+    /// Left out where it is not asked for: workers of earlier versions do not know it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    may_lose_platforms: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -58,6 +61,7 @@ impl Edit {
             conditions: self.conditions.clone(),
             renewals: self.renewals.clone(),
             rebin: self.rebin.as_ref().map(bins),
+            may_lose_platforms: self.may_lose_platforms,
         };
         serde_json::to_vec(&set).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))
     }
@@ -69,7 +73,8 @@ impl Edit {
         if set.schema != SCHEMA {
             return Err(Failure::invalid(format!("a change set of schema {}, not {SCHEMA}", set.schema)));
         }
-        let mut edit = Self { conditions: set.conditions, renewals: set.renewals, ..Self::default() };
+        let (conditions, renewals, may_lose_platforms) = (set.conditions, set.renewals, set.may_lose_platforms);
+        let mut edit = Self { conditions, renewals, may_lose_platforms, ..Self::default() };
         for change in set.changes {
             let entry = |json: Option<Value>| json.map(|json| Target::parse(&json.to_string(), &change.name)).transpose();
             let (expected, wanted) = (entry(change.replaces)?, entry(change.becomes)?);

@@ -21,6 +21,8 @@ pub struct Edit {
     pub rebin: Option<Rebin>,
     /// Have other keys sign the bins. Never part of a request: a worker decides it by itself.
     pub rekey: Option<BinKeys>,
+    /// Channels may move to releases without platforms that their users have.
+    pub may_lose_platforms: bool,
 }
 
 /// Spread all targets that do not live at the top over hashed bins.

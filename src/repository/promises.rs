@@ -43,7 +43,8 @@ impl View<'_> {
         };
         let after = Laid { view: self, more: &more };
         let names = more.keys().map(String::as_str).collect();
-        policy::check(&Step { before: self, after: &after, names, read: &read, now })?;
+        let may_lose_platforms = edit.may_lose_platforms;
+        policy::check(&Step { before: self, after: &after, names, read: &read, may_lose_platforms, now })?;
         Ok(more)
     }
 }

@@ -83,7 +83,7 @@ fn run(workspace: &Workspace, config: &Path, command: &[&str]) -> Result<()> {
         }
         ["channels"] => {
             let file = config.with_file_name("trdl_channels.yaml");
-            let request = ChannelsRequest { file, allow_downgrade: true, prune: false };
+            let request = ChannelsRequest { file, allow_downgrade: true, allow_missing_platforms: true, prune: false };
             channels::apply(workspace, channels::plan(workspace, &request)?)?;
         }
         ["refresh"] => drop(refresh::apply(workspace, refresh::plan(workspace, Default::default())?)?),

@@ -164,3 +164,104 @@ fn our_own_example_is_a_good_file() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("trdl_channels.yaml");
     assert_eq!(ChannelsFile::read(&path).unwrap().assignments.len(), 5);
 }
+
+/// A release of these platform directories, each with one file.
+fn release_of(sandbox: &Sandbox, version: &str, platforms: &[&str]) {
+    let build = format!("build-{version}");
+    platforms.iter().for_each(|platform| drop(sandbox.write(&format!("{build}/{platform}/bin/acme"), version)));
+    sandbox.publish(&["release", version, "--from", &build]).ok();
+}
+
+#[test]
+fn channels_keep_the_platforms_that_their_users_have() {
+    let sandbox = Sandbox::new();
+    let releases: [(&str, &[&str]); 6] = [
+        ("1.0.0", &["linux-amd64", "windows-any", "any-arm64"]),
+        ("1.1.0", &["linux-amd64"]),
+        ("1.2.0", &["any-any"]),
+        ("1.3.0", &["linux-any", "windows-amd64", "windows-arm64", "darwin-arm64"]),
+        ("1.4.0", &["linux-any", "windows-amd64", "windows-arm64", "darwin-any"]),
+        ("1.5.0", &["windows-any", "any-amd64", "any-arm64"]),
+    ];
+    releases.iter().for_each(|(version, platforms)| release_of(&sandbox, version, platforms));
+    for (from, to, lost) in [
+        ("1.0.0", "1.1.0", "no darwin-arm64, linux-arm64, windows-amd64, windows-arm64"),
+        ("1.2.0", "1.3.0", "no darwin-amd64"),
+        ("1.4.0", "1.3.0", "no darwin-amd64"),
+        ("1.5.0", "1.1.0", "no darwin-amd64, darwin-arm64, linux-arm64, windows-amd64, windows-arm64"),
+    ] {
+        sandbox.channels(&[("1", "stable", from), ("2", "beta", from)]);
+        sandbox.publish(&["channels", "--allow-missing-platforms", "--allow-downgrade"]).ok();
+        sandbox.channels(&[("1", "stable", to), ("2", "beta", from), ("3", "ea", to)]);
+        let moves = format!("1/stable {from} -> {to}: {lost}");
+        for dry in [&["channels", "--allow-downgrade"][..], &["channels", "--allow-downgrade", "--dry-run"]] {
+            sandbox.unchanged(|| sandbox.publish(dry).fails(5, &[&moves, "--allow-missing-platforms"]));
+        }
+    }
+    // What serves the same machines by other directories is no loss.
+    for (from, to) in [("1.0.0", "1.4.0"), ("1.2.0", "1.5.0"), ("1.1.0", "1.0.0"), ("1.3.0", "1.2.0")] {
+        sandbox.channels(&[("1", "stable", from)]);
+        sandbox.publish(&["channels", "--allow-missing-platforms", "--allow-downgrade"]).ok();
+        sandbox.channels(&[("1", "stable", to)]);
+        sandbox.publish(&["channels", "--allow-downgrade"]).ok();
+    }
+}
+
+#[test]
+fn a_release_with_channels_keeps_the_platforms_that_their_users_have() {
+    let sandbox = Sandbox::new();
+    release_of(&sandbox, "1.0.0", &["linux-amd64", "darwin-arm64"]);
+    sandbox.channels(&[("1", "stable", "1.0.0")]);
+    sandbox.publish(&["channels"]).ok();
+    sandbox.channels(&[("1", "stable", "2.0.0")]);
+    sandbox.write("two/linux-amd64/bin/acme", "two");
+    let release = ["release", "2.0.0", "--from", "two", "--channels"];
+    sandbox.unchanged(|| sandbox.publish(&release).fails(5, &["1/stable 1.0.0 -> 2.0.0: no darwin-arm64"]));
+    // The platform that comes later completes it.
+    sandbox.publish(&["release", "2.0.0", "--from", "two"]).ok();
+    sandbox.unchanged(|| sandbox.publish(&["channels"]).fails(5, &["no darwin-arm64"]));
+    fs::rename(sandbox.path("two/linux-amd64"), sandbox.path("linux")).unwrap();
+    sandbox.write("two/darwin-any/bin/acme", "two");
+    sandbox.publish(&release).ok();
+    // An allowed loss is published, and verify reports it, also beside a channel that stayed.
+    sandbox.channels(&[("1", "stable", "2.0.0"), ("1", "alpha", "3.0.0")]);
+    sandbox.write("three/linux-amd64/bin/acme", "three");
+    sandbox.publish(&["release", "3.0.0", "--from", "three", "--channels"]).ok();
+    sandbox
+        .publish(&["verify"])
+        .ok()
+        .says(&["channels/1/alpha", "points at 3.0.0, which has nothing for darwin-amd64, darwin-arm64; 2.0.0 does"]);
+    sandbox.channels(&[("1", "stable", "3.0.0"), ("1", "alpha", "3.0.0")]);
+    sandbox.unchanged(|| sandbox.publish(&["channels"]).fails(5, &["1/stable 2.0.0 -> 3.0.0: no darwin-amd64, darwin-arm64"]));
+    sandbox.publish(&["channels", "--allow-missing-platforms"]).ok();
+}
+
+/// Whoever asks for the commit, a worker's caller too, does not move a channel that way without a request for it.
+#[test]
+fn a_commit_keeps_the_platforms_that_users_of_a_channel_have() {
+    use crate::trial::Trial;
+    use publish::layout::channel_content;
+    use publish::metadata::Role;
+    use publish::repository::{Change, Edit, stage_bytes};
+    let trial = Trial::new();
+    trial.release("1.0.0").unwrap();
+    trial.channels_on(&trial.workspace(), "1.0.0").unwrap();
+    fs::remove_dir_all(trial.path("dist/any-any")).unwrap();
+    trial.release("1.1.0").unwrap();
+    let workspace = trial.workspace();
+    let present = workspace.load().unwrap();
+    let (name, content) = ("channels/1/stable".to_owned(), channel_content("1.1.0"));
+    let wanted = Some(stage_bytes(workspace.storage.as_ref(), &name, &content, false).unwrap());
+    let change = Change { expected: present.targets.get(&name).unwrap(), name, wanted, keep_existing: false, content: None };
+    for may_lose_platforms in [false, true] {
+        let edit = Edit { changes: vec![change.clone()], may_lose_platforms, ..Edit::default() };
+        // As it reaches a worker.
+        let edit = Edit::from_change_set(&edit.to_change_set().unwrap()).unwrap();
+        let present = workspace.load().unwrap();
+        let signers = workspace.signers(present.trust.root(), &Role::ONLINE).unwrap();
+        match workspace.commit(present, &edit, &signers) {
+            Ok(_) => assert!(may_lose_platforms),
+            Err(failure) => assert!(!may_lose_platforms && failure.details[0].contains("1/stable 1.0.0 -> 1.1.0: no "), "{failure:?}"),
+        }
+    }
+}

@@ -134,7 +134,10 @@ impl Trial {
             ),
         )
         .unwrap();
-        channels::apply(workspace, channels::plan(workspace, &ChannelsRequest { file, allow_downgrade: true, prune: false })?)
+        channels::apply(
+            workspace,
+            channels::plan(workspace, &ChannelsRequest { file, allow_downgrade: true, allow_missing_platforms: true, prune: false })?,
+        )
     }
 
     /// What a fresh client that reads everything says.

@@ -75,6 +75,9 @@ pub(in crate::cli) struct Release {
     /// Let --channels move a channel to an older version
     #[arg(long, requires = "channels")]
     pub allow_downgrade: bool,
+    /// Let --channels move a channel to a release without platforms that its users have
+    #[arg(long, requires = "channels")]
+    pub allow_missing_platforms: bool,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -85,6 +88,9 @@ pub(in crate::cli) struct Channels {
     /// Let channels move to an older version
     #[arg(long)]
     pub allow_downgrade: bool,
+    /// Let channels move to a release without platforms that their users have
+    #[arg(long)]
+    pub allow_missing_platforms: bool,
     /// Remove published channels that the file does not have
     #[arg(long)]
     pub prune: bool,

@@ -7,6 +7,7 @@ use crate::layout::{Platform, check_channel, check_group, signed_name};
 use crate::metadata::Target;
 use crate::openpgp::{Certificates, DetachedSignature, Standing};
 use crate::policy::channels::pointing_at_nothing;
+use crate::policy::platforms;
 use crate::policy::signatures::{Unpaired, unpaired};
 use crate::policy::yanks::published_again;
 use sequoia_openpgp::crypto::hash::Context;
@@ -179,6 +180,17 @@ pub(super) fn check_channels(targets: &BTreeMap<String, Target>, small: &BTreeMa
                 }
             }
         }
+    }
+    let versions = small
+        .iter()
+        .filter_map(|(name, bytes)| Some((name.strip_prefix("channels/")?.to_owned(), String::from_utf8_lossy(bytes).trim().to_owned())));
+    for loss in platforms::behind(targets, &versions.collect()).unwrap_or_default() {
+        findings.add(
+            Severity::Warning,
+            format!("channels/{}", loss.channel),
+            format!("points at {}, which has nothing for {}; {} does", loss.to, loss.machines.join(", "), loss.from),
+            "publish the missing platforms, or move the channel: publish channels",
+        );
     }
     let read = |name: &str, _: &Target| Ok(small.get(name).cloned());
     for (name, version) in pointing_at_nothing(targets, &read).unwrap_or_default() {

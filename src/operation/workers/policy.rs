@@ -36,6 +36,9 @@ pub enum Right {
     Remove,
     /// Roles signed again before they expire.
     Refresh,
+    /// Channels moved to releases without platforms that their users have.
+    #[serde(rename = "missing-platforms")]
+    MissingPlatforms,
     /// Another number of bins.
     Bins,
     /// Targets whose content another server serves: the worker has to believe length and digest.
@@ -68,6 +71,7 @@ pub(super) fn check_rights(sender: &Sender, elsewhere: bool, edit: &Edit) -> Res
         (edit.changes.iter().any(|change| change.wanted.is_none()), Right::Remove, "remove"),
         (!edit.renewals.is_empty(), Right::Refresh, "refresh"),
         (edit.rebin.is_some(), Right::Bins, "bins"),
+        (edit.may_lose_platforms, Right::MissingPlatforms, "missing-platforms"),
         (
             edit.changes.iter().filter_map(|change| change.wanted.as_ref()).any(|target| target.elsewhere || elsewhere),
             Right::Elsewhere,

@@ -1,0 +1,122 @@
+//! Platforms: a channel never moves to a release that machines of its users cannot install.
+
+use super::{Change, State, Step, channels::Released};
+use crate::failure::{Failure, Kind, Result};
+use crate::layout::ReleaseVersion;
+use crate::metadata::Target;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The machines that the trdl client is built for.
+const MACHINES: [&str; 6] = ["darwin-amd64", "darwin-arm64", "linux-amd64", "linux-arm64", "windows-amd64", "windows-arm64"];
+
+const CHANNELS: &str = "channels/";
+
+/// The platform directories of one release.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Platforms(BTreeSet<String>);
+
+impl Platforms {
+    /// Those of a release in this state. A directory counts once something is below it.
+    pub fn of_release(version: &str, state: &dyn State) -> Self {
+        let prefix = format!("releases/{version}/");
+        let names = state.below(&prefix);
+        Self(names.iter().filter_map(|name| Some(name[prefix.len()..].split_once('/')?.0.to_owned())).collect())
+    }
+
+    /// One more.
+    pub fn add(&mut self, directory: impl ToString) {
+        self.0.insert(directory.to_string());
+    }
+
+    /// Whether a machine finds a directory, as the trdl client looks for it: `os-arch`, `os-any`, `any-arch`, `any-any`.
+    fn serve(&self, machine: &str) -> bool {
+        let (os, arch) = machine.split_once('-').unwrap_or((machine, ""));
+        [machine.to_owned(), format!("{os}-any"), format!("any-{arch}"), "any-any".into()].iter().any(|known| self.0.contains(known))
+    }
+
+    /// The machines that this release serves and another does not. Directories that other tools named for further machines
+    /// count too.
+    pub fn lost_in(&self, next: &Self) -> Vec<String> {
+        let exact = self.0.iter().map(String::as_str).filter(|name| name.split('-').all(|part| part != "any"));
+        let machines: BTreeSet<&str> = MACHINES.into_iter().chain(exact).collect();
+        machines.into_iter().filter(|machine| self.serve(machine) && !next.serve(machine)).map(str::to_owned).collect()
+    }
+}
+
+/// A channel that would move to a release which lacks machines.
+#[derive(Clone, Debug)]
+pub struct Loss {
+    /// `group/channel`.
+    pub channel: String,
+    /// The version that it leaves.
+    pub from: String,
+    /// The version that it moves to.
+    pub to: String,
+    /// The machines that only the former serves.
+    pub machines: Vec<String>,
+}
+
+/// The refusal of such moves; `None` if there are none.
+pub fn refusal(losses: &[Loss]) -> Option<Failure> {
+    let first = losses.first()?;
+    let lines = losses.iter().map(|loss| format!("{} {} -> {}: no {}", loss.channel, loss.from, loss.to, loss.machines.join(", ")));
+    Some(
+        Failure::new(Kind::Conflict, "channels would move to releases without platforms that their users have")
+            .details(lines)
+            .hint(format!("publish the missing platforms first: publish release {} --from DIR", first.to))
+            .hint("if these users may be left without an update: --allow-missing-platforms"),
+    )
+}
+
+/// Refuses to move a channel to a release that machines of its users cannot install.
+pub(super) fn check(step: &Step<'_>) -> Result<()> {
+    if step.may_lose_platforms {
+        return Ok(());
+    }
+    let mut losses = Vec::new();
+    let mut released: Option<(Released, Released)> = None;
+    for change in step.changes_below(CHANNELS) {
+        let (name, Change::Replaced(old, new)) = change? else { continue };
+        let (before, after) = released.get_or_insert_with(|| (Released::in_state(step.before), Released::in_state(step.after)));
+        let (Some(from), Some(to)) = (version_of(step, name, &old, before)?, version_of(step, name, &new, after)?) else { continue };
+        let machines = Platforms::of_release(&from, step.before).lost_in(&Platforms::of_release(&to, step.after));
+        if !machines.is_empty() {
+            losses.push(Loss { channel: name[CHANNELS.len()..].to_owned(), from, to, machines });
+        }
+    }
+    refusal(&losses).map_or(Ok(()), Err)
+}
+
+/// The version that a channel holds: by its digest, or read where other tools wrote it in another form.
+fn version_of(step: &Step<'_>, name: &str, channel: &Target, released: &Released) -> Result<Option<String>> {
+    if let Some(version) = released.version_of(channel) {
+        return Ok(Some(version.to_owned()));
+    }
+    Ok((step.read)(name, channel)?.map(|content| String::from_utf8_lossy(&content).trim().to_owned()))
+}
+
+/// The channels of a state whose release lacks machines that an older one serves: the release before it, or that of
+/// another channel of its group. `channels` holds the version of each by `group/channel`.
+pub fn behind(state: &dyn State, channels: &BTreeMap<String, String>) -> Result<Vec<Loss>> {
+    let parse = |text: &str| ReleaseVersion::parse(text).ok();
+    let names = state.below("releases/");
+    let mut released: Vec<ReleaseVersion> =
+        crate::layout::released_versions(names.iter().map(String::as_str)).into_iter().filter_map(parse).collect();
+    released.sort();
+    let mut found = Vec::new();
+    for (channel, to) in channels {
+        let (Some(version), Some((group, _))) = (parse(to), channel.rsplit_once('/')) else { continue };
+        let before = released.iter().rev().find(|other| other.older_than(&version));
+        let of_group = channels.iter().filter(|(other, _)| other.rsplit_once('/').is_some_and(|(theirs, _)| theirs == group));
+        let older = of_group.filter_map(|(_, theirs)| parse(theirs)).filter(|theirs| theirs.older_than(&version));
+        let next = Platforms::of_release(to, state);
+        for from in older.chain(before.cloned()).collect::<BTreeSet<_>>() {
+            let machines = Platforms::of_release(&from.to_string(), state).lost_in(&next);
+            if !machines.is_empty() {
+                found.push(Loss { channel: channel.clone(), from: from.to_string(), to: to.clone(), machines });
+                break;
+            }
+        }
+    }
+    Ok(found)
+}
