@@ -6,9 +6,10 @@ use crate::failure::{Failure, Kind, Result};
 use crate::keys::KeyUri;
 use crate::metadata::{PublicKey, Role};
 use crate::operation::monitor::MonitorRequest;
-use crate::operation::workers::{Limits, Right, Sender, Shared, Workers};
+use crate::operation::workers::{self, Right, Sender, Shared, Workers};
 use crate::repository::{BINS, PlainNames};
 use crate::storage::{Location, StoreOptions};
+use crate::tree::Limits;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,7 +23,7 @@ const LONGEST: u64 = 366 * 24 * 3600;
 const MAX_LENGTH: u64 = 1 << 20;
 
 /// Every key of the file with its default and its meaning; the reference page is made from this.
-pub const KEYS: [(&str, &str, &str); 47] = [
+pub const KEYS: [(&str, &str, &str); 50] = [
     ("name", "the directory's name", "what users call the repository in `trdl add NAME …`"),
     (
         "repo",
@@ -101,6 +102,9 @@ pub const KEYS: [(&str, &str, &str); 47] = [
     ("monitor.sign", "false", "give each target that comes through the drop box an OpenPGP signature"),
     ("monitor.scan", "5", "seconds between two looks into the drop box; where the file system tells of changes, they are seen at once"),
     ("monitor.refresh", "60", "seconds between two looks at whether a role is due"),
+    ("monitor.upload_bytes", "21474836480", "the most bytes of one upload, by the apparent sizes of its files"),
+    ("monitor.upload_files", "100000", "the most files and directories of one upload"),
+    ("monitor.upload_depth", "32", "the most directories within each other of one upload"),
     ("monitor.listen", "none", "the address of /healthz and /metrics, for example 127.0.0.1:9464"),
 ];
 
@@ -231,12 +235,25 @@ struct MonitorConfig {
     sign: bool,
     scan: f64,
     refresh: f64,
+    upload_bytes: u64,
+    upload_files: usize,
+    upload_depth: usize,
     listen: Option<SocketAddr>,
 }
 
 impl Default for MonitorConfig {
     fn default() -> Self {
-        Self { drop_box: None, prefix: String::new(), sign: false, scan: 5.0, refresh: 60.0, listen: None }
+        Self {
+            drop_box: None,
+            prefix: String::new(),
+            sign: false,
+            scan: 5.0,
+            refresh: 60.0,
+            upload_bytes: 20 << 30,
+            upload_files: 100_000,
+            upload_depth: 32,
+            listen: None,
+        }
     }
 }
 
@@ -538,7 +555,7 @@ impl Config {
             senders.insert(name.clone(), Sender { key, prefixes: sender.prefixes.clone(), may: sender.may.clone() });
         }
         let certificates = self.workers.certificates.iter().map(|path| Ok((path.display().to_string(), read(&self.path(path))?)));
-        let limits = Limits {
+        let limits = workers::Limits {
             targets_per_request: self.workers.targets_per_request,
             growth: self.workers.growth,
             target_bytes: self.workers.target_bytes,
@@ -564,6 +581,8 @@ impl Config {
             refresh: seconds("refresh", self.monitor.refresh)?,
             consistent_snapshot: self.consistent_snapshot,
             at_once: self.workers.targets_per_request,
+            limits: Limits { bytes: self.monitor.upload_bytes, entries: self.monitor.upload_files, depth: self.monitor.upload_depth },
+            state: self.state().parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned(),
         })
     }
 

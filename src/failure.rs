@@ -1,6 +1,7 @@
 //! One error type for every room below `operation`: a kind to branch on, a sentence for people, and what to do next.
 
 use std::fmt;
+use std::path::PathBuf;
 
 /// What class of trouble it is. Callers branch on this, never on text; `cli::exit` maps each to one exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct Failure {
     pub details: Vec<String>,
     /// What the reader can do now.
     pub hints: Vec<String>,
+    /// The input file at fault, where it is one file's fault: everything else can go on without that file.
+    pub input: Option<PathBuf>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -47,7 +50,7 @@ pub type Result<T> = std::result::Result<T, Failure>;
 impl Failure {
     /// A failure without details, hints or source.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), details: Vec::new(), hints: Vec::new(), source: None }
+        Self { kind, message: message.into(), details: Vec::new(), hints: Vec::new(), input: None, source: None }
     }
 
     /// Shorthand for the commonest kind, [`Kind::Invalid`].
@@ -59,6 +62,13 @@ impl Failure {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
+        self
+    }
+
+    /// Says which input file is at fault.
+    #[must_use]
+    pub fn of_input(mut self, path: impl Into<PathBuf>) -> Self {
+        self.input = Some(path.into());
         self
     }
 
@@ -90,6 +100,11 @@ impl Failure {
     pub fn source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// The message and what led to it, on one line.
+    pub fn with_cause(&self) -> String {
+        self.source.as_ref().map_or_else(|| self.message.clone(), |cause| format!("{}: {cause}", self.message))
     }
 
     /// An input/output error on `what`, with the kind that the operating system's code stands for.

@@ -5,8 +5,8 @@
 //!
 //! - [`failure`]: what went wrong, of which kind, and what to do next
 //! - [`layout`], [`digest`], [`metadata`], [`openpgp`]: values and formats; no clock, disk, network or environment
-//! - [`channels`], [`keys`], [`storage`], [`broker`]: the channels file, where secret keys live, where published bytes live,
-//!   requests to signing workers
+//! - [`channels`], [`keys`], [`storage`], [`broker`], [`tree`]: the channels file, where secret keys live, where published
+//!   bytes live, requests to signing workers, directories that others can write
 //! - [`policy`]: the promises made to clients, each in one place
 //! - [`repository`]: a TUF repository on a storage: load, stage, commit
 //! - [`operation`]: what a person asks for, as plan and apply
@@ -26,3 +26,4 @@ pub mod operation;
 pub mod policy;
 pub mod repository;
 pub mod storage;
+pub mod tree;

@@ -95,12 +95,12 @@ fn count(metrics: &mut Metrics, event: &Event<'_>) {
             metrics.conflicts.inc_by(u64::from(outcome.rebases));
             metrics.succeeded("drop box");
         }
-        Event::SetAside { .. } => drop(metrics.uploads.get_or_create(&upload("failed")).inc()),
-        Event::Trouble { job, failure } => {
+        Event::SetAside { .. } | Event::LeftAlone { .. } => drop(metrics.uploads.get_or_create(&upload("failed")).inc()),
+        Event::Trouble { job, failure, .. } => {
             metrics.failures.get_or_create(&[("job", (*job).to_owned())]).inc();
             metrics.trouble = Some(format!("{job}: {}", why(failure)));
         }
-        Event::Ready | Event::Standby | Event::Overtaken { .. } | Event::Refreshed { .. } => {}
+        Event::Ready | Event::Unguarded | Event::Standby | Event::Overtaken { .. } | Event::Kept { .. } | Event::Refreshed { .. } => {}
     }
 }
 
@@ -108,6 +108,10 @@ fn say(output: &Output, event: &Event<'_>) {
     match event {
         Event::Alive | Event::Expiries(_) | Event::Queues(_) => {}
         Event::Ready => tell(output, "info", "ready", json!({})),
+        Event::Unguarded => {
+            let why = "the lock file in the drop box is not this user's own: monitors with other state directories are not kept out";
+            tell(output, "warning", "unguarded", json!({"why": why}));
+        }
         Event::Standby => tell(output, "info", "standby", json!({"why": "another monitor has the drop box"})),
         Event::Paused(paused) => tell(output, "info", if *paused { "paused" } else { "resumed" }, json!({})),
         Event::Published { uploads, targets, outcome } => {
@@ -118,7 +122,15 @@ fn say(output: &Output, event: &Event<'_>) {
         Event::SetAside { upload, to, failure } => {
             tell(output, "warning", "set aside", json!({"upload": upload, "to": to.display().to_string(), "why": why(failure)}));
         }
+        Event::LeftAlone { upload, failure } => {
+            tell(output, "warning", "left alone", json!({"upload": upload, "why": why(failure)}));
+        }
+        Event::Kept { upload, failure } => {
+            let fields = json!({"upload": upload, "why": why(failure), "hint": "its files are published; its owner can remove it"});
+            tell(output, "warning", "kept", fields);
+        }
         Event::Refreshed { roles } => tell(output, "info", "refreshed", json!({"roles": roles})),
-        Event::Trouble { job, failure } => tell(output, "error", "trouble", json!({"job": job, "why": why(failure)})),
+        Event::Trouble { again: true, .. } => {}
+        Event::Trouble { job, failure, .. } => tell(output, "error", "trouble", json!({"job": job, "why": why(failure)})),
     }
 }

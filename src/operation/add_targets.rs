@@ -7,11 +7,11 @@ use crate::keys::Signers;
 use crate::layout::{ObjectName, ReleaseVersion, TargetPath, case_collision, certificate_name, detached_name, is_reserved};
 use crate::metadata::Target;
 use crate::repository::{Artifact, Change, Edit, PlainNames, Present, Staged, digest_file, each, stage};
+use crate::tree::{Found, Limits, Rules, Tree, TreeFile, What};
 use anyhow::Result;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use walkdir::WalkDir;
 
 /// At most so many problems are listed.
 const MAX_PROBLEMS: usize = 20;
@@ -33,8 +33,8 @@ pub struct AddTargetsRequest {
     pub metadata_only: bool,
 }
 
-/// Files by the names they get, each with its length.
-pub(super) type NamedFiles = BTreeMap<String, (PathBuf, u64)>;
+/// Files by the names they get.
+pub(super) type NamedFiles = BTreeMap<String, TreeFile>;
 
 /// What adding will do.
 #[derive(Debug, Serialize)]
@@ -132,8 +132,8 @@ pub(super) fn plan_on(
     let elsewhere = request.metadata_only || workspace.plain_names == PlainNames::Elsewhere;
     plan.work.elsewhere = elsewhere;
     let compared = compare(workspace, &files, &present, elsewhere && workspace.plain_names != PlainNames::Elsewhere)?;
-    for ((name, (path, length)), same) in files.iter().zip(compared) {
-        plan.add(request, name, path, *length, same, &present)?;
+    for ((name, file), same) in files.iter().zip(compared) {
+        plan.add(request, name, file, same, &present)?;
     }
     plan.empty = plan.work.artifacts.is_empty();
     if !plan.empty {
@@ -181,7 +181,7 @@ pub fn apply(workspace: &Workspace, plan: AddTargetsPlan) -> Result<Outcome> {
 /// Reads files for their entries only.
 fn enter(workspace: &Workspace, artifacts: &[Artifact]) -> Result<Vec<Staged>> {
     let enter = |artifact: &Artifact, (): &mut ()| {
-        let mut digests = digest_file(&artifact.path, workspace.progress.as_ref())?;
+        let mut digests = digest_file(&artifact.file, workspace.progress.as_ref())?;
         if !workspace.sha512 {
             digests.sha512 = None;
         }
@@ -193,7 +193,8 @@ fn enter(workspace: &Workspace, artifacts: &[Artifact]) -> Result<Vec<Staged>> {
 }
 
 impl AddTargetsPlan {
-    fn add(&mut self, request: &AddTargetsRequest, name: &str, path: &Path, length: u64, same: bool, present: &Present) -> Result<()> {
+    fn add(&mut self, request: &AddTargetsRequest, name: &str, file: &TreeFile, same: bool, present: &Present) -> Result<()> {
+        let length = file.length();
         let published = present.target(name)?;
         let signature_name = detached_name(name);
         let signature = present.target(&signature_name)?;
@@ -206,7 +207,7 @@ impl AddTargetsPlan {
         }
         let change = match (&published, same) {
             (None, _) if request.only_changed => {
-                self.unknown.push(path.display().to_string());
+                self.unknown.push(file.shown());
                 return Ok(());
             }
             (None, _) => TargetChange::Add,
@@ -224,7 +225,7 @@ impl AddTargetsPlan {
         self.targets.push(PlannedTarget { name: name.to_owned(), change, length, replaces });
         self.upload_bytes += length;
         let signed = sign.then_some(signature_name);
-        self.work.artifacts.push(Artifact { path: path.to_owned(), target: name.to_owned(), signature: signed, length });
+        self.work.artifacts.push(Artifact { file: file.clone(), target: name.to_owned(), signature: signed });
         self.work.published.push((published, signature));
         Ok(())
     }
@@ -232,19 +233,34 @@ impl AddTargetsPlan {
 
 /// All files with the names they get, sorted by name; whatever cannot be published is refused, all at once.
 fn named_files(request: &AddTargetsRequest) -> Result<NamedFiles> {
-    let base = request.base.canonicalize().map_err(|error| Failure::io("find the base", request.base.display(), error))?;
+    // Everything is opened beneath the base. Links in the given paths count for the names; when a file is opened there are
+    // none left to follow.
+    let tree = Tree::open(&request.base)?;
+    let mut places = Places::new(&request.base)?;
     let mut files = NamedFiles::new();
     let mut problems = Vec::new();
     for given in &request.files {
-        for entry in WalkDir::new(given).sort_by_file_name() {
-            let found = entry.map_err(|error| error.to_string()).and_then(|entry| name_of(&entry, &base, request));
-            match found {
-                Ok(None) => {}
-                Ok(Some((name, length, path))) => {
-                    if let Some((other, _)) = files.insert(name.clone(), (path.clone(), length))
-                        && other != path
+        let found = match places.below_base(given) {
+            Ok(below) => tree.walk(&below, Rules::default(), &Limits::NONE)?,
+            Err(problem) => {
+                problems.push(problem);
+                continue;
+            }
+        };
+        for found in found {
+            let found = match found {
+                // Not for the names to mend.
+                Found { what: What::Refused(failure), .. } if failure.kind != Kind::Invalid && failure.kind != Kind::NotFound => {
+                    return Err(failure.into());
+                }
+                found => found,
+            };
+            match named(&tree, found, request) {
+                Ok((name, file)) => {
+                    if let Some(other) = files.insert(name.clone(), file.clone())
+                        && other.relative() != file.relative()
                     {
-                        problems.push(format!("{} and {} would both be {name}", other.display(), path.display()));
+                        problems.push(format!("{} and {} would both be {name}", other.shown(), file.shown()));
                     }
                 }
                 Err(problem) => problems.push(problem),
@@ -265,26 +281,47 @@ fn named_files(request: &AddTargetsRequest) -> Result<NamedFiles> {
         .into())
 }
 
-/// The name, length and path of a file; `None` for a directory.
-fn name_of(
-    entry: &walkdir::DirEntry,
-    base: &Path,
-    request: &AddTargetsRequest,
-) -> std::result::Result<Option<(String, u64, PathBuf)>, String> {
-    let (path, kind) = (entry.path(), entry.file_type());
-    if kind.is_dir() {
-        return Ok(None);
+/// Where given paths lie below the base. A list can name very many files of few directories.
+struct Places {
+    base: PathBuf,
+    directories: HashMap<PathBuf, PathBuf>,
+}
+
+impl Places {
+    fn new(base: &Path) -> Result<Self> {
+        let base = base.canonicalize().map_err(|error| Failure::io("find the base", base.display(), error))?;
+        Ok(Self { base, directories: HashMap::new() })
     }
-    let shown = path.display();
-    if !kind.is_file() {
-        return Err(format!("{shown}: neither a file nor a directory; links are not followed"));
+
+    /// The path below the base; links are resolved, but for one in place of a file.
+    fn below_base(&mut self, given: &Path) -> std::result::Result<PathBuf, String> {
+        let unreadable = |error: std::io::Error| format!("{}: {error}", given.display());
+        let is_directory = std::fs::metadata(given).is_ok_and(|metadata| metadata.is_dir());
+        let full = match (given.file_name(), given.parent()) {
+            (Some(name), Some(parent)) if !is_directory => {
+                let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+                if !self.directories.contains_key(parent) {
+                    let real = parent.canonicalize().map_err(unreadable)?;
+                    self.directories.insert(parent.to_owned(), real);
+                }
+                self.directories[parent].join(name)
+            }
+            _ => given.canonicalize().map_err(unreadable)?,
+        };
+        let below = full.strip_prefix(&self.base).map_err(|_| format!("{}: not below {}", given.display(), self.base.display()))?;
+        Ok(below.to_owned())
     }
-    // The directory is resolved, the file itself is none that could lead elsewhere.
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let directory = directory.canonicalize().map_err(|error| format!("{shown}: {error}"))?;
-    let below = directory.strip_prefix(base).map_err(|_| format!("{shown}: not below {}", base.display()))?;
-    let relative = below.join(entry.file_name());
-    let relative = relative.to_str().ok_or_else(|| format!("{}: the name is not UTF-8", path.to_string_lossy().escape_debug()))?;
+}
+
+/// A file with the name it gets.
+fn named(tree: &Tree, found: Found, request: &AddTargetsRequest) -> std::result::Result<(String, TreeFile), String> {
+    let shown = tree.shown(&found.path);
+    let file = match found.what {
+        What::File(file) => file,
+        What::Refused(failure) => return Err(failure.with_cause()),
+        What::Link | What::Special => return Err(format!("{shown}: neither a file nor a directory; links are not followed")),
+    };
+    let relative = found.path.to_str().ok_or_else(|| format!("{shown}: the name is not UTF-8"))?;
     let prefix = &request.prefix;
     let name = if prefix.is_empty() { relative.to_owned() } else { format!("{prefix}/{relative}") };
     let name = TargetPath::parse(name).map_err(|failure| failure.message)?;
@@ -295,8 +332,7 @@ fn name_of(
     if request.sign && name.as_str().split('/').next().is_some_and(|first| ReleaseVersion::parse(first).is_ok()) {
         return Err(format!("{name}: starts with a version, so its signature would stand where a release's does"));
     }
-    let metadata = entry.metadata().map_err(|error| format!("{shown}: {error}"))?;
-    Ok(Some((name.as_str().to_owned(), metadata.len(), path.to_owned())))
+    Ok((name.as_str().to_owned(), file))
 }
 
 /// No two names may be equal but for case: neither among the new ones nor beside those that are there. In a repository
@@ -343,10 +379,10 @@ fn check_directories(workspace: &Workspace, files: &NamedFiles, present: &mut Pr
 /// For each file: whether the target of its name has the same bytes. Only such files are read.
 fn compare(workspace: &Workspace, files: &NamedFiles, present: &Present, elsewhere: bool) -> Result<Vec<bool>> {
     let files: Vec<_> = files.iter().collect();
-    let same = |(name, (path, length)): &(&String, &(PathBuf, u64)), (): &mut ()| {
-        let known = present.target(name)?.filter(|target| target.length == *length && target.elsewhere == elsewhere);
+    let same = |(name, file): &(&String, &TreeFile), (): &mut ()| {
+        let known = present.target(name)?.filter(|target| target.length == file.length() && target.elsewhere == elsewhere);
         let Some(target) = known else { return Ok(false) };
-        Ok(target.matches(&digest_file(path, workspace.progress.as_ref())?))
+        Ok(target.matches(&digest_file(file, workspace.progress.as_ref())?))
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(each(&files, threads, || Ok(()), same)?)

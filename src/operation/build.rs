@@ -1,10 +1,12 @@
 //! A finished build on disk: `<os>-<arch>/…` below one directory, any number of files, nested as they come.
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Kind, Result};
 use crate::layout::{Platform, ReleaseVersion, TargetPath, artifact_name, case_collision, signature_name};
+use crate::tree::{Limits, Rules, Tree, TreeFile, What};
+use rustix::fs::FileType;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use walkdir::WalkDir;
+use std::path::Path;
+use std::sync::Arc;
 
 /// The files of a build by platform, each platform's sorted by name.
 #[derive(Debug, Default)]
@@ -18,10 +20,8 @@ pub struct Build {
 pub struct BuildFile {
     /// Its path below the platform's directory, with `/`.
     pub name: String,
-    /// Where it is.
-    pub path: PathBuf,
-    /// Its length in bytes.
-    pub length: u64,
+    /// The file.
+    pub file: TreeFile,
 }
 
 /// At most so many problems are listed; a wrong directory would give thousands.
@@ -30,30 +30,31 @@ const MAX_PROBLEMS: usize = 20;
 impl Build {
     /// Walks a directory and refuses, all at once and by name, whatever cannot be published.
     pub fn read(directory: &Path, version: &ReleaseVersion) -> Result<Self> {
-        let top = std::fs::read_dir(directory).map_err(|error| {
-            Failure::io("read the build directory", directory.display(), error)
-                .hint("--from names the directory that holds <os>-<arch> directories")
+        let hint = "--from names the directory that holds <os>-<arch> directories";
+        let tree = Tree::open(directory).map_err(|mut failure| {
+            failure.message = format!("cannot read the build directory {}", directory.display());
+            failure.hint(hint)
         })?;
         let mut build = Self::default();
         let mut problems = Vec::new();
         let mut hints = Vec::new();
-        let mut entries = top
-            .collect::<std::io::Result<Vec<_>>>()
+        let top = tree
+            .list(Path::new(""), Rules::default(), usize::MAX)
             .map_err(|error| Failure::io("read the build directory", directory.display(), error))?;
-        entries.sort_by_key(std::fs::DirEntry::file_name);
-        for entry in entries {
-            let path = entry.path();
-            if entry.file_type().is_ok_and(|kind| !kind.is_dir()) {
-                problems.push(format!("{}: only <os>-<arch> directories may stand here", path.display()));
+        for (name, kind) in top {
+            if kind != FileType::Directory {
+                problems.push(format!("{}: only <os>-<arch> directories may stand here", tree.shown(Path::new(&name))));
                 continue;
             }
-            match Platform::parse(&entry.file_name().to_string_lossy()) {
+            match Platform::parse(&name.to_string_lossy()) {
                 Err(failure) => {
                     problems.push(failure.message);
                     hints.extend(failure.hints);
                 }
-                Ok(platform) => match files(&path, version, platform, &mut problems) {
-                    files if files.is_empty() => problems.push(format!("{}: the platform directory holds no files", path.display())),
+                Ok(platform) => match files(&tree, Path::new(&name), version, platform, &mut problems)? {
+                    files if files.is_empty() => {
+                        problems.push(format!("{}: the platform directory holds no files", tree.shown(Path::new(&name))));
+                    }
                     files => drop(build.platforms.insert(platform, files)),
                 },
             }
@@ -85,32 +86,42 @@ impl Build {
     }
 }
 
-fn files(directory: &Path, version: &ReleaseVersion, platform: Platform, problems: &mut Vec<String>) -> Vec<BuildFile> {
+fn files(
+    tree: &Arc<Tree>,
+    directory: &Path,
+    version: &ReleaseVersion,
+    platform: Platform,
+    problems: &mut Vec<String>,
+) -> Result<Vec<BuildFile>> {
     let mut files = Vec::new();
-    for entry in WalkDir::new(directory).min_depth(1).sort_by_file_name() {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => {
-                problems.push(error.to_string());
+    let found = match tree.walk(directory, Rules::default(), &Limits::NONE) {
+        Ok(found) => found,
+        Err(failure) => {
+            problems.push(failure.message);
+            return Ok(files);
+        }
+    };
+    for found in found {
+        let shown = tree.shown(&found.path);
+        let file = match found.what {
+            What::File(file) => file,
+            What::Link => {
+                problems.push(format!("{shown}: a symbolic link; TUF has no links: copy the file it points to"));
+                continue;
+            }
+            What::Special => {
+                problems.push(format!("{shown}: neither a file nor a directory"));
+                continue;
+            }
+            // Not for the build to mend.
+            What::Refused(failure) if failure.kind != Kind::Invalid => return Err(failure),
+            What::Refused(failure) => {
+                problems.push(failure.with_cause());
                 continue;
             }
         };
-        let kind = entry.file_type();
-        if kind.is_dir() {
-            continue;
-        }
-        let shown = entry.path().display();
-        if !kind.is_file() {
-            let what = if kind.is_symlink() {
-                "a symbolic link; TUF has no links: copy the file it points to"
-            } else {
-                "neither a file nor a directory"
-            };
-            problems.push(format!("{shown}: {what}"));
-            continue;
-        }
-        let Some(name) = entry.path().strip_prefix(directory).ok().and_then(Path::to_str) else {
-            problems.push(format!("{}: the name is not UTF-8", entry.path().to_string_lossy().escape_debug()));
+        let Some(name) = found.path.strip_prefix(directory).ok().and_then(Path::to_str) else {
+            problems.push(format!("{shown}: the name is not UTF-8"));
             continue;
         };
         // The signature's name is the longer one: where it fits, the artifact's does.
@@ -120,10 +131,7 @@ fn files(directory: &Path, version: &ReleaseVersion, platform: Platform, problem
             problems.push(failure.message);
             continue;
         }
-        match entry.metadata() {
-            Ok(metadata) => files.push(BuildFile { name: name.to_owned(), path: entry.into_path(), length: metadata.len() }),
-            Err(error) => problems.push(error.to_string()),
-        }
+        files.push(BuildFile { name: name.to_owned(), file });
     }
-    files
+    Ok(files)
 }

@@ -1,17 +1,22 @@
 //! `publish monitor`: empties the drop box and signs again what is due, until it is told to stop. All uploads that are
-//! ready become one commit; one that cannot be accepted is set aside and never blocks the others. It may die at any
-//! instant: what it had claimed is processed again, and files that are targets already are no change.
+//! ready become one commit. One that cannot be accepted is set aside, or left where it is, and never blocks the others: a
+//! failure that is one file's names the file, and the rest goes on without the upload that holds it.
+//!
+//! It may die at any instant: what it had claimed is processed again, and files that are targets already are no change. The
+//! first thing after a commit is that its uploads are marked as published, so no later fault publishes them again.
 
 use super::add_targets::{self, AddTargetsRequest, NamedFiles};
-use super::drop_box::{DropBox, Upload};
+use super::drop_box::{Aside, DropBox, Guard, Upload};
 use super::queue::{self, Selection};
 use super::refresh::RefreshRequest;
 use super::{Outcome, Workspace, refresh};
 use crate::broker::QueueState;
 use crate::failure::{Failure, Kind};
+use crate::tree::Limits;
 use chrono::{DateTime, Utc};
 use notify::{RecursiveMode, Watcher};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -33,6 +38,10 @@ pub struct MonitorRequest {
     pub consistent_snapshot: Option<bool>,
     /// Most targets in one commit.
     pub at_once: usize,
+    /// How much one upload may hold.
+    pub limits: Limits,
+    /// A directory of this monitor alone, for its lock and what it remembers of the drop box.
+    pub state: PathBuf,
 }
 
 /// Why the monitor returned.
@@ -49,6 +58,8 @@ pub enum End {
 pub enum Event<'a> {
     /// It has the drop box and watches it.
     Ready,
+    /// No lock in the drop box keeps out monitors with other state directories.
+    Unguarded,
     /// Another monitor has the drop box; this one stands by.
     Standby,
     /// Work is paused, or goes on.
@@ -84,6 +95,20 @@ pub enum Event<'a> {
         /// Why.
         failure: &'a Failure,
     },
+    /// Something in the drop box stays where it is and is not published.
+    LeftAlone {
+        /// Its name, or that of the entry.
+        upload: &'a str,
+        /// Why.
+        failure: &'a Failure,
+    },
+    /// A published upload cannot be removed and stays.
+    Kept {
+        /// Its name.
+        upload: &'a str,
+        /// Why.
+        failure: &'a Failure,
+    },
     /// Roles were signed again.
     Refreshed {
         /// Which.
@@ -95,6 +120,8 @@ pub enum Event<'a> {
         job: &'static str,
         /// Why.
         failure: &'a Failure,
+        /// Whether the round before failed for the same reason.
+        again: bool,
     },
 }
 
@@ -106,7 +133,7 @@ pub fn run(
     reload: &AtomicBool,
     log: &dyn Fn(Event<'_>),
 ) -> anyhow::Result<End> {
-    let mut monitor = Monitor { workspace, request, log, drop_box: None, standby: false, paused: false, next_refresh: Instant::now() };
+    let mut monitor = Monitor::new(workspace, request, log);
     let (_watcher, changes) = watch(request);
     loop {
         if stop.load(Ordering::Relaxed) {
@@ -122,7 +149,7 @@ pub fn run(
 
 /// One round: everything that is ready now, and what is due now.
 pub fn once(workspace: &Workspace, request: &MonitorRequest, log: &dyn Fn(Event<'_>)) -> anyhow::Result<()> {
-    Monitor { workspace, request, log, drop_box: None, standby: false, paused: false, next_refresh: Instant::now() }.round()
+    Monitor::new(workspace, request, log).round()
 }
 
 /// Tells when something was renamed in the drop box. Network file systems tell nothing: the scans find what is there.
@@ -169,9 +196,16 @@ struct Monitor<'a> {
     standby: bool,
     paused: bool,
     next_refresh: Instant,
+    /// What each job failed for in the last round.
+    told: BTreeMap<&'static str, String>,
 }
 
-impl Monitor<'_> {
+impl<'a> Monitor<'a> {
+    fn new(workspace: &'a Workspace, request: &'a MonitorRequest, log: &'a dyn Fn(Event<'_>)) -> Self {
+        let next_refresh = Instant::now();
+        Self { workspace, request, log, drop_box: None, standby: false, paused: false, next_refresh, told: BTreeMap::new() }
+    }
+
     /// An error is one that no later round can mend.
     fn round(&mut self) -> anyhow::Result<()> {
         let paused = self.workspace.shared.pause().map(|pause| pause.is_some()).unwrap_or(true);
@@ -185,14 +219,14 @@ impl Monitor<'_> {
         }
         let mut well = true;
         if Instant::now() >= self.next_refresh {
-            match self.refresh() {
-                Ok(()) => self.next_refresh = Instant::now() + self.request.refresh,
-                Err(error) => well &= self.trouble("refresh", error)?,
+            let refreshed = self.refresh();
+            if refreshed.is_ok() {
+                self.next_refresh = Instant::now() + self.request.refresh;
             }
+            well &= self.ended("refresh", refreshed)?;
         }
-        if let Err(error) = self.empty_drop_box() {
-            well &= self.trouble("drop box", error)?;
-        }
+        let emptied = self.empty_drop_box();
+        well &= self.ended("drop box", emptied)?;
         if well {
             (self.log)(Event::Alive);
         }
@@ -200,9 +234,16 @@ impl Monitor<'_> {
     }
 
     /// Tells what failed; it is tried again with the next round.
-    fn trouble(&self, job: &'static str, error: anyhow::Error) -> anyhow::Result<bool> {
+    fn ended(&mut self, job: &'static str, result: anyhow::Result<()>) -> anyhow::Result<bool> {
+        let Err(error) = result else {
+            self.told.remove(job);
+            return Ok(true);
+        };
         let failure = error.downcast::<Failure>()?;
-        (self.log)(Event::Trouble { job, failure: &failure });
+        let why = failure.with_cause();
+        let again = self.told.get(job) == Some(&why);
+        (self.log)(Event::Trouble { job, failure: &failure, again });
+        self.told.insert(job, why);
         Ok(false)
     }
 
@@ -224,47 +265,95 @@ impl Monitor<'_> {
 
     fn empty_drop_box(&mut self) -> anyhow::Result<()> {
         let Some(path) = &self.request.drop_box else { return Ok(()) };
-        if self.drop_box.is_none() {
-            self.drop_box = DropBox::open(path, &self.request.prefix)?;
-            let standby = self.drop_box.is_none();
-            if !standby {
+        let mut drop_box = match self.drop_box.take().filter(|held| !held.is_replaced()) {
+            Some(held) => held,
+            None => match self.take_drop_box(path)? {
+                Some(taken) => taken,
+                None => return Ok(()),
+            },
+        };
+        let emptied = self.empty(&mut drop_box);
+        self.drop_box = Some(drop_box);
+        emptied
+    }
+
+    /// Takes the drop box, or stands by.
+    fn take_drop_box(&mut self, path: &Path) -> anyhow::Result<Option<DropBox>> {
+        let taken = DropBox::open(path, &self.request.prefix, self.request.limits, &self.request.state)?;
+        match &taken {
+            Some(drop_box) => {
                 (self.log)(Event::Ready);
-            } else if !self.standby {
-                (self.log)(Event::Standby);
+                if drop_box.guard() == Guard::OwnStateOnly {
+                    (self.log)(Event::Unguarded);
+                }
             }
-            self.standby = standby;
+            None if !self.standby => (self.log)(Event::Standby),
+            None => {}
         }
-        let Some(drop_box) = &mut self.drop_box else { return Ok(()) };
+        self.standby = taken.is_none();
+        Ok(taken)
+    }
+
+    fn empty(&self, drop_box: &mut DropBox) -> anyhow::Result<()> {
         let claimed = drop_box.claim()?;
-        let Some(drop_box) = &self.drop_box else { return Ok(()) };
+        for (upload, failure) in &claimed.left_alone {
+            (self.log)(Event::LeftAlone { upload, failure });
+        }
         let mut uploads = Vec::new();
-        for upload in claimed {
+        for upload in claimed.uploads {
             match drop_box.read(&upload) {
                 Ok(files) => uploads.push((upload, files)),
                 Err(failure) => self.set_aside(drop_box, &upload, &failure)?,
             }
         }
+        let mut postponed = None;
         for together in shares(uploads, self.request.at_once) {
-            self.publish(drop_box, together)?;
+            if let Err(error) = self.publish(drop_box, together) {
+                // Only what is one file's fault lets the others go on.
+                let failure = error.downcast::<Failure>()?;
+                if failure.input.is_none() {
+                    return Err(failure.into());
+                }
+                postponed = Some(failure);
+            }
         }
-        Ok(())
+        // What earlier rounds published and did not get to.
+        claimed.published.iter().for_each(|upload| self.remove(drop_box, upload));
+        postponed.map_or(Ok(()), |failure| Err(failure.into()))
     }
 
-    /// Publishes uploads in one commit. If they cannot be published together, each is alone, and whichever cannot be
-    /// accepted alone is set aside.
-    fn publish(&self, drop_box: &DropBox, uploads: Vec<(Upload, NamedFiles)>) -> anyhow::Result<()> {
-        let refusal = match self.commit(drop_box, &uploads)? {
-            None => return Ok(()),
-            Some(refusal) => refusal,
-        };
-        if let [(upload, _)] = uploads.as_slice() {
-            return self.set_aside(drop_box, upload, &refusal).map_err(Into::into);
+    /// Publishes uploads in one commit. If they cannot be published together, one that is at fault is set aside, and where
+    /// that is unknown, each half is tried by itself.
+    fn publish(&self, drop_box: &mut DropBox, mut uploads: Vec<(Upload, NamedFiles)>) -> anyhow::Result<()> {
+        let mut postponed = None;
+        while !uploads.is_empty() {
+            match self.commit(drop_box, &uploads) {
+                Ok(None) => break,
+                Ok(Some(refusal)) => match at_fault(drop_box, &uploads, &refusal) {
+                    Some(at) => self.set_aside(drop_box, &uploads.remove(at).0, &refusal)?,
+                    None => {
+                        let second = uploads.split_off(uploads.len() / 2);
+                        self.publish(drop_box, uploads)?;
+                        uploads = second;
+                    }
+                },
+                Err(error) => {
+                    // The store may have no space for this one, and for the others. It is tried again with the next round.
+                    let failure = error.downcast::<Failure>()?;
+                    let at = at_fault(drop_box, &uploads, &failure).filter(|_| failure.input.is_some() && postponed.is_none());
+                    match at {
+                        Some(at) if uploads.len() > 1 => drop(uploads.remove(at)),
+                        _ => return Err(failure.into()),
+                    }
+                    postponed = Some(failure);
+                }
+            }
         }
-        uploads.into_iter().try_for_each(|upload| self.publish(drop_box, vec![upload]))
+        postponed.map_or(Ok(()), |failure| Err(failure.into()))
     }
 
     /// Commits uploads. What is wrong with them comes back as a value; what is wrong with anything else is an error.
-    fn commit(&self, drop_box: &DropBox, uploads: &[(Upload, NamedFiles)]) -> anyhow::Result<Option<Failure>> {
+    fn commit(&self, drop_box: &mut DropBox, uploads: &[(Upload, NamedFiles)]) -> anyhow::Result<Option<Failure>> {
         let mut files = NamedFiles::new();
         for (upload, named) in uploads {
             for (name, file) in named {
@@ -289,31 +378,50 @@ impl Monitor<'_> {
         };
         let targets = plan.targets.len();
         self.workspace.shared.check_pause()?;
-        // A worker's refusal is about what it was asked; a publisher that signs itself has nobody to refuse it.
-        let kinds: &[Kind] = if self.workspace.workers.is_some() { &[Kind::Invalid, Kind::Conflict] } else { &[Kind::Conflict] };
+        // A worker's refusal is about what it was asked. A publisher that signs itself refuses single files at most: a
+        // conflict with another publisher is settled by the next plan.
+        let kinds: &[Kind] = if self.workspace.workers.is_some() { &[Kind::Invalid, Kind::Conflict] } else { &[] };
         let outcome = match add_targets::apply(self.workspace, plan) {
             Err(error) => return refused(error, kinds),
             Ok(outcome) => outcome,
         };
-        for (upload, _) in uploads {
-            drop_box.remove(upload)?;
-        }
-        let uploads = uploads.iter().map(|(upload, _)| upload.name.as_str()).collect();
+        let mut published: Vec<Upload> = uploads.iter().map(|(upload, _)| upload.clone()).collect();
+        drop_box.mark_published(&mut published)?;
+        let uploads = published.iter().map(|upload| upload.name.as_str()).collect();
         (self.log)(Event::Published { uploads, targets, outcome: &outcome });
+        published.iter().for_each(|upload| self.remove(drop_box, upload));
         Ok(None)
     }
 
-    fn set_aside(&self, drop_box: &DropBox, upload: &Upload, failure: &Failure) -> crate::failure::Result<()> {
-        let to = drop_box.set_aside(upload, failure)?;
-        (self.log)(Event::SetAside { upload: &upload.name, to, failure });
+    fn remove(&self, drop_box: &mut DropBox, upload: &Upload) {
+        if let Err(failure) = drop_box.remove(upload) {
+            (self.log)(Event::Kept { upload: &upload.name, failure: &failure });
+        }
+    }
+
+    fn set_aside(&self, drop_box: &mut DropBox, upload: &Upload, failure: &Failure) -> crate::failure::Result<()> {
+        match drop_box.set_aside(upload, failure)? {
+            Aside::At(to) => (self.log)(Event::SetAside { upload: &upload.name, to, failure }),
+            Aside::LeftAlone(true) | Aside::Gone => (self.log)(Event::LeftAlone { upload: &upload.name, failure }),
+            Aside::LeftAlone(false) => {}
+        }
         Ok(())
     }
 }
 
-/// A failure of one of these kinds as a value.
+/// The upload that a failure is about: the one that holds the file, or the only one.
+fn at_fault(drop_box: &DropBox, uploads: &[(Upload, NamedFiles)], failure: &Failure) -> Option<usize> {
+    match &failure.input {
+        Some(file) => uploads.iter().position(|(upload, _)| drop_box.holds(upload, file)),
+        None => (uploads.len() == 1).then_some(0),
+    }
+}
+
+/// A failure of one of these kinds as a value, and one that is a single file's unless the store failed.
 fn refused(error: anyhow::Error, kinds: &[Kind]) -> anyhow::Result<Option<Failure>> {
     let failure = error.downcast::<Failure>()?;
-    if kinds.contains(&failure.kind) { Ok(Some(failure)) } else { Err(failure.into()) }
+    let of_file = failure.input.is_some() && failure.kind != Kind::Storage;
+    if of_file || kinds.contains(&failure.kind) { Ok(Some(failure)) } else { Err(failure.into()) }
 }
 
 /// The uploads in shares of at most so many files, in their order.

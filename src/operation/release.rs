@@ -160,15 +160,15 @@ fn check_version(workspace: &Workspace, version: &ReleaseVersion, targets: &Targ
 /// Refuses files that the store could not hold.
 fn check_files(workspace: &Workspace, build: &Build) -> Result<()> {
     for file in build.platforms.values().flatten() {
-        if file.length > workspace.storage.longest_copy() && workspace.plain_names == PlainNames::All {
-            return Err(Failure::invalid(format!("{} has {} bytes, more than the store can copy", file.path.display(), file.length))
+        if file.file.length() > workspace.storage.longest_copy() && workspace.plain_names == PlainNames::All {
+            return Err(Failure::invalid(format!("{} has {} bytes, more than the store can copy", file.file.shown(), file.file.length()))
                 .hint("its plain name would be such a copy: set `plain_names: none` in the config if all readers are TUF clients, or split the file")
                 .into());
         }
         if file.name.contains('+') && workspace.plus_is_broken()? {
             return Err(Failure::invalid(format!(
                 "{} has a `+` in its name, and clients cannot fetch such names from this store",
-                file.path.display()
+                file.file.shown()
             ))
             .hint("the store reads a raw + as a space, as `publish store check` found; rename the file")
             .into());
@@ -248,10 +248,9 @@ impl ReleasePlan {
         let mut artifacts = Vec::new();
         for (file, target) in files.iter().zip(&names) {
             artifacts.push(Artifact {
-                path: file.path.clone(),
+                file: file.file.clone(),
                 target: target.clone(),
                 signature: Some(signature_name(version, platform, &file.name)),
-                length: file.length,
             });
         }
         if !published.is_empty() {
@@ -267,7 +266,7 @@ impl ReleasePlan {
             }
             state = if artifacts.is_empty() { PlatformState::Identical } else { PlatformState::Resign };
         } else {
-            self.upload_bytes += files.iter().map(|file| file.length).sum::<u64>();
+            self.upload_bytes += files.iter().map(|file| file.file.length()).sum::<u64>();
             self.warnings.extend(
                 names
                     .iter()
@@ -285,7 +284,7 @@ impl ReleasePlan {
             self.work.replaced.push(published_signature(&artifact, targets)?);
             self.work.artifacts.push(artifact);
         }
-        let files = files.iter().zip(names).map(|(file, name)| PlannedFile { name, length: file.length }).collect();
+        let files = files.iter().zip(names).map(|(file, name)| PlannedFile { name, length: file.file.length() }).collect();
         self.platforms.push(PlatformPlan { platform: platform.to_string(), state, files });
         Ok(())
     }
@@ -350,16 +349,16 @@ fn check_identical(workspace: &Workspace, prefix: &str, published: &[&str], arti
     let known: Vec<(&Artifact, Option<Target>)> =
         artifacts.iter().map(|artifact| Ok((artifact, targets.get(&artifact.target)?))).collect::<Result<_>>()?;
     let differs_already = !differences.is_empty()
-        || known.iter().any(|(artifact, target)| target.as_ref().is_none_or(|target| target.length != artifact.length));
+        || known.iter().any(|(artifact, target)| target.as_ref().is_none_or(|target| target.length != artifact.file.length()));
     for (artifact, target) in known {
         let Some(target) = target else {
             differences.push(format!("{}: in this build, not published", artifact.target));
             continue;
         };
-        if differs_already && target.length == artifact.length {
+        if differs_already && target.length == artifact.file.length() {
             continue;
         }
-        let digests = digest_file(&artifact.path, workspace.progress.as_ref())?;
+        let digests = digest_file(&artifact.file, workspace.progress.as_ref())?;
         if !target.matches(&digests) {
             differences.push(artifact.target.clone());
             differences.push(format!("  published: {} ({} bytes)", target.hashes, target.length));

@@ -10,14 +10,11 @@ use crate::layout::ObjectName;
 use crate::metadata::Target;
 use crate::openpgp::{SigningKey, sign};
 use crate::storage::{Source, Storage};
+use crate::tree::TreeFile;
 use chrono::{DateTime, Utc};
-use rustix::fs::{Mode, OFlags, open};
 use sequoia_openpgp::crypto::hash::Context;
 use sequoia_openpgp::types::HashAlgorithm;
-use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Big enough that system calls do not count, small enough to stay in the processor's cache.
@@ -29,14 +26,12 @@ const RESUMABLE: Duration = Duration::from_secs(LEAST_GRACE.as_secs() / 2);
 /// A file of a build with the names it is published under.
 #[derive(Clone, Debug)]
 pub struct Artifact {
-    /// Where the build left it.
-    pub path: PathBuf,
+    /// The file as the plan saw it.
+    pub file: TreeFile,
     /// Its target name.
     pub target: String,
     /// The target name of its signature, if it gets one.
     pub signature: Option<String>,
-    /// Its length when the plan was made.
-    pub length: u64,
 }
 
 /// What staging an artifact gave.
@@ -58,14 +53,14 @@ pub fn stage(
     now: DateTime<Utc>,
     progress: &dyn Progress,
 ) -> Result<Vec<Staged>> {
-    progress.expect(artifacts.len() as u64, artifacts.iter().map(|artifact| artifact.length).sum());
+    progress.expect(artifacts.len() as u64, artifacts.iter().map(|artifact| artifact.file.length()).sum());
     let wanted = Wanted { sha512, openpgp: key.map(SigningKey::hash) };
     each(
         artifacts,
         storage.parallelism(),
         || key.map(SigningKey::signer).transpose(),
         |artifact, signer| {
-            let (digests, state) = send(storage, artifact, wanted, progress)?;
+            let (digests, state) = send(storage, artifact, wanted, progress).map_err(|failure| at_fault(artifact, failure))?;
             let mut signature = None;
             if let Some(name) = &artifact.signature {
                 let (Some(state), Some(signer)) = (state, signer) else {
@@ -80,17 +75,24 @@ pub fn stage(
     )
 }
 
+/// A store can refuse one artifact, for its name or its size, and take the others. A store that lets nobody write is at fault
+/// itself.
+fn at_fault(artifact: &Artifact, failure: Failure) -> Failure {
+    let may_be = matches!(failure.kind, Kind::Invalid | Kind::Storage) && failure.input.is_none();
+    if may_be { failure.of_input(artifact.file.path()) } else { failure }
+}
+
 /// Puts an artifact to the store under its hashed name. Where that name is needed before the first byte, the file is
 /// read twice: to hash it, and, unless it is there already, to send it.
 fn send(storage: &dyn Storage, artifact: &Artifact, wanted: Wanted, progress: &dyn Progress) -> Result<(Digests, Option<Context>)> {
-    let length = Some(artifact.length);
-    if artifact.length <= storage.longest_unnamed() {
+    let file = &artifact.file;
+    if file.length() <= storage.longest_unnamed() {
         let mut upload = storage.begin()?;
-        let (digests, state) = read(&artifact.path, length, wanted, progress, |bytes| upload.write(bytes))?;
+        let (digests, state) = read(file, wanted, progress, |bytes| upload.write(bytes))?;
         upload.finish(&ObjectName::hashed_target(&artifact.target, &digests.hex()))?;
         return Ok((digests, state));
     }
-    let (digests, state) = read(&artifact.path, length, wanted, &Quiet, |_| Ok(()))?;
+    let (digests, state) = read(file, wanted, &Quiet, |_| Ok(()))?;
     let name = ObjectName::hashed_target(&artifact.target, &digests.hex());
     if is_staged(storage, &name, digests.length)? {
         progress.bytes(digests.length);
@@ -98,9 +100,9 @@ fn send(storage: &dyn Storage, artifact: &Artifact, wanted: Wanted, progress: &d
     }
     let mut upload = storage.begin_as(&name, digests.length)?;
     let again = Wanted { sha512: false, openpgp: None };
-    let (sent, _) = read(&artifact.path, length, again, progress, |bytes| upload.write(bytes))?;
+    let (sent, _) = read(file, again, progress, |bytes| upload.write(bytes))?;
     if sent.sha256 != digests.sha256 {
-        return Err(changed(&artifact.path));
+        return Err(file.changed());
     }
     upload.finish(&name)?;
     Ok((digests, state))
@@ -124,55 +126,41 @@ pub fn stage_bytes(storage: &dyn Storage, name: &str, bytes: &[u8], sha512: bool
 }
 
 /// The digests of a file of a build, read once.
-pub fn digest_file(path: &Path, progress: &dyn Progress) -> Result<Digests> {
+pub fn digest_file(file: &TreeFile, progress: &dyn Progress) -> Result<Digests> {
     // Both digests: an adopted repository may state SHA-512 alone.
-    read(path, None, Wanted { sha512: true, openpgp: None }, progress, |_| Ok(())).map(|(digests, _)| digests)
+    read(file, Wanted { sha512: true, openpgp: None }, progress, |_| Ok(())).map(|(digests, _)| digests)
 }
 
-/// One pass over a file; refuses what is no regular file and what changes while it is read.
+/// One pass over a file; refuses one that has changed since the plan saw it, or changes while it is read.
 fn read(
-    path: &Path,
-    length: Option<u64>,
+    file: &TreeFile,
     wanted: Wanted,
     progress: &dyn Progress,
     mut each: impl FnMut(&[u8]) -> Result<()>,
 ) -> Result<(Digests, Option<Context>)> {
-    let failed = |error: std::io::Error| Failure::io("read", path.display(), error);
-    let descriptor =
-        open(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()).map_err(|error| match error {
-            rustix::io::Errno::LOOP => Failure::invalid(format!("{} is a symbolic link", path.display())),
-            error => failed(error.into()),
-        })?;
-    let mut file = File::from(descriptor);
-    let before = file.metadata().map_err(failed)?;
-    if !before.is_file() {
-        return Err(Failure::invalid(format!("{} is not a regular file", path.display())));
-    }
+    let mut open = file.open()?;
     let mut digester = Digester::new(wanted)?;
-    let mut buffer = vec![0_u8; BUFFER.min(usize::try_from(before.len()).unwrap_or(BUFFER) + 1)];
+    let mut buffer = vec![0_u8; BUFFER.min(usize::try_from(file.length()).unwrap_or(BUFFER) + 1)];
     let mut count = 0_u64;
     loop {
-        let read = file.read(&mut buffer).map_err(failed)?;
+        let read = open.read(&mut buffer).map_err(|error| file.failed(error))?;
+        count += read as u64;
+        // A file that grows faster than it is read would never end.
+        if count > file.length() {
+            return Err(file.changed());
+        }
         if read == 0 {
             break;
         }
         digester.update(&buffer[..read]);
         each(&buffer[..read])?;
         progress.bytes(read as u64);
-        count += read as u64;
     }
-    let after = file.metadata().map_err(failed)?;
-    let stamp =
-        |metadata: &std::fs::Metadata| (metadata.len(), metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec());
-    if stamp(&before) != stamp(&after) || count != after.len() || length.is_some_and(|planned| planned != count) {
-        return Err(changed(path));
+    file.check_unchanged(&open)?;
+    if count != file.length() {
+        return Err(file.changed());
     }
     digester.finish()
-}
-
-fn changed(path: &Path) -> Failure {
-    Failure::new(Kind::Conflict, format!("{} changed while it was read", path.display()))
-        .hint("wait until the build is finished, then run the same command again; nothing was published")
 }
 
 /// The digests of a stored object, `None` if there is none.

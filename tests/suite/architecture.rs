@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Room and the rooms it may know.
-const MAY_KNOW: [(&str, &[&str]); 14] = [
+const MAY_KNOW: [(&str, &[&str]); 15] = [
     ("failure", &[]),
     ("layout", &["failure"]),
     ("digest", &["failure"]),
@@ -14,10 +14,14 @@ const MAY_KNOW: [(&str, &[&str]); 14] = [
     ("keys", &["failure", "metadata", "openpgp"]),
     ("storage", &["failure", "layout"]),
     ("broker", &["failure", "metadata"]),
+    ("tree", &["failure"]),
     ("policy", &["failure", "layout", "digest", "metadata", "openpgp", "channels"]),
-    ("repository", &["failure", "layout", "digest", "metadata", "openpgp", "storage", "keys", "policy"]),
-    ("operation", &["failure", "layout", "broker", "digest", "metadata", "openpgp", "channels", "keys", "storage", "policy", "repository"]),
-    ("config", &["failure", "metadata", "broker", "keys", "repository", "storage", "operation"]),
+    ("repository", &["failure", "layout", "digest", "metadata", "openpgp", "storage", "keys", "tree", "policy"]),
+    (
+        "operation",
+        &["failure", "layout", "broker", "digest", "metadata", "openpgp", "channels", "keys", "storage", "tree", "policy", "repository"],
+    ),
+    ("config", &["failure", "metadata", "broker", "keys", "repository", "storage", "tree", "operation"]),
     ("cli", &["failure", "layout", "metadata", "broker", "openpgp", "keys", "storage", "policy", "repository", "operation", "config"]),
 ];
 

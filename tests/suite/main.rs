@@ -41,6 +41,8 @@ mod storage;
 mod stores;
 mod targets;
 mod thieves;
+mod tree;
 mod trial;
+mod uploads;
 mod verify;
 mod yank;

@@ -256,6 +256,8 @@ fn what_is_due_is_signed_again() {
         refresh: Duration::from_secs(1),
         consistent_snapshot: None,
         at_once: 100,
+        limits: publish::tree::Limits::NONE,
+        state: trial.path(""),
     };
     let told = std::cell::RefCell::new(Vec::new());
     publish::operation::monitor::once(&trial.workspace(), &request, &|event| told.borrow_mut().push(format!("{event:?}"))).unwrap();

@@ -230,8 +230,11 @@ fn an_artifact_that_changes_while_it_is_read_is_refused() {
     let key = sandbox.openpgp("ed25519.asc");
     let key = publish::openpgp::SigningKey::load(&fs::read(key).unwrap(), "key", chrono::Utc::now(), &|_| unreachable!()).unwrap();
     let path = sandbox.path("dist/linux-amd64/bin/acme");
-    // The plan saw one length, staging another.
-    let artifact = Artifact { path, target: "releases/a".into(), signature: Some("signatures/a.sig".into()), length: 20 };
+    let tree = publish::tree::Tree::open(&sandbox.path("dist")).unwrap();
+    let file = tree.file("linux-amd64/bin/acme".as_ref(), Default::default()).unwrap();
+    // The plan saw other bytes than staging would.
+    fs::write(path, "a longer text than before").unwrap();
+    let artifact = Artifact { file, target: "releases/a".into(), signature: Some("signatures/a.sig".into()) };
     let storage = Memory::default();
     let failure = stage(&storage, &[artifact], Some(&key), false, chrono::Utc::now(), &Quiet).unwrap_err();
     assert!(failure.message.contains("changed while it was read"), "{failure}");
