@@ -77,12 +77,17 @@ fn encrypt(der: &[u8], passphrase: &Secret) -> std::result::Result<Zeroizing<Str
 
 /// Reads a file that only its owner may read.
 pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
-    let what = format!("the key file {}", path.display());
-    let mut file = File::open(path).map_err(|error| {
+    let file = File::open(path).map_err(|error| {
         let missing = error.kind() == std::io::ErrorKind::NotFound;
-        let failure = Failure::io("open", &what, error);
+        let failure = Failure::io("open", format!("the key file {}", path.display()), error);
         if missing { failure.hint(KEY_FILES_MISSING) } else { failure }
     })?;
+    read_open(&file, path)
+}
+
+/// The same for a file that is open; the path is for messages.
+pub(super) fn read_open(file: &File, path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    let what = format!("the key file {}", path.display());
     let metadata = file.metadata().map_err(|error| Failure::io("read", &what, error))?;
     if !metadata.is_file() {
         return Err(Failure::invalid(format!("{what} is not a regular file")));
@@ -94,12 +99,13 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
         )
         .hint(format!("chmod 600 {}", path.display())));
     }
+    let too_long = || Failure::invalid(format!("{what} is far too long for a key"));
     if metadata.len() > MAX_KEY_FILE {
-        return Err(Failure::invalid(format!("{what} is far too long for a key")));
+        return Err(too_long());
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
-    file.read_to_end(&mut bytes).map_err(|error| Failure::io("read", &what, error))?;
-    Ok(bytes)
+    file.take(MAX_KEY_FILE + 1).read_to_end(&mut bytes).map_err(|error| Failure::io("read", &what, error))?;
+    if bytes.len() as u64 > MAX_KEY_FILE { Err(too_long()) } else { Ok(bytes) }
 }
 
 /// Writes a new file that only its owner may read; an existing one is left alone and reported as a conflict.

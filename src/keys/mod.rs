@@ -22,7 +22,7 @@ mod vault;
 mod vault_server;
 
 pub use file::{KEY_FILES_MISSING, change_passphrase, create, read_private, replace_private, write_private};
-pub use open::{FoundKey, found_in, load, load_all, load_for_openpgp, openpgp_certificate, read_secret, sign_all};
+pub use open::{FoundKey, found_in, found_in_open, load, load_all, load_for_openpgp, openpgp_certificate, read_secret, sign_all};
 pub use passphrase::{Passphrases, Secret, Use};
 #[cfg(feature = "pkcs11")]
 pub use pkcs11::Pkcs11Uri;

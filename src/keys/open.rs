@@ -1,6 +1,7 @@
 #[cfg(feature = "awskms")]
 use super::aws_kms::KmsKey;
 use super::device::{DeviceKey, DeviceSigner};
+use super::file::read_open;
 use super::gpg::AgentKey;
 #[cfg(feature = "pkcs11")]
 use super::pkcs11::TokenKey;
@@ -11,6 +12,7 @@ use super::{KeyUri, Passphrases, RoleSigner, Secret, form, read_private};
 use crate::failure::{Failure, Kind, Result};
 use crate::metadata::{PublicKey, Signature};
 use crate::openpgp::DigestSigner;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -88,7 +90,16 @@ impl FoundKey {
 
 /// All keys in a file of whichever form.
 pub fn found_in(path: &Path, passphrases: &dyn Passphrases) -> Result<Vec<FoundKey>> {
-    let found = form::read_all(&read_private(path)?, &path.display().to_string(), passphrases)?;
+    found_in_bytes(&read_private(path)?, path, passphrases)
+}
+
+/// The same for a file that is open; the path is for messages.
+pub fn found_in_open(file: &File, path: &Path, passphrases: &dyn Passphrases) -> Result<Vec<FoundKey>> {
+    found_in_bytes(&read_open(file, path)?, path, passphrases)
+}
+
+fn found_in_bytes(bytes: &[u8], path: &Path, passphrases: &dyn Passphrases) -> Result<Vec<FoundKey>> {
+    let found = form::read_all(bytes, &path.display().to_string(), passphrases)?;
     Ok(found.into_iter().map(|material| FoundKey { material, path: path.to_owned() }).collect())
 }
 

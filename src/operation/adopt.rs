@@ -11,11 +11,17 @@ use crate::metadata::trust::{AtExpiry, Trust};
 use crate::metadata::{ROOT_LIMIT, Role, Target, format_expiry};
 use crate::policy::client_roots;
 use crate::repository::{PlainNames, Versions, load};
+use crate::tree::{Rules, Tree, TreeFile};
 use anyhow::Result;
+use rustix::fs::FileType;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use walkdir::WalkDir;
+use std::sync::Arc;
+
+/// A directory with more is not one of keys.
+const MOST_KEY_FILES: usize = 10_000;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -238,26 +244,54 @@ fn find_keys(workspace: &Workspace, request: &AdoptRequest) -> Result<(Vec<Found
             found.extend(more);
             continue;
         }
-        for entry in WalkDir::new(given).max_depth(2).sort_by_file_name() {
-            let entry = entry.map_err(|error| Failure::invalid(format!("cannot read {}: {error}", given.display())))?;
-            if !entry.file_type().is_file() {
-                continue;
-            }
-            match keys::found_in(entry.path(), workspace.passphrases.as_ref()) {
-                Ok(more) if !more.is_empty() => found.extend(more),
-                Err(failure) if failure.kind == Kind::Permission && may_be_secret(entry.path()) => return Err(failure.into()),
-                // The second: what others may read and is no secret, such as a root beside the keys.
-                Ok(_) => passed_over.push(entry.into_path()),
-                Err(failure) if matches!(failure.kind, Kind::Invalid | Kind::Permission) => passed_over.push(entry.into_path()),
-                Err(failure) => return Err(failure.into()),
+        let tree = Tree::open(given)?;
+        for path in regular_files(&tree)? {
+            let shown = given.join(&path);
+            match keys_in(workspace, &tree, &path, &shown)? {
+                more if more.is_empty() => passed_over.push(shown),
+                more => found.extend(more),
             }
         }
     }
     Ok((found, passed_over))
 }
 
-fn may_be_secret(path: &Path) -> bool {
-    let file = std::fs::read(path).unwrap_or_default();
-    let text = String::from_utf8_lossy(&file);
-    ["PRIVATE KEY", "\"private\"", "\"encrypted\"", "@@@@"].iter().any(|mark| text.contains(mark))
+/// The keys in one file of a directory; none in a file that holds none or cannot be read.
+fn keys_in(workspace: &Workspace, tree: &Arc<Tree>, path: &Path, shown: &Path) -> Result<Vec<FoundKey>> {
+    let Ok((open, file)) = tree.file(path, Rules::default()).and_then(|file| Ok((file.open()?, file))) else { return Ok(Vec::new()) };
+    match keys::found_in_open(&open, shown, workspace.passphrases.as_ref()) {
+        // What others may read and is no secret, such as a root beside the keys, is passed over.
+        Err(failure) if failure.kind == Kind::Permission && may_be_secret(&file) => Err(failure.into()),
+        Err(failure) if matches!(failure.kind, Kind::Invalid | Kind::Permission) => Ok(Vec::new()),
+        found => Ok(found?),
+    }
+}
+
+/// The regular files of a directory and of those in it, sorted.
+fn regular_files(tree: &Arc<Tree>) -> Result<Vec<PathBuf>> {
+    let list = |directory: &Path| {
+        let failed = |error| Failure::io("read the directory", tree.shown(directory), error);
+        tree.list(directory, Rules::default(), MOST_KEY_FILES).map_err(failed)
+    };
+    let mut files = Vec::new();
+    for (name, kind) in list(Path::new(""))? {
+        let path = PathBuf::from(name);
+        match kind {
+            FileType::RegularFile => files.push(path),
+            FileType::Directory => {
+                let below = list(&path)?.into_iter().filter(|(_, kind)| *kind == FileType::RegularFile);
+                files.extend(below.map(|(name, _)| path.join(name)));
+            }
+            _ => {}
+        }
+    }
+    Ok(files)
+}
+
+/// No marks of a secret are looked for beyond the longest key file.
+fn may_be_secret(file: &TreeFile) -> bool {
+    let mut bytes = Vec::new();
+    let read = file.open().map(|open| open.take(1 << 20).read_to_end(&mut bytes));
+    let text = String::from_utf8_lossy(&bytes);
+    !matches!(read, Ok(Ok(_))) || ["PRIVATE KEY", "\"private\"", "\"encrypted\"", "@@@@"].iter().any(|mark| text.contains(mark))
 }
