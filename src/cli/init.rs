@@ -20,6 +20,7 @@ pub(super) fn run(global: &Global, arguments: &Init, output: &Output) -> Result<
         config: global.config.clone(),
         config_text: text,
         consistent_snapshot: config.consistent_snapshot.unwrap_or(arguments.consistent_snapshot),
+        key_ids: arguments.key_ids.style(),
         encrypt: !arguments.no_passphrase,
         algorithm: match arguments.openpgp_algorithm {
             OpenPgpAlgorithm::Ed25519 => Algorithm::Ed25519,

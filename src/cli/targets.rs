@@ -1,6 +1,6 @@
 //! The commands for targets that are neither releases nor channels.
 
-use super::arguments::{AddTargets, Bins, Global, RemoveTargets};
+use super::arguments::{AddTargets, Bins, Global, KeyIds, RemoveTargets};
 use super::output::{Output, Report};
 use super::publishing::{MAX_LISTED, finish, finish_plan};
 use super::text::{count, size, steps};
@@ -90,7 +90,12 @@ pub(super) fn remove(global: &Global, arguments: &RemoveTargets, output: &Output
 pub(super) fn bins(global: &Global, arguments: &Bins, output: &Output) -> Result<Report> {
     let config = Config::read(&global.config)?;
     let workspace = open(global, &config, output)?;
-    let request = BinsRequest { count: arguments.count, rekey: arguments.rekey, not_for_trdl: arguments.not_for_trdl };
+    let request = BinsRequest {
+        count: arguments.count,
+        rekey: arguments.rekey,
+        key_ids: arguments.key_ids.map(KeyIds::style),
+        not_for_trdl: arguments.not_for_trdl,
+    };
     let plan = bins_operation::plan(&workspace, request)?;
     let document = json!(plan);
     let mut text = match plan.from {

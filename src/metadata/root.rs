@@ -1,5 +1,5 @@
 use super::envelope::Common;
-use super::{Envelope, Expiry, PublicKey, Role, SPEC_VERSION, format_expiry, parse_expiry};
+use super::{Envelope, Expiry, KeyIdStyle, PublicKey, Role, SPEC_VERSION, format_expiry, parse_expiry};
 use crate::failure::{Failure, Kind, Result};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -26,12 +26,13 @@ pub struct RoleKeys {
 
 impl Root {
     /// A first root with one key per role and threshold 1.
-    pub fn first(keys: &BTreeMap<Role, PublicKey>, expires: Expiry, consistent_snapshot: bool) -> Result<Self> {
+    pub fn first(keys: &BTreeMap<Role, PublicKey>, style: KeyIdStyle, expires: Expiry, consistent_snapshot: bool) -> Result<Self> {
         let mut objects = Map::new();
         let mut roles = Map::new();
         for (role, key) in keys {
-            objects.insert(key.id(), key.to_json());
-            roles.insert(role.name().into(), json!({"keyids": [key.id()], "threshold": 1}));
+            let (id, key) = style.keyed(key)?;
+            roles.insert(role.name().into(), json!({"keyids": [id], "threshold": 1}));
+            objects.insert(id, key.to_json());
         }
         let root = json!({
             "_type": "root",

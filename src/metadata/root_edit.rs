@@ -44,9 +44,12 @@ impl Root {
             if self.keys_of(*role).any(|(id, known)| known.same_material(key) && !edit.remove.contains(&(*role, id.to_owned()))) {
                 return Err(Failure::invalid(format!("key {} may sign {role} already", key.id())));
             }
-            // A key keeps the id by which the root knows it.
-            let id = self.keys().iter().find(|(_, known)| known.same_material(key)).map_or_else(|| key.id(), |(id, _)| id.clone());
-            json["keys"][&id] = self.keys().get(&id).map_or_else(|| key.to_json(), PublicKey::to_json);
+            // A key keeps the id by which the root knows it; a new one gets an id as the others have.
+            let (id, key) = match self.keys().iter().find(|(_, known)| known.same_material(key)) {
+                Some((id, known)) => (id.clone(), known.clone()),
+                None => self.style_for(*role).keyed(key)?,
+            };
+            json["keys"][&id] = key.to_json();
             if let Some(ids) = json["roles"][role.name()]["keyids"].as_array_mut() {
                 ids.push(json!(id));
             }

@@ -4,7 +4,7 @@ use super::{Outcome, RoleStep, Workspace, steps};
 use crate::failure::{Failure, Kind};
 use crate::keys::{self, Signers};
 use crate::layout::lives_at_top;
-use crate::metadata::Role;
+use crate::metadata::{KeyIdStyle, Role};
 use crate::repository::{BinKeys, Bins, Edit, Present, Rebin};
 use anyhow::Result;
 use serde::Serialize;
@@ -16,6 +16,8 @@ pub struct BinsRequest {
     pub count: Option<usize>,
     /// Have the configured keys sign the bins from now on.
     pub rekey: bool,
+    /// How the ids of new keys are computed, if not as those of the root.
+    pub key_ids: Option<KeyIdStyle>,
     /// The operator knows that the trdl client reads top-level targets only.
     pub not_for_trdl: bool,
 }
@@ -39,6 +41,8 @@ pub struct BinsPlan {
     pub roles: Vec<RoleStep>,
     /// Whether there is nothing to do.
     pub empty: bool,
+    #[serde(skip)]
+    key_ids: Option<KeyIdStyle>,
     #[serde(skip)]
     spreads: bool,
     #[serde(skip)]
@@ -83,7 +87,19 @@ pub fn plan(workspace: &Workspace, request: BinsRequest) -> Result<BinsPlan> {
         roles = steps(&present.versions(), if top { &Role::ONLINE } else { &[Role::Snapshot, Role::Timestamp] })?;
     }
     let left_over = from.saturating_sub(to);
-    Ok(BinsPlan { from, to, spread, at_top, left_over, rekey, roles, empty, spreads, present: Some(Box::new(present)) })
+    Ok(BinsPlan {
+        from,
+        to,
+        spread,
+        at_top,
+        left_over,
+        rekey,
+        roles,
+        empty,
+        key_ids: request.key_ids,
+        spreads,
+        present: Some(Box::new(present)),
+    })
 }
 
 /// Whether the bins have other keys than the root's targets keys, where that is asked about.
@@ -101,7 +117,7 @@ pub fn apply(workspace: &Workspace, plan: BinsPlan) -> Result<Outcome> {
     let roles: Vec<Role> = Role::ALL.into_iter().filter(|role| plan.roles.iter().any(|step| step.role == role.name())).collect();
     let mut signers = workspace.signers(present.trust.root(), &roles)?;
     let keys = if plan.rekey || present.bins.is_none() {
-        configured(workspace, &present, &mut signers)?
+        configured(workspace, &present, plan.key_ids, &mut signers)?
     } else {
         workspace.add_bin_signers(&present, &mut signers)?;
         let (keys, threshold) = present.bins.as_ref().map(Bins::keys).unwrap_or_default();
@@ -119,7 +135,7 @@ pub fn apply(workspace: &Workspace, plan: BinsPlan) -> Result<Outcome> {
 }
 
 /// The keys that the config has for the bins: their own, or those of the targets role.
-fn configured(workspace: &Workspace, present: &Present, signers: &mut Signers) -> Result<BinKeys> {
+fn configured(workspace: &Workspace, present: &Present, style: Option<KeyIdStyle>, signers: &mut Signers) -> Result<BinKeys> {
     let root = present.trust.root();
     if workspace.bin_keys.is_empty() {
         return Ok(BinKeys::of_targets(root));
@@ -127,7 +143,7 @@ fn configured(workspace: &Workspace, present: &Present, signers: &mut Signers) -
     let mut own = Vec::new();
     for uri in &workspace.bin_keys {
         let signer = keys::load(uri, workspace.passphrases.as_ref())?;
-        own.push((signer.public().id(), signer.public().clone()));
+        own.push(style.unwrap_or_else(|| root.style_for(Role::Targets)).keyed(signer.public())?);
         signers.entry(Role::Targets).or_default().push(signer);
     }
     // A threshold that bins with keys of their own had is not lowered in passing.

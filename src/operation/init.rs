@@ -7,7 +7,7 @@ use crate::failure::{Failure, Kind};
 use crate::keys::{self, KEY_FILES_MISSING, KeyUri, Secret, Signers, Use};
 use crate::layout::{ObjectName, certificate_name};
 use crate::metadata::trust::{AtExpiry, Trust};
-use crate::metadata::{KeyKind, PublicKey, ROOT_LIMIT, Role, Root};
+use crate::metadata::{KeyIdStyle, KeyKind, PublicKey, ROOT_LIMIT, Role, Root};
 use crate::openpgp::{Algorithm, Certificates, check_certificate, generate};
 use crate::policy::client_roots;
 use crate::policy::clocks::Moment;
@@ -27,6 +27,8 @@ pub struct InitRequest {
     pub config_text: String,
     /// Switch consistent snapshots on.
     pub consistent_snapshot: bool,
+    /// How the ids of the keys are computed.
+    pub key_ids: KeyIdStyle,
     /// Encrypt new keys.
     pub encrypt: bool,
     /// The kind of OpenPGP key to make, if there is none yet.
@@ -256,7 +258,12 @@ fn make_root(workspace: &Workspace, request: &InitRequest, public: &BTreeMap<Rol
             Some(published) if is_ours(&published.bytes, signers) => published.bytes,
             Some(_) => return Err(foreign(workspace).into()),
             None => {
-                let root = Root::first(public, Moment::first(workspace.now()).expiry(Role::Root, None), request.consistent_snapshot)?;
+                let root = Root::first(
+                    public,
+                    request.key_ids,
+                    Moment::first(workspace.now()).expiry(Role::Root, None),
+                    request.consistent_snapshot,
+                )?;
                 let file = sign_root(&root, None, signers.get(&Role::Root).map_or(&[], Vec::as_slice))?;
                 client_roots::check(None, &file, "1.root.json")?;
                 file

@@ -106,8 +106,8 @@ pub fn edit(workspace: &Workspace, path: &Path, names: &Path, wish: &RootWish, d
     for (role, key, name) in &wish.add {
         edit.add.push((*role, key.clone()));
         if let Some(name) = name {
-            let known = draft.next().keys().iter().find(|(_, known)| known.same_material(key)).map(|(id, _)| id.clone());
-            draft.name(&known.unwrap_or_else(|| key.id()), name)?;
+            let id = draft.next().id_of(*role, key)?;
+            draft.name(&id, name)?;
         }
     }
     for (role, text) in &wish.remove {

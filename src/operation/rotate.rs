@@ -145,7 +145,8 @@ fn step(workspace: &Workspace, places: Places<'_>, wish: &RootWish) -> Result<St
 
 /// Whether a draft that nobody else has signed changes exactly this.
 fn wishes_only(draft: &RootDraft, wish: &RootWish) -> bool {
-    let added = |role: &Role, id: &String| wish.add.iter().any(|(wanted, key, _)| wanted == role && key.id() == *id);
+    let is = |id: &String, key: &PublicKey| draft.next().keys().get(id).is_some_and(|known| known.same_material(key));
+    let added = |role: &Role, id: &String| wish.add.iter().any(|(wanted, key, _)| wanted == role && is(id, key));
     let fits = |change: &RootChange| match change {
         RootChange::Added(role, id) => added(role, id),
         RootChange::Removed(role, id) => wish.remove.contains(&(*role, id.clone())),

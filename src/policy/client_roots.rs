@@ -1,6 +1,8 @@
 //! What clients require of a root beyond the specification, as observed with each of them. A client that refuses one root
 //! refuses the repository from then on, so the rules are applied before a root is published.
 
+mod php_tuf;
+
 use crate::failure::{Failure, Kind, Result};
 use crate::metadata::{Envelope, KeyKind, LAST_VERSION, ROOT_LIMIT, Role, Root, Signature, format_expiry};
 use serde::Serialize;
@@ -21,6 +23,8 @@ pub enum Client {
     GoTuf,
     /// Built on the `tuf` crate.
     TufCrate,
+    /// That of Drupal and Joomla.
+    PhpTuf,
 }
 
 impl Client {
@@ -35,12 +39,22 @@ impl Client {
             Self::TufJs => "tuf-js",
             Self::GoTuf => "go-tuf 2",
             Self::TufCrate => "clients built on the `tuf` crate",
+            Self::PhpTuf => "php-tuf",
         }
     }
 
     /// Whether a root that it refuses is not published.
     pub fn is_promised(self) -> bool {
         Self::PROMISED.contains(&self)
+    }
+
+    /// Whether its users stay: they follow the root before, or must be able to follow every root. No root suits php-tuf and
+    /// every other client, so it is kept where it is served, and not promised.
+    fn stays(self, before: Option<&[Self]>) -> bool {
+        match before {
+            Some(lost) => (self.is_promised() || self == Self::PhpTuf) && !lost.contains(&self),
+            None => self.is_promised(),
+        }
     }
 }
 
@@ -56,25 +70,32 @@ struct RootFile<'r> {
     signatures: &'r [Signature],
 }
 
-use Client::{GoTuf, PythonTuf, Trdl, TufCrate, TufJs};
+use Client::{GoTuf, PhpTuf, PythonTuf, Trdl, TufCrate, TufJs};
 
 /// Every rule that is known.
-const RULES: [Rule; 15] = [
-    Rule { clients: &[PythonTuf, TufJs, GoTuf], broken_by: other_type },
-    Rule { clients: &[PythonTuf, TufJs, GoTuf], broken_by: no_spec_version },
-    Rule { clients: &[PythonTuf, TufJs], broken_by: other_spec_version },
+const RULES: [Rule; 22] = [
+    Rule { clients: &[PythonTuf, TufJs, GoTuf, PhpTuf], broken_by: other_type },
+    Rule { clients: &[PythonTuf, TufJs, GoTuf, PhpTuf], broken_by: no_spec_version },
+    Rule { clients: &[PythonTuf, TufJs, PhpTuf], broken_by: other_spec_version },
     Rule { clients: &[PythonTuf], broken_by: unusual_expiry },
-    Rule { clients: &[Trdl, TufJs, GoTuf], broken_by: unusual_consistent_snapshot },
+    Rule { clients: &[Trdl, TufJs, GoTuf, PhpTuf], broken_by: unusual_consistent_snapshot },
     Rule { clients: &[PythonTuf], broken_by: unknown_role },
     Rule { clients: &[PythonTuf, TufJs], broken_by: repeated_key_id },
     Rule { clients: &Client::PROMISED, broken_by: too_few_keys },
     Rule { clients: &[PythonTuf, TufJs, GoTuf], broken_by: no_scheme },
     Rule { clients: &[PythonTuf], broken_by: unknown_scheme },
     Rule { clients: &[Trdl], broken_by: keytype_that_trdl_refuses },
-    Rule { clients: &[PythonTuf, TufJs], broken_by: repeated_signature },
+    Rule { clients: &[PythonTuf, TufJs, PhpTuf], broken_by: repeated_signature },
     Rule { clients: &[Trdl], broken_by: signature_that_is_not_hex },
     Rule { clients: &Client::PROMISED, broken_by: too_long_or_too_high },
     Rule { clients: &[TufCrate], broken_by: not_ed25519 },
+    Rule { clients: &[PhpTuf], broken_by: not_ed25519 },
+    Rule { clients: &[TufCrate], broken_by: ids_of_another_style },
+    Rule { clients: &[PhpTuf], broken_by: php_tuf::key_ids },
+    Rule { clients: &[PhpTuf], broken_by: php_tuf::keys },
+    Rule { clients: &[PhpTuf], broken_by: php_tuf::roles },
+    Rule { clients: &[PhpTuf], broken_by: php_tuf::other_fields },
+    Rule { clients: &[PhpTuf], broken_by: php_tuf::signatures },
 ];
 
 /// Clients that refuse a root, and why.
@@ -119,8 +140,8 @@ pub fn lockouts_of_file(file: &[u8], what: &str) -> Result<Vec<Lockout>> {
 /// What the next root adds: clients that it locks out and that the root before it does not, among those whose users must
 /// be able to follow. A repository that was adopted may have lost some clients long ago.
 pub fn newly_locked_out(before: Option<&Root>, next: &[Lockout]) -> Vec<String> {
-    let lost: Vec<Client> = before.map(|root| lockouts(root, &[])).into_iter().flatten().flat_map(|lockout| lockout.clients).collect();
-    let newly = |lockout: &&Lockout| lockout.clients.iter().any(|client| client.is_promised() && !lost.contains(client));
+    let lost: Option<Vec<Client>> = before.map(|root| lockouts(root, &[]).into_iter().flat_map(|lockout| lockout.clients).collect());
+    let newly = |lockout: &&Lockout| lockout.clients.iter().any(|client| client.stays(lost.as_deref()));
     next.iter().filter(newly).map(ToString::to_string).collect()
 }
 
@@ -267,4 +288,11 @@ fn too_long_or_too_high(file: &RootFile<'_>) -> Vec<String> {
 fn not_ed25519(file: &RootFile<'_>) -> Vec<String> {
     let others = file.root.keys().iter().filter(|(_, key)| key.kind() != KeyKind::Ed25519);
     others.map(|(id, _)| format!("key {id} is no Ed25519 key")).collect()
+}
+
+/// They compute the ids themselves, as the specification says.
+fn ids_of_another_style(file: &RootFile<'_>) -> Vec<String> {
+    let others = file.root.keys().iter().filter(|(id, key)| **id != key.id()).count();
+    let all = file.root.keys().len();
+    if others == 0 { Vec::new() } else { vec![format!("{others} of its {all} key ids are not computed as the specification says")] }
 }

@@ -58,6 +58,12 @@ impl Present {
         Ok(self.keys_in_bins()?.iter().all(|keys| wanted.is(keys)))
     }
 
+    /// The same under the same key ids: nothing is left to do.
+    pub(super) fn bins_are_keyed(&self, wanted: &BinKeys) -> Result<bool> {
+        let same_ids = |(keys, _): &Keys| keys.iter().all(|(id, _)| wanted.keys.iter().any(|(wanted, _)| wanted == id));
+        Ok(self.bins_have(wanted)? && self.keys_in_bins()?.iter().all(same_ids))
+    }
+
     /// Whether the bins are signed by targets keys, present or former ones, and by nothing else. Keys that were never targets
     /// keys are keys of the bins' own; they change only on request.
     pub fn bins_follow_targets(&self) -> Result<bool> {

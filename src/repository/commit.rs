@@ -159,7 +159,7 @@ impl Committer<'_> {
         let rebin = edits.iter().find_map(|edit| edit.rebin.clone());
         let mut rekey = edits.iter().find_map(|edit| edit.rekey.clone());
         if let Some(keys) = &rekey
-            && (rebin.is_some() || present.bins_have(keys)?)
+            && (rebin.is_some() || present.bins_are_keyed(keys)?)
         {
             rekey = None;
         }

@@ -151,7 +151,7 @@ fn bins_of_unknown_keys_are_delegated_anew_on_request_only() {
     fs::write(rotating.trial.path("new/later.zip"), "later").unwrap();
     let refused = text(&rotating.trial.add_on(&workspace, "new").unwrap_err());
     assert!(refused.contains("`publish bins --rekey`"), "{refused}");
-    let request = BinsRequest { count: None, rekey: true, not_for_trdl: false };
+    let request = BinsRequest { count: None, rekey: true, key_ids: None, not_for_trdl: false };
     let plan = bins::plan(&workspace, request).unwrap();
     assert!(plan.rekey && !plan.empty && plan.roles.len() == 3);
     bins::apply(&workspace, plan).unwrap();
@@ -216,7 +216,7 @@ fn keys_of_their_own_stay_with_the_bins() {
     fs::write(rotating.trial.path("pool/two.zip"), "two").unwrap();
     let refused = text(&rotating.trial.add_on(&workspace, "pool").unwrap_err());
     assert!(refused.contains("`publish bins --rekey`"), "{refused}");
-    let request = BinsRequest { count: None, rekey: true, not_for_trdl: false };
+    let request = BinsRequest { count: None, rekey: true, key_ids: None, not_for_trdl: false };
     bins::apply(&workspace, bins::plan(&workspace, request).unwrap()).unwrap();
     let present = workspace.load().unwrap();
     signed_only_by(&present, &[rotating.public(&second)], 1);

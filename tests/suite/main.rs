@@ -21,6 +21,7 @@ mod durability;
 mod faults;
 mod gnupg;
 mod init;
+mod key_ids;
 mod keys;
 mod memory;
 mod metadata;

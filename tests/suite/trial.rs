@@ -53,6 +53,7 @@ impl Trial {
             config: trial.path("publish.yaml"),
             config_text: "# test\n".into(),
             consistent_snapshot,
+            key_ids: publish::metadata::KeyIdStyle::Specification,
             encrypt: false,
             algorithm: publish::openpgp::Algorithm::Ed25519,
             user_id: "test".into(),
@@ -222,7 +223,7 @@ impl Trial {
     }
 
     pub fn bins_on(&self, workspace: &Workspace, count: usize) -> Result<Outcome> {
-        bins::apply(workspace, bins::plan(workspace, BinsRequest { count: Some(count), rekey: false, not_for_trdl: true })?)
+        bins::apply(workspace, bins::plan(workspace, BinsRequest { count: Some(count), rekey: false, key_ids: None, not_for_trdl: true })?)
     }
 }
 

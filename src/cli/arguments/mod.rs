@@ -4,7 +4,9 @@ mod root;
 mod workers;
 
 pub(super) use keys::{Key, KeyForm, KeyType, Rotate, Rotated};
-pub(super) use publishing::{AddTargets, Adopt, Bins, Channels, Init, OpenPgpAlgorithm, Prune, Refresh, Release, RemoveTargets, Yank};
+pub(super) use publishing::{
+    AddTargets, Adopt, Bins, Channels, Init, KeyIds, OpenPgpAlgorithm, Prune, Refresh, Release, RemoveTargets, Yank,
+};
 pub(super) use root::{Root, RootDraftFile};
 pub(super) use workers::{Queue, QueueCommand, WorkerName};
 

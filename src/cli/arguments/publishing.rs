@@ -1,6 +1,7 @@
 //! What changes a repository.
 
 use super::a_version;
+use crate::metadata::KeyIdStyle;
 use clap::{ArgAction, Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -24,6 +25,9 @@ pub(in crate::cli) struct Init {
     /// The user id of a new OpenPGP key [default: NAME releases]
     #[arg(long, value_name = "TEXT")]
     pub openpgp_user_id: Option<String>,
+    /// How key ids are computed: as the specification says, or as php-tuf (Drupal, Joomla) does; no root suits all clients
+    #[arg(long, value_enum, default_value_t = KeyIds::Specification, value_name = "STYLE")]
+    pub key_ids: KeyIds,
     /// Whether clients fetch versioned names, which is what makes publishing safe for readers at every instant
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     pub consistent_snapshot: bool,
@@ -51,6 +55,25 @@ pub(in crate::cli) struct Adopt {
     /// Leave the key files unencrypted
     #[arg(long)]
     pub no_passphrase: bool,
+}
+
+/// How key ids are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum KeyIds {
+    /// Over the key's three fields: every client but php-tuf
+    Specification,
+    /// Over keyid_hash_algorithms too: php-tuf, and every client that does not compute key ids
+    PhpTuf,
+}
+
+impl KeyIds {
+    /// The style that it names.
+    pub fn style(self) -> KeyIdStyle {
+        match self {
+            Self::Specification => KeyIdStyle::Specification,
+            Self::PhpTuf => KeyIdStyle::HashAlgorithms,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -152,6 +175,9 @@ pub(in crate::cli) struct Bins {
     /// Delegate the bins to the configured keys (keys: bins:, or else the root's targets keys) and sign all of them again
     #[arg(long)]
     pub rekey: bool,
+    /// With keys: bins: how the ids of keys that are new to the bins are computed [default: as those of the root]
+    #[arg(long, value_enum, value_name = "STYLE")]
+    pub key_ids: Option<KeyIds>,
     /// The trdl client, which reads targets.json only, is not meant to find what is in bins
     #[arg(long)]
     pub not_for_trdl: bool,

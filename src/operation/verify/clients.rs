@@ -4,7 +4,7 @@ use super::Chain;
 use super::finding::{Findings, Severity};
 use crate::failure::Result;
 use crate::layout::{ObjectName, TargetPath, case_collision};
-use crate::metadata::{ROOT_LIMIT, Role, Target, UNSTATED_TARGETS_LIMIT};
+use crate::metadata::{Delegations, ROOT_LIMIT, Role, Target, UNSTATED_TARGETS_LIMIT};
 use crate::policy::client_roots::{self, Client};
 use crate::storage::Source;
 use std::collections::BTreeMap;
@@ -82,7 +82,7 @@ fn check_root(source: &dyn Source, chain: &Chain, findings: &mut Findings) -> Re
                 Severity::Note,
                 format!("key {id}"),
                 "has an id computed over the field keyid_hash_algorithms, as go-tuf, trdl's server and Rugged do; tough and the tuf crate refuse it",
-                "nothing, unless their users should read the repository; python-tuf, go-tuf and php-tuf do",
+                "nothing, unless their users should read the repository; python-tuf and go-tuf do, and php-tuf where the keys do not list the field",
             );
         } else if *id != key.id() {
             findings.add(
@@ -140,21 +140,31 @@ fn check_lengths(chain: &Chain, findings: &mut Findings) {
     }
 }
 
-/// The rules of php-tuf that differ from everybody's, as its documentation has them: it cannot be run where this project
-/// is developed.
+/// The rules of php-tuf that differ from those of other clients, read from its sources: it cannot be run where this project is
+/// developed. Where the root locks it out anyway, only the limit is reported, which other PHP clients have too.
 fn check_php_tuf(chain: &Chain, findings: &mut Findings) {
+    let served = !client_roots::lockouts(chain.trust.root(), &[]).iter().any(|lockout| lockout.clients.contains(&Client::PhpTuf));
     let all = chain.delegated.iter().map(|(role, targets)| (role.name.as_str(), targets)).chain([(Role::Targets.name(), &chain.top)]);
     for (role, targets) in all {
         let file = format!("{role}.json");
         if chain.trust.listed(&file).is_ok_and(|listed| listed.length.is_none()) && targets.file().len() as u64 > PHP_TUF_LIMIT {
             findings.add(
                 Severity::Warning,
-                file,
+                file.clone(),
                 format!(
                     "has {} bytes and the snapshot does not state its length; php-tuf stops at {PHP_TUF_LIMIT} unless told otherwise",
                     targets.file().len()
                 ),
                 "any change of the role states its length; more bins make it smaller",
+            );
+        }
+        let delegations = targets.field("delegations").filter(|_| served).and_then(|json| Delegations::parse(json, &file).ok());
+        for (id, _) in delegations.iter().flat_map(Delegations::keys).filter(|(id, key)| **id != key.old_id()) {
+            findings.add(
+                Severity::Warning,
+                file.clone(),
+                format!("php-tuf computes another id for key {id}, to which it delegates, and refuses the targets below it"),
+                "delegate to keys with ids as those of the root; for hashed bins: publish bins --rekey",
             );
         }
     }
