@@ -398,7 +398,8 @@ def what_is_forged_outdated_or_misdirected_is_refused_and_logged():
         assert t.place.read("repo", "timestamp.json") == removed != now != before
         # Requeued, they are judged again; dropped, they are gone.
         letters = len(insider.dead())
-        assert f"{letters} dead letters requeued" in t.ci.publish("queue", "requeue", "--all")
+        # Of the oversized one only the beginning is kept.
+        assert f"{letters - 1} dead letters requeued" in t.ci.publish("queue", "requeue", "--all")
         until(lambda: len(insider.dead()) == letters, "they are back")
         assert f"{letters} dead letters removed" in t.ci.publish("queue", "drop", "--all")
         assert insider.dead() == {}

@@ -17,7 +17,11 @@ const DELIVERY_LIMIT: i64 = 20;
 const MOST_DEAD: i64 = 10_000;
 /// Says in a dead letter why a worker put it there.
 const REASON: &str = "publish-reason";
-const REPLY_QUEUE: &str = "amq.rabbitmq.reply-to";
+/// How long the message was, where only its beginning is kept.
+const LENGTH: &str = "publish-length";
+const QUEUE: &str = "publish-queue";
+/// So much of a message is kept as a dead letter. Requests of callers are far shorter.
+const KEPT: usize = 64 * 1024;
 /// Nothing that the broker answers takes this long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -84,43 +88,47 @@ impl Broker {
         })
     }
 
-    /// Sends a request; it is on disk when this returns. With `replies`, answers come to [`Broker::next_reply`].
-    pub fn send(&mut self, role: WorkerRole, id: &str, body: &[u8], replies: bool) -> Result<()> {
-        if replies && self.replies.is_none() {
+    /// Sends a request; it is on disk when this returns. Replies to it come to [`Broker::next_reply`], those to earlier ones no
+    /// more.
+    pub fn send(&mut self, role: WorkerRole, id: &str, body: &[u8]) -> Result<()> {
+        let queue = self.queues.reply(id);
+        let earlier = self.replies.take().map(|replies| replies.tag());
+        self.replies = Some(self.run("ask for replies", async {
+            if let Some(tag) = earlier {
+                self.channel.basic_cancel(tag, BasicCancelOptions::default()).await?;
+            }
+            // This connection's alone, and gone with it.
+            let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+            self.channel.queue_declare(queue.clone().into(), options, FieldTable::default()).await?;
             let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
-            let consume = self.channel.basic_consume(REPLY_QUEUE.into(), "".into(), options, FieldTable::default());
-            self.replies = Some(self.run("ask for replies", consume)?);
-        }
-        let mut properties = BasicProperties::default().with_delivery_mode(2).with_correlation_id(id.into()).with_message_id(id.into());
-        if replies {
-            properties = properties.with_reply_to(REPLY_QUEUE.into());
-        }
-        self.publish(&self.queues.role(role), body, properties)
+            self.channel.basic_consume(queue.clone().into(), "".into(), options, FieldTable::default()).await
+        })?);
+        let properties = BasicProperties::default().with_delivery_mode(2).with_correlation_id(id.into()).with_message_id(id.into());
+        self.publish(&self.queues.role(role), body, properties.with_reply_to(queue.into()))
     }
 
-    /// The next answer and the id it is about; `None` after `patience`.
-    pub fn next_reply(&mut self, patience: Duration) -> Result<Option<(String, Vec<u8>)>> {
+    /// The next message that is meant as a reply; `None` after `patience`. Any process with the broker's credentials can send
+    /// one: [`super::Reply::open`] decides.
+    pub fn next_reply(&mut self, patience: Duration) -> Result<Option<Vec<u8>>> {
         let Some(replies) = &mut self.replies else { return Ok(None) };
         let next = self.runtime.block_on(async { tokio::time::timeout(patience, replies.next()).await });
         match next {
             Err(_) => Ok(None),
-            Ok(Some(Ok(delivery))) => {
-                let id = delivery.properties.correlation_id().as_ref().map(ToString::to_string).unwrap_or_default();
-                Ok(Some((id, delivery.data)))
-            }
+            Ok(Some(Ok(delivery))) => Ok(Some(delivery.data)),
             Ok(Some(Err(error))) => Err(lost(&self.place, "wait for a reply", error)),
             Ok(None) => Err(gone(&self.place)),
         }
     }
 
-    /// Answers whoever sent a message; one that is gone is no error.
-    pub fn answer(&self, delivery: &Delivery, id: &str, body: &[u8]) -> Result<()> {
-        let Some(to) = delivery.inner.properties.reply_to() else { return Ok(()) };
+    /// Replies to the sender of an authenticated request; one that is gone is no error. The properties of a message are not
+    /// looked at: any process with the broker's credentials can set them.
+    pub fn answer(&self, id: &str, body: &[u8]) -> Result<()> {
+        let to = self.queues.reply(id);
         // Without `mandatory`: what nobody waits for may vanish, it is recorded elsewhere.
         let properties = BasicProperties::default().with_correlation_id(id.into());
         let publish = async {
             let options = BasicPublishOptions::default();
-            self.channel.basic_publish("".into(), to.clone(), options, body, properties).await?.await.map(drop)
+            self.channel.basic_publish("".into(), to.into(), options, body, properties).await?.await.map(drop)
         };
         self.run("answer", publish)
     }
@@ -169,10 +177,11 @@ impl Broker {
     pub fn bury(&self, delivery: &Delivery, reason: &str) -> Result<()> {
         let mut headers = FieldTable::default();
         headers.insert(REASON.into(), AMQPValue::LongString(reason.into()));
-        headers.insert("publish-queue".into(), AMQPValue::LongString(delivery.inner.routing_key.to_string().into()));
-        let id = delivery.inner.properties.message_id().clone().unwrap_or_default();
-        let properties = BasicProperties::default().with_delivery_mode(2).with_message_id(id).with_headers(headers);
-        self.publish(&self.queues.dead(), &delivery.inner.data, properties)?;
+        headers.insert(QUEUE.into(), AMQPValue::LongString(delivery.inner.routing_key.to_string().into()));
+        let body = &delivery.inner.data;
+        headers.insert(LENGTH.into(), AMQPValue::LongLongInt(i64::try_from(body.len()).unwrap_or(i64::MAX)));
+        let properties = BasicProperties::default().with_delivery_mode(2).with_message_id(delivery.id().into()).with_headers(headers);
+        self.publish(&self.queues.dead(), &body[..body.len().min(KEPT)], properties)?;
         self.acknowledge(delivery)
     }
 
@@ -198,11 +207,12 @@ impl Broker {
             let get = channel.basic_get(self.queues.dead().into(), BasicGetOptions::default());
             let Some(message) = self.run("look at dead letters", get)? else { break };
             let letter = describe(&message);
-            let taken = take(&letter);
+            // A letter that another process wrote may name any queue, and a cut one is no request any more.
+            let whole = message.data.len() == letter.length && WorkerRole::ALL.iter().any(|role| self.queues.role(*role) == letter.queue);
+            let taken = take(&letter) && (whole || !requeue);
             if taken {
                 if requeue {
-                    let id = message.properties.message_id().clone().unwrap_or_default();
-                    let properties = BasicProperties::default().with_delivery_mode(2).with_correlation_id(id.clone()).with_message_id(id);
+                    let properties = BasicProperties::default().with_delivery_mode(2).with_message_id(letter.id.clone().into());
                     self.publish(&letter.queue, &message.data, properties)?;
                 }
                 self.run("take a dead letter", async { message.ack(BasicAckOptions::default()).await.map(drop) })?;
@@ -247,13 +257,17 @@ impl Delivery {
         &self.inner.data
     }
 
-    /// The id that the message says it has.
+    /// The id that the message's properties give it, which any process can set: without control characters, and not too long.
     pub fn id(&self) -> String {
-        self.inner.properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default()
+        id_of(&self.inner.properties)
     }
 
     /// How often it was delivered before without an answer.
     pub fn earlier(&self) -> u64 {
+        // The broker sets the flag, and any sender can set the header.
+        if !self.inner.redelivered {
+            return 0;
+        }
         let headers = self.inner.properties.headers().as_ref();
         match headers.and_then(|headers| headers.inner().get("x-delivery-count")) {
             Some(AMQPValue::LongLongInt(count)) => u64::try_from(*count).unwrap_or(0),
@@ -263,10 +277,19 @@ impl Delivery {
     }
 }
 
+fn id_of(properties: &BasicProperties) -> String {
+    let shown = |c: char| if c.is_ascii_graphic() { c } else { '?' };
+    properties.message_id().as_ref().map(|id| id.to_string().chars().take(64).map(shown).collect()).unwrap_or_default()
+}
+
 fn describe(message: &BasicGetMessage) -> DeadLetter {
     let headers = message.properties.headers().as_ref();
     let text = |name: &str| match headers.and_then(|headers| headers.inner().get(name)) {
         Some(AMQPValue::LongString(text)) => Some(text.to_string()),
+        _ => None,
+    };
+    let length = match headers.and_then(|headers| headers.inner().get(LENGTH)) {
+        Some(AMQPValue::LongLongInt(length)) => usize::try_from(*length).ok(),
         _ => None,
     };
     let by_broker = || match text("x-first-death-reason")?.as_str() {
@@ -274,10 +297,10 @@ fn describe(message: &BasicGetMessage) -> DeadLetter {
         other => Some(other.to_owned()),
     };
     DeadLetter {
-        id: message.properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default(),
-        queue: text("publish-queue").or_else(|| text("x-first-death-queue")).unwrap_or_default(),
+        id: id_of(&message.properties),
+        queue: text(QUEUE).or_else(|| text("x-first-death-queue")).unwrap_or_default(),
         reason: text(REASON).or_else(by_broker).unwrap_or_else(|| "unknown".into()),
-        length: message.data.len(),
+        length: length.unwrap_or(message.data.len()),
     }
 }
 

@@ -116,6 +116,8 @@ pub enum Reply {
     Done {
         /// Whether this request changed anything.
         changed: bool,
+        /// The snapshot that was published then: it or a later one contains what was asked for.
+        snapshot: u64,
     },
     /// It will not be done.
     Refused {
@@ -165,7 +167,12 @@ impl Sealed {
         if bytes.len() > MESSAGE_LIMIT {
             return Err(Failure::invalid(format!("a message of {} bytes; no more than {MESSAGE_LIMIT} are read", bytes.len())));
         }
-        serde_json::from_slice(bytes).map_err(|error| Failure::invalid(format!("a message that is no signed request: {error}")))
+        serde_json::from_slice(bytes).map_err(|error| unreadable("a message that is no signed request", &error))
+    }
+
+    /// SHA-256 of what the sender signed, in hex.
+    pub fn digest(&self) -> String {
+        hex::encode(openssl::sha::sha256(self.payload.as_bytes()))
     }
 
     /// As bytes.
@@ -179,12 +186,11 @@ impl Sealed {
 
     /// The request, if its signature is that of the sender it names; `key_of` knows the senders.
     pub fn open<'k>(&self, key_of: impl FnOnce(&str) -> Option<&'k PublicKey>) -> Result<Request> {
-        let request: Request =
-            serde_json::from_str(&self.payload).map_err(|error| Failure::invalid(format!("a request that cannot be read: {error}")))?;
+        let request: Request = serde_json::from_str(&self.payload).map_err(|error| unreadable("a request that cannot be read", &error))?;
         if request.schema != SCHEMA {
             return Err(Failure::invalid(format!("a request of schema {}; this worker reads {SCHEMA}", request.schema)));
         }
-        let sender = request.sender.escape_debug().to_string();
+        let sender = safe_id(&request.sender);
         let key = key_of(&request.sender).ok_or_else(|| {
             Failure::new(Kind::Permission, format!("request {} is from `{sender}`, whom this worker does not know", safe_id(&request.id)))
         })?;
@@ -203,8 +209,14 @@ impl Sealed {
     }
 }
 
+/// What the parser reports can quote the message: control characters are escaped, and it is cut.
+fn unreadable(what: &str, error: &serde_json::Error) -> Failure {
+    let why: String = error.to_string().chars().take(200).flat_map(char::escape_debug).collect();
+    Failure::invalid(format!("{what}: {why}"))
+}
+
 fn safe_id(id: &str) -> String {
-    id.chars().take(40).flat_map(char::escape_debug).collect()
+    id.chars().take(40).flat_map(char::escape_debug).take(50).collect()
 }
 
 /// A new request id.

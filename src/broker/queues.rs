@@ -45,6 +45,12 @@ impl Queues {
         format!("{}.{role}", self.prefix)
     }
 
+    /// Where the reply to a request is awaited. The name is made of the id, which the sender signs, so that nothing in a
+    /// message's properties can lead a reply elsewhere.
+    pub fn reply(&self, id: &str) -> String {
+        format!("{}.reply.{id}", self.prefix)
+    }
+
     /// Where requests end that no worker could deal with.
     pub fn dead(&self) -> String {
         format!("{}.dead", self.prefix)

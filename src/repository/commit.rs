@@ -10,6 +10,7 @@ use super::bin_keys::BinKeys;
 use super::bins::{BINS, Bins, Home};
 use super::draft::{Draft, drafts, rebin};
 use super::edit::{Change, View};
+use super::handed_over::read_written;
 use super::numbers::Numbers;
 use super::parallel::each;
 use super::plain_names::{AtHand, PlainNames, apply, catch_up};
@@ -22,7 +23,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::keys::Signers;
 use crate::layout::ObjectName;
 use crate::metadata::trust::AtExpiry;
-use crate::metadata::{Delegations, Listing, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, TargetEdits, Targets, format_expiry};
+use crate::metadata::{Delegations, Listed, Listing, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, TargetEdits, Targets, format_expiry};
 use crate::policy::clocks::Moment;
 use crate::storage::Storage;
 use chrono::{DateTime, Utc};
@@ -224,13 +225,26 @@ impl Committer<'_> {
             self.storage.barrier()?;
             snapshot = upper.snapshot(present, &new)?;
             let Some(signed) = &snapshot else { return Ok(Attempt::Again) };
+            read_written(self.storage, Role::Snapshot.name(), signed)?;
             self.progress.status(&format!("snapshot signed (version {})", signed.version));
         }
         if !upper.timestamp(present, snapshot.as_ref())? {
             return Ok(Attempt::Again);
         }
-        self.progress.status(&format!("timestamp signed (version {})", present.versions().timestamp + 1));
-        Ok(Attempt::Done(None))
+        // What is reported as published is believed when it can be read.
+        let published = load(self.storage, self.pinned, (self.clock)())?;
+        if published.versions().timestamp <= present.versions().timestamp {
+            return Err(Failure::new(
+                Kind::Untrusted,
+                "the timestamp worker reports that it signed, and the published timestamp is the old one",
+            )
+            .hint("look at the timestamp worker's host"));
+        }
+        if !shows(&published, snapshot.as_ref(), &new) {
+            return Ok(Attempt::Again);
+        }
+        self.progress.status(&format!("timestamp signed (version {})", published.versions().timestamp));
+        Ok(Attempt::Done(Some(Box::new(published))))
     }
 
     /// The time to sign at, read now. Where keys are replaced at once, what the replaced ones signed is void: an attacker may
@@ -376,6 +390,22 @@ impl Committer<'_> {
         let there = self.storage.get(&name, 1 << 20)?.ok_or_else(|| Failure::new(Kind::Storage, format!("{name} came and went")))?;
         Ok(SignedRole::of(1, there.bytes))
     }
+}
+
+/// Whether a state contains a snapshot, or at least the targets roles that it was to list.
+fn shows(published: &Present, snapshot: Option<&Written>, new: &[NewRole]) -> bool {
+    let Ok((timestamp, _)) = listings(published) else { return false };
+    let sha256 = |listed: &Listed| listed.hashes.as_ref().and_then(|hashes| hashes.sha256).map(hex::encode);
+    let Some(snapshot) = snapshot else { return true };
+    let is_ours = |listed: &Listed| listed.version == snapshot.version && sha256(listed).is_none_or(|sha256| sha256 == snapshot.sha256);
+    if timestamp.get("snapshot.json").is_some_and(is_ours) {
+        return true;
+    }
+    let is_listed = |new: &NewRole| {
+        let listed = published.trust.listed(&format!("{}.json", new.role));
+        listed.is_ok_and(|it| it.version == new.signed.version && sha256(it).is_none_or(|sha256| sha256 == new.signed.digests.hex()))
+    };
+    published.versions().snapshot > snapshot.version && new.iter().all(is_listed)
 }
 
 fn listings(present: &Present) -> Result<(&Listing, &Listing)> {

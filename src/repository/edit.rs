@@ -102,14 +102,21 @@ impl Change {
     }
 }
 
+impl Change {
+    /// Whether nothing of it remains to be done where `now` is published.
+    fn is_done(&self, now: &Option<Target>) -> bool {
+        let done = if self.adds_digests() { *now == self.wanted } else { same(now, &self.wanted) };
+        done || (self.keep_existing && now.is_some())
+    }
+}
+
 impl Edit {
     /// What remains to be done; an error of kind [`Kind::Conflict`] if the plan no longer holds.
     pub fn against(&self, view: &View<'_>) -> Result<TargetEdits> {
         let mut edits = TargetEdits::new();
         for change in &self.changes {
             let now = view.get(&change.name)?;
-            let done = if change.adds_digests() { now == change.wanted } else { same(&now, &change.wanted) };
-            if done || (change.keep_existing && now.is_some()) {
+            if change.is_done(&now) {
                 continue;
             }
             if !same(&now, &change.expected) {
@@ -121,6 +128,18 @@ impl Edit {
             self.check(condition, view)?;
         }
         Ok(edits)
+    }
+
+    /// Whether a state contains all that the edit asks for. The bins of its names must have been read.
+    pub fn is_done_in(&self, present: &Present) -> Result<bool> {
+        for change in &self.changes {
+            let now = present.target(&change.name)?;
+            if !change.is_done(&now) {
+                return Ok(false);
+            }
+        }
+        let spread = self.rebin.as_ref().is_none_or(|rebin| present.bins.as_ref().is_some_and(|bins| bins.count() == rebin.count));
+        Ok(spread && self.open_renewals(present).next().is_none())
     }
 
     /// Whether it asks for nothing.

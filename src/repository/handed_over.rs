@@ -54,7 +54,7 @@ impl Committer<'_> {
     }
 }
 
-fn read_written(storage: &dyn Storage, role: &str, written: &Written) -> Result<SignedRole> {
+pub(super) fn read_written(storage: &dyn Storage, role: &str, written: &Written) -> Result<SignedRole> {
     let name = ObjectName::versioned(role, written.version);
     name.check()?;
     let file = storage.get(&name, ROLE_LIMIT)?.ok_or_else(|| untrusted(format!("{name} is missing from {}", storage.location())))?.bytes;

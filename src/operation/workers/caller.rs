@@ -1,17 +1,21 @@
+use super::answers::certifiers;
 use super::remote::RemoteRoles;
 use super::{Workers, failure_of};
-use crate::broker::{Ask, Broker, Reply, Request, WorkerRole, new_id};
+use crate::broker::{Ask, Broker, Certifiers, Reply, Request, Sealed, Subject, WorkerRole, new_id};
 use crate::failure::{Failure, Kind, Result};
 use crate::keys::Signers;
 use crate::metadata::Role;
 use crate::operation::Workspace;
-use crate::repository::{Committed, Edit, Present};
+use crate::repository::{Committed, Edit, Present, Versions, load_restored};
 use chrono::TimeDelta;
+use std::cell::{Cell, RefCell};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// How long one wait for an answer lasts before the recorded results are looked at.
+/// How long one wait for a reply lasts before the recorded results are looked at.
 const GLANCE: Duration = Duration::from_secs(2);
+/// A reply that cannot be verified may be signed under a newer root: the repository is read again at most so often.
+const READ_AGAIN: Duration = Duration::from_secs(10);
 
 /// Has an edit committed by the workers.
 pub(in crate::operation) fn commit(workspace: &Workspace, workers: &Workers, present: Present, edit: &Edit) -> Result<Committed> {
@@ -34,9 +38,12 @@ pub(in crate::operation) fn commit(workspace: &Workspace, workers: &Workers, pre
         let now = workspace.now();
         let life = TimeDelta::from_std(workers.patience).unwrap_or(crate::broker::LONGEST_LIFE).min(crate::broker::LONGEST_LIFE);
         let request = Request::new(changes.0.clone(), &repository, &workers.name, now, life, Ask::Targets { changes: changes.1 });
-        let message = workers.seal(identity.as_ref(), &request)?;
-        let changed = Call { workspace, workers, repository: &repository, id: &request.id, message: &message }.finish()?;
-        Committed { versions: workspace.load()?.versions(), changed, rebases: 0 }
+        let sealed = workers.seal(identity.as_ref(), &request)?;
+        let subject = Subject::new(&repository, WorkerRole::Targets, &request.id, &sealed);
+        let certifiers = RefCell::new((certifiers(&present, WorkerRole::Targets), Instant::now()));
+        let (changed, versions) =
+            Call { workspace, workers, edit, subject, sealed, pinned, certifiers, disbelieved: Cell::new(false) }.finish()?;
+        Committed { versions, changed, rebases: 0 }
     };
     workspace.remember(&committed.versions)?;
     Ok(committed)
@@ -54,27 +61,35 @@ impl super::Shared {
 struct Call<'a> {
     workspace: &'a Workspace,
     workers: &'a Workers,
-    repository: &'a str,
-    id: &'a str,
-    message: &'a [u8],
+    edit: &'a Edit,
+    subject: Subject,
+    sealed: Sealed,
+    pinned: Vec<u8>,
+    /// The keys that certify the targets worker, and when they were read.
+    certifiers: RefCell<(Vec<Certifiers>, Instant)>,
+    /// Whether a reply was ignored: one line says so, however many there are.
+    disbelieved: Cell<bool>,
 }
 
+/// How a request ended: whether anything changed, and the versions that are published.
+type End = Result<(bool, Versions)>;
+
 impl Call<'_> {
-    /// Sends the request and waits for its end; a broker that goes away is waited for. Says whether anything changed.
-    fn finish(&self) -> Result<bool> {
+    /// Sends the request and waits for its end; a broker that goes away is waited for.
+    fn finish(&self) -> End {
         let deadline = Instant::now() + self.workers.patience;
-        let mut told = false;
+        let (mut told, mut last) = (false, None);
         loop {
-            let trouble = match self.attempt(deadline) {
-                Ok(Some(answer)) => return answer,
-                Ok(None) => None,
-                Err(failure) if failure.kind == Kind::Storage => Some(failure),
+            match self.attempt(deadline) {
+                Ok(Some(end)) => return end,
+                Ok(None) => {}
+                Err(failure) if failure.kind == Kind::Storage => last = Some(failure),
                 Err(failure) => return Err(failure),
-            };
-            if Instant::now() >= deadline {
-                return Err(self.out_of_patience(trouble));
             }
-            if let Some(trouble) = trouble.filter(|_| !told) {
+            if Instant::now() >= deadline {
+                return Err(self.out_of_patience(last));
+            }
+            if let Some(trouble) = last.as_ref().filter(|_| !told) {
                 self.workspace.progress.status(&format!("waiting: {}", trouble.message));
                 told = true;
             }
@@ -82,49 +97,103 @@ impl Call<'_> {
         }
     }
 
-    /// Sends the request over a new connection and waits. `None`: until the deadline nobody answered.
-    fn attempt(&self, deadline: Instant) -> Result<Option<Result<bool>>> {
-        if let Some(reply) = self.workspace.shared.result(self.id)? {
-            return Ok(end_of(reply));
+    /// Sends the request over a new connection and waits. `None`: until the deadline there was no reply.
+    fn attempt(&self, deadline: Instant) -> Result<Option<End>> {
+        if let Some(end) = self.recorded()? {
+            return Ok(Some(end));
         }
-        let mut broker: Broker = self.workers.connect(self.repository)?;
-        // The same id again is harmless: whoever has done it answers with what was recorded.
-        broker.send(WorkerRole::Targets, self.id, self.message, true)?;
+        let mut broker: Broker = self.workers.connect(&self.subject.repository)?;
+        // The same id again is harmless: a worker that has done it replies with what was recorded.
+        broker.send(WorkerRole::Targets, &self.subject.request, &self.sealed.to_bytes()?)?;
         while let Some(left) = deadline.checked_duration_since(Instant::now()) {
-            let reply = match broker.next_reply(left.min(GLANCE))? {
-                Some((about, body)) if about == self.id => serde_json::from_slice(&body).ok(),
-                Some(_) => None,
-                None => self.workspace.shared.result(self.id)?,
+            let end = match broker.next_reply(left.min(GLANCE))? {
+                Some(message) => self.open(&message)?.map_or(Ok(None), |reply| self.end_of(reply))?,
+                None => self.recorded()?,
             };
-            match reply {
-                Some(Reply::Status { line }) => self.workspace.progress.status(&line),
-                Some(reply) => {
-                    if let Some(end) = end_of(reply) {
-                        return Ok(Some(end));
-                    }
-                }
-                None => {}
+            if end.is_some() {
+                return Ok(end);
             }
         }
         Ok(None)
     }
 
+    /// The end that a worker recorded. Any process that can write to the state store could have put a file there: it is
+    /// opened like any other reply.
+    fn recorded(&self) -> Result<Option<End>> {
+        match self.workspace.shared.result(&self.subject.request)? {
+            Some(record) => self.open(&record)?.map_or(Ok(None), |reply| self.end_of(reply)),
+            None => Ok(None),
+        }
+    }
+
+    /// A reply, if the targets worker has signed it for this request.
+    fn open(&self, message: &[u8]) -> Result<Option<Reply>> {
+        let open = || Reply::open(message, &self.subject, &self.certifiers.borrow().0, self.workspace.now());
+        let mut reply = open();
+        if reply.is_err() && self.certifiers.borrow().1.elapsed() > READ_AGAIN {
+            self.certifiers.replace((certifiers(&self.workspace.load()?, WorkerRole::Targets), Instant::now()));
+            reply = open();
+        }
+        if let Err(failure) = reply.as_ref()
+            && !self.disbelieved.replace(true)
+        {
+            self.workspace.progress.status(&failure.message);
+        }
+        Ok(reply.ok())
+    }
+
+    fn end_of(&self, reply: Reply) -> Result<Option<End>> {
+        Ok(match reply {
+            Reply::Done { changed, snapshot } => Some(self.confirm(snapshot)?.map(|versions| (changed, versions))),
+            Reply::Refused { kind, message, details, hints } => Some(Err(failure_of(&kind, message, details, hints))),
+            Reply::Status { line } => {
+                self.workspace.progress.status(&line);
+                None
+            }
+            Reply::Signed { .. } | Reply::Again => None,
+        })
+    }
+
+    /// Reads the repository before it is believed that the request is done: what was asked for is published now, or was in
+    /// the snapshot that the worker names and has been changed since.
+    fn confirm(&self, snapshot: u64) -> Result<Result<Versions>> {
+        let (storage, now) = (self.workspace.storage.as_ref(), self.workspace.now());
+        let mut present = self.workspace.load()?;
+        let versions = present.versions();
+        present.read_bins_of(storage, self.edit.names())?;
+        if self.edit.is_done_in(&present)? {
+            return Ok(Ok(versions));
+        }
+        let unconfirmed = || {
+            Failure::new(
+                Kind::Untrusted,
+                format!("the targets worker reports request {} as done, and the repository does not contain it", self.subject.request),
+            )
+            .hint("do not rely on it being published; look at the targets worker's host and at `publish verify`")
+        };
+        if snapshot > versions.snapshot {
+            return Ok(Err(unconfirmed()));
+        }
+        // The root that is valid now must verify that snapshot: after a root that replaced the keys, this cannot be told.
+        let earlier = load_restored(storage, &self.pinned, versions.root.saturating_add(1), snapshot, 0, now);
+        let mut earlier = match earlier {
+            Ok(earlier) => earlier,
+            Err(failure) if failure.kind == Kind::Storage => return Err(failure),
+            Err(failure) => return Ok(Err(unconfirmed().detail(failure.message))),
+        };
+        earlier.read_bins_of(storage, self.edit.names())?;
+        Ok(if self.edit.is_done_in(&earlier)? { Ok(versions) } else { Err(unconfirmed()) })
+    }
+
     fn out_of_patience(&self, trouble: Option<Failure>) -> Failure {
         let seconds = self.workers.patience.as_secs();
-        let failure = Failure::new(Kind::Storage, format!("the targets worker has not answered request {} within {seconds} s", self.id))
+        let message = format!("the targets worker has not answered request {} within {seconds} s", self.subject.request);
+        let failure = Failure::new(Kind::Storage, message)
             .detail("the request is void from now on; what was staged stays for the next run")
             .hint("`publish queue` shows whether workers run and what waits; then run the same command again");
         match trouble {
             Some(trouble) => failure.source(trouble),
             None => failure,
         }
-    }
-}
-
-fn end_of(reply: Reply) -> Option<Result<bool>> {
-    match reply {
-        Reply::Done { changed } => Some(Ok(changed)),
-        Reply::Refused { kind, message, details, hints } => Some(Err(failure_of(&kind, message, details, hints))),
-        Reply::Status { .. } | Reply::Signed { .. } | Reply::Again => None,
     }
 }

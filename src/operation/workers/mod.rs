@@ -1,11 +1,13 @@
 //! Signing by workers: each role on its own host with the one key it holds, requests over a broker. The caller stages
 //! content and signs artifacts with the OpenPGP key; it holds no TUF key. No worker signs what it did not verify itself.
 
+mod answers;
 mod caller;
 mod policy;
 mod remote;
 mod serve;
 mod shared;
+mod turned_away;
 
 pub use policy::{Limits, Right, Sender};
 pub use serve::{Event, serve};
@@ -13,7 +15,7 @@ pub use shared::{Pause, Shared};
 
 pub(super) use caller::commit;
 
-use crate::broker::{Broker, BrokerOptions, Reply, Request};
+use crate::broker::{Broker, BrokerOptions, Reply, Request, Sealed};
 use crate::failure::{Failure, Kind, Result};
 use crate::keys::{self, KeyUri, Passphrases, RoleSigner};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -52,8 +54,8 @@ impl Workers {
     }
 
     /// A request, sealed under this process's name.
-    fn seal(&self, identity: &dyn RoleSigner, request: &Request) -> Result<Vec<u8>> {
-        request.seal(|message| identity.sign(message))?.to_bytes()
+    fn seal(&self, identity: &dyn RoleSigner, request: &Request) -> Result<Sealed> {
+        request.seal(|message| identity.sign(message))
     }
 }
 

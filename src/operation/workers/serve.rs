@@ -2,10 +2,12 @@
 //! any instant: what was not acknowledged is delivered again, to it or to a standby, and the same request gets the
 //! recorded answer.
 
+use super::answers::{Answers, certifiers};
 use super::policy::{Sender, check_content, check_request, check_rights};
 use super::remote::{RemoteRoles, base_of};
+use super::turned_away::TurnedAway;
 use super::{Workers, refusal};
-use crate::broker::{Ask, Broker, Delivery, FileReference, Incoming, Reply, Request, Sealed, WorkerRole};
+use crate::broker::{Ask, Broker, Delivery, FileReference, Incoming, Reply, Request, Sealed, Subject, WorkerRole};
 use crate::failure::{Failure, Kind, Result};
 use crate::keys::{RoleSigner, Signers};
 use crate::metadata::{PublicKey, Role};
@@ -13,8 +15,8 @@ use crate::operation::Workspace;
 use crate::operation::rotate::bins_behind;
 use crate::operation::workspace::bins_unsigned;
 use crate::policy::bins::check_bin_keys;
-use crate::repository::{Committer, Edit, Home, Present, Progress, Quiet, View, Written};
-use std::collections::BTreeSet;
+use crate::repository::{Committed, Committer, Edit, Home, Present, Progress, Quiet, View, Written};
+use chrono::{DateTime, Utc};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -74,7 +76,11 @@ pub fn serve(workspace: &Workspace, role: WorkerRole, stop: &AtomicBool, log: &(
     workspace.begin_changes_even_paused()?;
     let signers = workspace.worker_signers(&present, own)?;
     let repository = super::super::workspace::identity(&pinned);
-    let worker = Worker { workspace, workers, role, pinned, identity, signers, repository, log };
+    let answers = Answers::new(identity.clone(), &signers, &repository, role);
+    // A key that cannot certify is met before any request is.
+    answers.credential(workspace.now())?;
+    let turned_away = TurnedAway::default();
+    let worker = Worker { workspace, workers, role, pinned, identity, signers, repository, answers, turned_away, log };
     let mut swept = Instant::now();
     let mut told: Option<(String, Instant)> = None;
     while !stop.load(Ordering::Relaxed) {
@@ -100,6 +106,8 @@ struct Worker<'a> {
     identity: Arc<dyn RoleSigner>,
     signers: Signers,
     repository: String,
+    answers: Answers,
+    turned_away: TurnedAway,
     log: &'a (dyn Fn(Event<'_>) + Sync),
 }
 
@@ -107,6 +115,7 @@ struct Worker<'a> {
 struct Accepted {
     delivery: Delivery,
     request: Request,
+    subject: Subject,
     edit: Edit,
 }
 
@@ -142,7 +151,11 @@ impl Worker<'_> {
                 self.workspace.shared.sweep()?;
                 *swept = Instant::now();
             }
-            let Some(first) = broker.next(taking, GLANCE)? else { continue };
+            let first = broker.next(taking, GLANCE)?;
+            if let Some(failure) = self.turned_away.summary(Instant::now()) {
+                (self.log)(Event::Refused { id: "", failure: &failure });
+            }
+            let Some(first) = first else { continue };
             match self.role {
                 WorkerRole::Targets => {
                     let mut batch = vec![first];
@@ -179,23 +192,36 @@ impl Worker<'_> {
     /// A batch of requests to the targets worker, committed together.
     fn targets(&self, broker: &Broker, batch: Vec<Delivery>) -> Result<()> {
         let mut accepted: Vec<Accepted> = Vec::new();
-        let mut seen = BTreeSet::new();
         for delivery in batch {
-            match self.accept(&delivery) {
-                Ok(Opened::New(request, edit)) if seen.insert(request.id.clone()) => {
-                    accepted.push(Accepted { delivery, request: *request, edit: *edit })
+            let (sealed, request, sender) = match self.open(delivery.body()) {
+                Ok(opened) => opened,
+                Err(failure) => {
+                    self.bury(broker, &delivery, &failure)?;
+                    continue;
                 }
-                // The same request twice in one batch: the first is answered, and so is this one then.
-                Ok(Opened::New(..)) => broker.acknowledge(&delivery)?,
-                Ok(Opened::Recorded(id, reply)) => {
-                    self.answer(broker, &delivery, &id, &reply)?;
+            };
+            let subject = self.subject(&sealed, &request);
+            if let Some(other) = accepted.iter().find(|other| other.request.id == request.id) {
+                if other.subject == subject {
+                    // The same request twice: the first is answered, and so is this one then.
+                    broker.acknowledge(&delivery)?;
+                } else {
+                    self.bury(broker, &delivery, &taken(&request.id))?;
+                }
+                continue;
+            }
+            match self.accept(&sealed, &request, sender, &subject) {
+                Ok(Opened::New(edit)) => accepted.push(Accepted { delivery, request, subject, edit: *edit }),
+                Ok(Opened::Recorded(record)) => {
+                    broker.answer(&request.id, &record)?;
                     broker.acknowledge(&delivery)?;
                 }
-                Ok(Opened::Unwanted(request, failure)) => {
-                    let accepted = Accepted { delivery, request: *request, edit: Edit::default() };
-                    self.conclude(broker, &accepted, &refusal(&failure), Some(&failure))?;
+                Ok(Opened::Taken) => self.bury(broker, &delivery, &taken(&request.id))?,
+                Ok(Opened::Unwanted(failure)) => {
+                    let unwanted = Accepted { delivery, request, subject, edit: Edit::default() };
+                    self.conclude(broker, &unwanted, &refusal(&failure), Some(&failure))?;
                 }
-                Err(failure) => self.turn_away(broker, &delivery, &failure)?,
+                Err(failure) => self.turn_away(broker, &delivery, &subject, &failure)?,
             }
         }
         // A change of bins comes alone.
@@ -206,18 +232,31 @@ impl Worker<'_> {
         alone.into_iter().try_for_each(|accepted| self.commit(broker, vec![accepted]))
     }
 
-    fn accept(&self, delivery: &Delivery) -> Result<Opened> {
-        let (sealed, request, sender) = self.open(delivery.body())?;
+    fn subject(&self, sealed: &Sealed, request: &Request) -> Subject {
+        Subject::new(&self.repository, self.role, &request.id, sealed)
+    }
+
+    /// What to do with a genuine request.
+    fn accept(&self, sealed: &Sealed, request: &Request, sender: &Sender, subject: &Subject) -> Result<Opened> {
         let Ask::Targets { changes } = &request.ask else { return Err(Failure::new(Kind::Unexpected, "a request of another kind")) };
-        if let Some(reply) = self.workspace.shared.result(&request.id)? {
-            return Ok(Opened::Recorded(request.id, reply));
+        if let Some(record) = self.workspace.shared.result(&request.id)? {
+            // Any process that can write to the state store could have put a file there: what no targets worker signed is
+            // no result, and the request is looked at again.
+            let certifiers = certifiers(&self.workspace.load()?, self.role);
+            let now = self.workspace.now();
+            if Reply::open(&record, subject, &certifiers, now).is_ok() {
+                return Ok(Opened::Recorded(record));
+            }
+            if Reply::is_about_another(&record, subject, &certifiers, now) {
+                return Ok(Opened::Taken);
+            }
         }
         let edit = Edit::from_change_set(&self.workspace.shared.changes(&request.id, changes)?)?;
         if let Err(failure) = check_request(sender, &self.workers.limits, &edit) {
-            return Ok(Opened::Unwanted(Box::new(request), failure));
+            return Ok(Opened::Unwanted(failure));
         }
-        self.workspace.shared.put_request(&request.id, &sealed)?;
-        Ok(Opened::New(Box::new(request), Box::new(edit)))
+        self.workspace.shared.put_request(&request.id, sealed)?;
+        Ok(Opened::New(Box::new(edit)))
     }
 
     /// Commits a batch and tells each its own result.
@@ -266,7 +305,7 @@ impl Worker<'_> {
             good.iter_mut().filter(|accepted| renews(&accepted.edit)).for_each(|accepted| accepted.edit.rekey = Some(rekey.clone()));
         }
         let edits: Vec<Edit> = good.iter().map(|accepted| accepted.edit.clone()).collect();
-        let told = Told { broker, batch: &good };
+        let told = Told { broker, answers: &self.answers, now: self.workspace.now(), batch: &good };
         self.notice(&present)?;
         let result = self.with_upper(&good, |upper| {
             let committer = Committer { progress: &told, upper: Some(upper), ..self.committer() };
@@ -276,7 +315,7 @@ impl Worker<'_> {
             Ok(answers) => {
                 for (accepted, answer) in good.iter().zip(answers) {
                     match answer {
-                        Ok(committed) => self.conclude(broker, accepted, &Reply::Done { changed: committed.changed }, None)?,
+                        Ok(committed) => self.conclude(broker, accepted, &done(&committed), None)?,
                         Err(failure) => self.conclude(broker, accepted, &refusal(&failure), Some(&failure))?,
                     }
                 }
@@ -318,9 +357,9 @@ impl Worker<'_> {
 
     /// A request to the snapshot or the timestamp worker.
     fn upper(&self, broker: &Broker, delivery: Delivery) -> Result<()> {
-        let (request, sender) = match self.open(delivery.body()) {
-            Ok((_, request, sender)) => (request, sender),
-            Err(failure) => return self.turn_away(broker, &delivery, &failure),
+        let (sealed, request, sender) = match self.open(delivery.body()) {
+            Ok(opened) => opened,
+            Err(failure) => return self.bury(broker, &delivery, &failure),
         };
         let reply = match self.upper_step(&request, sender) {
             Ok(reply) => reply,
@@ -332,7 +371,8 @@ impl Worker<'_> {
         if let Reply::Signed { file } = &reply {
             (self.log)(Event::Done { id: &request.id, sender: &request.sender, what: format!("{} {} signed", self.role, file.version) });
         }
-        self.answer(broker, &delivery, &request.id, &reply)?;
+        let subject = self.subject(&sealed, &request);
+        broker.answer(&request.id, &self.answers.seal(&reply, &subject, self.workspace.now())?)?;
         broker.acknowledge(&delivery)
     }
 
@@ -358,15 +398,17 @@ impl Worker<'_> {
                 let signed = committer.list_roles(&mut present, &roles, &asked)?;
                 signed.map(|signed| FileReference { version: signed.version, sha256: signed.sha256 })
             }
-            Ask::Timestamp { snapshot, base } => {
-                let shown = committer.show_snapshot(&present, snapshot.as_ref().map(written).as_ref())?;
-                shown.then(|| FileReference { version: base.version.saturating_add(1), sha256: String::new() })
+            Ask::Timestamp { snapshot, .. } => {
+                if committer.show_snapshot(&present, snapshot.as_ref().map(written).as_ref())? {
+                    let published = self.workspace.load()?;
+                    self.workspace.remember(&published.versions())?;
+                    Some(base_of(&published))
+                } else {
+                    None
+                }
             }
             Ask::Targets { .. } => None,
         };
-        if file.is_some() && self.role == WorkerRole::Timestamp {
-            self.workspace.remember(&self.workspace.load()?.versions())?;
-        }
         Ok(file.map_or(Reply::Again, |file| Reply::Signed { file }))
     }
 
@@ -396,33 +438,42 @@ impl Worker<'_> {
         Committer { progress: &Quiet, ..self.workspace.committer(&self.pinned, &self.signers) }
     }
 
-    /// Records how a request ended, tells whoever asked, and lets the broker forget it.
+    /// Records how a request ended, replies to its sender, and lets the broker forget it.
     fn conclude(&self, broker: &Broker, accepted: &Accepted, reply: &Reply, failure: Option<&Failure>) -> Result<()> {
         let id = accepted.request.id.as_str();
-        self.workspace.shared.put_result(id, reply)?;
+        let sealed = self.answers.seal(reply, &accepted.subject, self.workspace.now())?;
+        self.workspace.shared.put_result(id, &sealed)?;
         match (reply, failure) {
             (_, Some(failure)) => (self.log)(Event::Refused { id, failure }),
-            (Reply::Done { changed }, _) => {
+            (Reply::Done { changed, .. }, _) => {
                 let what =
                     format!("{} targets {}", accepted.edit.changes.len(), if *changed { "published" } else { "were published already" });
                 (self.log)(Event::Done { id, sender: &accepted.request.sender, what });
             }
             _ => {}
         }
-        self.answer(broker, &accepted.delivery, id, reply)?;
+        broker.answer(id, &sealed)?;
         broker.acknowledge(&accepted.delivery)
     }
 
-    /// A message that is not what it should be: among the dead letters it can be looked at.
-    fn turn_away(&self, broker: &Broker, delivery: &Delivery, failure: &Failure) -> Result<()> {
+    /// A message that is not authenticated, or of no use to this worker: it goes to the dead letters before anything else is
+    /// done with it, and is never answered.
+    fn bury(&self, broker: &Broker, delivery: &Delivery, failure: &Failure) -> Result<()> {
+        if self.turned_away.is_to_be_logged(&failure.message, Instant::now()) {
+            (self.log)(Event::Refused { id: &delivery.id(), failure });
+        }
+        broker.bury(delivery, &failure.message)
+    }
+
+    /// A genuine request that cannot be looked at: its sender is told, and it can be looked at among the dead letters.
+    fn turn_away(&self, broker: &Broker, delivery: &Delivery, subject: &Subject, failure: &Failure) -> Result<()> {
         if failure.kind == Kind::Storage {
             (self.log)(Event::Trouble(failure));
             std::thread::sleep(Duration::from_secs(1));
             return broker.give_back(delivery);
         }
-        let id = delivery.id();
-        (self.log)(Event::Refused { id: &id, failure });
-        self.answer(broker, delivery, &id, &refusal(failure))?;
+        (self.log)(Event::Refused { id: &subject.request, failure });
+        broker.answer(&subject.request, &self.answers.seal(&refusal(failure), subject, self.workspace.now())?)?;
         broker.bury(delivery, &failure.message)
     }
 
@@ -435,36 +486,45 @@ impl Worker<'_> {
                 broker.give_back(&accepted.delivery)?;
                 continue;
             }
-            self.workspace.shared.put_result(&accepted.request.id, &refusal(failure))?;
-            self.answer(broker, &accepted.delivery, &accepted.request.id, &refusal(failure))?;
+            let (id, reply) = (accepted.request.id.as_str(), refusal(failure));
+            let sealed = self.answers.seal(&reply, &accepted.subject, self.workspace.now())?;
+            self.workspace.shared.put_result(id, &sealed)?;
+            broker.answer(id, &sealed)?;
             broker.bury(&accepted.delivery, &format!("given up after {TRIES} tries: {}", failure.message))?;
         }
         Ok(())
     }
-
-    fn answer(&self, broker: &Broker, delivery: &Delivery, id: &str, reply: &Reply) -> Result<()> {
-        let body = serde_json::to_vec(reply).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
-        broker.answer(delivery, id, &body)
-    }
 }
 
-/// A message that was opened.
+fn done(committed: &Committed) -> Reply {
+    Reply::Done { changed: committed.changed, snapshot: committed.versions.snapshot }
+}
+
+fn taken(id: &str) -> Failure {
+    Failure::new(Kind::Permission, format!("request {id} has the id of another request"))
+}
+
+/// What is to be done with a genuine request.
 enum Opened {
-    /// A genuine request that may be fulfilled.
-    New(Box<Request>, Box<Edit>),
-    /// One that was answered before.
-    Recorded(String, Reply),
-    /// A genuine one that its sender may not make.
-    Unwanted(Box<Request>, Failure),
+    /// It may be fulfilled.
+    New(Box<Edit>),
+    /// It was answered before, with this reply.
+    Recorded(Vec<u8>),
+    /// Another request with its id was answered before.
+    Taken,
+    /// Its sender may not make it.
+    Unwanted(Failure),
 }
 
 fn written(file: &FileReference) -> Written {
     Written { version: file.version, sha256: file.sha256.clone() }
 }
 
-/// Tells each step to everybody in the batch; whoever does not listen misses nothing that is not recorded.
+/// Reports each step to the senders of a batch; one that does not listen misses nothing that is not recorded.
 struct Told<'a> {
     broker: &'a Broker,
+    answers: &'a Answers,
+    now: DateTime<Utc>,
     batch: &'a [Accepted],
 }
 
@@ -475,9 +535,11 @@ impl Progress for Told<'_> {
     fn file(&self) {}
 
     fn status(&self, line: &str) {
-        let Ok(body) = serde_json::to_vec(&Reply::Status { line: line.into() }) else { return };
+        let status = Reply::Status { line: line.into() };
         for accepted in self.batch {
-            let _ = self.broker.answer(&accepted.delivery, &accepted.request.id, &body);
+            if let Ok(message) = self.answers.seal(&status, &accepted.subject, self.now) {
+                let _ = self.broker.answer(&accepted.request.id, &message);
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-use crate::broker::{Changes, Reply, Sealed};
+use crate::broker::{Changes, Sealed};
 use crate::digest::Digests;
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
@@ -107,17 +107,21 @@ impl Shared {
     }
 
     /// Records how a request ended.
-    pub(super) fn put_result(&self, id: &str, reply: &Reply) -> Result<()> {
-        self.storage.put(&object(format!("results/{id}.json")), &json(reply)?)?;
+    pub(super) fn put_result(&self, id: &str, reply: &[u8]) -> Result<()> {
+        self.storage.put(&object(format!("results/{id}.json")), reply)?;
         self.storage.barrier()
     }
 
-    /// How a request ended, if it has.
-    pub fn result(&self, id: &str) -> Result<Option<Reply>> {
+    /// How a request ended, if it has: a signed reply, which is to be opened before it is believed.
+    pub(super) fn result(&self, id: &str) -> Result<Option<Vec<u8>>> {
         let name = object(format!("results/{id}.json"));
         name.check()?;
-        let found = self.storage.get(&name, crate::broker::MESSAGE_LIMIT as u64)?;
-        Ok(found.and_then(|found| serde_json::from_slice(&found.bytes).ok()))
+        match self.storage.get(&name, crate::broker::MESSAGE_LIMIT as u64) {
+            Ok(found) => Ok(found.map(|found| found.bytes)),
+            Err(failure) if failure.kind == Kind::Storage => Err(failure),
+            // What is too long is not a reply that a worker recorded.
+            Err(_) => Ok(None),
+        }
     }
 
     /// Removes requests and results that no replay can need any more.
