@@ -9,7 +9,7 @@ mod version;
 pub use channel::{CHANNELS, check_channel, check_group};
 pub use object::ObjectName;
 pub use platform::Platform;
-pub use target_path::{MAX_PATH, TargetPath, case_collision};
+pub use target_path::{MAX_PATH, TargetPath};
 pub use version::ReleaseVersion;
 
 /// `releases/<version>/<platform>/<file>`.
@@ -71,6 +71,16 @@ pub fn is_below_version(name: &str, version: &str) -> bool {
 /// `yanked/<version>`: says that the version was withdrawn and is never published again.
 pub fn yanked_name(version: &ReleaseVersion) -> String {
     format!("yanked/{version}")
+}
+
+/// Whether it is such a name.
+pub fn is_yank_record(name: &str) -> bool {
+    name.starts_with("yanked/")
+}
+
+/// The directories that a name is in, the outermost first: `a` and `a/b` for `a/b/c`.
+pub fn directories_above(name: &str) -> impl Iterator<Item = &str> {
+    name.match_indices('/').map(|(at, _)| &name[..at])
 }
 
 /// What a channel target holds: the version and a newline, as trdl's server writes it.

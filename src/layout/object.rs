@@ -59,6 +59,19 @@ impl ObjectName {
         target.starts_with("releases/") || is_hash_prefixed(file)
     }
 
+    /// The target whose content this object holds, under its plain name or a hashed one.
+    pub fn target(&self) -> Option<String> {
+        let target = self.0.strip_prefix("targets/")?;
+        let (directory, file) = target.rsplit_once('/').map_or(("", target), |(_, file)| (&target[..target.len() - file.len()], file));
+        let plain = if is_hash_prefixed(file) { file.split_once('.').map_or(file, |(_, plain)| plain) } else { file };
+        Some(format!("{directory}{plain}"))
+    }
+
+    /// Whether its name has the form of a hashed target's.
+    pub fn is_hashed_target(&self) -> bool {
+        self.0.starts_with("targets/") && self.0.rsplit('/').next().is_some_and(is_hash_prefixed)
+    }
+
     /// The role and version of a numbered role file.
     pub fn numbered(&self) -> Option<(&str, u64)> {
         let (number, rest) = self.0.split_once('.')?;

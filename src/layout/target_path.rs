@@ -1,8 +1,7 @@
 use super::object::is_hash_prefixed;
 use crate::failure::{Failure, Result};
-use std::collections::HashMap;
 use std::fmt;
-use unicode_normalization::{UnicodeNormalization, is_nfc};
+use unicode_normalization::is_nfc;
 
 /// Longest target name we publish, in bytes; with the hash prefix each part still fits a file system's 255.
 pub const MAX_PATH: usize = 1024;
@@ -73,18 +72,4 @@ fn fault(name: &str) -> Option<String> {
         return Some("it starts with a digest, as hashed names do".into());
     }
     (!is_nfc(name)).then(|| "its Unicode is not in composed form (NFC)".into())
-}
-
-/// Two of the names that are equal but for case (or Unicode form), if there are any: file systems would merge them.
-pub fn case_collision<'a>(names: impl Iterator<Item = &'a str>) -> Option<(&'a str, &'a str)> {
-    let mut seen: HashMap<String, &str> = HashMap::new();
-    for name in names {
-        let folded: String = name.nfc().flat_map(char::to_lowercase).collect();
-        if let Some(earlier) = seen.insert(folded, name)
-            && earlier != name
-        {
-            return Some((earlier, name));
-        }
-    }
-    None
 }

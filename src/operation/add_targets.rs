@@ -4,7 +4,7 @@ use super::release::certificate_change;
 use super::{Outcome, RoleStep, Workspace, target_steps};
 use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
-use crate::layout::{ObjectName, ReleaseVersion, TargetPath, case_collision, certificate_name, detached_name, is_reserved};
+use crate::layout::{ReleaseVersion, TargetPath, certificate_name, detached_name, is_reserved};
 use crate::metadata::Target;
 use crate::repository::{Artifact, Change, Edit, PlainNames, Present, Staged, digest_file, each, stage};
 use crate::tree::{Found, Limits, Rules, Tree, TreeFile, What};
@@ -117,8 +117,6 @@ pub(super) fn plan_on(
     present.read_bins_of(storage, files.keys().map(String::as_str))?;
     let signatures: Vec<String> = files.keys().map(|name| detached_name(name)).collect();
     present.read_bins_of(storage, signatures.iter().map(String::as_str))?;
-    check_case(&files, &present)?;
-    check_directories(workspace, &files, &mut present)?;
     let mut plan = AddTargetsPlan {
         targets: Vec::new(),
         unchanged: 0,
@@ -135,6 +133,9 @@ pub(super) fn plan_on(
     for ((name, file), same) in files.iter().zip(compared) {
         plan.add(request, name, file, same, &present)?;
     }
+    let mode = if elsewhere { PlainNames::Elsewhere } else { workspace.plain_names };
+    let names = plan.work.artifacts.iter().flat_map(|artifact| [Some(artifact.target.as_str()), artifact.signature.as_deref()]);
+    present.check_names(storage, mode, &names.flatten().collect(), &BTreeSet::new())?;
     plan.empty = plan.work.artifacts.is_empty();
     if !plan.empty {
         plan.roles = target_steps(&present, plan.targets.iter().map(|target| target.name.as_str()))?;
@@ -333,47 +334,6 @@ fn named(tree: &Tree, found: Found, request: &AddTargetsRequest) -> std::result:
         return Err(format!("{name}: starts with a version, so its signature would stand where a release's does"));
     }
     Ok((name.as_str().to_owned(), file))
-}
-
-/// No two names may be equal but for case: neither among the new ones nor beside those that are there. In a repository
-/// with bins, those in other bins are not read for it.
-fn check_case(files: &NamedFiles, present: &Present) -> Result<()> {
-    let new = || files.keys().map(String::as_str);
-    let Some((a, b)) = case_collision(present.entries().map(|(name, _)| name).chain(new()))
-        .filter(|(a, b)| files.contains_key(*a) || files.contains_key(*b))
-    else {
-        return Ok(());
-    };
-    Err(Failure::new(Kind::Conflict, format!("`{a}` and `{b}` differ only in case"))
-        .hint("on many file systems one would replace the other; choose another name")
-        .into())
-}
-
-/// No name may be both a file and a directory: a plain name could not be written then, and only after the commit.
-fn check_directories(workspace: &Workspace, files: &NamedFiles, present: &mut Present) -> Result<()> {
-    let above = |name: &'_ str| name.match_indices('/').map(|(at, _)| name[..at].to_owned()).collect::<Vec<_>>();
-    let directories: BTreeSet<String> = files.keys().flat_map(|name| above(name)).collect();
-    present.read_bins_of(workspace.storage.as_ref(), directories.iter().map(String::as_str))?;
-    for name in files.keys() {
-        let within = format!("{name}/");
-        let mut clash = present.targets.below(&within).next().map(str::to_owned);
-        if present.bins.is_some() && present.target(name)?.is_none() && workspace.plain_names == PlainNames::All {
-            // What lies below it may be in any bin; its plain names are in one place.
-            let below = workspace.storage.list(ObjectName::plain_target(&within).as_str())?;
-            clash = clash.or(below.first().map(|stored| stored.name.to_string()));
-        }
-        for directory in above(name) {
-            if present.target(&directory)?.is_some() || files.contains_key(&directory) {
-                clash = Some(directory);
-            }
-        }
-        if let Some(other) = clash {
-            return Err(Failure::new(Kind::Conflict, format!("`{name}` and the target `{other}`: one would be a directory of the other"))
-                .hint("no file system can hold both; choose another name, or remove the target first")
-                .into());
-        }
-    }
-    Ok(())
 }
 
 /// For each file: whether the target of its name has the same bytes. Only such files are read.

@@ -1,7 +1,8 @@
 //! A finished build on disk: `<os>-<arch>/…` below one directory, any number of files, nested as they come.
 
 use crate::failure::{Failure, Kind, Result};
-use crate::layout::{Platform, ReleaseVersion, TargetPath, artifact_name, case_collision, signature_name};
+use crate::layout::{Platform, ReleaseVersion, TargetPath, artifact_name, signature_name};
+use crate::policy::names::case_collision;
 use crate::tree::{Limits, Rules, Tree, TreeFile, What};
 use rustix::fs::FileType;
 use std::collections::BTreeMap;

@@ -47,6 +47,15 @@ pub struct ChannelsPlan {
     present: Option<Box<Present>>,
 }
 
+impl ChannelsPlan {
+    /// The targets that it writes, and those that it removes.
+    pub(super) fn names(&self) -> (Vec<String>, Vec<String>) {
+        let (wanted, removed): (Vec<_>, Vec<_>) = self.changes.iter().partition(|change| change.to.is_some());
+        let names = |changes: Vec<&ChannelChange>| changes.iter().map(|change| format!("channels/{}", change.channel)).collect();
+        (names(wanted), names(removed))
+    }
+}
+
 impl std::fmt::Debug for Present {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Present({:?})", self.versions())
@@ -70,9 +79,11 @@ pub struct ChannelChange {
 pub fn plan(workspace: &Workspace, request: &ChannelsRequest) -> Result<ChannelsPlan> {
     // The file first: its mistakes can be told without any repository.
     ChannelsFile::read(&request.file)?;
-    let present = workspace.load()?;
+    let mut present = workspace.load()?;
     workspace.check_root(&present)?;
     let mut plan = plan_on(workspace, request, &present.targets, None)?;
+    let (wanted, removed) = plan.names();
+    present.check_names(workspace.storage.as_ref(), workspace.plain_names, &as_names(&wanted), &as_names(&removed))?;
     if !plan.empty {
         plan.roles = steps(&present.versions(), &Role::ONLINE)?;
     }
@@ -92,6 +103,10 @@ pub fn apply(workspace: &Workspace, mut plan: ChannelsPlan) -> Result<Outcome> {
     let may_lose_platforms = plan.loses_platforms;
     let edit = Edit { changes: plan.stage(workspace)?, conditions: plan.conditions(), may_lose_platforms, ..Edit::default() };
     Ok(workspace.commit(present, &edit, &signers)?.into())
+}
+
+fn as_names(names: &[String]) -> BTreeSet<&str> {
+    names.iter().map(String::as_str).collect()
 }
 
 /// The published channels, as `group/channel`, and the version that each holds (`?` if it cannot be read).

@@ -16,6 +16,7 @@ use crate::policy::{releases::check_spelling, yanks::check_not_yanked};
 use crate::repository::{Artifact, Change, Condition, Edit, PlainNames, Present, digest_file, stage, stage_bytes};
 use anyhow::Result;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// What is asked for.
@@ -104,7 +105,7 @@ impl std::fmt::Debug for Work {
 /// published already.
 pub fn plan(workspace: &Workspace, request: &ReleaseRequest) -> Result<ReleasePlan> {
     let build = Build::read(&request.from, &request.version)?;
-    let present = workspace.load()?;
+    let mut present = workspace.load()?;
     workspace.check_root(&present)?;
     let targets = &present.targets;
     check_version(workspace, &request.version, targets)?;
@@ -140,6 +141,10 @@ pub fn plan(workspace: &Workspace, request: &ReleaseRequest) -> Result<ReleasePl
     if !plan.empty {
         plan.roles = steps(&present.versions(), &Role::ONLINE)?;
     }
+    let channels = plan.channels.as_ref().map(ChannelsPlan::names).unwrap_or_default().0;
+    let names = plan.work.artifacts.iter().flat_map(|artifact| [Some(artifact.target.as_str()), artifact.signature.as_deref()]);
+    let names = names.flatten().chain(channels.iter().map(String::as_str)).collect();
+    present.check_names(workspace.storage.as_ref(), workspace.plain_names, &names, &BTreeSet::new())?;
     plan.work.present = Some(present);
     Ok(plan)
 }

@@ -12,6 +12,7 @@ pub mod certificates;
 pub mod channels;
 pub mod client_roots;
 pub mod clocks;
+pub mod names;
 pub mod platforms;
 pub mod releases;
 pub mod signatures;
@@ -34,6 +35,16 @@ pub trait State {
     /// The names that start with `prefix`, sorted. Only names that the top-level targets role holds: releases,
     /// signatures, channels, certificates and yanked versions are never in bins.
     fn below(&self, prefix: &str) -> Vec<String>;
+
+    /// A target below this directory, which is given with its slash; of bins, those that were read are looked through.
+    fn first_below(&self, directory: &str) -> Option<String> {
+        self.below(directory).into_iter().next()
+    }
+
+    /// Calls `each` with the name of every target that was read.
+    fn visit(&self, each: &mut dyn FnMut(&str)) {
+        self.below("").iter().for_each(|name| each(name));
+    }
 }
 
 /// The top-level targets role by itself: all that a promise about releases, channels and their signatures needs.

@@ -1,8 +1,9 @@
 use super::Present;
+use super::edit::Edit;
 use super::parallel::each;
 use crate::failure::{Failure, Kind, Result};
 use crate::keys::RoleSigner;
-use crate::layout::lives_at_top;
+use crate::layout::{directories_above, lives_at_top};
 use crate::metadata::trust::Trust;
 use crate::metadata::{BinIndex, DelegatedRole, Delegations, PublicKey, ROLE_LIMIT, Target, Targets, UNSTATED_TARGETS_LIMIT};
 use crate::storage::{Source, Storage};
@@ -149,6 +150,22 @@ impl Present {
             }
         }
         self.read_bins(storage, wanted)
+    }
+
+    /// Reads the bins that edits are about: those of the names, and where a name is new, those of the directories that it
+    /// is in, for none of them may be a target.
+    pub fn read_bins_for(&mut self, storage: &dyn Storage, edits: &[Edit]) -> Result<()> {
+        self.read_bins_of(storage, edits.iter().flat_map(Edit::names))?;
+        if self.bins.is_none() {
+            return Ok(());
+        }
+        let mut above = BTreeSet::new();
+        for change in edits.iter().flat_map(|edit| &edit.changes).filter(|change| change.wanted.is_some()) {
+            if self.target(&change.name)?.is_none() {
+                above.extend(directories_above(&change.name));
+            }
+        }
+        self.read_bins_of(storage, above.into_iter())
     }
 
     /// Reads all bins.

@@ -122,7 +122,7 @@ impl Committer<'_> {
         let mut present = present;
         let numbers = Numbers::new(self.storage);
         for rebases in 0..ATTEMPTS {
-            let (work, answers) = self.work(&mut present, edits)?;
+            let (work, answers) = self.work(&mut present, edits, rebases > 0)?;
             let drafts = self.drafts(&present, &work)?;
             if drafts.is_empty() && work.renewed.is_empty() {
                 drop(drafts);
@@ -155,7 +155,7 @@ impl Committer<'_> {
 
     /// What of the edits remains to be done, with everything read that doing it needs; and for each edit whether that is
     /// anything, or why it cannot be.
-    fn work(&self, present: &mut Present, edits: &[Edit]) -> Result<(Work, Vec<Result<bool>>)> {
+    fn work(&self, present: &mut Present, edits: &[Edit], overtaken: bool) -> Result<(Work, Vec<Result<bool>>)> {
         let renewed: BTreeSet<String> = edits.iter().flat_map(|edit| edit.open_renewals(present)).collect();
         let rebin = edits.iter().find_map(|edit| edit.rebin.clone());
         let mut rekey = edits.iter().find_map(|edit| edit.rekey.clone());
@@ -169,6 +169,8 @@ impl Committer<'_> {
         } else {
             let names: Vec<String> = edits.iter().flat_map(Edit::names_to_read).collect();
             present.read_bins_of(self.storage, names.iter().map(String::as_str))?;
+            let planned_here = self.upper.is_none() && !overtaken;
+            if planned_here { present.read_bins_for(self.storage, edits) } else { present.read_bins_around(self.storage, edits) }?;
         }
         let mut view = View::new(present);
         let mut answers = Vec::new();

@@ -3,7 +3,7 @@ use super::bin_keys::BinKeys;
 use super::bins::BINS;
 use crate::failure::{Failure, Kind, Result};
 use crate::metadata::{PublicKey, Role, Target, TargetEdits};
-use crate::policy::State;
+use crate::policy::{State, names};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -127,6 +127,18 @@ impl Edit {
         for condition in &self.conditions {
             self.check(condition, view)?;
         }
+        let mut new = BTreeSet::new();
+        for (name, _) in edits.iter().filter(|(_, wanted)| wanted.is_some()) {
+            if view.get(name)?.is_none() {
+                new.insert(name.as_str());
+            }
+        }
+        if !new.is_empty() {
+            // What this edit takes away is in nobody's way.
+            let mut after = View { present: view.present, made: view.made.clone() };
+            after.made.extend(edits.iter().filter(|(_, wanted)| wanted.is_none()).map(|(name, _)| (name.clone(), None)));
+            names::check(&after, &new)?;
+        }
         Ok(edits)
     }
 
@@ -237,6 +249,19 @@ impl State for View<'_> {
 
     fn below(&self, prefix: &str) -> Vec<String> {
         self.below(prefix)
+    }
+
+    fn first_below(&self, directory: &str) -> Option<String> {
+        let bins = self.present.bins.iter().flat_map(|bins| bins.known()).map(|(_, bin)| bin);
+        let mut kept = std::iter::once(&self.present.targets).chain(bins).flat_map(|role| role.below(directory));
+        let made = || self.made.range(directory.to_owned()..).take_while(|(name, _)| name.starts_with(directory));
+        let first = kept.find(|name| !self.made.contains_key(*name)).map(str::to_owned);
+        first.or_else(|| made().find(|(_, target)| target.is_some()).map(|(name, _)| name.clone()))
+    }
+
+    fn visit(&self, each: &mut dyn FnMut(&str)) {
+        self.present.entries().map(|(name, _)| name).filter(|name| !self.made.contains_key(*name)).for_each(&mut *each);
+        self.made.iter().filter(|(_, target)| target.is_some()).for_each(|(name, _)| each(name));
     }
 }
 

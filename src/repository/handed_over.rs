@@ -146,6 +146,7 @@ fn check_roles(storage: &dyn Storage, present: &mut Present, new: &[NewRole], as
     }
     let names: Vec<String> = asked.iter().flat_map(Edit::names_to_read).collect();
     present.read_bins_of(storage, names.iter().map(String::as_str))?;
+    present.read_bins_for(storage, asked)?;
     differences.explained_by(storage, present, asked, now)
 }
 

@@ -12,6 +12,7 @@ mod commit;
 mod draft;
 mod edit;
 mod handed_over;
+mod names;
 mod numbers;
 mod parallel;
 mod plain_names;

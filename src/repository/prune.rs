@@ -11,6 +11,7 @@ use super::parallel::each;
 use crate::failure::Result;
 use crate::layout::ObjectName;
 use crate::metadata::{Delegations, Envelope, Listing, ROLE_LIMIT, Role, Target, Targets};
+use crate::policy::names;
 use crate::storage::{Storage, Stored};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -98,7 +99,23 @@ pub fn garbage(storage: &dyn Storage, present: &mut Present, cutoff: SystemTime)
             Judgement::Drop => garbage.kept += 1,
         }
     }
+    garbage.spare_other_forms(&needed);
     Ok(garbage)
+}
+
+impl Garbage {
+    /// Takes out what a file system without case holds under one name with an object that is needed.
+    fn spare_other_forms(&mut self, needed: &Needed) {
+        let fold = |name: &ObjectName| name.as_str().split('/').map(names::fold).collect::<Vec<_>>().join("/");
+        let dropped: BTreeSet<String> = self.objects.iter().map(|stored| fold(&stored.name)).collect();
+        if dropped.is_empty() {
+            return;
+        }
+        let spared: BTreeSet<String> = needed.names.iter().map(fold).filter(|name| dropped.contains(name)).collect();
+        let before = self.objects.len();
+        self.objects.retain(|stored| !spared.contains(&fold(&stored.name)));
+        self.kept += before - self.objects.len();
+    }
 }
 
 enum Judgement {

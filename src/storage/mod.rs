@@ -131,6 +131,16 @@ pub trait Storage: Source {
     /// Removes an object; one that is not there is no error.
     fn delete(&self, name: &ObjectName) -> Result<()>;
 
+    /// What keeps an object of this name from being written: in a directory, a name is either a file or holds others.
+    fn obstacle(&self, _name: &ObjectName) -> Result<Option<Obstacle>> {
+        Ok(None)
+    }
+
+    /// Whether `b` is certainly a copy of `a`, found without reading either; `false` if that is not known.
+    fn is_copy(&self, _a: &ObjectName, _b: &ObjectName) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Everything written before is durable before this returns.
     fn barrier(&self) -> Result<()>;
 
@@ -167,6 +177,15 @@ pub trait Storage: Source {
     fn rivals(&self) -> Result<Rivals> {
         Ok(Rivals::Unknown)
     }
+}
+
+/// What occupies a name that an object needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The name is a directory that holds this object, among others perhaps.
+    Directory(ObjectName),
+    /// This file is where a directory above the name must be.
+    File(ObjectName),
 }
 
 /// Whether other publishers are at work on a store right now.

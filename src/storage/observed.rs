@@ -1,4 +1,4 @@
-use super::{Conditions, EtagQuotes, Object, Rivals, Source, Storage, Stored, Token, Upload};
+use super::{Conditions, EtagQuotes, Object, Obstacle, Rivals, Source, Storage, Stored, Token, Upload};
 use crate::failure::Result;
 use crate::layout::ObjectName;
 use std::io::Read;
@@ -105,6 +105,14 @@ impl<F: Fn(Call) -> Result<()> + Send + Sync> Storage for Observed<F> {
 
     fn delete(&self, name: &ObjectName) -> Result<()> {
         self.around("delete", name.as_str(), || self.inner.delete(name))
+    }
+
+    fn obstacle(&self, name: &ObjectName) -> Result<Option<Obstacle>> {
+        self.around("obstacle", name.as_str(), || self.inner.obstacle(name))
+    }
+
+    fn is_copy(&self, a: &ObjectName, b: &ObjectName) -> Result<bool> {
+        self.around("is_copy", b.as_str(), || self.inner.is_copy(a, b))
     }
 
     fn barrier(&self) -> Result<()> {

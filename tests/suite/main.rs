@@ -26,6 +26,7 @@ mod keys;
 mod memory;
 mod metadata;
 mod monitor;
+mod names;
 mod openpgp;
 mod operators;
 mod promises;

@@ -3,11 +3,12 @@
 use super::Chain;
 use super::finding::{Findings, Severity};
 use crate::failure::Result;
-use crate::layout::{ObjectName, TargetPath, case_collision};
+use crate::layout::{ObjectName, TargetPath};
 use crate::metadata::{Delegations, ROOT_LIMIT, Role, Target, UNSTATED_TARGETS_LIMIT};
 use crate::policy::client_roots::{self, Client};
+use crate::policy::names::{case_collision, file_and_directory, way_out};
 use crate::storage::Source;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where php-tuf stops reading a targets role whose length the snapshot does not state, in bytes.
 const PHP_TUF_LIMIT: u64 = 100_000;
@@ -187,8 +188,17 @@ fn check_names(targets: &BTreeMap<String, Target>, findings: &mut Findings) {
         findings.add(
             Severity::Warning,
             b,
-            format!("differs from {a} only in case; on many file systems one replaces the other"),
+            format!("differs from {a} only in case or Unicode form; on many file systems one replaces the other"),
             "publish one of them under another name",
+        );
+    }
+    let all: BTreeSet<&str> = targets.keys().map(String::as_str).collect();
+    if let Some((file, below)) = file_and_directory(&all) {
+        findings.add(
+            Severity::Warning,
+            file,
+            format!("is also a directory of {below}: no file system can hold both, and clients that download one fail at the other"),
+            &way_out(file, below),
         );
     }
 }

@@ -8,11 +8,12 @@
 //! - `barrier` is one syncfs: it orders everything before it, files and directory entries, ahead of everything after.
 //!   File systems without hard links are served too, by a no-replace rename or, last, by creating the file exclusively.
 
+mod occupied;
 mod staging;
 
 use self::staging::{STAGING, Staging, create_directories, create_file, create_staged};
 use super::memory::check_limit;
-use super::{Object, Rivals, Source, Storage, Stored, Token, Upload};
+use super::{Object, Obstacle, Rivals, Source, Storage, Stored, Token, Upload};
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -82,6 +83,19 @@ impl LocalDirectory {
         let root = staging.root.try_clone()?;
         flushing.running = Some(std::thread::spawn(move || flush(&root)));
         Ok(())
+    }
+
+    /// Why a file could not be placed; that its name is taken, if it is.
+    fn unplaced(&self, path: &Path, error: io::Error) -> Failure {
+        match occupied::obstacle(&self.root, path) {
+            Ok(Some(Obstacle::File(file))) => Failure::new(Kind::Conflict, format!("{file} is a file where a directory must be"))
+                .detail(format!("for {}", path.display()))
+                .hint("choose another name; if no target has the name of that file, `publish refresh --all` or `publish prune` removes it"),
+            Ok(Some(Obstacle::Directory(within))) => {
+                Failure::new(Kind::Conflict, format!("{} is a directory, and holds {within}", path.display()))
+            }
+            _ => Failure::io("write", path.display(), error),
+        }
     }
 
     fn stage(&self, bytes: &[u8]) -> Result<PathBuf> {
@@ -197,7 +211,7 @@ impl Storage for LocalDirectory {
     fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<bool> {
         let path = self.path(name)?;
         let staged = self.stage(bytes)?;
-        self.place_new(&staged, &path).map_err(|error| Failure::io("write", path.display(), error))
+        self.place_new(&staged, &path).map_err(|error| self.unplaced(&path, error))
     }
 
     fn swap(&self, name: &ObjectName, expected: Option<&Token>, bytes: &[u8]) -> Result<bool> {
@@ -227,9 +241,9 @@ impl Storage for LocalDirectory {
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
         let path = self.path(name)?;
         let staged = self.stage(bytes)?;
-        with_parent(&path, || fs::rename(&staged, &path)).map_err(|error| {
+        with_parent(&path, || occupied::replace(&staged, &path)).map_err(|error| {
             let _ = fs::remove_file(&staged);
-            Failure::io("write", path.display(), error)
+            self.unplaced(&path, error)
         })
     }
 
@@ -257,7 +271,7 @@ impl Storage for LocalDirectory {
                 Err(error) if links_unsupported(&error) => drop(io::copy(&mut File::open(&source)?, &mut create_staged(&staged)?)?),
                 other => other?,
             }
-            with_parent(&target, || fs::rename(&staged, &target))
+            with_parent(&target, || occupied::replace(&staged, &target))
         };
         let replaced = replace();
         // A rename between two links of one file does nothing and leaves both names.
@@ -306,7 +320,9 @@ impl Storage for LocalDirectory {
         let path = self.path(name)?;
         match fs::remove_file(&path) {
             Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            // A directory is no object, and below a file there is none.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(()),
+            Err(_) if occupied::is_directory(&path) => return Ok(()),
             Err(error) => return Err(Failure::io("delete", path.display(), error)),
         }
         // Directories that hold nothing any more go with their last file; a full one refuses.
@@ -317,6 +333,16 @@ impl Storage for LocalDirectory {
             }
         }
         Ok(())
+    }
+
+    fn obstacle(&self, name: &ObjectName) -> Result<Option<Obstacle>> {
+        let path = self.path(name)?;
+        let found = occupied::obstacle(&self.root, &path);
+        found.map_err(|error| Failure::io("look at", path.display(), error))
+    }
+
+    fn is_copy(&self, a: &ObjectName, b: &ObjectName) -> Result<bool> {
+        Ok(occupied::same_file(&self.path(a)?, &self.path(b)?))
     }
 
     fn barrier(&self) -> Result<()> {
@@ -370,7 +396,7 @@ impl Upload for Writing<'_> {
 
     fn finish(mut self: Box<Self>, name: &ObjectName) -> Result<()> {
         let path = self.directory.path(name)?;
-        with_parent(&path, || fs::rename(&self.path, &path)).map_err(|error| Failure::io("write", path.display(), error))?;
+        with_parent(&path, || occupied::replace(&self.path, &path)).map_err(|error| self.directory.unplaced(&path, error))?;
         self.file = None;
         self.directory.written(self.length).map_err(|error| Failure::io("flush", self.directory.root.display(), error))?;
         Ok(())

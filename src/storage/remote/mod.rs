@@ -306,6 +306,19 @@ impl Storage for Remote {
         }
     }
 
+    fn is_copy(&self, a: &ObjectName, b: &ObjectName) -> Result<bool> {
+        // Equal ETags of one store are equal content; a copy of what came in parts has another ETag.
+        let tag = |name: &ObjectName| -> Result<Option<String>> {
+            match self.run(self.store.head(&self.key(name)?)) {
+                Ok(meta) => Ok(meta.e_tag),
+                Err(error) if missing(&error) => Ok(None),
+                Err(error) => Err(self.failed("look at", name, error)),
+            }
+        };
+        let looks_like_a_digest = matches!(self.location, Location::Bucket { service: Service::S3, .. });
+        Ok(looks_like_a_digest && tag(a)?.is_some_and(|a| tag(b).is_ok_and(|b| b == Some(a))))
+    }
+
     fn barrier(&self) -> Result<()> {
         // A store acknowledges what is durable.
         Ok(())

@@ -1,0 +1,137 @@
+//! Target names that file systems can hold side by side: a name is a file or a directory, never both, and no two names are
+//! equal but for case or Unicode form, in any of their parts. Publishers in directories, mirrors, and every client that
+//! downloads to a disk rely on it.
+//!
+//! Only names that a change adds are held to these rules: a repository that was adopted keeps what it has.
+
+use super::State;
+use crate::failure::{Failure, Kind, Result};
+use crate::layout::{ReleaseVersion, directories_above, is_yank_record};
+use caseless::Caseless;
+use std::collections::{BTreeSet, HashMap};
+use unicode_normalization::UnicodeNormalization;
+
+/// Refuses new names that cannot stand beside the targets of `state`, or beside each other. `new` holds every name that
+/// `state` has not: targets, and their signatures.
+pub fn check(state: &dyn State, new: &BTreeSet<&str>) -> Result<()> {
+    for name in new {
+        if let Some(other) = clash(state, new, name)? {
+            return Err(Failure::new(Kind::Conflict, format!("`{name}` and the target `{other}`: one would be a directory of the other"))
+                .hint("no file system can hold both; choose another name, or remove the target first"));
+        }
+    }
+    // A withdrawal is never kept back by the case of its version.
+    let cased: Vec<&str> = new.iter().copied().filter(|name| !is_yank_record(name)).collect();
+    if cased.is_empty() {
+        return Ok(());
+    }
+    let mut tree = Folded::default();
+    for name in cased {
+        if let Some((other, ours)) = tree.add(name) {
+            return Err(merged(&other, &ours));
+        }
+    }
+    let mut found: Option<(String, String)> = None;
+    state.visit(&mut |name| {
+        if found.is_none() && !new.contains(name) {
+            found = tree.merges(name);
+        }
+    });
+    found.map_or(Ok(()), |(other, ours)| Err(merged(&other, &ours)))
+}
+
+/// The target that has this new name as a directory, or is a directory of it.
+fn clash(state: &dyn State, new: &BTreeSet<&str>, name: &str) -> Result<Option<String>> {
+    for directory in directories_above(name) {
+        if new.contains(directory) || state.target(directory)?.is_some() {
+            return Ok(Some(directory.to_owned()));
+        }
+    }
+    let within = format!("{name}/");
+    let among_new = new.range(within.as_str()..).next().filter(|other| other.starts_with(&within)).map(|other| (*other).to_owned());
+    Ok(among_new.or_else(|| state.first_below(&within)))
+}
+
+fn merged(other: &str, ours: &str) -> Failure {
+    Failure::new(Kind::Conflict, format!("`{ours}` and `{other}` differ only in case or Unicode form"))
+        .hint("on many file systems one would replace the other; choose another name")
+}
+
+/// Two of the names that a file system without case would merge, whole or in a directory.
+pub fn case_collision<'a>(names: impl Iterator<Item = &'a str>) -> Option<(String, String)> {
+    let mut tree = Folded::default();
+    names.into_iter().find_map(|name| tree.add(name))
+}
+
+/// A name that is also a directory of another.
+pub fn file_and_directory<'a>(names: &BTreeSet<&'a str>) -> Option<(&'a str, &'a str)> {
+    names.iter().find_map(|name| {
+        let above = directories_above(name).find_map(|directory| names.get(directory))?;
+        Some((*above, *name))
+    })
+}
+
+/// The command that takes one of two names out that cannot stand beside each other.
+pub fn way_out(file: &str, below: &str) -> String {
+    let version = |name: &str| {
+        let mut parts = name.split('/');
+        matches!(parts.next(), Some("releases" | "signatures")).then(|| parts.next().map(str::to_owned)).flatten()
+    };
+    match version(file).or_else(|| version(below)).filter(|version| ReleaseVersion::parse(version).is_ok()) {
+        Some(version) => format!("publish the build under a new version with other names, then: publish yank {version}"),
+        None => "remove one of them: publish remove-targets NAME".to_owned(),
+    }
+}
+
+/// The parts of names, by their folded form.
+#[derive(Default)]
+struct Folded {
+    parts: HashMap<String, (String, Folded)>,
+}
+
+impl Folded {
+    /// Adds a name; gives back the first two paths that fold to one.
+    fn add(&mut self, name: &str) -> Option<(String, String)> {
+        let mut at = self;
+        let mut end = 0;
+        for part in name.split('/') {
+            let start = end;
+            end += part.len() + 1;
+            let (known, below) = at.parts.entry(fold(part)).or_insert_with(|| (part.to_owned(), Self::default()));
+            if known != part {
+                let directory = &name[..start];
+                return Some((format!("{directory}{known}"), format!("{directory}{part}")));
+            }
+            at = below;
+        }
+        None
+    }
+
+    /// Whether a name would be merged with one that was added: the path of each.
+    fn merges(&self, name: &str) -> Option<(String, String)> {
+        let mut at = self;
+        let mut end = 0;
+        for part in name.split('/') {
+            if at.parts.is_empty() {
+                return None;
+            }
+            let start = end;
+            end += part.len() + 1;
+            let (known, below) = at.parts.get(&fold(part))?;
+            if known != part {
+                let directory = &name[..start];
+                return Some((format!("{directory}{part}"), format!("{directory}{known}")));
+            }
+            at = below;
+        }
+        None
+    }
+}
+
+/// A part of a name as a file system without case sees it (Unicode's canonical caseless match).
+pub fn fold(part: &str) -> String {
+    if part.is_ascii() {
+        return part.to_ascii_lowercase();
+    }
+    part.nfd().default_case_fold().nfd().collect()
+}

@@ -1,0 +1,130 @@
+//! Names that a file system cannot hold side by side are refused before anything is written.
+
+use crate::sandbox::{Run, Sandbox};
+use crate::trial::Trial;
+use publish::operation::add_targets::{self, AddTargetsRequest};
+use std::fs;
+
+fn add(sandbox: &Sandbox, more: &[&str]) -> Run {
+    sandbox.publish(&[&["add-targets", "pool", "--base", "pool", "--prefix", "pk"][..], more].concat())
+}
+
+#[test]
+fn a_name_that_was_a_directory_is_refused_while_the_directory_holds_anything() {
+    let sandbox = Sandbox::new();
+    sandbox.write("pool/docs/index", b"1");
+    sandbox.write("pool/docs/deep/page", b"1");
+    add(&sandbox, &[]).ok();
+    fs::remove_dir_all(sandbox.path("pool")).unwrap();
+    sandbox.write("pool/docs", b"2");
+    sandbox.unchanged(|| add(&sandbox, &[]).fails(5, &["pk/docs/", "one would be a directory of the other", "remove the target first"]));
+    sandbox.publish(&["remove-targets", "pk/docs/**", "--confirm", "2"]).ok();
+    for more in [&["--dry-run"][..], &[], &["--sign"]] {
+        sandbox.unchanged(|| add(&sandbox, more).fails(5, &["`pk/docs` cannot be a file: it is a directory", "publish prune"]));
+    }
+    sandbox.release("1.0.0").ok();
+    sandbox.publish(&["verify"]).ok();
+    // When prune has taken the old content, directories that hold nothing are in nobody's way.
+    let docs = sandbox.path("repo/targets/pk/docs");
+    for entry in walkdir::WalkDir::new(&docs).into_iter().filter_map(Result::ok).filter(|entry| entry.file_type().is_file()) {
+        fs::remove_file(entry.path()).unwrap();
+    }
+    assert!(docs.join("deep").is_dir());
+    add(&sandbox, &[]).ok();
+    assert_eq!(fs::read(docs).unwrap(), b"2");
+    sandbox.publish(&["verify"]).ok();
+}
+
+#[test]
+fn a_file_that_is_no_target_where_a_directory_is_needed_is_named() {
+    let sandbox = Sandbox::new();
+    sandbox.write("repo/targets/pk", b"left over");
+    sandbox.write("pool/a", b"1");
+    sandbox.unchanged(|| add(&sandbox, &[]).fails(5, &["`pk/a` needs a directory where the file targets/pk is", "publish refresh --all"]));
+}
+
+#[test]
+fn signatures_need_names_too() {
+    let sandbox = Sandbox::new();
+    sandbox.write("dist/linux-amd64/bin/acme.sig/readme", b"x");
+    sandbox.unchanged(|| sandbox.release("1.0.0").fails(5, &["bin/acme.sig", "one would be a directory of the other"]));
+    fs::remove_dir_all(sandbox.path("dist/linux-amd64/bin/acme.sig")).unwrap();
+    sandbox.write("pool/a", b"1");
+    sandbox.write("pool/a.sig/b", b"2");
+    sandbox.unchanged(|| add(&sandbox, &["--sign"]).fails(5, &["signatures/pk/a.sig", "one would be a directory of the other"]));
+    // One after the other.
+    add(&sandbox, &[]).ok();
+    sandbox.publish(&["add-targets", "pool/a", "--base", "pool", "--prefix", "pk", "--sign"]).ok();
+    sandbox.unchanged(|| add(&sandbox, &["--sign"]).fails(5, &["signatures/pk/a.sig"]));
+    sandbox.publish(&["verify"]).ok();
+}
+
+#[test]
+fn a_drop_box_that_signs_sets_aside_what_needs_a_taken_name() {
+    let sandbox = Sandbox::new();
+    let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    sandbox.write("publish.yaml", format!("{config}monitor:\n  drop_box: box\n  prefix: pk\n  sign: true\n"));
+    sandbox.write("box/tuf_ready_1/a", b"1");
+    sandbox.write("box/tuf_ready_2/a.sig/b", b"2");
+    let log = sandbox.publish(&["monitor", "--once", "--json"]).ok();
+    assert!(log.stdout.contains("set aside") && log.stdout.contains("one would be a directory of the other"), "{log:#?}");
+    assert!(sandbox.path("repo/targets/pk/a").is_file() && !sandbox.path("repo/targets/pk/a.sig").exists());
+    sandbox.publish(&["verify"]).ok();
+}
+
+#[test]
+fn names_that_differ_only_in_case_are_refused_in_every_part() {
+    for (one, other) in [("bin/acme", "Bin/tool"), ("bin/stra\u{df}e", "bin/STRASSE"), ("bin/\u{3c3}", "bin/\u{3c2}"), ("lib/x", "LIB")] {
+        let sandbox = Sandbox::empty();
+        fs::remove_dir_all(sandbox.path("dist")).unwrap();
+        sandbox.publish(&["init", "--name", "acme", "--no-passphrase"]).ok();
+        sandbox.write(&format!("dist/linux-amd64/{one}"), b"1");
+        sandbox.write(&format!("dist/linux-amd64/{other}"), b"2");
+        let run = sandbox.unchanged(|| sandbox.release("1.0.0"));
+        assert!(run.code == 6 && run.stderr.contains("differ only in case"), "{one} {other}: {run:#?}");
+        // Beside what is published.
+        sandbox.write(&format!("pool/{one}"), b"1");
+        add(&sandbox, &[]).ok();
+        fs::remove_dir_all(sandbox.path("pool")).unwrap();
+        sandbox.write(&format!("pool/{other}"), b"2");
+        sandbox.unchanged(|| add(&sandbox, &[]).fails(5, &["differ only in case"]));
+    }
+}
+
+/// Plans both, then carries out one after the other: the second plan knew nothing of the first.
+#[test]
+fn of_two_publishers_with_names_that_exclude_each_other_the_second_is_refused() {
+    for bins in [None, Some(4)] {
+        for (one, other) in [("docs", "docs/index"), ("docs/index", "docs"), ("docs", "DOCS")] {
+            let trial = bins.map_or_else(Trial::new, |bins| Trial::with_bins(3, bins));
+            let workspace = trial.workspace();
+            let plan = |name: &str, directory: &str| {
+                let path = trial.path(directory).join(name);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(&path, name).unwrap();
+                let base = trial.path(directory);
+                let request = AddTargetsRequest {
+                    files: vec![base.clone()],
+                    base,
+                    prefix: "packages".into(),
+                    sign: false,
+                    only_changed: false,
+                    metadata_only: false,
+                };
+                add_targets::plan(&workspace, &request).unwrap()
+            };
+            let (first, second) = (plan(one, "one"), plan(other, "other"));
+            add_targets::apply(&workspace, first).unwrap();
+            let result = add_targets::apply(&workspace, second);
+            // What lies in a bin that the second publisher has no reason to read is not found by case.
+            if bins.is_some() && one == "docs" && other == "DOCS" {
+                continue;
+            }
+            let error = result.unwrap_err().to_string();
+            let words = ["directory of the other", "differ only in case", "where a directory must be"];
+            assert!(words.iter().any(|words| error.contains(words)), "{one}, {other}: {error}");
+            trial.client().unwrap();
+            trial.release("1.0.0").unwrap();
+        }
+    }
+}
