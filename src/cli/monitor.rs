@@ -117,6 +117,7 @@ fn say(output: &Output, event: &Event<'_>) {
         Event::Published { uploads, targets, outcome } => {
             let fields = json!({"uploads": uploads, "targets": targets, "timestamp": outcome.versions.timestamp});
             tell(output, "info", "published", fields);
+            outcome.warnings.iter().for_each(|warning| tell(output, "warning", "not all done", json!({"why": warning})));
         }
         Event::Overtaken { target, by } => tell(output, "warning", "overtaken", json!({"target": target, "by": by})),
         Event::SetAside { upload, to, failure } => {

@@ -12,7 +12,7 @@ use crate::operation::refresh::RefreshRequest;
 use crate::operation::release::{PlatformState, ReleasePlan, ReleaseRequest};
 use crate::operation::yank::{self as yank_operation, YankRequest};
 use crate::operation::{Outcome, channels as channels_operation, refresh as refresh_operation, release as release_operation};
-use crate::repository::Versions;
+use crate::repository::{PlainSwitch, Versions};
 use anyhow::Result;
 use serde_json::json;
 use std::fmt::Write;
@@ -50,7 +50,9 @@ pub(super) fn release(global: &Global, arguments: &Release, output: &Output) -> 
     }
     let outcome = release_operation::apply(&workspace, plan)?;
     finish(&mut text, &outcome, &done, &empty);
-    Ok(Report::new("release", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&warnings))
+    Ok(Report::new("release", text, json!({"dry_run": false, "plan": document, "result": outcome}))
+        .warnings(&warnings)
+        .warnings(&outcome.warnings))
 }
 
 /// `publish channels`.
@@ -75,7 +77,7 @@ pub(super) fn channels(global: &Global, arguments: &Channels, output: &Output) -
     }
     let outcome = channels_operation::apply(&workspace, plan)?;
     finish(&mut text, &outcome, "channels are published", "channels are published as they stand; nothing to do");
-    Ok(Report::new("channels", text, json!({"dry_run": false, "plan": document, "result": outcome})))
+    Ok(Report::new("channels", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&outcome.warnings))
 }
 
 /// `publish refresh`.
@@ -96,6 +98,11 @@ pub(super) fn refresh(global: &Global, arguments: &Refresh, output: &Output) -> 
     for due in &plan.due {
         let _ = writeln!(text, "  ~ {}: {}", due.role, due.reason);
     }
+    match plan.plain_names {
+        Some(PlainSwitch::On) => text.push_str("  + plain names: made for every target\n"),
+        Some(PlainSwitch::Off) => text.push_str("  - plain names: removed, `plain_names: none` is set\n"),
+        None => {}
+    }
     let warnings: Vec<String> = plan
         .postponed
         .iter()
@@ -107,9 +114,12 @@ pub(super) fn refresh(global: &Global, arguments: &Refresh, output: &Output) -> 
         finish_plan(&mut text, plan.empty, &steps(&plan.roles));
         return Ok(Report::new("refresh", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
     }
+    let done = if plan.due.is_empty() { "plain names are as the config says" } else { "roles are signed again" };
     let outcome = refresh_operation::apply(&workspace, plan)?;
-    finish(&mut text, &outcome, "roles are signed again", &empty);
-    Ok(Report::new("refresh", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&warnings))
+    finish(&mut text, &outcome, done, &empty);
+    Ok(Report::new("refresh", text, json!({"dry_run": false, "plan": document, "result": outcome}))
+        .warnings(&warnings)
+        .warnings(&outcome.warnings))
 }
 
 /// `publish yank`.
@@ -135,7 +145,7 @@ pub(super) fn yank(global: &Global, arguments: &Yank, output: &Output) -> Result
     }
     let outcome = yank_operation::apply(&workspace, plan)?;
     finish(&mut text, &outcome, &done, &empty);
-    Ok(Report::new("yank", text, json!({"dry_run": false, "plan": document, "result": outcome})))
+    Ok(Report::new("yank", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&outcome.warnings))
 }
 
 fn describe_release(plan: &ReleasePlan, verbose: bool) -> String {

@@ -131,7 +131,8 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
                 "root {to} is published (targets {}, snapshot {}, timestamp {})",
                 committed.outcome.versions.targets, committed.outcome.versions.snapshot, committed.outcome.versions.timestamp
             );
-            Ok(Report::new("root", text, json!({"dry_run": false, "plan": document, "result": committed})))
+            let report = Report::new("root", text, json!({"dry_run": false, "plan": document, "result": committed}));
+            Ok(report.warnings(&committed.outcome.warnings))
         }
     }
 }

@@ -258,7 +258,8 @@ fn openpgp(global: &Global, arguments: &Rotate, output: &Output) -> Result<Repor
     text.push_str(
         "the old certificate stays published for what its key signed; every other publisher gets the new key and the config's line\n",
     );
-    Ok(Report::new("rotate", text, json!({"dry_run": false, "fingerprint": fingerprint, "resigned": resigned, "result": outcome})))
+    Ok(Report::new("rotate", text, json!({"dry_run": false, "fingerprint": fingerprint, "resigned": resigned, "result": outcome}))
+        .warnings(&outcome.warnings))
 }
 
 /// The file after the present one; one that a killed run has made already is used.

@@ -95,6 +95,14 @@ pub(super) fn run(global: &Global, arguments: &Status, output: &Output) -> Resul
     for role in &status.long_lived {
         let _ = writeln!(text, "\nnote: {role}; if it was a clock, docs/recovery.md shows the way back");
     }
+    if !status.plain_names.is_empty() {
+        text.push('\n');
+        let shown = if output.verbose { status.plain_names.len() } else { MAX_RELEASES };
+        status.plain_names.iter().take(shown).for_each(|trouble| text.push_str(&format!("! {trouble}\n")));
+        if status.plain_names.len() > shown {
+            let _ = writeln!(text, "and {} more (--verbose lists them)", status.plain_names.len() - shown);
+        }
+    }
     if let Some(next) = &status.next {
         let _ = writeln!(text, "\nnext: {next}");
     }

@@ -49,7 +49,9 @@ pub(super) fn add(global: &Global, arguments: &AddTargets, output: &Output) -> R
     let nothing = plan.empty;
     let outcome = add_operation::apply(&workspace, plan)?;
     finish(&mut text, &outcome, &done, if nothing { &empty } else { "" });
-    Ok(Report::new("add-targets", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&warnings))
+    Ok(Report::new("add-targets", text, json!({"dry_run": false, "plan": document, "result": outcome}))
+        .warnings(&warnings)
+        .warnings(&outcome.warnings))
 }
 
 /// `publish remove-targets`.
@@ -83,7 +85,7 @@ pub(super) fn remove(global: &Global, arguments: &RemoveTargets, output: &Output
     }
     let outcome = remove_operation::apply(&workspace, plan)?;
     finish(&mut text, &outcome, &format!("{} removed", count(number, "target")), "");
-    Ok(Report::new("remove-targets", text, json!({"dry_run": false, "plan": document, "result": outcome})))
+    Ok(Report::new("remove-targets", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&outcome.warnings))
 }
 
 /// `publish bins`.
@@ -124,7 +126,7 @@ pub(super) fn bins(global: &Global, arguments: &Bins, output: &Output) -> Result
     let empty = if plan.empty { "targets are spread that way already; nothing to do" } else { "" };
     let outcome = bins_operation::apply(&workspace, plan)?;
     finish(&mut text, &outcome, &done, empty);
-    Ok(Report::new("bins", text, json!({"dry_run": false, "plan": document, "result": outcome})))
+    Ok(Report::new("bins", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&outcome.warnings))
 }
 
 /// The paths given, with `-` replaced by the list on standard input.

@@ -71,10 +71,13 @@ pub struct Outcome {
     pub versions: Versions,
     /// How often other publishers made it start over.
     pub rebases: u32,
+    /// What did not follow the commit, with what puts it right; the new state is visible all the same.
+    pub warnings: Vec<String>,
 }
 
 impl From<Committed> for Outcome {
     fn from(committed: Committed) -> Self {
-        Self { changed: committed.changed, versions: committed.versions, rebases: committed.rebases }
+        let Committed { versions, changed, rebases, warnings } = committed;
+        Self { changed, versions, rebases, warnings }
     }
 }

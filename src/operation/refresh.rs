@@ -5,9 +5,13 @@ use super::{Outcome, RoleStep, Workspace, steps};
 use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
 use crate::layout::ObjectName;
+use crate::metadata::trust::Trust;
 use crate::metadata::{Role, Target, format_expiry};
 use crate::policy::clocks::Moment;
-use crate::repository::{AtHand, BINS, BinKeys, Change, Edit, PlainNames, Present, Renewal, digest_object, each, publish_root, sign_root};
+use crate::repository::{
+    AtHand, BINS, BinKeys, Change, Edit, PlainCheck, PlainNames, PlainSwitch, Present, Renewal, catch_up, check_all, check_as_client,
+    digest_object, each, place_roles, publish_root, remove_all, sign_root, switch as plain_switch,
+};
 use anyhow::Result;
 use serde::Serialize;
 
@@ -20,6 +24,10 @@ pub struct RefreshPlan {
     pub postponed: Vec<Due>,
     /// Consistent snapshots are switched to this by the next root.
     pub consistent_snapshot: Option<bool>,
+    /// Plain names are made for all targets, or removed, because the config says so now.
+    pub plain_names: Option<PlainSwitch>,
+    /// Every name that clients ask for is compared with what is published, and put right.
+    pub repairs: bool,
     /// How many targets that are named by SHA-512 alone get a SHA-256 too.
     pub rehashed: usize,
     /// Roles that will be signed.
@@ -153,8 +161,11 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
         .min()
         .map(|(at, role)| format!("{role} at {}", format_expiry(at)));
     let roles = roles(&due);
-    let empty = due.is_empty();
+    let plain_names = plain_switch(workspace.storage.as_ref(), &present, workspace.plain_names)?;
+    let empty = due.is_empty() && plain_names.is_none();
     Ok(RefreshPlan {
+        plain_names,
+        repairs: request.all,
         roles: steps(&present.versions(), &roles)?,
         consistent_snapshot: switch,
         postponed,
@@ -199,12 +210,51 @@ pub fn apply(workspace: &Workspace, plan: RefreshPlan) -> Result<Outcome> {
         renew_root(workspace, &mut present, &signers, plan.consistent_snapshot)?;
         present = workspace.load()?;
     }
+    let consistent = present.trust.root().consistent_snapshot();
+    if plan.repairs || plan.consistent_snapshot.is_some() {
+        // Another publisher may have committed by the old names meanwhile, or a switch by an earlier version left some out.
+        place_roles(workspace.storage.as_ref(), &present, consistent)?;
+    }
     let changes = rehashed(workspace, &plan.sha512_only)?;
     workspace.progress.phase("committing");
     let mut outcome: Outcome =
         workspace.commit(present, &Edit { changes, renewals: online, rekey: plan.rekey, ..Edit::default() }, &signers)?.into();
-    outcome.changed |= outcome.versions.root != root_before;
+    outcome.changed |= outcome.versions.root != root_before || plan.plain_names.is_some();
+    if let Err(failure) = follow(workspace, plan.repairs, plan.plain_names, &mut outcome) {
+        // The roles are visible by now.
+        outcome.warnings.push(format!("{}; run the same command again", failure.message));
+    }
     Ok(outcome)
+}
+
+/// What is not part of the commit: every plain name is compared, or all are removed.
+fn follow(workspace: &Workspace, repairs: bool, plain_names: Option<PlainSwitch>, outcome: &mut Outcome) -> crate::failure::Result<()> {
+    let storage = workspace.storage.as_ref();
+    let mut troubles = Vec::new();
+    if plain_names == Some(PlainSwitch::Off) {
+        workspace.progress.phase("removing plain names");
+        troubles = remove_all(storage, &workspace.pinned()?, workspace.now())?;
+        // What was reported before is done now.
+        outcome.warnings.retain(|warning| !warning.contains("plain_names: none"));
+    } else if repairs {
+        workspace.progress.phase("comparing plain names");
+        let mut present = workspace.load()?;
+        check_as_client(storage, client(&present))?;
+        let PlainCheck { repaired, removed, troubles: left } = check_all(storage, workspace.plain_names, &mut present)?;
+        troubles = left;
+        if repaired + removed > 0 {
+            workspace.progress.status(&format!("plain names: {repaired} put right, {removed} of withdrawn targets removed"));
+        }
+    }
+    storage.barrier()?;
+    let known = outcome.warnings.clone();
+    outcome.warnings.extend(troubles.iter().take(10).map(ToString::to_string).filter(|warning| !known.contains(warning)));
+    Ok(())
+}
+
+/// A client that trusts the newest root, whatever has expired.
+fn client(present: &Present) -> Trust {
+    present.trust.clone()
 }
 
 /// The top-level roles among what is due.
@@ -234,9 +284,15 @@ fn renew_root(workspace: &Workspace, present: &mut Present, signers: &Signers, c
         } else {
             place_plain_names(workspace, present)?
         }
+        place_roles(workspace.storage.as_ref(), present, on)?;
         root = root.with_consistent_snapshot(on);
     }
     let file = sign_root(&root, Some(&before), signers.get(&Role::Root).map_or(&[], Vec::as_slice))?;
+    if consistent_snapshot.is_some() {
+        let mut next = client(present);
+        next.next_root(&file)?;
+        check_as_client(workspace.storage.as_ref(), next)?;
+    }
     let trust = present.trust.as_client(workspace.now());
     if publish_root(workspace.storage.as_ref(), &trust, &file)? {
         workspace.progress.status(&format!("root signed (version {})", root.version()));
@@ -316,21 +372,21 @@ fn place_hashed_names(workspace: &Workspace, present: &mut Present) -> Result<()
 }
 
 fn place_plain_names(workspace: &Workspace, present: &mut Present) -> Result<()> {
-    workspace.progress.phase("making plain names");
-    crate::repository::catch_up(
-        workspace.storage.as_ref(),
-        &workspace.pinned()?,
-        PlainNames::All,
-        present,
-        AtHand::default(),
-        workspace.now(),
-    )?;
-    let versions = present.versions();
-    for role in [Role::Targets, Role::Snapshot] {
-        let versioned = ObjectName::versioned(role.name(), versions.of(role));
-        workspace.storage.copy(&versioned, &ObjectName::plain_role(role.name()), None)?;
+    if workspace.plain_names == PlainNames::Elsewhere {
+        return Ok(());
     }
-    Ok(())
+    workspace.progress.phase("making plain names");
+    let storage = workspace.storage.as_ref();
+    let mut troubles = catch_up(storage, &workspace.pinned()?, PlainNames::All, present, AtHand::default(), workspace.now());
+    troubles.extend(check_all(storage, PlainNames::All, present)?.troubles);
+    if troubles.is_empty() {
+        return Ok(());
+    }
+    let details = troubles.iter().take(10).map(ToString::to_string);
+    Err(Failure::new(Kind::Conflict, "consistent snapshots cannot be switched off: not every target has its plain name")
+        .details(details)
+        .hint("clients would read plain names only; put these right, then run the same command again")
+        .into())
 }
 
 /// A span of time in the largest unit that divides it.

@@ -6,7 +6,7 @@ use super::{Workspace, channels};
 use crate::layout::ReleaseVersion;
 use crate::metadata::{Role, Targets, format_expiry};
 use crate::policy::clocks;
-use crate::repository::{BINS, Bins, Present};
+use crate::repository::{BINS, Bins, Present, Trouble, stale};
 use crate::storage::Conditions;
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -34,6 +34,8 @@ pub struct Status {
     pub yanked: Vec<String>,
     /// Channels: `group/channel` and version.
     pub channels: BTreeMap<String, String>,
+    /// Plain names that are not what is published, and what puts them right.
+    pub plain_names: Vec<Trouble>,
     /// Since when work is paused, if it is.
     pub paused: Option<Pause>,
     /// The most useful next command, if one is due.
@@ -89,8 +91,9 @@ pub struct ReleaseStatus {
 
 /// Reads the state. `fail_within` raises an alarm for every role that expires sooner.
 pub fn status(workspace: &Workspace, fail_within: Option<TimeDelta>) -> Result<Status> {
-    let present = workspace.load()?;
+    let mut present = workspace.load()?;
     let now = workspace.now();
+    let plain_names = stale(workspace.storage.as_ref(), workspace.plain_names, &mut present, now)?;
     let root = present.trust.root();
     let versions = present.versions();
     let mut roles: Vec<RoleStatus> =
@@ -110,7 +113,8 @@ pub fn status(workspace: &Workspace, fail_within: Option<TimeDelta>) -> Result<S
     let long_lived = long_lived.map(|(role, expires)| clocks::long_lived(role, expires)).collect();
     let due = roles.iter().any(|role| role.refresh_in < 0);
     let releases = read_releases(targets, &channels);
-    let next = match (due, releases.is_empty()) {
+    let repairable = plain_names.iter().any(|trouble| trouble.remedy.contains("`publish refresh`"));
+    let next = match (due || repairable, releases.is_empty()) {
         (true, _) => Some("publish refresh".to_owned()),
         (false, true) => Some("publish release VERSION --from DIR".to_owned()),
         (false, false) => None,
@@ -124,6 +128,7 @@ pub fn status(workspace: &Workspace, fail_within: Option<TimeDelta>) -> Result<S
         releases,
         yanked: targets.below("yanked/").map(|name| name["yanked/".len()..].to_owned()).collect(),
         channels,
+        plain_names,
         paused: workspace.shared.pause()?,
         store: StoreStatus { conditions: workspace.known_conditions()?, single_publisher: workspace.single_publisher },
         next,

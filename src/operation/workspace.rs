@@ -326,8 +326,11 @@ impl Workspace {
         }
         let pinned = self.pinned()?;
         let committer = self.committer(&pinned, signers);
-        let committed = committer.commit(present, edit)?;
-        self.remember(&committed.versions)?;
+        let mut committed = committer.commit(present, edit)?;
+        if let Err(failure) = self.remember(&committed.versions) {
+            // It is published: a failure here would say that it is not.
+            committed.warnings.push(format!("the versions published now were not remembered: {}", failure.message));
+        }
         Ok(committed)
     }
 

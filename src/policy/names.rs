@@ -6,7 +6,7 @@
 
 use super::State;
 use crate::failure::{Failure, Kind, Result};
-use crate::layout::{ReleaseVersion, directories_above, is_yank_record};
+use crate::layout::{ReleaseVersion, directories_above, is_reserved, is_yank_record};
 use caseless::Caseless;
 use std::collections::{BTreeSet, HashMap};
 use unicode_normalization::UnicodeNormalization;
@@ -118,6 +118,10 @@ impl Folded {
             let start = end;
             end += part.len() + 1;
             let (known, below) = at.parts.get(&fold(part))?;
+            if known != part && start == 0 && is_reserved(part) {
+                // Another spelling of a reserved directory: new names may not have it, and old ones stay.
+                return None;
+            }
             if known != part {
                 let directory = &name[..start];
                 return Some((format!("{directory}{part}"), format!("{directory}{known}")));

@@ -33,6 +33,9 @@ use std::time::Duration;
 /// How often a commit starts over before it gives up.
 const ATTEMPTS: u32 = 40;
 
+/// So many troubles are told one by one.
+const MOST_WARNINGS: usize = 10;
+
 /// Commits edits to one repository.
 pub struct Committer<'a> {
     /// Where it lives.
@@ -84,7 +87,7 @@ pub struct Written {
 }
 
 /// How a commit ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
     /// The versions published now.
     pub versions: Versions,
@@ -92,6 +95,8 @@ pub struct Committed {
     pub changed: bool,
     /// How often it had to start over.
     pub rebases: u32,
+    /// What did not follow the commit: the new state is visible all the same.
+    pub warnings: Vec<String>,
 }
 
 /// What is to be done to a present state.
@@ -127,8 +132,8 @@ impl Committer<'_> {
             if drafts.is_empty() && work.renewed.is_empty() {
                 drop(drafts);
                 // Done by somebody else, or by a run of ours that was killed after its swap.
-                catch_up(self.storage, self.pinned, self.plain_names, &mut present, AtHand::default(), (self.clock)())?;
-                return Ok(answer(answers, present.versions(), rebases, |_| false));
+                let warnings = self.follow(&mut present, AtHand::default());
+                return Ok(answer(answers, present.versions(), rebases, &warnings, |_| false));
             }
             match self.attempt(&present, &work, drafts, &numbers)? {
                 Attempt::Done(now) => {
@@ -136,9 +141,8 @@ impl Committer<'_> {
                     let changes: Vec<Change> = edits.iter().flat_map(|edit| &edit.changes).cloned().collect();
                     let at_hand = AtHand { before: Some(&present.targets), changes: &changes };
                     let mut now = now.map_or_else(|| load(self.storage, self.pinned, (self.clock)()), |now| Ok(*now))?;
-                    catch_up(self.storage, self.pinned, self.plain_names, &mut now, at_hand, (self.clock)())?;
-                    self.storage.barrier()?;
-                    return Ok(answer(answers, now.versions(), rebases, |changed| changed));
+                    let warnings = self.follow(&mut now, at_hand);
+                    return Ok(answer(answers, now.versions(), rebases, &warnings, |changed| changed));
                 }
                 Attempt::Again => {
                     std::thread::sleep(jitter(rebases));
@@ -151,6 +155,19 @@ impl Committer<'_> {
         }
         Err(Failure::new(Kind::Conflict, format!("other publishers were faster {ATTEMPTS} times in a row; nothing was published"))
             .hint("run the same command again when they are done"))
+    }
+
+    /// What follows from the state that is visible now; whatever fails is a warning, and work for the next run.
+    fn follow(&self, present: &mut Present, at_hand: AtHand<'_>) -> Vec<String> {
+        let troubles = catch_up(self.storage, self.pinned, self.plain_names, present, at_hand, (self.clock)());
+        let mut warnings: Vec<String> = troubles.iter().take(MOST_WARNINGS).map(ToString::to_string).collect();
+        if troubles.len() > MOST_WARNINGS {
+            warnings.push(format!("{} more plain names are not up to date; `publish status` lists them", troubles.len() - MOST_WARNINGS));
+        }
+        if let Err(failure) = self.storage.barrier() {
+            warnings.push(format!("the plain names may not survive a loss of power: {}", failure.message));
+        }
+        warnings
     }
 
     /// What of the edits remains to be done, with everything read that doing it needs; and for each edit whether that is
@@ -378,9 +395,8 @@ impl Committer<'_> {
         self.storage.barrier()?;
         let changed = self.storage.swap(&ObjectName::timestamp(), None, &timestamp.bytes)?;
         let mut present = load(self.storage, self.pinned, now)?;
-        catch_up(self.storage, self.pinned, self.plain_names, &mut present, AtHand::default(), now)?;
-        self.storage.barrier()?;
-        Ok(Committed { versions: present.versions(), changed, rebases: 0 })
+        let warnings = self.follow(&mut present, AtHand::default());
+        Ok(Committed { versions: present.versions(), changed, rebases: 0, warnings })
     }
 
     fn first(&self, role: Role, sign: impl Fn() -> Result<SignedRole>) -> Result<SignedRole> {
@@ -414,8 +430,14 @@ fn listings(present: &Present) -> Result<(&Listing, &Listing)> {
     present.trust.listings().ok_or_else(|| Failure::new(Kind::Untrusted, "no published state to build on"))
 }
 
-fn answer(answers: Vec<Result<bool>>, versions: Versions, rebases: u32, changed: impl Fn(bool) -> bool) -> Vec<Result<Committed>> {
-    answers.into_iter().map(|answer| Ok(Committed { versions, changed: changed(answer?), rebases })).collect()
+fn answer(
+    answers: Vec<Result<bool>>,
+    versions: Versions,
+    rebases: u32,
+    warnings: &[String],
+    changed: impl Fn(bool) -> bool,
+) -> Vec<Result<Committed>> {
+    answers.into_iter().map(|answer| Ok(Committed { versions, changed: changed(answer?), rebases, warnings: warnings.to_vec() })).collect()
 }
 
 /// What is about to be published, read as a client who holds the present state and refuses what has expired.

@@ -3,7 +3,7 @@ use super::bin_keys::BinKeys;
 use super::bins::BINS;
 use crate::failure::{Failure, Kind, Result};
 use crate::metadata::{PublicKey, Role, Target, TargetEdits};
-use crate::policy::{State, names};
+use crate::policy::State;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -126,18 +126,6 @@ impl Edit {
         }
         for condition in &self.conditions {
             self.check(condition, view)?;
-        }
-        let mut new = BTreeSet::new();
-        for (name, _) in edits.iter().filter(|(_, wanted)| wanted.is_some()) {
-            if view.get(name)?.is_none() {
-                new.insert(name.as_str());
-            }
-        }
-        if !new.is_empty() {
-            // What this edit takes away is in nobody's way.
-            let mut after = View { present: view.present, made: view.made.clone() };
-            after.made.extend(edits.iter().filter(|(_, wanted)| wanted.is_none()).map(|(name, _)| (name.clone(), None)));
-            names::check(&after, &new)?;
         }
         Ok(edits)
     }

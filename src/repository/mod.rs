@@ -16,6 +16,7 @@ mod names;
 mod numbers;
 mod parallel;
 mod plain_names;
+mod plain_roles;
 mod present;
 mod progress;
 mod promises;
@@ -31,7 +32,10 @@ pub use bin_keys::BinKeys;
 pub use bins::{BINS, Bins, Home};
 pub use commit::{Committed, Committer, Replacement, UpperRoles, Written};
 pub use edit::{Change, Condition, Edit, Rebin, Renewal, View};
-pub use plain_names::{AtHand, PlainNames, catch_up};
+pub use plain_names::{
+    AtHand, PlainCheck, PlainNames, PlainState, PlainSwitch, Trouble, catch_up, check_all, plain_state, remove_all, stale, switch,
+};
+pub use plain_roles::{check_as_client, place_roles};
 pub use present::{Present, Versions, load, load_before_root, load_restored, load_roots, load_versions};
 pub use progress::{Progress, Quiet};
 pub use promises::is_its_own;

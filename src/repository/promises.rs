@@ -7,6 +7,7 @@ use crate::metadata::{Target, TargetEdits};
 use crate::policy::{self, State, Step};
 use crate::storage::Storage;
 use chrono::{DateTime, Utc};
+use std::collections::BTreeSet;
 
 /// The longest content that decides about a promise: channels, certificates, records of yanks.
 const SMALL: u64 = 64 * 1024;
@@ -45,7 +46,24 @@ impl View<'_> {
         let names = more.keys().map(String::as_str).collect();
         let may_lose_platforms = edit.may_lose_platforms;
         policy::check(&Step { before: self, after: &after, names, read: &read, may_lose_platforms, now })?;
+        self.check_new_names(&more)?;
         Ok(more)
+    }
+
+    /// Refuses new names that cannot stand beside the others. What the same edit takes away is in nobody's way.
+    fn check_new_names(&self, more: &TargetEdits) -> Result<()> {
+        let mut new = BTreeSet::new();
+        for (name, _) in more.iter().filter(|(_, wanted)| wanted.is_some()) {
+            if self.get(name)?.is_none() {
+                new.insert(name.as_str());
+            }
+        }
+        if new.is_empty() {
+            return Ok(());
+        }
+        let mut rest = View { present: self.present, made: self.made.clone() };
+        rest.made.extend(more.iter().filter(|(_, wanted)| wanted.is_none()).map(|(name, _)| (name.clone(), None)));
+        policy::names::check(&rest, &new)
     }
 }
 

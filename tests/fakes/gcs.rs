@@ -72,6 +72,10 @@ impl Gcs {
         self.state.lock().unwrap().objects.keys().cloned().collect()
     }
 
+    pub fn get(&self, name: &str) -> Option<Vec<u8>> {
+        self.state.lock().unwrap().objects.get(name).map(|object| object.body.clone())
+    }
+
     pub fn put(&self, name: &str, body: &[u8]) {
         self.state.lock().unwrap().put(name, body.to_vec(), String::new(), String::new());
     }

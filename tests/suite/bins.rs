@@ -120,3 +120,52 @@ fn without_consistent_snapshots_there_are_no_bins() {
     sandbox.publish(&["init", "--name", "acme", "--no-passphrase", "--consistent-snapshot", "false"]).ok();
     sandbox.unchanged(|| bins(&sandbox, "4").fails(6, &["without consistent snapshots", "consistent_snapshot: true"]));
 }
+
+#[test]
+fn without_consistent_snapshots_every_role_has_the_name_that_clients_ask_for() {
+    let sandbox = with_packages(8);
+    bins(&sandbox, "4").ok();
+    let config = std::fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    let set = |value: &str| {
+        let text = config.replace("consistent_snapshot: true", &format!("consistent_snapshot: {value}"));
+        drop(sandbox.write("publish.yaml", text));
+    };
+    set("false");
+    sandbox.publish(&["refresh"]).ok();
+    sandbox.publish(&["verify"]).ok().says(&["8 targets"]);
+    // As an earlier version left it.
+    for role in ["bins", "bin-1"] {
+        std::fs::remove_file(sandbox.path(&format!("repo/{role}.json"))).unwrap();
+    }
+    std::fs::copy(sandbox.path("repo/bin-0.json"), sandbox.path("repo/bin-2.json")).unwrap();
+    sandbox.publish(&["verify"]).fails(9, &[]).says(&["bins.json is missing", "publish refresh --all"]);
+    sandbox.publish(&["refresh", "--all"]).ok();
+    sandbox.publish(&["verify"]).ok().says(&["8 targets"]);
+    sandbox.write("new/one.zip", b"one more");
+    sandbox.publish(&["add-targets", "new", "--base", "new", "--prefix", "packages"]).ok();
+    sandbox.publish(&["verify"]).ok().says(&["9 targets"]);
+    // And back, where a role has its plain name only, as other tools leave them.
+    let numbered = numbered(&sandbox).into_iter().rfind(|name| name.ends_with(".bin-3.json")).unwrap();
+    std::fs::remove_file(sandbox.path(&format!("repo/{numbered}"))).unwrap();
+    set("true");
+    sandbox.publish(&["refresh"]).ok();
+    assert!(sandbox.path(&format!("repo/{numbered}")).exists());
+    sandbox.publish(&["verify"]).ok().says(&["9 targets"]);
+}
+
+#[test]
+fn a_switch_that_would_lock_clients_out_is_refused() {
+    let sandbox = with_packages(4);
+    bins(&sandbox, "2").ok();
+    let config = std::fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    sandbox.write("publish.yaml", config.replace("consistent_snapshot: true", "consistent_snapshot: false"));
+    // A package whose content is gone cannot get its plain name, and clients would ask for that.
+    let hashed = |file: &std::path::Path| file.to_str().is_some_and(|name| name.ends_with(".p1.zip"));
+    for entry in walkdir::WalkDir::new(sandbox.path("repo/targets/packages/p1")).into_iter().filter_map(Result::ok) {
+        if entry.file_type().is_file() && (hashed(entry.path()) || entry.file_name() == "p1.zip") {
+            std::fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    sandbox.publish(&["refresh"]).fails(5, &["consistent snapshots cannot be switched off", "packages/p1/p1.zip"]);
+    assert!(!sandbox.path("repo/2.root.json").exists());
+}

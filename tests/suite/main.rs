@@ -29,6 +29,7 @@ mod monitor;
 mod names;
 mod openpgp;
 mod operators;
+mod plain_names;
 mod promises;
 mod properties;
 mod prune;

@@ -73,10 +73,53 @@ fn a_channel_change_and_a_refresh_cost_exactly_these_requests() {
     sandbox.publish(&["refresh"]).ok().says(&["nothing is due"]);
     assert_eq!(
         gcs.requests(),
-        ["GET acme/2.root.json", "GET acme/timestamp.json", "GET acme/3.snapshot.json", "GET acme/3.targets.json", "GET acme/plain.json"]
+        [
+            "GET acme/2.root.json",
+            "GET acme/timestamp.json",
+            "GET acme/3.snapshot.json",
+            "GET acme/3.targets.json",
+            // For the plan, and again right before anything might be written.
+            "GET acme/plain.json",
+            "GET acme/plain.json"
+        ]
     );
     sandbox.publish(&["release", "2.0.0", "--from", "dist", "--dry-run"]).ok();
     assert_eq!(gcs.requests().len(), 4, "a dry run only loads");
+}
+
+#[test]
+fn a_copy_that_the_store_carries_out_late_is_undone_by_the_next_run() {
+    let gcs = Gcs::start();
+    let sandbox = initialised(&gcs, "");
+    for version in ["1.0.0", "1.0.1", "1.0.2"] {
+        sandbox.release(version).ok();
+    }
+    let binary = "acme/targets/releases/1.0.1/linux-amd64/bin/acme";
+    let content = gcs.get(binary).unwrap();
+    for version in ["1.0.0", "1.0.2"] {
+        sandbox.channels(&[("1", "stable", version)]);
+        sandbox.publish(&["channels"]).ok();
+    }
+    sandbox.publish(&["yank", "1.0.1"]).ok();
+    // The client had given the first request up, and the store served it all the same.
+    let late = || {
+        gcs.put("acme/targets/channels/1/stable", b"1.0.0\n");
+        gcs.put(binary, &content);
+    };
+    for command in [&["refresh"][..], &["channels"], &["release", "1.0.3", "--from", "dist"]] {
+        late();
+        sandbox.publish(&["status"]).ok().says(&[
+            "plain name of channels/1/stable",
+            "releases/1.0.1/linux-amd64/bin/acme",
+            "publish refresh",
+        ]);
+        sandbox.publish(&["verify"]).fails(9, &[]).says(&["a write arrived late", "is not published any more", "publish refresh"]);
+        sandbox.publish(command).ok();
+        assert_eq!(gcs.get("acme/targets/channels/1/stable").unwrap(), b"1.0.2\n", "{command:?}");
+        assert_eq!(gcs.get(binary), None, "{command:?}: a withdrawn file is gone");
+        sandbox.publish(&["verify"]).ok();
+        assert!(!sandbox.publish(&["status"]).ok().stdout.contains("plain name"));
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Reads every target once under each of its names, files in parallel.
 
 use super::VerifyRequest;
-use super::finding::{Findings, Severity};
+use super::finding::Findings;
+use super::plain::Promise;
 use crate::digest::{Digester, Digests, Wanted};
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::{ObjectName, is_reserved};
@@ -52,7 +53,7 @@ pub(super) enum Want {
 pub(super) fn read_all<T: Send>(
     request: &VerifyRequest<'_>,
     consistent: bool,
-    plain_names_kept: bool,
+    promise: &Promise,
     targets: &[Named<'_>],
     want: impl Fn(&str) -> Want + Sync,
     each: impl Fn(&str, Read) -> T + Sync,
@@ -61,7 +62,7 @@ pub(super) fn read_all<T: Send>(
     let found = Mutex::new(std::mem::take(findings));
     let check = |(name, target): &Named<'_>, (): &mut ()| {
         let read = read_one(request, consistent, name, target, want(name))?;
-        read.report(name, plain_names_kept, &mut found.lock().unwrap_or_else(PoisonError::into_inner));
+        read.report(name, promise, &mut found.lock().unwrap_or_else(PoisonError::into_inner));
         request.progress.file();
         Ok(each(name, read))
     };
@@ -138,25 +139,14 @@ fn different(object: &ObjectName, target: &Target, digests: &Digests) -> Failure
 }
 
 impl Read {
-    fn report(&self, name: &str, plain_names_kept: bool, findings: &mut Findings) {
+    fn report(&self, name: &str, promise: &Promise, findings: &mut Findings) {
         if let Some(fault) = &self.fault {
             findings.error(name, fault, "clients refuse the file: restore it from a backup or a mirror, or from the build");
         }
         match self.plain {
             Plain::Same => {}
-            Plain::Different => findings.add(
-                Severity::Error,
-                name,
-                "its plain name holds other bytes than its hashed name: curl and gpg users get something that nobody signed",
-                "find out who changed it; restore it from the hashed name",
-            ),
-            Plain::Missing if plain_names_kept => findings.add(
-                Severity::Warning,
-                name,
-                "its plain name is missing",
-                "curl and gpg users cannot fetch it: restore it from the hashed name",
-            ),
-            Plain::Missing => {}
+            Plain::Different => promise.different(name, findings),
+            Plain::Missing => promise.missing(name, findings),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod clients;
 mod content;
 mod finding;
+mod plain;
 mod releases;
 mod second_opinion;
 
@@ -101,7 +102,8 @@ pub fn verify(request: &VerifyRequest<'_>) -> Result<VerifyReport> {
     request.progress.phase("verifying metadata");
     match read_chain(request, &anchor, &mut findings, &mut report.versions) {
         Err(failure) if failure.kind == Kind::Untrusted => {
-            findings.error("metadata", &failure, "clients refuse the repository; publish again from a good state, or restore the file")
+            let advice = "clients refuse the repository; `publish refresh --all` writes role files that are missing, others come from a backup or a mirror";
+            findings.error("metadata", &failure, advice)
         }
         Err(failure) => return Err(failure.into()),
         Ok(chain) => {
@@ -143,21 +145,19 @@ fn check_targets(
     request.progress.expect(targets.len() as u64, targets.values().map(|target| target.length).sum());
     let consistent = chain.trust.root().consistent_snapshot();
     let has_bins = chain.delegated.iter().any(|(role, _)| role.name == BINS);
-    let plain_names_kept = plain_names_complete(request.source, &report.versions, has_bins)?;
+    let promise = plain::Promise::read(request.source, &report.versions, has_bins)?;
     let (small, large) = content::split(targets);
     let mut read = 0;
     let mut kept: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let keep = |name: &str, read: content::Read| (name.to_owned(), read.bytes, read.kept);
-    for (name, bytes, content) in
-        content::read_all(request, consistent, plain_names_kept, &small, |_| content::Want::Content, keep, findings)?
-    {
+    for (name, bytes, content) in content::read_all(request, consistent, &promise, &small, |_| content::Want::Content, keep, findings)? {
         read += bytes;
         kept.extend(content.map(|content| (name, content)));
     }
     let signatures = Signatures::find(request, &kept, targets, findings)?;
     let want = |name: &str| signatures.hash(name).map_or(content::Want::Nothing, content::Want::State);
     let check = |name: &str, read: content::Read| (name.to_owned(), read.bytes, signatures.verify(request, name, read.state.as_ref()));
-    for (name, bytes, verdict) in content::read_all(request, consistent, plain_names_kept, &large, want, check, findings)? {
+    for (name, bytes, verdict) in content::read_all(request, consistent, &promise, &large, want, check, findings)? {
         read += bytes;
         match verdict {
             Some(Ok(_)) => {
@@ -173,18 +173,11 @@ fn check_targets(
         }
     }
     report.bytes = read;
+    promise.check(request.source, targets, findings)?;
     signatures.check_pairs(targets, findings);
     releases::check_yanked(targets, findings);
     releases::check_channels(targets, &kept, findings);
     Ok(())
-}
-
-/// Whether plain names are promised for this state. Repositories by other tools promise nothing.
-fn plain_names_complete(source: &dyn Source, versions: &Versions, has_bins: bool) -> Result<bool> {
-    let marker = source.get(&ObjectName::plain_marker(), 4096)?;
-    let marker: Option<serde_json::Value> = marker.and_then(|object| serde_json::from_slice(&object.bytes).ok());
-    let says = |field: &str, version| marker.as_ref().and_then(|marker| marker.get(field)?.as_u64()) == Some(version);
-    Ok(says("targets", versions.targets) && (!has_bins || says("snapshot", versions.snapshot)))
 }
 
 /// Verified metadata with the files it came from.

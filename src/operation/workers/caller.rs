@@ -43,7 +43,7 @@ pub(in crate::operation) fn commit(workspace: &Workspace, workers: &Workers, pre
         let certifiers = RefCell::new((certifiers(&present, WorkerRole::Targets), Instant::now()));
         let (changed, versions) =
             Call { workspace, workers, edit, subject, sealed, pinned, certifiers, disbelieved: Cell::new(false) }.finish()?;
-        Committed { versions, changed, rebases: 0 }
+        Committed { versions, changed, rebases: 0, warnings: Vec::new() }
     };
     workspace.remember(&committed.versions)?;
     Ok(committed)

@@ -1,0 +1,85 @@
+//! Plain names against what the repository promises about them.
+
+use super::finding::{Findings, Severity};
+use crate::layout::ObjectName;
+use crate::metadata::Target;
+use crate::repository::{PlainState, Versions, plain_state};
+use crate::storage::Source;
+use std::collections::BTreeMap;
+
+/// What the repository says about its plain names. Repositories by other tools say nothing.
+pub(super) struct Promise {
+    state: PlainState,
+    /// Whether they are complete for the state that was read.
+    complete: bool,
+}
+
+const PUT_RIGHT: &str = "curl and gpg users get it: `publish refresh` puts it right";
+
+impl Promise {
+    pub(super) fn read(source: &dyn Source, versions: &Versions, has_bins: bool) -> crate::failure::Result<Self> {
+        let state = plain_state(source)?;
+        let complete = state.targets == versions.targets && (!has_bins || state.snapshot == versions.snapshot);
+        Ok(Self { state, complete })
+    }
+
+    /// A plain name with other bytes than the hashed one.
+    pub(super) fn different(&self, name: &str, findings: &mut Findings) {
+        let recent = || self.state.recent.iter().any(|other| other == name);
+        if self.state.known && self.state.targets == 0 {
+            findings.add(
+                Severity::Warning,
+                name,
+                "its plain name holds other bytes than its hashed name, and this repository keeps no plain names",
+                "curl users get something old: remove the file, or set `plain_names: all` and run `publish refresh`",
+            );
+        } else if self.state.known && (!self.complete || recent()) {
+            findings.add(
+                Severity::Error,
+                name,
+                "its plain name holds other bytes than its hashed name, perhaps older ones: a publisher was stopped, or a write arrived late",
+                PUT_RIGHT,
+            );
+        } else {
+            findings.add(
+                Severity::Error,
+                name,
+                "its plain name holds other bytes than its hashed name: curl and gpg users get something that nobody signed",
+                "find out who changed it; `publish refresh --all` restores it from the hashed name",
+            );
+        }
+    }
+
+    /// A plain name that is not there.
+    pub(super) fn missing(&self, name: &str, findings: &mut Findings) {
+        if let Some(why) = self.state.open.get(name) {
+            let message = format!("its plain name could not be written: {why}");
+            findings.add(Severity::Warning, name, message, "`publish status` says what helps; `publish refresh` tries again");
+        } else if self.complete {
+            findings.add(
+                Severity::Warning,
+                name,
+                "its plain name is missing",
+                "curl and gpg users cannot fetch it: `publish refresh --all` restores it from the hashed name",
+            );
+        } else if self.state.known && self.state.targets != 0 {
+            let message = "its plain name is missing: a publisher was stopped before it had written it";
+            findings.add(Severity::Warning, name, message, "`publish refresh` completes it");
+        }
+    }
+
+    /// Names that are no targets any more, and may have come back.
+    pub(super) fn check(
+        &self,
+        source: &dyn Source,
+        targets: &BTreeMap<String, Target>,
+        findings: &mut Findings,
+    ) -> crate::failure::Result<()> {
+        for name in self.state.recent.iter().filter(|name| !targets.contains_key(*name)) {
+            if source.open(&ObjectName::plain_target(name))?.is_some() {
+                findings.add(Severity::Error, name, "its plain name is there, and the target is not published any more", PUT_RIGHT);
+            }
+        }
+        Ok(())
+    }
+}

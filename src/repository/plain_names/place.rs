@@ -1,0 +1,100 @@
+//! One plain name: what it should be, whether it is, and how it gets there.
+
+use super::Trouble;
+use crate::failure::{Failure, Kind, Result};
+use crate::layout::ObjectName;
+use crate::metadata::Target;
+use crate::policy::State;
+use crate::policy::names::way_out;
+use crate::repository::edit::View;
+use crate::repository::present::Present;
+use crate::repository::stage::digest_object;
+use crate::storage::{Obstacle, Storage};
+
+/// Content up to this length is read to compare it.
+const SMALL: u64 = 64 << 10;
+/// Content up to this length is read where the store cannot tell a copy from another object.
+const COMPARABLE: u64 = 64 << 20;
+
+/// Makes one plain name what the target says. Without consistent snapshots this happens before the commit, and the
+/// hashed name goes afterwards: plain names are all that such a repository has.
+pub(in crate::repository) fn apply(
+    storage: &dyn Storage,
+    name: &str,
+    target: Option<&Target>,
+    consistent: bool,
+    content: Option<&[u8]>,
+) -> Result<()> {
+    let plain = ObjectName::plain_target(name);
+    let Some(target) = target.filter(|target| !target.elsewhere) else {
+        // A target of another name may be served under this one.
+        return if plain.is_hashed_target() { Ok(()) } else { storage.delete(&plain) };
+    };
+    for hash in target.hashes.prefixes() {
+        let hashed = ObjectName::hashed_target(name, &hash);
+        match storage.copy(&hashed, &plain, content) {
+            Ok(()) if consistent => return Ok(()),
+            Ok(()) => return storage.delete(&hashed),
+            Err(failure) if failure.kind == Kind::NotFound => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    if !consistent && storage.stat(&plain)?.is_some_and(|stored| stored.length == target.length) {
+        return Ok(());
+    }
+    Err(Failure::new(Kind::Untrusted, format!("the content of target {name} is missing from {}", storage.location()))
+        .detail(format!("{}", target.hashes))
+        .hint("restore the file from a backup or a mirror; `publish verify` lists everything that is missing"))
+}
+
+/// Whether a plain name is what the target says, as far as can be found out at bounded cost. Files of a release are compared by
+/// length only: a version never gets other content.
+pub(super) fn is_right(storage: &dyn Storage, name: &str, target: Option<&Target>) -> Result<bool> {
+    let plain = ObjectName::plain_target(name);
+    let Some(target) = target.filter(|target| !target.elsewhere) else {
+        return Ok(plain.is_hashed_target() || storage.stat(&plain)?.is_none());
+    };
+    let sealed = name.starts_with("releases/");
+    if target.length > SMALL || sealed {
+        if storage.stat(&plain)?.is_none_or(|there| there.length != target.length) {
+            return Ok(false);
+        }
+        for hash in target.hashes.prefixes() {
+            if sealed || storage.is_copy(&ObjectName::hashed_target(name, &hash), &plain)? {
+                return Ok(true);
+            }
+        }
+        if target.length > COMPARABLE {
+            return Ok(true);
+        }
+    }
+    Ok(digest_object(storage, &plain)?.is_some_and(|digests| target.matches(&digests)))
+}
+
+/// Why a plain name could not be written, and what helps.
+pub(super) fn trouble(storage: &dyn Storage, present: &Present, name: &str, failure: &Failure) -> Trouble {
+    let view = View::new(present);
+    let below = view.first_below(&format!("{name}/"));
+    let above = crate::layout::directories_above(name).find(|directory| present.target(directory).is_ok_and(|target| target.is_some()));
+    let pair = below.as_deref().map(|below| (name, below)).or(above.map(|above| (above, name)));
+    let obstacle = storage.obstacle(&ObjectName::plain_target(name)).ok().flatten();
+    let (why, remedy) = match (pair, obstacle) {
+        (Some((file, below)), _) => (format!("`{file}` is also a directory of the target `{below}`"), way_out(file, below)),
+        (None, Some(Obstacle::Directory(within))) => (
+            format!("its name is a directory that holds {within}"),
+            format!("`publish prune` deletes what no metadata of the last 30 days refers to; until then: publish remove-targets {name}"),
+        ),
+        (None, Some(Obstacle::File(file))) => {
+            (format!("{file} is a file"), "`publish refresh --all` removes plain names that belong to no target".to_owned())
+        }
+        (None, None) => {
+            let why = [failure.message.as_str()].into_iter().chain(failure.details.iter().map(String::as_str));
+            let hint = failure.hints.first().cloned();
+            (
+                why.collect::<Vec<_>>().join("; "),
+                hint.unwrap_or_else(|| "the next command that publishes tries again; so does `publish refresh`".into()),
+            )
+        }
+    };
+    Trouble { subject: name.to_owned(), why, remedy }
+}

@@ -1,0 +1,221 @@
+//! All plain names at once: compared, made or removed; and what a look at them finds, for `status` and `verify`.
+
+use super::marker::{self, MOST_OPEN, Marker};
+use super::place::{apply, is_right, trouble};
+use super::{Follow, PlainNames, Trouble};
+use crate::digest::Digests;
+use crate::failure::{Failure, Kind, Result};
+use crate::layout::ObjectName;
+use crate::metadata::Target;
+use crate::repository::parallel::each;
+use crate::repository::present::{Present, load};
+use crate::repository::stage::digest_object;
+use crate::storage::{Source, Storage, Stored};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// What a change of `plain_names` in the config asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlainSwitch {
+    /// Every target gets one.
+    On,
+    /// All are removed.
+    Off,
+}
+
+/// What plain names are promised, as the repository says itself.
+#[derive(Debug, Default)]
+pub struct PlainState {
+    /// Whether the repository says anything.
+    pub known: bool,
+    /// They are complete for this targets version; 0 for none.
+    pub targets: u64,
+    /// And for the bins of this snapshot.
+    pub snapshot: u64,
+    /// Targets for which an older write may have arrived.
+    pub recent: Vec<String>,
+    /// Targets whose plain names could not be written, and why.
+    pub open: BTreeMap<String, String>,
+}
+
+/// Reads what is promised.
+pub fn plain_state(source: &dyn Source) -> Result<PlainState> {
+    let Marker { root, targets, snapshot, recent, open, .. } = marker::read(source)?.marker;
+    Ok(PlainState { known: root != 0, targets, snapshot, recent: recent.into_keys().collect(), open })
+}
+
+/// Whether the configured plain names are others than those that are kept.
+pub fn switch(source: &dyn Source, present: &Present, mode: PlainNames) -> Result<Option<PlainSwitch>> {
+    let targets = marker::read(source)?.marker.targets;
+    Ok(match mode {
+        PlainNames::All if targets == 0 && !present.targets.is_empty() => Some(PlainSwitch::On),
+        PlainNames::None if targets != 0 && present.trust.root().consistent_snapshot() => Some(PlainSwitch::Off),
+        _ => None,
+    })
+}
+
+/// Removes all plain names, for clients that do not read them. The marker claims them until all are gone: a run that is killed
+/// halfway, or that other publishers overtake, is completed by the next.
+pub fn remove_all(storage: &dyn Storage, pinned: &[u8], now: DateTime<Utc>) -> Result<Vec<Trouble>> {
+    for _ in 0..super::ROUNDS {
+        let held = marker::read(storage)?;
+        let mut present = load(storage, pinned, now)?;
+        present.read_all_bins(storage)?;
+        let targets = here(&present);
+        let remove = |(name, _): &(&str, Target), (): &mut ()| {
+            Ok(apply(storage, name, None, true, None).err().map(|failure| trouble(storage, &present, name, &failure)))
+        };
+        let failed: Vec<Trouble> = each(&targets, storage.parallelism(), || Ok(()), remove)?.into_iter().flatten().collect();
+        if !failed.is_empty() {
+            return Ok(failed);
+        }
+        storage.barrier()?;
+        if held.replace(storage, &Marker { targets: 0, snapshot: 0, open: BTreeMap::new(), ..held.marker.clone() })? {
+            return Ok(Vec::new());
+        }
+    }
+    Err(Failure::new(Kind::Conflict, "other publishers changed plain names meanwhile").hint("run the same command again"))
+}
+
+/// What a look at all plain names did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PlainCheck {
+    /// How many were missing or not what the targets say, and are right now.
+    pub repaired: usize,
+    /// How many belonged to no target, and are gone.
+    pub removed: usize,
+    /// Those that could not be put right.
+    #[serde(skip)]
+    pub troubles: Vec<Trouble>,
+}
+
+/// Compares all plain names with the published state, puts them right, and removes those of withdrawn targets.
+pub fn check_all(storage: &dyn Storage, mode: PlainNames, present: &mut Present) -> Result<PlainCheck> {
+    let consistent = present.trust.root().consistent_snapshot();
+    if mode == PlainNames::Elsewhere || (mode == PlainNames::None && consistent) {
+        return Ok(PlainCheck::default());
+    }
+    present.read_all_bins(storage)?;
+    let present = &*present;
+    let listing = storage.list("targets/")?;
+    let lengths: HashMap<&str, u64> = listing.iter().map(|stored| (stored.name.as_str(), stored.length)).collect();
+    let targets = here(present);
+    let mut check = PlainCheck { removed: remove_withdrawn(storage, &listing, &targets)?, ..PlainCheck::default() };
+    let repair = |(name, target): &(&str, Target), (): &mut ()| {
+        let repaired = || -> Result<bool> {
+            let there = lengths.get(ObjectName::plain_target(name).as_str());
+            if there == Some(&target.length) && is_right(storage, name, Some(target))? {
+                return Ok(false);
+            }
+            apply(storage, name, Some(target), consistent, None).map(|()| true)
+        };
+        Ok(repaired().map_err(|failure| trouble(storage, present, name, &failure)))
+    };
+    let mut right = BTreeSet::new();
+    for ((name, _), outcome) in targets.iter().zip(each(&targets, storage.parallelism(), || Ok(()), repair)?) {
+        match outcome {
+            Ok(repaired) => {
+                check.repaired += usize::from(repaired);
+                right.insert(*name);
+            }
+            Err(trouble) => check.troubles.push(trouble),
+        }
+    }
+    remember(storage, &right, &check.troubles)?;
+    Ok(check)
+}
+
+/// The targets whose content is here; an entry that cannot be read is no client's.
+fn here(present: &Present) -> Vec<(&str, Target)> {
+    let target = |(name, entry)| Target::parse(entry, name).ok().filter(|target| !target.elsewhere).map(|target| (name, target));
+    present.entries().filter_map(target).collect()
+}
+
+/// Removes files that are the plain names of withdrawn targets: the same content lies beside them under a hashed name. Other
+/// files are not ours to judge.
+fn remove_withdrawn(storage: &dyn Storage, listing: &[Stored], targets: &[(&str, Target)]) -> Result<usize> {
+    let named: BTreeSet<&str> = targets.iter().map(|(name, _)| *name).collect();
+    let mut hashed: HashMap<String, Vec<&Stored>> = HashMap::new();
+    for stored in listing.iter().filter(|stored| stored.name.is_hashed_target()) {
+        stored.name.target().into_iter().for_each(|name| hashed.entry(name).or_default().push(stored));
+    }
+    let is_copy = |stored: &&Stored, (): &mut ()| -> Result<bool> {
+        let Some(name) = stored.name.target().filter(|name| !named.contains(name.as_str())) else { return Ok(false) };
+        let beside = hashed.get(&name).map_or(&[][..], Vec::as_slice);
+        if !beside.iter().any(|hashed| hashed.length == stored.length) {
+            return Ok(false);
+        }
+        let Some(Digests { sha256, sha512, .. }) = digest_object(storage, &stored.name)? else { return Ok(false) };
+        let hashes = [Some(hex::encode(sha256)), sha512.map(hex::encode)];
+        let names = hashes.into_iter().flatten().map(|hash| ObjectName::hashed_target(&name, &hash));
+        let copies = names.filter(|name| beside.iter().any(|hashed| hashed.name == *name)).count();
+        if copies > 0 {
+            storage.delete(&stored.name)?;
+        }
+        Ok(copies > 0)
+    };
+    let plain: Vec<&Stored> = listing.iter().filter(|stored| !stored.name.is_hashed_target()).collect();
+    Ok(each(&plain, storage.parallelism(), || Ok(()), is_copy)?.into_iter().filter(|removed| *removed).count())
+}
+
+/// Notes in the marker which names are right now, and which could not be put right.
+fn remember(storage: &dyn Storage, right: &BTreeSet<&str>, troubles: &[Trouble]) -> Result<()> {
+    for _ in 0..super::ROUNDS {
+        let held = marker::read(storage)?;
+        let mut next = held.marker.clone();
+        next.open.retain(|name, _| !right.contains(name.as_str()));
+        next.open.extend(troubles.iter().take(MOST_OPEN).map(|trouble| (trouble.subject.clone(), trouble.why.clone())));
+        if next == held.marker || held.replace(storage, &next)? {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// What a look at the plain names that changed lately finds; nothing is written.
+pub fn stale(storage: &dyn Storage, mode: PlainNames, present: &mut Present, now: DateTime<Utc>) -> Result<Vec<Trouble>> {
+    let marker = marker::read(storage)?.marker;
+    let versions = present.versions();
+    let consistent = present.trust.root().consistent_snapshot();
+    let wanted = mode == PlainNames::All || !consistent || (mode == PlainNames::None && marker.targets != 0);
+    if mode == PlainNames::Elsewhere {
+        return Ok(Vec::new());
+    }
+    let mut troubles = Vec::new();
+    let mut report = |subject: &str, why: &str, remedy: &str| {
+        troubles.push(Trouble { subject: subject.into(), why: why.into(), remedy: remedy.into() });
+    };
+    if marker.targets != 0 && mode == PlainNames::None && consistent {
+        report("every target", "`plain_names: none` is set, and they are still kept", "`publish refresh` removes them");
+    }
+    let behind = marker.targets != versions.targets || (present.bins.is_some() && marker.snapshot != versions.snapshot);
+    if wanted && behind {
+        let why = "the last publisher was stopped before it had written all of them, or failed";
+        report("changed targets", why, "`publish refresh` completes them");
+    }
+    if marker.root != versions.root {
+        report("root.json", "a newer root is published", "`publish refresh` copies it");
+    }
+    let follow = Follow { storage, pinned: &[], mode, now, ours: BTreeSet::new(), troubles: BTreeMap::new() };
+    let names = follow.to_check(present, &marker, &BTreeMap::new())?;
+    let present = &*present;
+    let look = |name: &String, (): &mut ()| {
+        let target = present.target(name)?.filter(|_| wanted);
+        if is_right(storage, name, target.as_ref())? {
+            return Ok(None);
+        }
+        if marker.open.contains_key(name) {
+            let why = Failure::new(Kind::Storage, marker.open[name].clone());
+            return Ok(Some(trouble(storage, present, name, &why)));
+        }
+        let why = match target {
+            None => "it is there, and the target is not published any more",
+            Some(_) => "it does not hold the published content: an older write arrived late",
+        };
+        Ok(Some(Trouble { subject: name.clone(), why: why.into(), remedy: "`publish refresh` puts it right".into() }))
+    };
+    troubles.extend(each(&names, storage.parallelism(), || Ok(()), look)?.into_iter().flatten());
+    Ok(troubles)
+}
