@@ -268,6 +268,12 @@ impl Trust {
         self.signatures.get(&role).copied().unwrap_or(0)
     }
 
+    /// The time by which expiry was judged.
+    pub fn now(&self) -> DateTime<Utc> {
+        let (AtExpiry::Refuse(now) | AtExpiry::Report(now)) = self.at_expiry;
+        now
+    }
+
     /// Roles taken although expired, under [`AtExpiry::Report`].
     pub fn expired(&self) -> &[(Role, Expiry)] {
         &self.expired

@@ -98,6 +98,18 @@ impl SigningKey {
         self.cert.fingerprint().to_hex()
     }
 
+    /// When it expires, or its certificate, whichever is first; `None` is never.
+    pub fn expires(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let policy = StandardPolicy::new();
+        let own = match &self.key {
+            Place::Here(key) => key.fingerprint(),
+            Place::Elsewhere(key, _) => key.fingerprint(),
+        };
+        let valid = self.cert.with_policy(&policy, SystemTime::from(now)).ok()?;
+        let key = valid.keys().find(|key| key.key().fingerprint() == own).and_then(|key| key.key_expiration_time());
+        [valid.primary_key().key_expiration_time(), key].into_iter().flatten().min().map(DateTime::from)
+    }
+
     /// Whether it may certify other keys: it is its certificate's primary, and says so.
     pub(super) fn certifies(&self, now: DateTime<Utc>) -> bool {
         let policy = StandardPolicy::new();

@@ -174,6 +174,7 @@ pub fn apply(workspace: &Workspace, plan: AddTargetsPlan) -> Result<Outcome> {
     }
     if let Some(key) = &key {
         edit.changes.push(certificate_change(workspace, &present.targets, key)?);
+        edit.signed_by = key.expires(workspace.now()).map(|expires| (key.fingerprint(), expires));
     }
     workspace.progress.phase("committing");
     Ok(workspace.commit(present, &edit, &signers)?.into())

@@ -210,6 +210,7 @@ pub fn apply(workspace: &Workspace, plan: ReleasePlan) -> Result<Outcome> {
             }
         }
         edit.changes.push(certificate_change(workspace, &present.targets, &key)?);
+        edit.signed_by = key.expires(workspace.now()).map(|expires| (key.fingerprint(), expires));
     }
     workspace.progress.phase("committing");
     if let Some(channels) = &plan.channels {

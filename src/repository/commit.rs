@@ -18,7 +18,7 @@ use super::present::{Present, Versions, load};
 use super::promises::is_its_own;
 use super::roots::check_first;
 use super::steps::{NewRole, SignedRole, sign_file, sign_snapshot, sign_targets, sign_timestamp, version_after};
-use super::{Edit, Progress};
+use super::{Edit, LEAST_GRACE, Progress};
 use crate::failure::{Failure, Kind, Result};
 use crate::keys::Signers;
 use crate::layout::ObjectName;
@@ -125,6 +125,7 @@ impl Committer<'_> {
     /// before it, fails alone. An edit that changes bins comes alone.
     pub fn commit_all(&self, present: Present, edits: &[Edit]) -> Result<Vec<Result<Committed>>> {
         let mut present = present;
+        let begun = present.trust.now();
         let numbers = Numbers::new(self.storage);
         for rebases in 0..ATTEMPTS {
             let (work, answers) = self.work(&mut present, edits, rebases > 0)?;
@@ -135,7 +136,8 @@ impl Committer<'_> {
                 let warnings = self.follow(&mut present, AtHand::default());
                 return Ok(answer(answers, present.versions(), rebases, &warnings, |_| false));
             }
-            match self.attempt(&present, &work, drafts, &numbers)? {
+            self.check_staged(begun, &present, &work.edits)?;
+            match self.attempt(&present, &work, drafts, &numbers, edits)? {
                 Attempt::Done(now) => {
                     self.progress.status("visible to clients");
                     let changes: Vec<Change> = edits.iter().flat_map(|edit| &edit.changes).cloned().collect();
@@ -214,8 +216,32 @@ impl Committer<'_> {
         drafts(present, &work.edits, &work.renewed, work.rekey.as_ref(), (self.clock)())
     }
 
-    fn attempt(&self, present: &Present, work: &Work, drafts: Vec<Draft<'_>>, numbers: &Numbers<'_>) -> Result<Attempt> {
+    /// A prune deletes staged content that no metadata names once it is old. A publisher that was slow, or suspended,
+    /// looks again whether its own is still there.
+    fn check_staged(&self, begun: DateTime<Utc>, present: &Present, edits: &TargetEdits) -> Result<()> {
+        let age = (self.clock)() - begun;
+        if age.to_std().unwrap_or_default() < LEAST_GRACE / 2 || self.plain_names == PlainNames::Elsewhere {
+            return Ok(());
+        }
+        for (name, target) in edits.iter().filter_map(|(name, target)| Some((name, target.as_ref()?))) {
+            if target.elsewhere || present.target(name)?.is_some_and(|there| there.has_content_of(target)) {
+                continue;
+            }
+            let staged = target.hashes.prefixes().map(|hash| self.storage.stat(&ObjectName::hashed_target(name, &hash)));
+            if staged.collect::<Result<Vec<_>>>()?.iter().all(Option::is_none) {
+                return Err(Failure::new(Kind::Conflict, format!("the staged content of target {name} is gone; nothing was published"))
+                    .detail(format!("it was staged {} hours ago, and a prune has deleted it since", age.num_hours()))
+                    .hint("run the same command again"));
+            }
+        }
+        Ok(())
+    }
+
+    fn attempt(&self, present: &Present, work: &Work, drafts: Vec<Draft<'_>>, numbers: &Numbers<'_>, edits: &[Edit]) -> Result<Attempt> {
         let moment = self.moment(present)?;
+        // A key may expire while its release is staged, and while other publishers are faster.
+        let check_keys = || edits.iter().try_for_each(|edit| edit.check_key((self.clock)()));
+        check_keys()?;
         // Staged content is durable before anything names it.
         self.storage.barrier()?;
         let mut new = Vec::new();
@@ -236,6 +262,7 @@ impl Committer<'_> {
                     return Ok(Attempt::Again);
                 }
             }
+            check_keys()?;
             let published = self.write_timestamp(present, snapshot, new, moment)?;
             return Ok(published.map_or(Attempt::Again, |present| Attempt::Done(Some(Box::new(present)))));
         };

@@ -2,8 +2,9 @@ use super::Present;
 use super::bin_keys::BinKeys;
 use super::bins::BINS;
 use crate::failure::{Failure, Kind, Result};
-use crate::metadata::{PublicKey, Role, Target, TargetEdits};
+use crate::metadata::{Expiry, PublicKey, Role, Target, TargetEdits, format_expiry};
 use crate::policy::State;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -21,6 +22,8 @@ pub struct Edit {
     pub rebin: Option<Rebin>,
     /// Have other keys sign the bins. Never part of a request: a worker decides it by itself.
     pub rekey: Option<BinKeys>,
+    /// The OpenPGP key whose new signatures the edit brings, and when it expires: nothing is committed after that.
+    pub signed_by: Option<(String, Expiry)>,
     /// Channels may move to releases without platforms that their users have.
     pub may_lose_platforms: bool,
 }
@@ -140,6 +143,14 @@ impl Edit {
         }
         let spread = self.rebin.as_ref().is_none_or(|rebin| present.bins.as_ref().is_some_and(|bins| bins.count() == rebin.count));
         Ok(spread && self.open_renewals(present).next().is_none())
+    }
+
+    /// Refuses signatures by a key that has expired since they were made: to users it would look as if they had been made
+    /// with an expired key.
+    pub fn check_key(&self, now: DateTime<Utc>) -> Result<()> {
+        let Some((fingerprint, expires)) = self.signed_by.as_ref().filter(|(_, expires)| *expires <= now) else { return Ok(()) };
+        Err(Failure::invalid(format!("the OpenPGP key {fingerprint} expired on {}; nothing was published", format_expiry(*expires)))
+            .hint("extend it (publish key extend 730d, or gpg --quick-set-expire), then run the same command again"))
     }
 
     /// Whether it asks for nothing.

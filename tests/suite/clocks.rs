@@ -5,11 +5,13 @@ use crate::rotate::Rotating;
 use crate::sandbox::Sandbox;
 use crate::trial::Trial;
 use chrono::{DateTime, TimeDelta, Utc};
+use publish::layout::ObjectName;
 use publish::metadata::{Expiry, Role};
+use publish::operation::add_targets::{self, AddTargetsRequest};
 use publish::operation::root::{self, RootWish};
 use publish::operation::root_commit::{self, CommitWish};
 use publish::operation::{Workspace, prune, refresh};
-use publish::repository::Progress;
+use publish::repository::{Change, Edit, Progress, stage_bytes};
 use publish::storage::{LocalDirectory, Observed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -214,4 +216,88 @@ fn a_bucket_reports_its_time_with_every_answer() {
     assert!(run.stderr.matches("disagree by").count() == 1, "{run:?}");
     sandbox.publish(&["prune", "--yes"]).fails(5, &["the store's disagree", "hint: set the wrong clock"]);
     sandbox.publish(&["prune"]).fails(5, &["nothing was deleted"]);
+}
+
+/// A publisher whose clock jumps by this when its storage is called so.
+fn jumping(trial: &Trial, by: TimeDelta, method: &'static str) -> Workspace {
+    let now = Arc::new(Mutex::new(trial.now()));
+    let (jump, from) = (now.clone(), trial.now());
+    let watch = move |call: publish::storage::Call| {
+        if call.method == method && call.done {
+            *jump.lock().unwrap() = from + by;
+        }
+        Ok(())
+    };
+    let storage = Observed::new(Box::new(LocalDirectory::new(trial.path("repo"))), watch);
+    let mut workspace = trial.workspace_on(Box::new(storage));
+    workspace.clock = Box::new(move || *now.lock().unwrap());
+    workspace
+}
+
+#[test]
+fn an_openpgp_key_that_expires_while_a_release_is_made_is_noticed() {
+    let mut trial = Trial::new();
+    let path = trial.path("keys/openpgp.asc");
+    trial.wait(TimeDelta::minutes(1));
+    let key = std::fs::read(crate::sandbox::testdata().join("openpgp/ed25519.asc")).unwrap();
+    let extend = |until: TimeDelta| {
+        let no_passphrase = |_: &str| unreachable!("the key is not encrypted");
+        let written = publish::openpgp::extend(&key, "key", Some(trial.now() + until), trial.now(), &no_passphrase).unwrap();
+        std::fs::write(&path, &*written).unwrap();
+    };
+    extend(TimeDelta::hours(1));
+    let before = std::fs::read(trial.path("repo/timestamp.json")).unwrap();
+    std::fs::create_dir_all(trial.path("more")).unwrap();
+    std::fs::write(trial.path("more/file"), b"new").unwrap();
+    let add = |workspace: &Workspace| {
+        let request = AddTargetsRequest {
+            files: vec![trial.path("more")],
+            base: trial.path("more"),
+            prefix: "packages".into(),
+            sign: true,
+            only_changed: false,
+            metadata_only: false,
+        };
+        add_targets::apply(workspace, add_targets::plan(workspace, &request)?)
+    };
+    // While artifacts are staged, and after the roles were signed.
+    for method in ["upload", "create"] {
+        let workspace = jumping(&trial, TimeDelta::hours(2), method);
+        for error in [trial.release_on(&workspace, "1.0.0").unwrap_err(), add(&jumping(&trial, TimeDelta::hours(2), method)).unwrap_err()] {
+            let failure = error.downcast_ref::<publish::failure::Failure>().unwrap();
+            assert!(failure.message.contains("expired on") && failure.hints[0].contains("key extend"), "{method}: {failure:?}");
+        }
+        assert_eq!(std::fs::read(trial.path("repo/timestamp.json")).unwrap(), before, "{method}");
+    }
+    extend(TimeDelta::hours(3));
+    trial.release_on(&jumping(&trial, TimeDelta::hours(2), "upload"), "1.0.0").unwrap();
+    add(&jumping(&trial, TimeDelta::hours(2), "create")).unwrap();
+    trial.client().unwrap();
+}
+
+/// A publisher that was suspended for a month finds what it staged deleted, and publishes nothing without it.
+#[test]
+fn a_slow_publisher_looks_again_whether_its_content_is_there() {
+    let mut trial = Trial::new();
+    for slow in [TimeDelta::hours(1), TimeDelta::days(31)] {
+        let workspace = trial.workspace();
+        let present = workspace.load().unwrap();
+        let name = format!("packages/{}", slow.num_hours());
+        let wanted = stage_bytes(workspace.storage.as_ref(), &name, name.as_bytes(), false).unwrap();
+        let staged = ObjectName::hashed_target(&name, &hex::encode(wanted.hashes.sha256.unwrap()));
+        let change = Change { name, expected: None, wanted: Some(wanted), keep_existing: false, content: None };
+        let edit = Edit { changes: vec![change], ..Edit::default() };
+        let signers = workspace.signers(present.trust.root(), &Role::ONLINE).unwrap();
+        trial.wait(slow);
+        let late = trial.workspace();
+        if slow > TimeDelta::days(1) {
+            refresh_all(&late);
+            workspace.storage.delete(&staged).unwrap();
+            let failure = late.commit(present, &edit, &signers).unwrap_err();
+            assert!(failure.message.contains("is gone; nothing was published"), "{failure:?}");
+        } else {
+            late.commit(present, &edit, &signers).unwrap();
+        }
+        trial.client().unwrap();
+    }
 }

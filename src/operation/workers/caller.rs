@@ -36,7 +36,10 @@ pub(in crate::operation) fn commit(workspace: &Workspace, workers: &Workers, pre
     } else {
         let changes = workspace.shared.put_changes_of(edit)?;
         let now = workspace.now();
+        edit.check_key(now)?;
         let life = TimeDelta::from_std(workers.patience).unwrap_or(crate::broker::LONGEST_LIFE).min(crate::broker::LONGEST_LIFE);
+        // No worker begins with it once the key has expired that signed its artifacts.
+        let life = edit.signed_by.as_ref().map_or(life, |(_, expires)| life.min(*expires - now));
         let request = Request::new(changes.0.clone(), &repository, &workers.name, now, life, Ask::Targets { changes: changes.1 });
         let sealed = workers.seal(identity.as_ref(), &request)?;
         let subject = Subject::new(&repository, WorkerRole::Targets, &request.id, &sealed);
