@@ -5,6 +5,7 @@
 //!
 //! - [`failure`]: what went wrong, of which kind, and what to do next
 //! - [`layout`], [`digest`], [`metadata`], [`openpgp`]: values and formats; no clock, disk, network or environment
+//! - [`transport`]: where credentials may be sent
 //! - [`channels`], [`keys`], [`storage`], [`broker`], [`tree`]: the channels file, where secret keys live, where published
 //!   bytes live, requests to signing workers, directories that others can write
 //! - [`policy`]: the promises made to clients, each in one place
@@ -26,4 +27,5 @@ pub mod operation;
 pub mod policy;
 pub mod repository;
 pub mod storage;
+pub mod transport;
 pub mod tree;

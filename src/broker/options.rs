@@ -1,4 +1,5 @@
 use crate::failure::{Failure, Result};
+use crate::transport;
 use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
 use std::path::PathBuf;
@@ -30,10 +31,8 @@ impl BrokerOptions {
                 .hint("write amqps://user@host:5671/vhost")
         })?;
         let host = uri.authority.host.clone();
-        let is_loopback = host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        if uri.scheme == AMQPScheme::AMQP && !is_loopback {
-            return Err(Failure::invalid(format!("the broker {host} would be spoken to in the clear"))
-                .hint("use amqps:// for every host but this one"));
+        if uri.scheme == AMQPScheme::AMQP && !transport::permits_plain(&host) {
+            return Err(transport::refused("the broker's URL", &host, "amqps://"));
         }
         // A broker that waits for ever is a hung worker.
         uri.query.heartbeat.get_or_insert(10);

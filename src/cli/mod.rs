@@ -58,6 +58,10 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 
 fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Report> {
     let global = &arguments.global;
+    if global.allow_plain_http {
+        crate::transport::allow_plain();
+    }
+    check_config(global)?;
     match &arguments.command {
         Command::Init(init) => init::run(global, init, output),
         Command::Adopt(adopt) => adopt::run(global, adopt, output),
@@ -85,6 +89,25 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Report> {
         Command::Completions { shell } => Ok(reference::completions(*shell)),
         Command::Reference => Ok(Report::text("reference", reference::page())),
     }
+}
+
+/// Refuses a config that is not the pinned one, before anything in it is used.
+fn check_config(global: &arguments::Global) -> anyhow::Result<()> {
+    use crate::failure::{Failure, Kind};
+    let Some(wanted) = &global.config_sha256 else { return Ok(()) };
+    let what = global.config.display();
+    let bytes = std::fs::read(&global.config).map_err(|error| Failure::io("read the config", &what, error))?;
+    let found = hex::encode(openssl::sha::sha256(&bytes));
+    if wanted.trim().eq_ignore_ascii_case(&found) {
+        return Ok(());
+    }
+    Err(Failure::new(Kind::Untrusted, format!("the config {what} is not the one that is pinned"))
+        .detail(format!("pinned: sha256 {}", wanted.trim().escape_debug()))
+        .detail(format!("found:  sha256 {found}"))
+        .hint(
+            "read what has changed; if it is right, change --config-sha256 or PUBLISH_CONFIG_SHA256: docs/ci.md#what-a-publishyaml-can-do",
+        )
+        .into())
 }
 
 /// Help and version go to stdout with code 0; everything else is a usage error, as JSON if that was asked for.

@@ -12,6 +12,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(super) struct Sources {
     roles: Source,
     openpgp: Source,
+    /// Starts no command and asks nobody.
+    dry_run: bool,
     known: Mutex<HashMap<Use, Secret>>,
     /// Several keys may be opened at once; one of them asks, and the others get what was answered.
     asking: Mutex<()>,
@@ -53,6 +55,7 @@ impl Sources {
                 config.openpgp_passphrase_file(),
                 None,
             ),
+            dry_run: global.dry_run,
             known: Mutex::default(),
             asking: Mutex::default(),
         }
@@ -61,6 +64,16 @@ impl Sources {
     fn source(&self, purpose: Use) -> &Source {
         // The OpenPGP key opens with the passphrase of the role keys unless told otherwise.
         if purpose == Use::OpenPgp && self.openpgp.is_given() { &self.openpgp } else { &self.roles }
+    }
+
+    /// A dry run is safe to run on what has not been reviewed: it starts nothing that a config names.
+    fn check_dry_run(&self, purpose: Use, what: &str) -> Result<()> {
+        let source = self.source(purpose);
+        if !self.dry_run || (source.command.is_none() && source.is_given()) {
+            return Ok(());
+        }
+        Err(Failure::new(Kind::Passphrase, format!("{what} is encrypted, and a dry run starts no passphrase command and asks for none"))
+            .hint("give the passphrase with a file or a variable, or run the command without --dry-run"))
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<Use, Secret>> {
@@ -81,6 +94,7 @@ impl Sources {
 impl Passphrases for Sources {
     fn get(&self, purpose: Use, what: &str) -> Result<Secret> {
         let roles = self.known().get(&Use::Roles).cloned();
+        self.check_dry_run(purpose, what)?;
         self.remembered(purpose, || match (self.source(purpose).read()?, roles) {
             (Some(secret), _) => Ok(secret),
             // Mostly they are the same: enter takes the one that was typed a moment ago.
@@ -95,6 +109,7 @@ impl Passphrases for Sources {
     fn choose(&self, purpose: Use) -> Result<Secret> {
         // One passphrase for all new keys, unless the OpenPGP key was given its own.
         let purpose = if self.openpgp.is_given() { purpose } else { Use::Roles };
+        self.check_dry_run(purpose, "a new key")?;
         self.remembered(purpose, || {
             if let Some(secret) = self.source(purpose).read()? {
                 return Ok(secret);

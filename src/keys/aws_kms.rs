@@ -4,6 +4,8 @@
 use super::device::{Device, Operation};
 use crate::failure::{Failure, Kind, Result};
 use crate::metadata::PublicKey;
+use crate::transport;
+use object_store::ClientOptions;
 use object_store::aws::{AmazonS3Builder, AwsAuthorizer, AwsCredential, AwsCredentialProvider};
 use object_store::client::{HttpRequest, HttpRequestBody};
 use openssl::base64::{decode_block, encode_block};
@@ -109,12 +111,25 @@ impl Service {
             );
         }
         let endpoint = variable("AWS_ENDPOINT_URL_KMS").unwrap_or_else(|| format!("https://kms.{region}.amazonaws.com"));
+        transport::check(&endpoint, &format!("{origin}: AWS_ENDPOINT_URL_KMS"))?;
         let unusable = |error: object_store::Error| Failure::invalid(format!("{origin}: the AWS settings cannot be used")).source(error);
-        let store = AmazonS3Builder::from_env().with_bucket_name("unused").with_region(&region).build().map_err(unusable)?;
+        let store = AmazonS3Builder::from_env()
+            .with_bucket_name("unused")
+            .with_region(&region)
+            // Nothing is sent to the store, and nothing to the token service that is not encrypted.
+            .with_client_options(ClientOptions::new())
+            .build()
+            .map_err(unusable)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::new(Kind::Unexpected, "cannot start a runtime").source(error))?;
-        let http = Client::builder()
+        let mut http = Client::builder();
+        if transport::is_local(&endpoint) {
+            http = http.no_proxy();
+        }
+        // KMS redirects nothing, and what it is sent is for it alone.
+        let http = http
             .timeout(PATIENCE)
+            .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| Failure::new(Kind::Unexpected, "cannot make a client for KMS").source(error))?;
         Ok(Self { http, endpoint, region, credentials: store.credentials().clone(), runtime, origin: origin.to_owned() })

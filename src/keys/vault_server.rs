@@ -4,6 +4,7 @@
 
 use super::{Secret, read_private};
 use crate::failure::{Failure, Kind, Result};
+use crate::transport;
 use reqwest::Method;
 use reqwest::blocking::Client;
 use reqwest::header::HeaderValue;
@@ -68,17 +69,17 @@ impl VaultServer {
                 .hint("set VAULT_ADDR, and VAULT_TOKEN or VAULT_ROLE_ID with VAULT_SECRET_ID; each secret also as …_FILE")
         };
         let address = variable("VAULT_ADDR").ok_or_else(|| missing("VAULT_ADDR"))?;
-        let host = address.split("://").nth(1).and_then(|rest| rest.split(['/', ':']).next()).unwrap_or_default();
-        if !address.starts_with("https://") && !matches!(host, "127.0.0.1" | "localhost") {
-            return Err(Failure::invalid(format!("{origin}: VAULT_ADDR is not https:// and not this machine"))
-                .hint("tokens do not travel in the clear"));
-        }
+        transport::check(&address, &format!("{origin}: VAULT_ADDR"))?;
         // A standby names the active server; the token must not follow to anything less than that.
         let policy = Policy::custom(|attempt| {
-            let safe = attempt.previous().iter().all(|before| before.scheme() == attempt.url().scheme());
+            let safe = attempt.previous().iter().all(|before| before.scheme() == attempt.url().scheme())
+                && transport::check(attempt.url().as_str(), "a redirect").is_ok();
             if safe && attempt.previous().len() < 3 { attempt.follow() } else { attempt.stop() }
         });
         let mut builder = Client::builder().timeout(PATIENCE).redirect(policy);
+        if transport::is_local(&address) {
+            builder = builder.no_proxy();
+        }
         if let Some(path) = variable("VAULT_CACERT") {
             let pem = std::fs::read(&path).map_err(|error| Failure::io("read", &path, error))?;
             let certificate = reqwest::Certificate::from_pem(&pem)

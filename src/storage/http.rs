@@ -1,6 +1,7 @@
 use super::{Object, Source, Token};
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
+use crate::transport;
 use reqwest::blocking::{Client, Response};
 use std::io::Read;
 use std::time::Duration;
@@ -14,6 +15,7 @@ pub struct HttpSource {
 impl HttpSource {
     /// A repository below `base`, a URL that starts with `http://` or `https://`.
     pub fn new(base: &str) -> Result<Self> {
+        check_credentials(base)?;
         let client = Client::builder()
             .connect_timeout(Duration::from_secs(20))
             // A large file may take as long as it takes, as long as something arrives.
@@ -53,6 +55,16 @@ impl HttpSource {
                 .hint("clients take only 404 for \"no such file\" and fail on 403; on S3, give readers s3:ListBucket so that missing objects answer 404")),
             status => Err(Failure::new(Kind::Storage, format!("{url} answered {status}")).hint("clients take only 200 and 404")),
         }
+    }
+}
+
+/// Reading takes no credentials and may be plain; a URL that holds some may not.
+fn check_credentials(base: &str) -> Result<()> {
+    match reqwest::Url::parse(base) {
+        Ok(url) if url.username().is_empty() && url.password().is_none() => Ok(()),
+        Ok(url) if url.scheme() == "https" || url.host_str().is_some_and(transport::permits_plain) => Ok(()),
+        Ok(url) => Err(transport::refused("the URL with a user name or password", url.host_str().unwrap_or_default(), "https://")),
+        Err(error) => Err(Failure::invalid(format!("`{}` is no URL: {error}", base.escape_debug()))),
     }
 }
 

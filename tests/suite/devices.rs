@@ -399,9 +399,10 @@ fn vault_may_seal_throttle_and_end_tokens_and_nothing_is_lost() {
     vault.lie(true);
     host.sandbox.unchanged_metadata(|| release(&host, "1.0.6").fails(1, &[]));
     vault.lie(false);
-    for (name, value, words) in
-        [("VAULT_ADDR", "http://vault.example.org:8200", "is not https://"), ("VAULT_ADDR", "http://127.0.0.1:9", "Vault does not answer")]
-    {
+    for (name, value, words) in [
+        ("VAULT_ADDR", "http://vault.example.org:8200", "VAULT_ADDR is not https://"),
+        ("VAULT_ADDR", "http://127.0.0.1:9", "Vault does not answer"),
+    ] {
         let good = vault.url.clone();
         host.set(name, value);
         host.sandbox.unchanged(|| {

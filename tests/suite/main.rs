@@ -45,6 +45,7 @@ mod storage;
 mod stores;
 mod targets;
 mod thieves;
+mod transport;
 mod tree;
 mod trial;
 mod uploads;

@@ -29,7 +29,7 @@ pub(super) struct Arguments {
     pub command: Command,
 }
 
-/// What every command takes; each has a variable.
+/// What every command takes; each has a variable, but those that must not come from the environment.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(super) struct Global {
@@ -66,6 +66,12 @@ pub(super) struct Global {
     /// Read the passphrase of the OpenPGP key from a command's output
     #[arg(long, global = true, env = "PUBLISH_OPENPGP_PASSPHRASE_COMMAND", hide_env_values = true, value_name = "COMMAND")]
     pub openpgp_passphrase_command: Option<String>,
+    /// Refuse a config file with another SHA-256: for jobs that run where others can change it
+    #[arg(long, global = true, env = "PUBLISH_CONFIG_SHA256", value_name = "HEX")]
+    pub config_sha256: Option<String>,
+    /// Send credentials unencrypted to other hosts than this one; only here, never by a variable or the config
+    #[arg(long, global = true)]
+    pub allow_plain_http: bool,
     /// Take a repository that is older than the one seen before
     #[arg(long, global = true, env = "PUBLISH_ACCEPT_ROLLBACK", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub accept_rollback: bool,

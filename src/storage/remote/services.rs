@@ -6,6 +6,7 @@ use super::dated::StoreClock;
 use super::unfinished::Unfinished;
 use crate::failure::{Failure, Kind, Result};
 use crate::storage::{Service, StoreOptions};
+use crate::transport;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,7 @@ impl Connected {
 
 /// Makes a client for a bucket.
 pub(super) fn connect(service: Service, bucket: &str, options: &StoreOptions) -> Result<Connected> {
+    check_endpoints(service, options)?;
     match service {
         #[cfg(feature = "s3")]
         Service::S3 => s3(bucket, options),
@@ -48,9 +50,50 @@ pub(super) fn connect(service: Service, bucket: &str, options: &StoreOptions) ->
     }
 }
 
+/// Variables of the platform that name a place to which requests or credentials are sent.
+fn endpoint_variables(service: Service) -> &'static [&'static str] {
+    match service {
+        Service::S3 => &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AWS_ENDPOINT_URL_STS"],
+        Service::Gcs => &[],
+        Service::Azure => &[
+            "AZURE_STORAGE_ENDPOINT",
+            "AZURE_ENDPOINT",
+            "AZURITE_BLOB_STORAGE_URL",
+            "AZURE_STORAGE_AUTHORITY_HOST",
+            "AZURE_AUTHORITY_HOST",
+        ],
+    }
+}
+
+/// Refuses every endpoint to which credentials would travel in clear: also those that are set and not used, for which of
+/// them is used is the library's affair.
+fn check_endpoints(service: Service, options: &StoreOptions) -> Result<()> {
+    if let Some(endpoint) = &options.endpoint {
+        transport::check(endpoint, "the endpoint of the store")?;
+    }
+    let given = endpoint_variables(service).iter().filter_map(|name| Some((name, std::env::var(name).ok()?)));
+    for (name, url) in given.filter(|(_, url)| !url.is_empty()) {
+        transport::check(&url, &format!("the variable {name}"))?;
+    }
+    // Where a container gets its credentials is often plain http, to an address that no router forwards.
+    if let Some(url) = std::env::var("AWS_CONTAINER_CREDENTIALS_FULL_URI").ok().filter(|url| service == Service::S3 && !url.is_empty())
+        && !["http://169.254.170.2/", "http://169.254.170.23/", "http://[fd00:ec2::23]/"].iter().any(|known| url.starts_with(known))
+    {
+        transport::check(&url, "the variable AWS_CONTAINER_CREDENTIALS_FULL_URI")?;
+    }
+    Ok(())
+}
+
 fn client(options: &StoreOptions) -> ClientOptions {
-    let plain = options.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
-    ClientOptions::new()
+    let endpoint = options.endpoint.as_deref().unwrap_or_default();
+    let plain = transport::is_plain(endpoint);
+    let mut client = ClientOptions::new();
+    if transport::is_local(endpoint) || set("AZURE_STORAGE_USE_EMULATOR") {
+        // A proxy would get what is meant for this machine. The library leaves proxies of the environment out only if it
+        // is given one of its own.
+        client = client.with_proxy_url("http://127.0.0.1:9").with_proxy_excludes("127.0.0.0/8,::1,localhost");
+    }
+    client
         .with_timeout(Duration::from_secs(options.timeout.unwrap_or(TIMEOUT).max(1)))
         .with_connect_timeout(Duration::from_secs(10))
         .with_pool_max_idle_per_host(64)
@@ -124,6 +167,7 @@ fn s3(bucket: &str, options: &StoreOptions) -> Result<Connected> {
         }
         Some(endpoint) => {
             let url = with_bucket(endpoint.trim_end_matches('/'), bucket);
+            transport::check(&url, "the endpoint of the store, with the bucket before it,")?;
             builder = builder.with_endpoint(&url);
             url
         }
@@ -208,7 +252,7 @@ fn azure(container: &str, options: &StoreOptions) -> Result<Connected> {
         .with_client_options(client(options))
         .with_retry(retries());
     if let Some(endpoint) = &options.endpoint {
-        builder = builder.with_endpoint(endpoint.clone()).with_allow_http(endpoint.starts_with("http://"));
+        builder = builder.with_endpoint(endpoint.clone()).with_allow_http(transport::is_plain(endpoint));
     }
     Ok(Connected::plain(builder.build().map_err(|error| refused("Azure Blob Storage", &error))?, clock))
 }
