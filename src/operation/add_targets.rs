@@ -6,7 +6,8 @@ use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
 use crate::layout::{ReleaseVersion, TargetPath, certificate_name, detached_name, is_reserved};
 use crate::metadata::Target;
-use crate::repository::{Artifact, Change, Edit, PlainNames, Present, Staged, digest_file, each, stage};
+use crate::policy::signatures::signature_of;
+use crate::repository::{Artifact, Change, Edit, PlainNames, Present, Staged, View, digest_file, each, stage};
 use crate::tree::{Found, Limits, Rules, Tree, TreeFile, What};
 use anyhow::Result;
 use serde::Serialize;
@@ -198,8 +199,7 @@ impl AddTargetsPlan {
     fn add(&mut self, request: &AddTargetsRequest, name: &str, file: &TreeFile, same: bool, present: &Present) -> Result<()> {
         let length = file.length();
         let published = present.target(name)?;
-        let signature_name = detached_name(name);
-        let signature = present.target(&signature_name)?;
+        let signature = signature_of(name, &View::new(present))?.map(|(_, target)| target);
         // A signature that stays beside other bytes would be a wrong one.
         let sign = request.sign || (signature.is_some() && !same);
         if sign && self.work.elsewhere {
@@ -226,7 +226,7 @@ impl AddTargetsPlan {
         let replaces = published.as_ref().filter(|_| change == TargetChange::Replace).map(|target| target.hashes.to_string());
         self.targets.push(PlannedTarget { name: name.to_owned(), change, length, replaces });
         self.upload_bytes += length;
-        let signed = sign.then_some(signature_name);
+        let signed = sign.then(|| detached_name(name));
         self.work.artifacts.push(Artifact { file: file.clone(), target: name.to_owned(), signature: signed });
         self.work.published.push((published, signature));
         Ok(())

@@ -3,8 +3,9 @@
 
 use super::{Outcome, RoleStep, Workspace, target_steps};
 use crate::failure::{Failure, Kind};
-use crate::layout::{detached_name, is_reserved};
-use crate::repository::{Change, Edit, Present};
+use crate::layout::is_reserved;
+use crate::policy::signatures::signature_of;
+use crate::repository::{Change, Edit, Present, View};
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -47,8 +48,7 @@ pub fn plan(workspace: &Workspace, patterns: &[String]) -> Result<RemoveTargetsP
     let mut signatures = Vec::new();
     for name in &chosen {
         edit.changes.push(removal(name, present.target(name)?));
-        let signature = detached_name(name);
-        if let Some(target) = present.target(&signature)? {
+        if let Some((signature, target)) = signature_of(name, &View::new(&present))? {
             edit.changes.push(removal(&signature, Some(target)));
             signatures.push(signature);
         }

@@ -3,7 +3,8 @@
 
 use super::{Change, State, Step};
 use crate::failure::{Failure, Kind, Result};
-use crate::layout::{detached_name, is_reserved, signed_name};
+use crate::layout::{ReleaseVersion, detached_name, is_reserved, signed_name};
+use crate::metadata::Target;
 
 const SIGNATURES: &str = "signatures/";
 
@@ -31,6 +32,14 @@ pub fn artifact_of(signature: &str, state: &dyn State) -> Option<String> {
     signed_name(signature, |artifact| state.target(artifact).is_ok_and(|target| target.is_some()))
 }
 
+/// The name and the target of an artifact's signature in a state. A target whose name begins with a version would share the
+/// name with the signature of a release's artifact, which is not its own.
+pub fn signature_of(artifact: &str, state: &dyn State) -> Result<Option<(String, Target)>> {
+    let name = name_of(artifact);
+    let Some(target) = state.target(&name)? else { return Ok(None) };
+    Ok(artifact_of(&name, state).is_none_or(|signed| signed == artifact).then_some((name, target)))
+}
+
 fn check_signature(step: &Step<'_>, name: &str, change: &Change) -> Result<()> {
     let Some(artifact) = artifact_of(name, step.after) else {
         return match change {
@@ -43,14 +52,22 @@ fn check_signature(step: &Step<'_>, name: &str, change: &Change) -> Result<()> {
         Change::Removed(_) if there => Err(Failure::new(Kind::Conflict, format!("{artifact} would lose its signature"))
             .hint("a signature is replaced with --resign, and removed only together with what it signs")),
         Change::Removed(_) => Ok(()),
+        Change::Added(_) if there && shares_a_release(&artifact) => {
+            Err(Failure::invalid(format!("{artifact} begins with a version, so its signature would be where a release's is")))
+        }
         _ if there => Ok(()),
         _ => Err(Failure::new(Kind::Conflict, format!("{name} signs {artifact}, which is no target"))),
     }
 }
 
+/// Whether the signature of a target that is no release has the name of a release's signature.
+fn shares_a_release(artifact: &str) -> bool {
+    artifact.split('/').next().is_some_and(|first| ReleaseVersion::parse(first).is_ok())
+}
+
 fn check_artifact(step: &Step<'_>, name: &str, change: &Change) -> Result<()> {
     let signature = name_of(name);
-    let signed = step.after.target(&signature)?.is_some() && artifact_of(&signature, step.after).is_none_or(|artifact| artifact == name);
+    let signed = signature_of(name, step.after)?.is_some();
     match change {
         Change::Added(_) if name.starts_with("releases/") && !signed => {
             Err(Failure::new(Kind::Conflict, format!("{name} has no signature: {signature} is not published with it")))

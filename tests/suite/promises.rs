@@ -159,6 +159,20 @@ fn signatures_mirror_artifacts_whoever_asks() {
     t.refuses(t.edit(&[("packages/p.zip", Some(b"q"))]), "its signature signatures/packages/p.zip.sig would stay");
     t.refuses(t.edit(&[("signatures/packages/p.zip.sig", None)]), "would lose its signature");
     t.accepts(t.edit(&[("packages/p.zip", None), ("signatures/packages/p.zip.sig", None)]));
+    // A target whose name begins with a version shares the name of its signature with a release's artifact.
+    let twin = "2.0.0/linux-amd64/bin/acme";
+    for content in [Some("one"), Some("two"), None] {
+        let before = t.target(signature);
+        match content {
+            Some(content) => {
+                t.sandbox.write(twin, content);
+                t.sandbox.publish(&["add-targets", "2.0.0"]).ok();
+            }
+            None => drop(t.sandbox.publish(&["remove-targets", twin, "--confirm", "1"]).ok()),
+        }
+        assert!(t.target(signature) == before && before.is_some(), "the release's signature stays");
+    }
+    t.refuses(t.edit(&[("3.0.0/x", Some(b"x")), ("signatures/3.0.0/x.sig", Some(b"x"))]), "where a release's is");
     // Signed again.
     t.sandbox.publish(&["release", "2.0.0", "--from", "dist", "--resign"]).ok();
 }
