@@ -70,16 +70,22 @@ pub(super) fn remove(global: &Global, arguments: &RemoveTargets, output: &Output
     if !plan.signatures.is_empty() {
         let _ = writeln!(text, "  - {} of them", count(plan.signatures.len(), "signature"));
     }
-    match arguments.confirm {
-        Some(confirmed) if confirmed != number => {
-            return Err(Failure::new(Kind::Conflict, format!("{} would be removed, not {confirmed}", count(number, "target")))
+    match &arguments.confirm {
+        Some(confirmed) if confirmed.count != number => {
+            return Err(Failure::new(Kind::Conflict, format!("{} would be removed, not {}", count(number, "target"), confirmed.count))
+                .hint("look at the list again: run it without --confirm")
+                .into());
+        }
+        Some(confirmed) if confirmed.digest.as_ref().is_some_and(|digest| *digest != plan.digest) => {
+            return Err(Failure::new(Kind::Conflict, "other targets would be removed than those that the plan listed")
                 .hint("look at the list again: run it without --confirm")
                 .into());
         }
         Some(_) if !global.dry_run => {}
         _ => {
             let _ = writeln!(text, "  ~ {}", steps(&plan.roles));
-            let _ = writeln!(text, "plan only, nothing was removed; to remove exactly these, run it with --confirm {number}");
+            let digest = &plan.digest;
+            let _ = writeln!(text, "plan only, nothing was removed; to remove exactly these, run it with --confirm {number}-{digest}");
             return Ok(Report::new("remove-targets", text, json!({"dry_run": true, "plan": document})));
         }
     }

@@ -17,6 +17,8 @@ pub struct RemoveTargetsPlan {
     pub targets: Vec<String>,
     /// The signatures that go with them.
     pub signatures: Vec<String>,
+    /// Stands for exactly these targets and signatures.
+    pub digest: String,
     /// Roles that will be signed.
     pub roles: Vec<RoleStep>,
     #[serde(skip)]
@@ -55,7 +57,14 @@ pub fn plan(workspace: &Workspace, patterns: &[String]) -> Result<RemoveTargetsP
     }
     let targets: Vec<String> = chosen.into_iter().map(str::to_owned).collect();
     let roles = target_steps(&present, edit.names())?;
-    Ok(RemoveTargetsPlan { targets, signatures, roles, work: Some(Box::new((present, edit))) })
+    let digest = digest_of(&targets, &signatures);
+    Ok(RemoveTargetsPlan { targets, signatures, digest, roles, work: Some(Box::new((present, edit))) })
+}
+
+/// A short digest of names: no name holds a line break.
+fn digest_of(targets: &[String], signatures: &[String]) -> String {
+    let names: String = targets.iter().chain(signatures).flat_map(|name| [name.as_str(), "\n"]).collect();
+    hex::encode(&openssl::sha::sha256(names.as_bytes())[..6])
 }
 
 /// Carries out a plan.

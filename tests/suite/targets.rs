@@ -129,7 +129,15 @@ fn removal_needs_the_right_number() {
     sandbox.unchanged(|| {
         sandbox.publish(&["remove-targets", "packages/**", "--confirm", "2"]).fails(5, &["3 targets would be removed, not 2"])
     });
-    sandbox.publish(&["remove-targets", "packages/*/*.zip", "packages/ind?x.json", "--confirm", "2"]).ok().says(&["2 targets removed"]);
+    // As many targets are not the same targets.
+    let listed = sandbox.publish(&["remove-targets", "packages/*/*.zip", "packages/ind?x.json", "--json"]).ok().json();
+    let confirm = format!("2-{}", listed["plan"]["digest"].as_str().unwrap());
+    let other = ["remove-targets", "packages/a/*", "packages/ind?x.json", "--confirm", &confirm];
+    sandbox.unchanged(|| sandbox.publish(&other).fails(5, &["other targets would be removed than those that the plan listed"]));
+    sandbox
+        .publish(&["remove-targets", "packages/*/*.zip", "packages/ind?x.json", "--confirm", &confirm])
+        .ok()
+        .says(&["2 targets removed"]);
     sandbox.publish(&["verify"]).ok().says(&["1 OpenPGP signature checked"]);
     for gone in ["packages/b/b.zip", "signatures/packages/b/b.zip.sig"] {
         assert!(!sandbox.path("repo/targets").join(gone).exists(), "{gone}");

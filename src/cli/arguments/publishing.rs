@@ -146,9 +146,26 @@ pub(in crate::cli) struct RemoveTargets {
     /// Which targets
     #[arg(value_name = "PATTERN", required = true)]
     pub patterns: Vec<String>,
-    /// Remove them, if they are so many
-    #[arg(long, value_name = "COUNT")]
-    pub confirm: Option<usize>,
+    /// Remove them, if they are exactly those that the plan listed; without the digest, if they are so many
+    #[arg(long, value_name = "COUNT-DIGEST", value_parser = Confirmation::parse)]
+    pub confirm: Option<Confirmation>,
+}
+
+/// What a person has seen: so many targets, and which.
+#[derive(Clone, Debug)]
+pub(in crate::cli) struct Confirmation {
+    /// How many.
+    pub count: usize,
+    /// The digest that the plan printed.
+    pub digest: Option<String>,
+}
+
+impl Confirmation {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (count, digest) = text.split_once('-').map_or((text, None), |(count, digest)| (count, Some(digest.to_owned())));
+        let count = count.parse().map_err(|_| format!("`{}` is not a number of targets", count.escape_debug()))?;
+        Ok(Self { count, digest })
+    }
 }
 
 #[derive(Clone, Debug, Args)]
