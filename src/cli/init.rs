@@ -34,7 +34,7 @@ pub(super) fn run(global: &Global, arguments: &Init, output: &Output) -> Result<
         plan.make.iter().for_each(|file| text.push_str(&format!("  + {file}\n")));
         plan.keep.iter().for_each(|file| text.push_str(&format!("  = {file}\n")));
         text.push_str("plan only, nothing was written; run it without --dry-run to make these\n");
-        return Ok(Report::new("init", text, json!({"dry_run": true, "plan": plan})));
+        return Ok(Report::new("init", text, json!({"dry_run": true, "plan": plan})).warnings(&plan.warnings));
     }
     let report = operation::apply(&workspace, &request)?;
     let url = config.public_url.clone().unwrap_or_else(|| "URL".into());
@@ -64,7 +64,8 @@ pub(super) fn run(global: &Global, arguments: &Init, output: &Output) -> Result<
         "init",
         text,
         json!({"dry_run": false, "plan": plan, "result": report, "trdl_add": add, "certificate_url": certificate}),
-    ))
+    )
+    .warnings(&plan.warnings))
 }
 
 /// The config that is there, or the one to make, with its text.

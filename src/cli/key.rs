@@ -189,13 +189,14 @@ fn shown(verb: &str, signer: &Arc<dyn RoleSigner>, duties: &[Duty]) -> Report {
     if public.kind() == KeyKind::Ed25519 {
         let _ = writeln!(text, "public: {value}");
     }
+    let _ = writeln!(text, "sha256: {} (of the public key, as `publish root` shows it)", public.material());
     for duty in duties {
         let _ = writeln!(text, "signs:  {} ({} of its keys needed, expires in {})", duty.role, duty.threshold, span(duty.seconds_left));
     }
     Report::new(
         "key",
         text,
-        json!({"file": signer.origin(), "key_id": public.id(), "keytype": public.keytype(), "public": value, "signs": duties}),
+        json!({"file": signer.origin(), "key_id": public.id(), "keytype": public.keytype(), "public": value, "public_sha256": public.material(), "signs": duties}),
     )
 }
 

@@ -1,6 +1,6 @@
 //! `publish root`: the ceremony.
 
-use super::arguments::{Global, Root, RootDraftFile};
+use super::arguments::{Global, KnownRoots, Root, RootDraftFile};
 use super::output::{Output, Report};
 use super::passphrases::Sources;
 use super::text::{confirm, count};
@@ -11,7 +11,9 @@ use crate::keys::{self, KeyUri, RoleSigner};
 use crate::metadata::{PublicKey, Role, parse_moment};
 use crate::operation::Workspace;
 use crate::operation::going_back::{BackTo, GoingBack};
-use crate::operation::root::{self as operation, RootReport, RootWish, waiting_line};
+use crate::operation::root::{
+    self as operation, Review, RootReport, RootWish, SignedRoots, TrustedRoots, VouchedBy, describe_label, waiting_line,
+};
 use crate::operation::root_commit::{CommitWish, apply_commit, plan_commit};
 use anyhow::Result;
 use serde_json::json;
@@ -62,37 +64,38 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
             );
             Ok(Report::new("root", text, json!({"dry_run": global.dry_run, "root": report})))
         }
-        Root::Show { draft } => {
+        Root::Show { draft, known } => {
             let (config, workspace) = at_hand(global, draft, output)?;
-            let report = operation::show(workspace.as_ref(), &draft_of(draft, config.as_ref()))?;
-            Ok(Report::new("root", describe(&report), json!({"root": report})))
+            let review = Review::read(workspace.as_ref(), &trusted(known)?, &draft_of(draft, config.as_ref()))?;
+            Ok(Report::new("root", describe(&review.report), json!({"root": review.report})))
         }
-        Root::Sign { draft, key, yes } => {
+        Root::Sign { draft, known, key, yes } => {
             let (config, workspace) = at_hand(global, draft, output)?;
-            let path = draft_of(draft, config.as_ref());
-            let before = operation::show(workspace.as_ref(), &path)?;
-            let shown = describe(&before);
+            let review = Review::read(workspace.as_ref(), &trusted(known)?, &draft_of(draft, config.as_ref()))?;
+            let shown = describe(&review.report);
             if global.dry_run {
                 return Ok(Report::new(
                     "root",
                     format!("{shown}plan only: nothing was signed\n"),
-                    json!({"dry_run": true, "root": before}),
+                    json!({"dry_run": true, "root": review.report}),
                 ));
             }
+            review.check()?;
             if !yes {
                 confirm(&shown, "sign this root", "--yes", output)?;
             }
             let signers = signers(global, config.as_ref(), key)?;
-            let report = operation::sign(workspace.as_ref(), &path, &signers)?;
+            let report = review.sign(&signers)?;
             let mut text = if *yes { describe(&report) } else { String::new() };
             let done = if report.added == 0 { "it was signed with these keys already" } else { "signed" };
             let _ = writeln!(text, "{done}: {}", waiting_line(&report));
+            let _ = writeln!(text, "what is signed: sha256 {}", report.sha256);
             let _ = writeln!(text, "{}", next_step(&report));
             Ok(Report::new("root", text, json!({"root": report})))
         }
-        Root::Merge { files, draft } => {
+        Root::Merge { files, draft, known } => {
             let (config, workspace) = at_hand(global, draft, output)?;
-            let report = operation::merge(workspace.as_ref(), &draft_of(draft, config.as_ref()), files)?;
+            let report = operation::merge(workspace.as_ref(), &trusted(known)?, &draft_of(draft, config.as_ref()), files)?;
             let text = format!("{}{} new\n{}\n", describe(&report), count(report.added, "signature"), next_step(&report));
             Ok(Report::new("root", text, json!({"root": report})))
         }
@@ -122,7 +125,7 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
                 text.push_str("plan only: nothing was published\n");
                 return Ok(Report::new("root", text, json!({"dry_run": true, "plan": document})));
             }
-            let committed = apply_commit(&workspace, &path, &config.key_names(), plan)?;
+            let committed = apply_commit(&workspace, plan)?;
             if let Some(window) = committed.window_ms {
                 let _ = writeln!(text, "clients failed for at most {window} ms");
             }
@@ -135,6 +138,19 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
             Ok(report.warnings(&committed.outcome.warnings))
         }
     }
+}
+
+/// The roots that the user trusts: those given, and those signed on this machine.
+fn trusted(known: &KnownRoots) -> Result<TrustedRoots> {
+    let mut given = Vec::new();
+    for path in &known.root {
+        let bytes = std::fs::read(path).map_err(|error| Failure::io("read the root", path.display(), error))?;
+        given.push((path.display().to_string(), bytes));
+    }
+    let absolute = |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
+    let signed = state.map(|state| SignedRoots { directory: state.join("publish/signed-roots") });
+    Ok(TrustedRoots { given, signed })
 }
 
 /// The config and the workspace, where there are any: a draft can be looked at and signed without.
@@ -200,7 +216,14 @@ fn added(text: &str, workspace: &Workspace) -> Result<(Role, PublicKey, Option<S
 
 fn describe(report: &RootReport) -> String {
     let mut text = format!("root {} -> {} ({})\n", report.from, report.to, report.draft);
+    if let Some(label) = &report.repository {
+        let claim = if report.repository_is_claim { " (the draft says so; nothing vouches for it)" } else { "" };
+        let _ = writeln!(text, "  repository: {}{claim}", describe_label(label));
+    }
     let _ = writeln!(text, "  present root: sha512 {}", report.present_sha512);
+    let mark = if report.vouched_by == VouchedBy::Nothing { "!" } else { "=" };
+    let _ = writeln!(text, "  {mark} present root: {}", report.vouched);
+    let _ = writeln!(text, "  next root, as it is signed: sha256 {}", report.sha256);
     report.changes.iter().for_each(|change| text.push_str(&format!("  {change}\n")));
     report.lockouts.iter().for_each(|line| text.push_str(&format!("  ! {line}\n")));
     report.notes.iter().for_each(|line| text.push_str(&format!("  ! {line}\n")));

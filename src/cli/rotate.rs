@@ -50,8 +50,8 @@ fn begin(global: &Global, arguments: &Rotate, role: Role, output: &Output, text:
     let (draft, names) = (config.root_draft(), config.key_names());
     let places = Places { draft: &draft, names: &names };
     let workspace = open(global, &config, output)?;
-    operation::check_draft(places, role)?;
-    let resumed = !global.dry_run && operation::resume(&workspace, places)?;
+    let draft = operation::draft_of(&workspace, places, role)?;
+    let resumed = !global.dry_run && operation::resume(&workspace, draft)?;
     let standing = operation::standing(&workspace, role)?;
     let both = standing.known.len() > 1 && standing.known.iter().all(|known| *known);
     let makes = standing.known.iter().all(|known| *known);
@@ -120,8 +120,8 @@ fn finish(global: &Global, role: Role, output: &Output, text: &mut String) -> Re
     let (draft, names) = (config.root_draft(), config.key_names());
     let places = Places { draft: &draft, names: &names };
     let workspace = open(global, &config, output)?;
-    operation::check_draft(places, role)?;
-    let resumed = !global.dry_run && operation::resume(&workspace, places)?;
+    let draft = operation::draft_of(&workspace, places, role)?;
+    let resumed = !global.dry_run && operation::resume(&workspace, draft)?;
     let standing = operation::standing(&workspace, role)?;
     let mut listed = config.key_texts(role);
     if resumed && standing.known.contains(&false) && standing.known.contains(&true) {

@@ -4,6 +4,7 @@ use super::passphrases::Sources;
 use super::progress::{Logged, Shown};
 use crate::config::Config;
 use crate::failure::Result;
+use crate::metadata::RepositoryLabel;
 use crate::operation::{Recall, Workspace};
 use crate::storage::{self, Location};
 use chrono::Utc;
@@ -31,6 +32,8 @@ pub(super) fn open(global: &Global, config: &Config, output: &Output) -> Result<
         clock_reported: OnceLock::new(),
         storage: storage::open(&location, &store)?,
         pinned_root: config.root(),
+        label: RepositoryLabel { name: config.name.clone(), url: config.public_url.clone(), first_root_sha512: None },
+        key_names: config.key_names(),
         keys: config.key_uris()?,
         bin_keys: config.bin_keys()?,
         openpgp: config.openpgp()?,

@@ -7,6 +7,9 @@ use openssl::sha::sha256;
 use openssl::sign::{RsaPssSaltlen, Verifier};
 use serde_json::{Map, Value, json};
 
+/// What old tools state in every key, and compute its id over.
+const HASH_ALGORITHMS: [&str; 2] = ["sha256", "sha512"];
+
 /// The key types that [`PublicKey`] verifies with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyKind {
@@ -98,7 +101,7 @@ impl PublicKey {
 
     /// The key id as securesystemslib once computed it, and Rugged still does: with a fourth field that need not be there.
     pub fn old_id(&self) -> String {
-        self.id_over(json!({"keyid_hash_algorithms": ["sha256", "sha512"]}))
+        self.id_over(json!({"keyid_hash_algorithms": HASH_ALGORITHMS}))
     }
 
     fn id_over(&self, mut object: Value) -> String {
@@ -110,6 +113,37 @@ impl PublicKey {
         // Strings and objects: writing them cannot meet a number.
         let _ = write_canonical(&mut bytes, &object);
         hex::encode(sha256(&bytes))
+    }
+
+    /// SHA-256 of the public key itself (its SubjectPublicKeyInfo in DER), in hex: the same whatever id the key has.
+    pub fn material(&self) -> String {
+        hex::encode(sha256(&self.pkey.public_key_to_der().unwrap_or_default()))
+    }
+
+    /// Whether the id is computed from the key, in one of the two ways that clients know.
+    pub fn fits_id(&self, id: &str) -> bool {
+        id == self.id() || id == self.old_id()
+    }
+
+    /// The key in the form in which we write keys: the fields that clients read and no others, the public key in its usual
+    /// encoding.
+    pub fn normal(&self) -> Result<Self> {
+        let broken = |error: openssl::error::ErrorStack| Failure::invalid(format!("a key cannot be written: {error}"));
+        let written = self.json.get("keyval").and_then(|keyval| keyval.get("public")).and_then(Value::as_str).unwrap_or_default();
+        let (scheme, public) = match self.kind {
+            KeyKind::Ed25519 => ("ed25519", hex::encode(self.pkey.raw_public_key().map_err(broken)?)),
+            KeyKind::EcdsaP256 | KeyKind::RsaPss => {
+                let pem = String::from_utf8_lossy(&self.pkey.public_key_to_pem().map_err(broken)?).into_owned();
+                let scheme = if self.kind == KeyKind::RsaPss { "rsassa-pss-sha256" } else { "ecdsa-sha2-nistp256" };
+                // Some tools write the last line break and some do not; the id depends on it.
+                (scheme, if written.trim_end() == pem.trim_end() && written.len() <= pem.len() { written.to_owned() } else { pem })
+            }
+        };
+        let mut json = json!({"keytype": self.keytype, "scheme": scheme, "keyval": {"public": public}});
+        if let Some(algorithms) = self.json.get("keyid_hash_algorithms").filter(|there| **there == json!(HASH_ALGORITHMS)) {
+            json["keyid_hash_algorithms"] = algorithms.clone();
+        }
+        Self::from_json(json)
     }
 
     /// Whether the two are one key, whatever ids and extra fields they have.

@@ -96,6 +96,10 @@ impl Root {
         Value::Object(self.json.clone()).to_string().into_bytes()
     }
 
+    pub(super) fn json(&self) -> &Map<String, Value> {
+        &self.json
+    }
+
     /// Version, from 1.
     pub fn version(&self) -> u64 {
         self.version

@@ -2,8 +2,9 @@
 //! machine without a network can show what changes. Drafts of the same root are merged in any order.
 
 use super::canonical::canonical;
+use super::key_names::check_names;
 use super::trust::{AtExpiry, Trust};
-use super::{Envelope, Expiry, PublicKey, Role, Root, RootEdit, Signature, seal};
+use super::{Envelope, Expiry, PublicKey, RepositoryLabel, Role, Root, RootEdit, Signature, seal};
 use crate::failure::{Failure, Kind, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,6 +18,7 @@ pub struct RootDraft {
     next: Root,
     signatures: Vec<Signature>,
     names: BTreeMap<String, String>,
+    repository: Option<RepositoryLabel>,
     base: Option<String>,
 }
 
@@ -51,6 +53,9 @@ struct DraftFile {
     /// Names of people by the ids of their keys.
     #[serde(default)]
     names: BTreeMap<String, String>,
+    /// Which repository the draft says that it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    repository: Option<RepositoryLabel>,
     /// SHA-256 of the `timestamp.json` that an unfinished commit began with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     base: Option<String>,
@@ -65,25 +70,13 @@ struct SignedNext {
 
 const SCHEMA: u32 = 1;
 
-/// A name is shown beside a key id; it must not look like anything else.
-fn check_name(name: &str) -> Result<()> {
-    let fits = !name.is_empty() && name.chars().count() <= 60 && name.chars().all(|c| c.is_alphanumeric() || " .-_@+'".contains(c));
-    if fits {
-        return Ok(());
-    }
-    Err(Failure::invalid(format!(
-        "`{}` cannot be whose key it is: names have letters, digits and any of  . - _ @ + '",
-        name.escape_debug()
-    ))
-    .hint("say the name with --add-key ROLE:NAME=KEY"))
-}
-
 impl RootDraft {
     /// The root that follows the present one, unchanged but for its expiry, which is chosen by the present one's.
     pub fn start(present_file: &[u8], expires: impl FnOnce(Expiry) -> Expiry, names: BTreeMap<String, String>) -> Result<Self> {
         let (present_file, present) = read_present(std::str::from_utf8(present_file).unwrap_or_default())?;
         let next = present.renewed(expires(present.expires()))?;
-        Ok(Self { present_file, present, next, signatures: Vec::new(), names, base: None })
+        check_names(&names)?;
+        Ok(Self { present_file, present, next, signatures: Vec::new(), names, repository: None, base: None })
     }
 
     /// Reads a draft; it may come from anybody. `what` names the file.
@@ -107,10 +100,18 @@ impl RootDraft {
         if let Some(id) = ids.into_iter().find(|id| !id.bytes().all(|b| b.is_ascii_alphanumeric())) {
             return Err(broken(format!("`{}` is no key id", id.escape_debug())));
         }
-        file.names.values().try_for_each(|name| check_name(name)).map_err(|failure| broken(failure.message))?;
-        // Whatever was done to the file, it can be no root that our own edits would refuse.
+        check_names(&file.names).map_err(|failure| failure.detail(format!("in {what}")))?;
+        file.repository.as_ref().map_or(Ok(()), RepositoryLabel::check).map_err(&broken)?;
+        // Whatever was done to the file, it can be no root that our own edits would refuse, or could not have made.
         next.edited(&RootEdit::default())?;
-        Ok(Self { present_file, present, next, signatures: file.next.signatures, names: file.names, base: file.base })
+        let strange = present.not_by_edit(&next);
+        if !strange.is_empty() {
+            return Err(Failure::invalid(format!("{what} changes what `publish root edit` does not change; do not sign it"))
+                .details(strange)
+                .hint("find out who changed the draft, then start again with `publish root edit`"));
+        }
+        let (signatures, names) = (file.next.signatures, file.names);
+        Ok(Self { present_file, present, next, signatures, names, repository: file.repository, base: file.base })
     }
 
     /// Writes it.
@@ -124,6 +125,7 @@ impl RootDraft {
                 signed: serde_json::from_slice(&self.next.to_signed_json()).map_err(unexpected)?,
             },
             names: self.names.clone(),
+            repository: self.repository.clone(),
             base: self.base.clone(),
         };
         let mut bytes = serde_json::to_vec_pretty(&file).map_err(unexpected)?;
@@ -143,8 +145,19 @@ impl RootDraft {
 
     /// Says whose key this is.
     pub fn name(&mut self, key_id: &str, name: &str) -> Result<()> {
-        check_name(name)?;
-        self.names.insert(key_id.to_owned(), name.to_owned());
+        let mut names = self.names.clone();
+        names.insert(key_id.to_owned(), name.to_owned());
+        check_names(&names)?;
+        self.names = names;
+        Ok(())
+    }
+
+    /// Takes names that are known here: they win over those of the draft.
+    pub fn take_names(&mut self, known: &BTreeMap<String, String>) -> Result<()> {
+        let mut names = self.names.clone();
+        names.extend(known.clone());
+        check_names(&names)?;
+        self.names = names;
         Ok(())
     }
 
@@ -153,7 +166,7 @@ impl RootDraft {
         let message = self.message()?;
         let mut added = 0;
         for signature in signatures {
-            let key = self.root_key(&signature.keyid).ok_or_else(|| {
+            let key = self.root_key(&signature.keyid).cloned().ok_or_else(|| {
                 Failure::invalid(format!(
                     "key {} may sign neither root {} nor root {}",
                     signature.keyid,
@@ -169,15 +182,19 @@ impl RootDraft {
                 )
                 .hint("the draft was changed after it was signed, or another one was"));
             }
-            if !self.signatures.iter().any(|known| known.keyid == signature.keyid) {
-                self.signatures.push(signature.clone());
-                added += 1;
+            let counts = |known: &Signature| key.verifies(&message, &hex::decode(&known.sig).unwrap_or_default());
+            if self.signatures.iter().any(|known| known.keyid == signature.keyid && counts(known)) {
+                continue;
             }
+            // One under this id that counts for nothing must not keep the good one out.
+            self.signatures.retain(|known| known.keyid != signature.keyid);
+            self.signatures.push(signature.clone());
+            added += 1;
         }
         Ok(added)
     }
 
-    /// Takes the signatures of another copy of the same draft.
+    /// Takes the signatures of another copy of the same draft, and nothing else of it.
     pub fn merge(&mut self, other: &Self, what: &str) -> Result<usize> {
         if self.present_file != other.present_file {
             return Err(Failure::new(Kind::Conflict, format!("{what} starts from another present root than this draft"))
@@ -189,22 +206,36 @@ impl RootDraft {
             return Err(Failure::new(Kind::Conflict, format!("{what} changes other things than this draft"))
                 .hint("compare both with `publish root show --draft FILE`; signatures of one do not count for the other"));
         }
-        self.names.extend(other.names.clone());
-        self.add_signatures(&other.signatures)
+        self.add_signatures(&other.counting()?)
+    }
+
+    /// Names that another copy gives to keys and this one does not.
+    pub fn other_names(&self, other: &Self) -> Vec<(String, String)> {
+        let differs = |(id, name): &(&String, &String)| self.names.get(*id) != Some(name);
+        other.names.iter().filter(differs).map(|(id, name)| (id.clone(), name.clone())).collect()
     }
 
     /// How far the keys of the present and of the next root are; both must be reached.
     pub fn quorums(&self) -> Result<[Quorum; 2]> {
         let message = self.message()?;
         let quorum = |root: &Root| {
-            let has_signed = |(id, key): &(&str, &PublicKey)| {
+            let has_signed = |id: &str, key: &PublicKey| {
+                let of_key = |signature: &&Signature| signature.keyid == id;
                 self.signatures
                     .iter()
-                    .any(|signature| signature.keyid == *id && key.verifies(&message, &hex::decode(&signature.sig).unwrap_or_default()))
+                    .find(of_key)
+                    .is_some_and(|signature| key.verifies(&message, &hex::decode(&signature.sig).unwrap_or_default()))
             };
-            let (signed, missing): (Vec<_>, Vec<_>) = root.keys_of(Role::Root).partition(has_signed);
-            let ids = |keys: Vec<(&str, &PublicKey)>| keys.into_iter().map(|(id, _)| id.to_owned()).collect();
-            Quorum { of: root.version(), threshold: root.role(Role::Root).threshold, signed: ids(signed), missing: ids(missing) }
+            // One key under two ids counts once, as for clients.
+            let mut distinct: Vec<(&str, &PublicKey, bool)> = Vec::new();
+            for (id, key) in root.keys_of(Role::Root) {
+                match distinct.iter_mut().find(|(_, known, _)| known.same_material(key)) {
+                    Some((_, _, signed)) => *signed |= has_signed(id, key),
+                    None => distinct.push((id, key, has_signed(id, key))),
+                }
+            }
+            let ids = |wanted: bool| distinct.iter().filter(|(_, _, signed)| *signed == wanted).map(|(id, ..)| (*id).to_owned()).collect();
+            Quorum { of: root.version(), threshold: root.role(Role::Root).threshold, signed: ids(true), missing: ids(false) }
         };
         Ok([quorum(&self.present), quorum(&self.next)])
     }
@@ -218,11 +249,28 @@ impl RootDraft {
         Ok(self.signatures.iter().filter(|signature| !counts(signature)).map(|signature| signature.keyid.clone()).collect())
     }
 
+    /// The signatures that count, one by each key id.
+    fn counting(&self) -> Result<Vec<Signature>> {
+        let message = self.message()?;
+        let mut counting: Vec<Signature> = Vec::new();
+        for signature in &self.signatures {
+            let counts =
+                self.root_key(&signature.keyid).is_some_and(|key| key.verifies(&message, &hex::decode(&signature.sig).unwrap_or_default()));
+            if counts && !counting.iter().any(|known| known.keyid == signature.keyid) {
+                counting.push(signature.clone());
+            }
+        }
+        Ok(counting)
+    }
+
     /// The file to publish. Placeholders and strange signatures stay out: some clients refuse a root over one.
     pub fn root_file(&self) -> Result<Vec<u8>> {
-        let surplus = self.surplus()?;
-        let counting: Vec<Signature> = self.signatures.iter().filter(|signature| !surplus.contains(&signature.keyid)).cloned().collect();
-        Ok(seal(&self.next.to_signed_json(), &counting))
+        Ok(seal(&self.next.to_signed_json(), &self.counting()?))
+    }
+
+    /// SHA-256 of the bytes that people sign, in hex.
+    pub fn digest(&self) -> Result<String> {
+        Ok(hex::encode(openssl::sha::sha256(&self.message()?)))
     }
 
     /// The bytes that people sign.
@@ -248,6 +296,18 @@ impl RootDraft {
     /// Names of people by the ids of their keys.
     pub fn names(&self) -> &BTreeMap<String, String> {
         &self.names
+    }
+
+    /// Which repository the draft says that it is for.
+    pub fn repository(&self) -> Option<&RepositoryLabel> {
+        self.repository.as_ref()
+    }
+
+    /// Says which repository it is for.
+    pub fn set_repository(&mut self, label: RepositoryLabel) -> Result<()> {
+        label.check().map_err(Failure::invalid)?;
+        self.repository = Some(label);
+        Ok(())
     }
 
     /// SHA-256 of the `timestamp.json` that an unfinished commit began with.

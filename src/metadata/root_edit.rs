@@ -14,8 +14,6 @@ pub struct RootEdit {
     pub thresholds: Vec<(Role, u64)>,
     /// Until when the root is valid.
     pub expires: Option<Expiry>,
-    /// Whether clients fetch versioned names.
-    pub consistent_snapshot: Option<bool>,
 }
 
 /// A difference between two roots.
@@ -25,6 +23,8 @@ pub enum RootChange {
     Added(Role, String),
     /// A key may not any more.
     Removed(Role, String),
+    /// A key has another id.
+    Renamed(Role, String, String),
     /// Another number of keys must sign.
     Threshold(Role, u64, u64),
     /// It is valid until another moment.
@@ -41,6 +41,7 @@ impl Root {
     pub fn edited(&self, edit: &RootEdit) -> Result<Self> {
         let mut json: Value = serde_json::from_slice(&self.to_signed_json()).map_err(|error| Failure::invalid(error.to_string()))?;
         for (role, key) in &edit.add {
+            let key = &key.normal()?;
             if self.keys_of(*role).any(|(id, known)| known.same_material(key) && !edit.remove.contains(&(*role, id.to_owned()))) {
                 return Err(Failure::invalid(format!("key {} may sign {role} already", key.id())));
             }
@@ -67,9 +68,6 @@ impl Root {
         }
         if let Some(expires) = edit.expires {
             json["expires"] = json!(format_expiry(expires));
-        }
-        if let Some(on) = edit.consistent_snapshot {
-            json["consistent_snapshot"] = json!(on);
         }
         let used: BTreeSet<String> = json["roles"]
             .as_object()
@@ -110,13 +108,28 @@ impl Root {
         Ok(next)
     }
 
-    /// What the other root changes.
+    /// What the other root changes. Keys are compared themselves, not their ids.
     pub fn changes_to(&self, next: &Self) -> Vec<RootChange> {
         let mut changes = Vec::new();
         for role in Role::ALL {
+            let same = |one: &Self, id: &String, other: &Self, of_other: &String| match (one.keys().get(id), other.keys().get(of_other)) {
+                (Some(key), Some(of_other)) => key.same_material(of_other),
+                // A key that cannot be read is known by its id alone.
+                (None, None) => id == of_other,
+                _ => false,
+            };
             let (before, after) = (&self.role(role).keyids, &next.role(role).keyids);
-            changes.extend(after.iter().filter(|id| !before.contains(id)).map(|id| RootChange::Added(role, id.clone())));
-            changes.extend(before.iter().filter(|id| !after.contains(id)).map(|id| RootChange::Removed(role, id.clone())));
+            for id in after {
+                if before.contains(id) && same(next, id, self, id) {
+                    continue;
+                }
+                changes.push(match before.iter().find(|known| same(next, id, self, known)) {
+                    Some(known) => RootChange::Renamed(role, known.clone(), id.clone()),
+                    None => RootChange::Added(role, id.clone()),
+                });
+            }
+            let gone = before.iter().filter(|id| !after.iter().any(|known| same(self, id, next, known)));
+            changes.extend(gone.map(|id| RootChange::Removed(role, id.clone())));
             if self.role(role).threshold != next.role(role).threshold {
                 changes.push(RootChange::Threshold(role, self.role(role).threshold, next.role(role).threshold));
             }

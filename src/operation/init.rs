@@ -46,6 +46,8 @@ pub struct InitPlan {
     pub keep: Vec<String>,
     /// Where the repository goes.
     pub location: String,
+    /// Keys of a new repository that were not made for it.
+    pub warnings: Vec<String>,
     /// Whether everything is there already.
     pub empty: bool,
 }
@@ -98,7 +100,9 @@ pub fn plan(workspace: &Workspace, request: &InitRequest) -> Result<InitPlan> {
     files.push(workspace.pinned_root.clone());
     let (keep, make): (Vec<PathBuf>, Vec<PathBuf>) = files.into_iter().partition(|path| path.exists());
     let show = |paths: Vec<PathBuf>| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
+    let new = pinned.is_none() && !existing.any;
     Ok(InitPlan {
+        warnings: if new { taken_keys(workspace) } else { Vec::new() },
         empty: make.is_empty() && existing.published,
         make: show(make),
         keep: show(keep),
@@ -164,6 +168,19 @@ fn keys_missing(workspace: &Workspace, existing: bool, missing: &[&PathBuf]) -> 
         .hint("`publish init` makes keys only for a new repository: a new key would be one that no root knows")
         .hint(KEY_FILES_MISSING)
         .hint("if a key was moved to another place on purpose, write its place into the config")
+}
+
+/// Role keys that exist already: two repositories that share keys accept each other's metadata.
+fn taken_keys(workspace: &Workspace) -> Vec<String> {
+    let taken = |uri: &&KeyUri| uri.path().is_none_or(Path::exists);
+    let mut keys: Vec<String> = workspace.keys.values().flatten().filter(taken).map(ToString::to_string).collect();
+    keys.dedup();
+    let warning = |key: String| {
+        format!(
+            "{key} exists already and becomes a key of this repository: if another repository has it too, its clients accept what is signed here, and the other way round"
+        )
+    };
+    keys.into_iter().map(warning).collect()
 }
 
 /// Makes what is missing.

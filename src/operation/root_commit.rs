@@ -1,7 +1,8 @@
 //! `publish root commit`: the next root becomes visible, and with it what the new keys sign.
 
 use super::going_back::{BackTo, GoingBack};
-use super::root::{RootReport, affected, present_for, read_draft, report, waiting_line, write_draft, write_names};
+use super::root::draft_file::DraftFile;
+use super::root::{Review, RootReport, TrustedRoots, affected, present_for, waiting_line};
 use super::rotate::{bins_behind, bins_follow};
 use super::{Outcome, Workspace};
 use crate::failure::{Failure, Kind};
@@ -47,7 +48,7 @@ pub struct RootCommitPlan {
 /// What a commit of a root needs beyond what people see.
 #[derive(Debug)]
 struct CommitWork {
-    draft: RootDraft,
+    file: DraftFile,
     present: Present,
     signers: Signers,
     resigned: Vec<Role>,
@@ -55,8 +56,13 @@ struct CommitWork {
 
 /// Decides whether a draft can be published, as clients of every age would judge it.
 pub fn plan_commit(workspace: &Workspace, path: &Path, wish: CommitWish) -> Result<RootCommitPlan> {
-    let draft = read_draft(path)?;
-    let root = report(Some(workspace), path, &draft)?;
+    plan_review(workspace, Review::read(Some(workspace), &TrustedRoots::default(), path)?, wish)
+}
+
+/// The same for a draft that was read already.
+pub(super) fn plan_review(workspace: &Workspace, review: Review<'_>, wish: CommitWish) -> Result<RootCommitPlan> {
+    let (file, root) = review.into_parts();
+    let draft = &file.draft;
     if let Some(problem) = root.problems.first() {
         return Err(Failure::new(Kind::Conflict, format!("root {} cannot be published: {problem}", root.to))
             .details(root.problems.iter().skip(1).cloned())
@@ -70,13 +76,13 @@ pub fn plan_commit(workspace: &Workspace, path: &Path, wish: CommitWish) -> Resu
             .into());
     }
     let going_back = match wish.back_to {
-        Some(back_to) if !is_finished(workspace, &draft)? => Some(back_to.plan(workspace, &draft)?),
+        Some(back_to) if !is_finished(workspace, draft)? => Some(back_to.plan(workspace, draft)?),
         _ => None,
     };
     let (present, affected, going_back) = match going_back {
         Some((going_back, present)) => (present, Role::ONLINE.to_vec(), Some(going_back)),
         None => {
-            let present = present_for(workspace, &draft)?;
+            let present = present_for(workspace, draft)?;
             let affected = affected(workspace, &present, draft.next())?;
             (present, affected, None)
         }
@@ -108,7 +114,7 @@ pub fn plan_commit(workspace: &Workspace, path: &Path, wish: CommitWish) -> Resu
     let resigned = if signers.is_some() { resigned } else { Vec::new() };
     let follow = resigned.contains(&Role::Targets) && workspace.bin_keys.is_empty() && present.bins_follow_targets()?;
     if !follow {
-        check_bins(workspace, &present, &draft)?;
+        check_bins(workspace, &present, draft)?;
     }
     let names = |roles: &[Role]| roles.iter().map(|role| role.name()).collect();
     Ok(RootCommitPlan {
@@ -117,7 +123,7 @@ pub fn plan_commit(workspace: &Workspace, path: &Path, wish: CommitWish) -> Resu
         refused_meanwhile: names(&affected),
         root,
         going_back,
-        work: Some(Box::new(CommitWork { draft, present, signers: signers.unwrap_or_default(), resigned })),
+        work: Some(Box::new(CommitWork { file, present, signers: signers.unwrap_or_default(), resigned })),
     })
 }
 
@@ -155,41 +161,41 @@ pub struct RootCommitted {
 }
 
 /// Publishes the root and the roles around it; a killed run is finished by the same command.
-pub fn apply_commit(workspace: &Workspace, path: &Path, names: &Path, plan: RootCommitPlan) -> Result<RootCommitted> {
+pub fn apply_commit(workspace: &Workspace, plan: RootCommitPlan) -> Result<RootCommitted> {
     let work = plan.work.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
-    let CommitWork { draft, present, signers, resigned } = *work;
-    let known_names = draft.names().clone();
+    let CommitWork { mut file, present, signers, resigned } = *work;
     workspace.begin_changes_even_paused()?;
     let versions = present.versions();
     let renewal = |role: &Role| Renewal { role: role.name().into(), version: versions.of(*role) };
     let edit = Edit { renewals: resigned.iter().map(renewal).collect(), ..Edit::default() };
     let committed = if plan.refused_meanwhile.is_empty() {
-        let file = draft.root_file()?;
+        let version = file.draft.next().version();
         publish(
             workspace.storage.as_ref(),
             &present.trust.as_client(workspace.now()),
-            &file,
-            &ObjectName::versioned("root", draft.next().version()),
+            &file.draft.root_file()?,
+            &ObjectName::versioned("root", version),
         )?;
-        workspace.progress.status(&format!("root signed (version {})", draft.next().version()));
+        workspace.progress.status(&format!("root signed (version {version})"));
         let mut outcome: Outcome = workspace.commit_locally(workspace.load()?, &edit, &signers)?.into();
         if resigned.contains(&Role::Targets) {
             outcome = bins_follow(workspace)?.unwrap_or(outcome);
         }
         RootCommitted { outcome: Outcome { changed: true, ..outcome }, window_ms: None }
     } else {
-        replace_at_once(workspace, path, draft, present, edit, &signers, plan.going_back.as_ref())?
+        replace_at_once(workspace, &mut file, present, edit, &signers, plan.going_back.as_ref())?
     };
-    write_names(names, &known_names)?;
-    std::fs::remove_file(path).map_err(|error| Failure::io("remove the draft that is published now", path.display(), error))?;
+    let path = file.path().display().to_string();
+    if !file.remove()? {
+        workspace.progress.status(&format!("{path} has changed since it was read, and stays; what was shown is published"));
+    }
     Ok(committed)
 }
 
 /// Publishes the root and what the new keys sign as close to each other as can be.
 fn replace_at_once(
     workspace: &Workspace,
-    path: &Path,
-    mut draft: RootDraft,
+    draft_file: &mut DraftFile,
     mut present: Present,
     mut edit: Edit,
     signers: &Signers,
@@ -197,9 +203,10 @@ fn replace_at_once(
 ) -> Result<RootCommitted> {
     if going_back.is_none() {
         // Nobody else may work between the two writes, and a killed run must know what it began with.
-        draft.set_base(present.digest());
-        write_draft(path, &draft)?;
+        draft_file.draft.set_base(present.digest());
+        draft_file.write()?;
     }
+    let draft = &draft_file.draft;
     let file = draft.root_file()?;
     let before = present.trust.as_client(workspace.now());
     present.trust.next_root_keeping_state(&file)?;
@@ -208,7 +215,7 @@ fn replace_at_once(
         edit.rekey = bins_behind(workspace, &present)?;
     }
     edit.changes = going_back.map_or(Ok(Vec::new()), |back| back.removals(&present))?;
-    let at_once = AtOnce { workspace, draft: &draft, file, before, going_back, since: Mutex::default() };
+    let at_once = AtOnce { workspace, draft, file, before, going_back, since: Mutex::default() };
     let pinned = workspace.pinned()?;
     let committer = Committer { replacement: Some(&at_once), ..workspace.committer(&pinned, signers) };
     let floor = going_back.map_or(committer.floor, |back| back.above);

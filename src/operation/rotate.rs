@@ -2,8 +2,9 @@
 //! role is signed by both; the second drops the old key once every publisher has the new one. Clients of any age follow at
 //! every instant, because each of them always finds a signature by a key that it knows.
 
-use super::root::{self, RootReport, RootWish};
-use super::root_commit::{CommitWish, apply_commit, plan_commit};
+use super::root::draft_file::DraftFile;
+use super::root::{self, Review, RootReport, RootWish, TrustedRoots};
+use super::root_commit::{CommitWish, apply_commit, plan_review};
 use super::{Outcome, Workspace};
 use crate::failure::{Failure, Kind};
 use crate::keys::{self, RoleSigner};
@@ -66,18 +67,18 @@ pub fn standing(workspace: &Workspace, role: Role) -> Result<Standing> {
     Ok(Standing { configured, known, elsewhere, root: root.version() })
 }
 
-/// Refuses to begin or go on while a draft is under way that changes anything else than keys of this role.
-pub fn check_draft(places: Places<'_>, role: Role) -> Result<()> {
-    if !places.draft.exists() {
-        return Ok(());
-    }
-    let draft = root::read_draft(places.draft)?;
+/// The draft that is under way, if there is one. Refuses one that changes anything else than keys of this role.
+pub fn draft_of<'w>(workspace: &'w Workspace, places: Places<'_>, role: Role) -> Result<Option<Review<'w>>> {
+    let Some(file) = DraftFile::read_if_there(places.draft)? else { return Ok(None) };
     let of_role = |change: &RootChange| match change {
         RootChange::Added(other, _) | RootChange::Removed(other, _) => *other == role,
         RootChange::Expires(..) => true,
-        RootChange::Threshold(..) | RootChange::ConsistentSnapshot(_) => false,
+        RootChange::Renamed(..) | RootChange::Threshold(..) | RootChange::ConsistentSnapshot(_) => false,
     };
-    if draft.present().changes_to(draft.next()).iter().all(of_role) { Ok(()) } else { Err(under_way(places)) }
+    if !file.draft.present().changes_to(file.draft.next()).iter().all(of_role) {
+        return Err(under_way(places));
+    }
+    Review::of(Some(workspace), &TrustedRoots::default(), file).map(Some)
 }
 
 fn under_way(places: Places<'_>) -> anyhow::Error {
@@ -88,11 +89,9 @@ fn under_way(places: Places<'_>) -> anyhow::Error {
 
 /// Finishes a draft that has all its signatures: a killed rotation's, or one that others have signed by now. Says whether
 /// there was one.
-pub fn resume(workspace: &Workspace, places: Places<'_>) -> Result<bool> {
-    if !places.draft.exists() || !root::show(Some(workspace), places.draft)?.waiting.is_empty() {
-        return Ok(false);
-    }
-    apply_commit(workspace, places.draft, places.names, plan_commit(workspace, places.draft, CommitWish::default())?)?;
+pub fn resume(workspace: &Workspace, draft: Option<Review<'_>>) -> Result<bool> {
+    let Some(review) = draft.filter(|review| review.report.waiting.is_empty()) else { return Ok(false) };
+    apply_commit(workspace, plan_review(workspace, review, CommitWish::default())?)?;
     Ok(true)
 }
 
@@ -122,24 +121,31 @@ pub fn drop_key(workspace: &Workspace, places: Places<'_>, role: Role, key: &Pub
 
 /// A root with this wish: published if the keys at hand suffice, else left as a draft.
 fn step(workspace: &Workspace, places: Places<'_>, wish: &RootWish) -> Result<Step> {
-    let mut report = match places.draft.exists() {
-        false => root::edit(workspace, places.draft, places.names, wish, false)?,
+    let file = match DraftFile::read_if_there(places.draft)? {
+        None => {
+            let (mut file, _) = root::edited(workspace, places.draft, places.names, wish)?;
+            file.write()?;
+            file
+        }
         // A killed run's, if it changes just this.
-        true if wishes_only(&root::read_draft(places.draft)?, wish) => root::show(Some(workspace), places.draft)?,
-        true => return Err(under_way(places)),
+        Some(file) if wishes_only(&file.draft, wish) => file,
+        Some(_) => return Err(under_way(places)),
     };
     let (signers, _) = keys::load_all(workspace.keys.get(&Role::Root).map_or(&[][..], Vec::as_slice), workspace.passphrases.as_ref());
-    let draft = root::read_draft(places.draft)?;
-    let fits = |signer: &&Arc<dyn RoleSigner>| draft.root_keys().any(|(_, key)| key.same_material(signer.public()));
+    let fits = |signer: &&Arc<dyn RoleSigner>| file.draft.root_keys().any(|(_, key)| key.same_material(signer.public()));
     let signers: Vec<Arc<dyn RoleSigner>> = signers.iter().filter(fits).cloned().collect();
+    let mut review = Review::of(Some(workspace), &TrustedRoots::default(), file)?;
+    review.check()?;
     if !signers.is_empty() {
-        report = root::sign(Some(workspace), places.draft, &signers)?;
+        review.add_signatures(&signers)?;
     }
+    let report = review.again()?;
     if !report.waiting.is_empty() {
         return Ok(Step::Waiting { root: Box::new(report) });
     }
-    let to = report.to;
-    let committed = apply_commit(workspace, places.draft, places.names, plan_commit(workspace, places.draft, CommitWish::default())?)?;
+    review.report = report;
+    let to = review.report.to;
+    let committed = apply_commit(workspace, plan_review(workspace, review, CommitWish::default())?)?;
     Ok(Step::Done { root: to, outcome: committed.outcome })
 }
 
@@ -151,7 +157,7 @@ fn wishes_only(draft: &RootDraft, wish: &RootWish) -> bool {
         RootChange::Added(role, id) => added(role, id),
         RootChange::Removed(role, id) => wish.remove.contains(&(*role, id.clone())),
         RootChange::Expires(..) => true,
-        RootChange::Threshold(..) | RootChange::ConsistentSnapshot(_) => false,
+        RootChange::Renamed(..) | RootChange::Threshold(..) | RootChange::ConsistentSnapshot(_) => false,
     };
     let changes = draft.present().changes_to(draft.next());
     let keys = changes.iter().filter(|change| matches!(change, RootChange::Added(..) | RootChange::Removed(..))).count();

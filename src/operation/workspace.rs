@@ -5,7 +5,7 @@ use crate::digest::Digests;
 use crate::failure::{Failure, Kind, Result};
 use crate::keys::{self, KEY_FILES_MISSING, KeyUri, Passphrases, Secret, Signers, Use};
 use crate::layout::ObjectName;
-use crate::metadata::{Role, Root, Target};
+use crate::metadata::{RepositoryLabel, Role, Root, Target};
 use crate::openpgp::SigningKey;
 use crate::policy::clocks;
 use crate::repository::{Committed, Committer, Edit, Home, KnownStore, PlainNames, Present, Progress, Versions, check_signers, load};
@@ -23,6 +23,10 @@ pub struct Workspace {
     pub storage: Box<dyn Storage>,
     /// The root file that is trusted without question.
     pub pinned_root: PathBuf,
+    /// What people call the repository.
+    pub label: RepositoryLabel,
+    /// The names of the people who hold keys.
+    pub key_names: PathBuf,
     /// Key references by role.
     pub keys: BTreeMap<Role, Vec<KeyUri>>,
     /// Key references of the bins; empty where the targets key signs them.

@@ -42,8 +42,8 @@ fn drafted(rotating: &Rotating, wish: &RootWish) {
 }
 
 fn commit(rotating: &Rotating, workspace: &Workspace) -> anyhow::Result<()> {
-    let (draft, names) = (rotating.trial.path("draft.json"), rotating.trial.path("names.json"));
-    root_commit::apply_commit(workspace, &draft, &names, root_commit::plan_commit(workspace, &draft, CommitWish::default())?).map(drop)
+    let draft = rotating.trial.path("draft.json");
+    root_commit::apply_commit(workspace, root_commit::plan_commit(workspace, &draft, CommitWish::default())?).map(drop)
 }
 
 /// The roles signed again as an earlier version of this program did: the bins stay with their keys.

@@ -105,7 +105,7 @@ impl World {
                 }
                 let signer = self.signer(chance.of(self.people.as_slice()).as_path());
                 root::sign(None, &copy, &[signer])?;
-                root::merge(Some(&workspace), &draft, &[copy]).map(drop)
+                root::merge(Some(&workspace), &root::TrustedRoots::default(), &draft, &[copy]).map(drop)
             }
             7..9 => {
                 // A meeting: whoever may sign does.
@@ -124,7 +124,7 @@ impl World {
                 });
                 let plan = root_commit::plan_commit(&workspace, &draft, CommitWish { replace_now, back_to })?;
                 self.returns += usize::from(plan.going_back.is_some());
-                root_commit::apply_commit(&workspace, &draft, &names, plan)?;
+                root_commit::apply_commit(&workspace, plan)?;
                 self.commits += 1;
                 Ok(())
             }

@@ -145,7 +145,7 @@ fn roles_signed_by_a_clock_that_was_ahead_are_ended_by_replacing_their_keys() {
     root::sign(None, &draft, &[key]).unwrap();
     let workspace = rotating.workspace();
     let wish = CommitWish { replace_now: true, back_to: None };
-    root_commit::apply_commit(&workspace, &draft, &names, root_commit::plan_commit(&workspace, &draft, wish).unwrap()).unwrap();
+    root_commit::apply_commit(&workspace, root_commit::plan_commit(&workspace, &draft, wish).unwrap()).unwrap();
     rotating.trial.client().unwrap();
     for (role, expires) in expiries(&rotating.trial).into_iter().skip(1) {
         assert!(expires < rotating.trial.now() + TimeDelta::days(91), "{role} expires on {expires}");

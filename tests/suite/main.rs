@@ -17,6 +17,7 @@ mod clocks;
 mod concurrency;
 mod counts;
 mod devices;
+mod drafts;
 mod durability;
 mod faults;
 mod gnupg;

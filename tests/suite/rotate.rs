@@ -159,7 +159,7 @@ fn both_halves_survive_death_at_every_point() {
             let dropped = rotating.public(&rotating.keys[&Role::Timestamp][0]);
             let act = |workspace: &Workspace| {
                 rotating.with_places(|places| {
-                    if rotate::resume(workspace, places)? {
+                    if rotate::resume(workspace, rotate::draft_of(workspace, places, Role::Timestamp)?)? {
                         return Ok(());
                     }
                     match half {

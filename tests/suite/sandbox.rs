@@ -128,6 +128,8 @@ impl Sandbox {
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_publish"));
         command.current_dir(self.dir.path()).stdin(std::process::Stdio::null()).env_remove("PUBLISH_PASSPHRASE");
+        // What people signed is remembered for each user.
+        command.env("XDG_STATE_HOME", self.path("state"));
         // Nothing of the machine's own stores.
         let stores = ["AWS_", "AZURE_", "GOOGLE_", "CLOUDSDK_"];
         for (name, _) in std::env::vars_os().filter(|(name, _)| stores.iter().any(|store| name.to_string_lossy().starts_with(store))) {

@@ -64,8 +64,8 @@ impl Theft {
     }
 
     fn commit_on(&self, workspace: &Workspace, wish: CommitWish) -> anyhow::Result<()> {
-        let (draft, names) = (self.rotating.trial.path("draft.json"), self.rotating.trial.path("names.json"));
-        root_commit::apply_commit(workspace, &draft, &names, root_commit::plan_commit(workspace, &draft, wish)?).map(drop)
+        let draft = self.rotating.trial.path("draft.json");
+        root_commit::apply_commit(workspace, root_commit::plan_commit(workspace, &draft, wish)?).map(drop)
     }
 
     fn commit(&self, wish: CommitWish) -> anyhow::Result<()> {

@@ -91,6 +91,8 @@ impl Trial {
             // The store's clock is this one too: files are dated by the machine's.
             storage: Box::new(Observed::new(storage, |_| Ok(())).with_clock(move || now.into())),
             pinned_root: self.path("keys/1.root.json"),
+            label: Default::default(),
+            key_names: self.path("names.json"),
             keys: Role::ALL.into_iter().map(|role| (role, vec![KeyUri::File(self.path(&format!("keys/{role}.pem")))])).collect(),
             bin_keys: Vec::new(),
             openpgp: KeyUri::File(self.path("keys/openpgp.asc")),

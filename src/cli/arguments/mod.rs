@@ -7,7 +7,7 @@ pub(super) use keys::{Key, KeyForm, KeyType, Rotate, Rotated};
 pub(super) use publishing::{
     AddTargets, Adopt, Bins, Channels, Init, KeyIds, OpenPgpAlgorithm, Prune, Refresh, Release, RemoveTargets, Yank,
 };
-pub(super) use root::{Root, RootDraftFile};
+pub(super) use root::{KnownRoots, Root, RootDraftFile};
 pub(super) use workers::{Queue, QueueCommand, WorkerName};
 
 use clap::builder::BoolishValueParser;

@@ -12,6 +12,14 @@ pub(in crate::cli) struct RootDraftFile {
     pub draft: Option<PathBuf>,
 }
 
+/// What to compare a draft with.
+#[derive(Clone, Debug, Args)]
+pub(in crate::cli) struct KnownRoots {
+    /// A root that you trust, to compare the draft with where the repository is not at hand; if it is older than the draft's present root, give those between, too [default: what you signed last]
+    #[arg(long, value_name = "FILE")]
+    pub root: Vec<PathBuf>,
+}
+
 #[derive(Clone, Debug, Subcommand)]
 pub(in crate::cli) enum Root {
     /// Start the next root as a draft, or change the draft; nothing is published
@@ -38,18 +46,22 @@ pub(in crate::cli) enum Root {
         expires: Option<String>,
     },
     /// Show what the draft changes, who signed, who is missing, and whether clients will accept it
-    #[command(after_help = "Example:\n  publish root show")]
+    #[command(after_help = "Examples:\n  publish root show\n  publish root show --root keys/1.root.json")]
     Show {
         #[command(flatten)]
         draft: RootDraftFile,
+        #[command(flatten)]
+        known: KnownRoots,
     },
     /// Sign the draft; on any machine, also one that has nothing but the draft's file
     #[command(
-        after_help = "Shows what changes and asks before it signs; without a terminal, give --yes.\n\nExample:\n  publish root sign --key keys/root.pem --yes"
+        after_help = "Shows what changes and asks before it signs; without a terminal, give --yes. What is signed is exactly what was shown: compare\nthe SHA-256. Without the repository, the change is shown against the root that you give with --root or signed last; where there is\nneither, the whole next root is shown, with every key.\n\nExamples:\n  publish root sign --key keys/root.pem --yes\n  publish root sign --key keys/root.pem --root keys/1.root.json --yes"
     )]
     Sign {
         #[command(flatten)]
         draft: RootDraftFile,
+        #[command(flatten)]
+        known: KnownRoots,
         /// The key's URI or file [default: the config's]
         #[arg(long, value_name = "URI")]
         key: Vec<String>,
@@ -57,7 +69,7 @@ pub(in crate::cli) enum Root {
         #[arg(long)]
         yes: bool,
     },
-    /// Take the signatures of other copies of the draft
+    /// Take the signatures of other copies of the draft, and nothing else of them
     #[command(after_help = "Example:\n  publish root merge root-draft.json")]
     Merge {
         /// The copies
@@ -65,6 +77,8 @@ pub(in crate::cli) enum Root {
         files: Vec<PathBuf>,
         #[command(flatten)]
         draft: RootDraftFile,
+        #[command(flatten)]
+        known: KnownRoots,
     },
     /// Publish the draft once enough have signed, and the roles signed again around it
     #[command(

@@ -1,0 +1,89 @@
+//! The file of a draft. It is read once: what people are shown is what is signed and published, whatever happens to the file
+//! meanwhile. A file that changed since it was read is neither overwritten nor deleted.
+
+use crate::failure::{Failure, Kind, Result};
+use crate::metadata::RootDraft;
+use crate::operation::own_file;
+use std::path::{Path, PathBuf};
+
+/// No draft is near this long: two roots and a few names.
+const MAX_DRAFT: u64 = 4 << 20;
+
+/// A draft and the file that it was read from.
+#[derive(Debug)]
+pub(in crate::operation) struct DraftFile {
+    path: PathBuf,
+    /// As read or written last; `None` for a draft that is in no file yet.
+    bytes: Option<Vec<u8>>,
+    pub(in crate::operation) draft: RootDraft,
+}
+
+impl DraftFile {
+    /// Reads a draft.
+    pub(in crate::operation) fn read(path: &Path) -> Result<Self> {
+        let what = path.display().to_string();
+        let bytes = read(path)?.ok_or_else(|| {
+            let error = std::io::Error::from(std::io::ErrorKind::NotFound);
+            Failure::io("read the draft", &what, error).hint("start one with `publish root edit`, or name its file with --draft")
+        })?;
+        Ok(Self { path: path.to_owned(), draft: RootDraft::parse(&bytes, &what)?, bytes: Some(bytes) })
+    }
+
+    /// Reads the draft that is there, if there is one.
+    pub(in crate::operation) fn read_if_there(path: &Path) -> Result<Option<Self>> {
+        if path.exists() { Self::read(path).map(Some) } else { Ok(None) }
+    }
+
+    /// A draft that is in no file yet.
+    pub(in crate::operation) fn new(path: &Path, draft: RootDraft) -> Self {
+        Self { path: path.to_owned(), bytes: None, draft }
+    }
+
+    /// Where it is.
+    pub(in crate::operation) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the draft, unless its file was changed by another process.
+    pub(in crate::operation) fn write(&mut self) -> Result<()> {
+        let bytes = self.draft.to_bytes()?;
+        if self.bytes.as_ref() == Some(&bytes) {
+            return Ok(());
+        }
+        if read(&self.path)? != self.bytes {
+            return Err(Failure::new(
+                Kind::Conflict,
+                format!("{} has changed since it was read; it is left as it is", self.path.display()),
+            )
+            .hint("look at it with `publish root show`, then run the same command again"));
+        }
+        own_file::replace(&self.path, &bytes)?;
+        self.bytes = Some(bytes);
+        Ok(())
+    }
+
+    /// Removes the file of a draft that is published. Says whether it did: a file that has changed stays.
+    pub(in crate::operation) fn remove(self) -> Result<bool> {
+        if read(&self.path)? != self.bytes {
+            return Ok(false);
+        }
+        std::fs::remove_file(&self.path)
+            .map_err(|error| Failure::io("remove the draft that is published now", self.path.display(), error))?;
+        Ok(true)
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    let failed = |error| Failure::io("read the draft", path.display(), error);
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut std::io::Read::take(file, MAX_DRAFT + 1), &mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_DRAFT {
+        return Err(Failure::invalid(format!("the draft {} has more than {MAX_DRAFT} bytes; no more are read", path.display())));
+    }
+    Ok(Some(bytes))
+}

@@ -1,0 +1,36 @@
+use crate::failure::{Failure, Kind};
+use crate::metadata::check_names;
+use crate::operation::own_file;
+use anyhow::Result;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Names of people by the ids of their keys, as former ceremonies left them.
+pub(in crate::operation) fn read_names(path: &Path) -> Result<BTreeMap<String, String>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes)
+            .map_err(|error| Failure::invalid(format!("the names of keys in {} cannot be read: {error}", path.display())))?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(error) => Err(Failure::io("read", path.display(), error).into()),
+    }
+}
+
+/// The same, where none misleads.
+pub(super) fn known_names(path: &Path) -> Result<BTreeMap<String, String>> {
+    let names = read_names(path)?;
+    check_names(&names).map_err(|failure| failure.hint(format!("correct it in {}", path.display())))?;
+    Ok(names)
+}
+
+/// Keeps names, those known before too.
+pub(super) fn write_names(path: &Path, names: &BTreeMap<String, String>) -> Result<()> {
+    let known = read_names(path)?;
+    let mut all = known.clone();
+    all.extend(names.clone());
+    if all == known {
+        return Ok(());
+    }
+    check_names(&all)?;
+    let bytes = serde_json::to_vec_pretty(&all).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
+    Ok(own_file::replace(path, &bytes)?)
+}
