@@ -102,14 +102,14 @@ impl RootDraft {
         }
         check_names(&file.names).map_err(|failure| failure.detail(format!("in {what}")))?;
         file.repository.as_ref().map_or(Ok(()), RepositoryLabel::check).map_err(&broken)?;
-        // Whatever was done to the file, it can be no root that our own edits would refuse, or could not have made.
-        next.edited(&RootEdit::default())?;
+        // Whatever was done to the file, it can be no root that our own edits could not have made, or would refuse.
         let strange = present.not_by_edit(&next);
         if !strange.is_empty() {
             return Err(Failure::invalid(format!("{what} changes what `publish root edit` does not change; do not sign it"))
                 .details(strange)
                 .hint("find out who changed the draft, then start again with `publish root edit`"));
         }
+        next.edited(&RootEdit::default())?;
         let (signatures, names) = (file.next.signatures, file.names);
         Ok(Self { present_file, present, next, signatures, names, repository: file.repository, base: file.base })
     }

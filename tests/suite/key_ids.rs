@@ -132,7 +132,7 @@ fn users_of_php_tuf_are_not_locked_out_later() {
     let sandbox = frozen("hashed");
     sandbox.publish(&["key", "new", "p256.pem", "--kind", "p256", "--no-passphrase"]).ok();
     sandbox.publish(&["root", "edit", "--add-key", "root=p256.pem"]).ok().says(&["php-tuf cannot read this root"]);
-    sandbox.publish(&["root", "sign", "--yes"]).ok();
+    sandbox.publish(&["root", "sign", "--yes"]).fails(5, &["root 2 is not signed: php-tuf cannot read this root"]);
     sandbox.unchanged_metadata(|| sandbox.publish(&["root", "commit"]).fails(5, &["php-tuf cannot read this root", "is no Ed25519 key"]));
     // Where it reads nothing anyway, another kind of key is the owner's choice.
     let sandbox = Sandbox::new();
