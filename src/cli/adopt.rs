@@ -1,8 +1,9 @@
 //! `publish adopt`.
 
 use super::arguments::{Adopt, Global};
+use super::delegations::{describe_delegation, names_of};
 use super::output::{Output, Report};
-use super::text::count;
+use super::text::{confirm, count};
 use super::workspace::open;
 use crate::config::Config;
 use crate::failure::{Failure, Kind};
@@ -47,6 +48,11 @@ pub(super) fn run(global: &Global, arguments: &Adopt, output: &Output) -> Result
         text.push_str("plan only: nothing was written\n");
         return Ok(Report::new("adopt", text, json!({"dry_run": true, "plan": document})));
     }
+    let strangers: Vec<String> =
+        plan.delegations.iter().filter(|delegated| !delegated.held).map(|delegated| names_of(&delegated.delegation)).collect();
+    if !strangers.is_empty() && !arguments.yes {
+        confirm(&text, &format!("take over a repository that delegates to keys of others: {}", strangers.join(", ")), "--yes", output)?;
+    }
     let config = config_text(arguments, Some(&plan))?;
     config_for(&config)?;
     operation::apply(&workspace, &request, &plan)?;
@@ -80,6 +86,13 @@ fn describe(plan: &AdoptPlan) -> String {
         let _ = writeln!(text, "  {}: {} of its keys must sign", role.role, role.threshold);
         role.found.iter().for_each(|(id, file)| text.push_str(&format!("    + key {id} -> {file}\n")));
         role.missing.iter().for_each(|id| text.push_str(&format!("    - key {id} was not found\n")));
+    }
+    for delegated in &plan.delegations {
+        describe_delegation(&delegated.delegation, if delegated.held { "=" } else { "!" }, &mut text);
+    }
+    if plan.delegations.iter().any(|delegated| !delegated.held) {
+        text.push_str("  ! the holders of keys that were not found publish under these names, and the new owner certifies it;\n");
+        text.push_str("    to end a delegation after adopting: publish remove-delegation NAME\n");
     }
     plan.notes.iter().for_each(|note| text.push_str(&format!("  ! {note}\n")));
     text

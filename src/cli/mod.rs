@@ -2,6 +2,7 @@
 
 mod adopt;
 mod arguments;
+mod delegations;
 mod exit;
 mod init;
 mod interrupt;
@@ -68,6 +69,7 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Report> {
         Command::Release(release) => publishing::release(global, release, output),
         Command::Channels(channels) => publishing::channels(global, channels, output),
         Command::AddTargets(add) => targets::add(global, add, output),
+        Command::RemoveDelegation(remove) => delegations::remove(global, remove, output),
         Command::RemoveTargets(remove) => targets::remove(global, remove, output),
         Command::Bins(bins) => targets::bins(global, bins, output),
         Command::Refresh(arguments::Refresh { watch: true, .. }) => monitor::run(global, monitor::Scope::RolesOnly, output),

@@ -89,13 +89,13 @@ impl Output {
     /// A status line, as it happens.
     pub fn status(&self, line: &str) {
         if !self.quiet && !self.json {
-            eprint(&format!("{}\n", visible(line)));
+            eprint(&format!("{}\n", one_line(line)));
         }
     }
 
     /// A warning, on stderr in every mode.
     pub fn warning(&self, line: &str) {
-        eprint(&format!("{} {}\n", self.paint("warning:", "33"), visible(line)));
+        eprint(&format!("{} {}\n", self.paint("warning:", "33"), one_line(line)));
     }
 
     /// Prints an error with its details, causes and hints.
@@ -104,13 +104,13 @@ impl Output {
             print(&format!("{}\n", error_document(error)));
             return;
         }
-        let mut text = format!("{} {}\n", self.paint("error:", "31"), visible(&error.to_string()));
+        let mut text = format!("{} {}\n", self.paint("error:", "31"), one_line(&error.to_string()));
         if let Some(failure) = error.downcast_ref::<Failure>() {
-            failure.details.iter().for_each(|detail| text.push_str(&format!("  {}\n", visible(detail))));
+            failure.details.iter().for_each(|detail| text.push_str(&format!("  {}\n", one_line(detail))));
         }
         error.chain().skip(1).for_each(|cause| text.push_str(&format!("caused by: {}\n", visible(&cause.to_string()))));
         if let Some(failure) = error.downcast_ref::<Failure>() {
-            failure.hints.iter().for_each(|hint| text.push_str(&format!("{} {}\n", self.paint("hint:", "36"), visible(hint))));
+            failure.hints.iter().for_each(|hint| text.push_str(&format!("{} {}\n", self.paint("hint:", "36"), one_line(hint))));
         }
         eprint(&text);
     }
@@ -185,6 +185,11 @@ pub(super) fn visible(text: &str) -> Cow<'_, str> {
             shown
         })
         .into()
+}
+
+/// The same for a text that is one line: a line break in a name starts no line of its own.
+pub(super) fn one_line(text: &str) -> String {
+    visible(text).replace('\n', "\\n")
 }
 
 /// Writes to stdout; a reader that went away is no error.

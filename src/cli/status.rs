@@ -1,4 +1,5 @@
 use super::arguments::{Global, Status};
+use super::delegations::describe_delegation;
 use super::exit;
 use super::output::{Output, Report};
 use super::text::{count, span};
@@ -65,6 +66,12 @@ pub(super) fn run(global: &Global, arguments: &Status, output: &Output) -> Resul
             role.version,
             format!("{} of {}", role.signatures, role.threshold)
         );
+    }
+    if !status.delegations.is_empty() {
+        text.push_str(
+            "\nDELEGATIONS to keys of others: this repository certifies what they publish; publish remove-delegation NAME ends one\n",
+        );
+        status.delegations.iter().for_each(|delegation| describe_delegation(delegation, "!", &mut text));
     }
     if !status.releases.is_empty() {
         let _ = writeln!(text, "\n{:<16} {:>5}  {:<40} CHANNELS", "RELEASE", "FILES", "PLATFORMS");

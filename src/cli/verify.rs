@@ -1,6 +1,6 @@
 use super::arguments::{Global, Verify};
 use super::exit;
-use super::output::{Output, Report};
+use super::output::{Output, Report, one_line};
 use super::progress::Shown;
 use super::text::{count, size};
 use crate::config::Config;
@@ -54,7 +54,8 @@ fn store_options(global: &Global) -> StoreOptions {
 fn describe(report: &VerifyReport) -> String {
     let mut text = String::new();
     for finding in &report.findings {
-        let _ = writeln!(text, "{}: {}: {}\n  {}", finding.severity, finding.subject, finding.message, finding.advice);
+        let (subject, message) = (one_line(&finding.subject), one_line(&finding.message));
+        let _ = writeln!(text, "{}: {subject}: {message}\n  {}", finding.severity, one_line(&finding.advice));
     }
     if !report.findings.is_empty() {
         text.push('\n');

@@ -20,6 +20,8 @@ pub struct DelegatedRole {
     pub name: String,
     /// Who may sign it.
     pub keys: RoleKeys,
+    /// Whether clients look no further for the names that it is responsible for.
+    pub terminating: bool,
     /// Which target names it may speak for.
     scope: Scope,
 }
@@ -113,11 +115,19 @@ impl Delegations {
         {
             set(succinct);
         }
-        let named = |value: &Value| value["keyids"].as_array().cloned().unwrap_or_default();
-        let used: Vec<Value> = block["roles"].as_array().into_iter().flatten().chain(block.get("succinct_roles")).flat_map(named).collect();
         let known = block["keys"].as_object_mut().ok_or_else(|| broken("no keys".into()))?;
         known.extend(keys.iter().map(|(id, key)| (id.clone(), key.to_json())));
-        known.retain(|id, _| used.iter().any(|used| used == id));
+        prune_keys(&mut block);
+        Ok(block.to_string())
+    }
+
+    /// The block without these roles, and without keys that no other role names.
+    pub fn without(json: &str, roles: &[String]) -> Result<String> {
+        let broken = |why: String| Failure::new(Kind::Untrusted, format!("delegations that cannot be read: {why}"));
+        let mut block: Value = serde_json::from_str(json).map_err(|error| broken(error.to_string()))?;
+        let list = block["roles"].as_array_mut().ok_or_else(|| broken("no roles".into()))?;
+        list.retain(|role| !role["name"].as_str().is_some_and(|name| roles.iter().any(|gone| gone == name)));
+        prune_keys(&mut block);
         Ok(block.to_string())
     }
 
@@ -152,7 +162,18 @@ impl DelegatedRole {
             (None, Some(prefixes)) => Scope::HashPrefixes(prefixes),
             _ => return Err(format!("role {name} must have either paths or path_hash_prefixes")),
         };
-        Ok(Self { name, keys, scope })
+        let terminating = value.get("terminating").and_then(Value::as_bool).unwrap_or(false);
+        Ok(Self { name, keys, terminating, scope })
+    }
+
+    /// The patterns of target names that it is responsible for; none if hashes decide.
+    pub fn patterns(&self) -> &[String] {
+        if let Scope::Patterns(patterns) = &self.scope { patterns } else { &[] }
+    }
+
+    /// The beginnings of hashes of target names that it is responsible for; none if patterns decide.
+    pub fn hash_prefixes(&self) -> &[String] {
+        if let Scope::HashPrefixes(prefixes) = &self.scope { prefixes } else { &[] }
     }
 
     /// Whether the role may speak for this target name (specification 4.5; `*` and `?` do not cross a slash).
@@ -203,6 +224,7 @@ fn bins(value: &Value) -> std::result::Result<Vec<DelegatedRole>, String> {
     let role = |(bin, prefixes)| DelegatedRole {
         name: format!("{prefix}-{bin:0name_digits$x}"),
         keys: keys.clone(),
+        terminating: true,
         scope: Scope::HashPrefixes(prefixes),
     };
     Ok(hash_shares(bits).into_iter().enumerate().map(role).collect())
@@ -214,4 +236,13 @@ fn hash_shares(bits: u32) -> Vec<Vec<String>> {
     let share = 1_u64 << (digits * 4 - bits);
     let prefixes = |bin: u64| (bin * share..(bin + 1) * share).map(|value| format!("{value:0width$x}", width = digits as usize)).collect();
     (0..1_u64 << bits).map(prefixes).collect()
+}
+
+/// Takes out keys that no role of the block names.
+fn prune_keys(block: &mut Value) {
+    let named = |value: &Value| value["keyids"].as_array().cloned().unwrap_or_default();
+    let used: Vec<Value> = block["roles"].as_array().into_iter().flatten().chain(block.get("succinct_roles")).flat_map(named).collect();
+    if let Some(known) = block["keys"].as_object_mut() {
+        known.retain(|id, _| used.iter().any(|used| used == id));
+    }
 }

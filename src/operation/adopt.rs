@@ -2,6 +2,7 @@
 //! found among the files given and kept in files of ours, and a config is written. Nothing in the repository changes:
 //! names, key ids and entries stay as they are, and so does what clients see until the next publish.
 
+use super::delegations::{Delegation, reachable};
 use super::refresh::expiries;
 use super::{Workspace, own_file};
 use crate::failure::{Failure, Kind};
@@ -57,10 +58,22 @@ pub struct AdoptPlan {
     pub elsewhere: bool,
     /// The keys of each role.
     pub roles: Vec<AdoptedRole>,
+    /// Every delegation that can be reached, with whether keys were found that can sign it.
+    pub delegations: Vec<AdoptedDelegation>,
     /// Things worth a second look.
     pub notes: Vec<String>,
     #[serde(skip)]
     work: Work,
+}
+
+/// A delegation of the repository.
+#[derive(Debug, Serialize)]
+pub struct AdoptedDelegation {
+    /// What is delegated, and to whom.
+    #[serde(flatten)]
+    pub delegation: Delegation,
+    /// Whether keys were found that can sign it: then it is the adopter's own.
+    pub held: bool,
 }
 
 /// A role and the keys found for it.
@@ -178,7 +191,13 @@ pub fn plan(workspace: &Workspace, request: &AdoptRequest) -> Result<AdoptPlan> 
     if roles.iter().any(|role| !role.missing.is_empty()) {
         notes.extend(passed_over.iter().map(|path| format!("{} holds no secret key in a form that is read here", path.display())));
     }
+    let mut held = Vec::new();
+    for candidate in &found {
+        held.push(candidate.signer()?.public().clone());
+    }
+    let delegations = reachable(storage, &present, |key| held.iter().any(|held| held.same_material(key)))?;
     Ok(AdoptPlan {
+        delegations: delegations.into_iter().map(|(delegation, held)| AdoptedDelegation { delegation, held }).collect(),
         location: storage.location(),
         root_sha512: hex::encode(openssl::sha::sha512(&pinned)),
         pinned: trust.root().version(),

@@ -6,6 +6,7 @@ pub mod adopt;
 pub mod bins;
 pub mod build;
 pub mod channels;
+pub mod delegations;
 pub mod drop_box;
 pub mod going_back;
 pub mod init;

@@ -1,5 +1,6 @@
 //! `publish status`: what is published, until when it is valid, and what to do next.
 
+use super::delegations::{Delegation, of_others};
 use super::refresh::expiries;
 use super::workers::Pause;
 use super::{Workspace, channels};
@@ -28,6 +29,8 @@ pub struct Status {
     pub targets: usize,
     /// How many bins the other targets are spread over; 0 for none.
     pub bins: usize,
+    /// Delegations to keys that this publisher does not sign with.
+    pub delegations: Vec<Delegation>,
     /// Releases, newest version first.
     pub releases: Vec<ReleaseStatus>,
     /// Versions that were yanked.
@@ -125,6 +128,7 @@ pub fn status(workspace: &Workspace, fail_within: Option<TimeDelta>) -> Result<S
         roles,
         targets: targets.len(),
         bins: present.bins.as_ref().map_or(0, Bins::count),
+        delegations: of_others(workspace, &present)?,
         releases,
         yanked: targets.below("yanked/").map(|name| name["yanked/".len()..].to_owned()).collect(),
         channels,

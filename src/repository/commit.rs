@@ -105,6 +105,7 @@ struct Work {
     renewed: BTreeSet<String>,
     rebin: Option<super::Rebin>,
     rekey: Option<BinKeys>,
+    undelegate: Vec<String>,
 }
 
 enum Attempt {
@@ -183,6 +184,9 @@ impl Committer<'_> {
         {
             rekey = None;
         }
+        let block = present.targets.field("delegations").map(|json| Delegations::parse(json, "targets.json")).transpose()?;
+        let delegated = |name: &&String| block.iter().flat_map(|block| &block.roles).any(|role| role.name == **name);
+        let undelegate: Vec<String> = edits.iter().flat_map(|edit| &edit.undelegate).filter(delegated).cloned().collect();
         if rebin.is_some() || rekey.is_some() || renewed.contains(BINS) {
             present.read_all_bins(self.storage)?;
         } else {
@@ -194,7 +198,10 @@ impl Committer<'_> {
         let mut view = View::new(present);
         let mut answers = Vec::new();
         for edit in edits {
-            let renews = edit.open_renewals(present).next().is_some() || edit.rebin.is_some() || (edit.rekey.is_some() && rekey.is_some());
+            let renews = edit.open_renewals(present).next().is_some()
+                || edit.rebin.is_some()
+                || (edit.rekey.is_some() && rekey.is_some())
+                || edit.undelegate.iter().any(|name| undelegate.contains(name));
             match view.after(edit, self.storage, (self.clock)()) {
                 Ok(more) => {
                     answers.push(Ok(renews || !more.is_empty()));
@@ -204,7 +211,7 @@ impl Committer<'_> {
                 Err(failure) => return Err(failure),
             }
         }
-        Ok((Work { edits: view.made, renewed, rebin, rekey }, answers))
+        Ok((Work { edits: view.made, renewed, rebin, rekey, undelegate }, answers))
     }
 
     fn drafts<'p>(&self, present: &'p Present, work: &Work) -> Result<Vec<Draft<'p>>> {
@@ -213,7 +220,7 @@ impl Committer<'_> {
         if !spread.is_empty() {
             return Ok(spread);
         }
-        drafts(present, &work.edits, &work.renewed, work.rekey.as_ref(), (self.clock)())
+        drafts(present, &work.edits, &work.renewed, work.rekey.as_ref(), &work.undelegate, (self.clock)())
     }
 
     /// A prune deletes staged content that no metadata names once it is old. A publisher that was slow, or suspended,

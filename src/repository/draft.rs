@@ -37,6 +37,7 @@ pub(super) fn drafts<'a>(
     edits: &TargetEdits,
     renewed: &BTreeSet<String>,
     rekey: Option<&BinKeys>,
+    undelegate: &[String],
     now: DateTime<Utc>,
 ) -> Result<Vec<Draft<'a>>> {
     let mut by_home: BTreeMap<Home, TargetEdits> = BTreeMap::new();
@@ -84,6 +85,11 @@ pub(super) fn drafts<'a>(
             content,
         });
     }
+    if !undelegate.is_empty() {
+        by_home.entry(Home::Top).or_default();
+        let block = top_fields.or_else(|| present.targets.field("delegations").map(str::to_owned)).unwrap_or_else(|| "{}".into());
+        top_fields = Some(Delegations::without(&block, undelegate)?);
+    }
     for (home, edits) in by_home {
         let (role, name, keys) = match (home, &present.bins) {
             (Home::Bin(bin), Some(bins)) => (bins.get(bin)?, bins.name(bin).to_owned(), bin_keys(bins, bin)),
@@ -98,7 +104,7 @@ pub(super) fn drafts<'a>(
         let with_keys = rekey.iter().flat_map(|(rekey, _)| rekey.keys.iter().map(|(id, _)| id.clone()));
         let said =
             edits.iter().flat_map(|(name, target)| [name.clone(), target.as_ref().map_or(String::new(), |target| format!("{target:?}"))]);
-        let wish = digest(said.chain(with_keys));
+        let wish = digest(said.chain(with_keys).chain(undelegate.iter().cloned()));
         let content: Content<'a> = Box::new(move |version, expires| {
             let set: Vec<(&str, &str)> = set.iter().map(|delegations: &String| ("delegations", delegations.as_str())).collect();
             role.edited_with(version, expires, &edits, &set)

@@ -24,6 +24,8 @@ pub struct Edit {
     pub rekey: Option<BinKeys>,
     /// The OpenPGP key whose new signatures the edit brings, and when it expires: nothing is committed after that.
     pub signed_by: Option<(String, Expiry)>,
+    /// Roles that the top-level role no longer delegates to. Never part of a request to workers.
+    pub undelegate: Vec<String>,
     /// Channels may move to releases without platforms that their users have.
     pub may_lose_platforms: bool,
 }
@@ -141,7 +143,13 @@ impl Edit {
                 return Ok(false);
             }
         }
-        let spread = self.rebin.as_ref().is_none_or(|rebin| present.bins.as_ref().is_some_and(|bins| bins.count() == rebin.count));
+        let spread = match &self.rebin {
+            None => true,
+            Some(rebin) => {
+                let keys = BinKeys { keys: rebin.keys.clone(), threshold: rebin.threshold };
+                present.bins.as_ref().is_some_and(|bins| bins.count() == rebin.count) && present.bins_have(&keys)?
+            }
+        };
         Ok(spread && self.open_renewals(present).next().is_none())
     }
 
@@ -155,7 +163,7 @@ impl Edit {
 
     /// Whether it asks for nothing.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.renewals.is_empty() && self.rebin.is_none() && self.rekey.is_none()
+        self.changes.is_empty() && self.renewals.is_empty() && self.rebin.is_none() && self.rekey.is_none() && self.undelegate.is_empty()
     }
 
     /// The names whose entries must have been read before [`Edit::against`].

@@ -36,6 +36,7 @@ pub use plain_names::{
     AtHand, PlainCheck, PlainNames, PlainState, PlainSwitch, Trouble, catch_up, check_all, plain_state, remove_all, stale, switch,
 };
 pub use plain_roles::{check_as_client, place_roles};
+pub(crate) use present::read_role;
 pub use present::{Present, Versions, load, load_before_root, load_restored, load_roots, load_versions};
 pub use progress::{Progress, Quiet};
 pub use promises::is_its_own;

@@ -187,7 +187,7 @@ fn load_targets(source: &dyn Source, mut trust: Trust, timestamp: Object) -> Res
 
 /// Reads a role file by its version. Repositories without consistent snapshots may have the plain name only; ours have
 /// both, so that a publisher killed between two plain names finds a whole state to start from.
-pub(super) fn read_role(source: &dyn Source, trust: &Trust, role: &str, version: u64, limit: u64) -> Result<Vec<u8>> {
+pub(crate) fn read_role(source: &dyn Source, trust: &Trust, role: &str, version: u64, limit: u64) -> Result<Vec<u8>> {
     let versioned = ObjectName::versioned(role, version);
     if let Some(object) = source.get(&versioned, limit.min(ROLE_LIMIT))? {
         return Ok(object.bytes);

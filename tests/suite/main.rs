@@ -16,6 +16,7 @@ mod client_roots;
 mod clocks;
 mod concurrency;
 mod counts;
+mod delegations;
 mod devices;
 mod drafts;
 mod durability;

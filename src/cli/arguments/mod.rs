@@ -5,7 +5,7 @@ mod workers;
 
 pub(super) use keys::{Key, KeyForm, KeyType, Rotate, Rotated};
 pub(super) use publishing::{
-    AddTargets, Adopt, Bins, Channels, Init, KeyIds, OpenPgpAlgorithm, Prune, Refresh, Release, RemoveTargets, Yank,
+    AddTargets, Adopt, Bins, Channels, Init, KeyIds, OpenPgpAlgorithm, Prune, Refresh, Release, RemoveDelegation, RemoveTargets, Yank,
 };
 pub(super) use root::{KnownRoots, Root, RootDraftFile};
 pub(super) use workers::{Queue, QueueCommand, WorkerName};
@@ -122,6 +122,11 @@ pub(super) enum Command {
         after_help = "A PATTERN is a name, or has * for any part of one directory's names, ** for any number of directories, ? for one character.\nSignatures go with their targets.\n\nExamples:\n  publish remove-targets 'packages/**'\n  publish remove-targets packages/linux-amd64/bin/acme --confirm 1"
     )]
     RemoveTargets(RemoveTargets),
+    /// End a delegation of targets.json: clients no longer find what its role lists
+    #[command(
+        after_help = "`publish status` lists delegations to keys of others. The role's files stay where they are, and the snapshot goes on listing the\nrole, since clients refuse one that loses an entry.\n\nExample:\n  publish remove-delegation mallory --dry-run"
+    )]
+    RemoveDelegation(RemoveDelegation),
     /// Spread targets over hashed bins, so that clients of very many targets fetch kilobytes; or change their number
     #[command(
         after_help = "Releases, signatures of releases, channels and certificates stay in targets.json; every other target moves to the bin that the\nhash of its name says. A commit rewrites only the bins it touches.\nThe number changes in one commit. Bins never leave the snapshot, since clients refuse that: the plan says what stays.\n\nExamples:\n  publish bins --count 1024 --not-for-trdl --dry-run\n  publish bins --count 1024 --not-for-trdl"

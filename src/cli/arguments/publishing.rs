@@ -55,6 +55,9 @@ pub(in crate::cli) struct Adopt {
     /// Leave the key files unencrypted
     #[arg(long)]
     pub no_passphrase: bool,
+    /// Take it over with delegations to keys of others, without asking
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// How key ids are computed.
@@ -198,6 +201,16 @@ pub(in crate::cli) struct Bins {
     /// The trdl client, which reads targets.json only, is not meant to find what is in bins
     #[arg(long)]
     pub not_for_trdl: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(in crate::cli) struct RemoveDelegation {
+    /// The role that targets.json delegates to
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -5,8 +5,10 @@ use super::finding::{Findings, Severity};
 use crate::failure::Result;
 use crate::layout::{ObjectName, TargetPath};
 use crate::metadata::{Delegations, ROOT_LIMIT, Role, Target, UNSTATED_TARGETS_LIMIT};
+use crate::operation::delegations::of_role;
 use crate::policy::client_roots::{self, Client};
 use crate::policy::names::{case_collision, file_and_directory, way_out};
+use crate::repository::BINS;
 use crate::storage::Source;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +28,7 @@ pub(super) fn check(source: &dyn Source, chain: &Chain, targets: &BTreeMap<Strin
             "nothing, unless trdl users should see those targets",
         );
     }
+    check_delegations(chain, findings)?;
     if chain.trust.root().consistent_snapshot() && targets.keys().any(|name| name.contains('/')) {
         findings.add(
             Severity::Note,
@@ -112,6 +115,33 @@ fn check_root(source: &dyn Source, chain: &Chain, findings: &mut Findings) -> Re
                     "any publishing command brings it up to date",
                 );
             }
+        }
+    }
+    Ok(())
+}
+
+/// Who may sign for which names besides the top-level keys; hashed bins are the publisher's own, as a rule.
+fn check_delegations(chain: &Chain, findings: &mut Findings) -> Result<()> {
+    let top = (Role::Targets.name(), &chain.top);
+    for (from, targets) in [top].into_iter().chain(chain.delegated.iter().map(|(role, targets)| (role.name.as_str(), targets))) {
+        if from == BINS {
+            continue;
+        }
+        for delegation in of_role(from, targets)?.into_iter().filter(|delegation| delegation.to != [BINS]) {
+            let escaped = |texts: &[String]| texts.iter().map(|text| text.escape_debug().to_string()).collect::<Vec<_>>().join(", ");
+            let ids: Vec<String> = delegation.keys.iter().map(|key| key.id.clone()).collect();
+            let names = if delegation.paths.is_empty() { "names by their hash".into() } else { escaped(&delegation.paths) };
+            findings.add(
+                Severity::Note,
+                format!("delegation to {}", escaped(&delegation.to)),
+                format!(
+                    "{} certifies what {} of these keys publish: {}; for: {names}",
+                    from.escape_debug(),
+                    delegation.threshold,
+                    escaped(&ids)
+                ),
+                "nothing, if their holders are known; `publish remove-delegation NAME` ends a delegation of targets.json",
+            );
         }
     }
     Ok(())

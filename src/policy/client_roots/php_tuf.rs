@@ -29,7 +29,12 @@ pub(super) fn keys(file: &RootFile<'_>) -> Vec<String> {
         key.len() == 3 && public && text(key.get("keytype")) && text(key.get("scheme"))
     };
     let strange = entries(file, "keys").filter(|(_, key)| !key.as_object().is_some_and(fits));
-    strange.map(|(id, _)| format!("key {} has other fields than keytype, scheme and keyval.public", id.escape_debug())).collect()
+    let ids: Vec<String> = strange.map(|(id, _)| id.escape_debug().to_string()).collect();
+    match ids.len() {
+        0 => Vec::new(),
+        1 => vec![format!("key {} has other fields than keytype, scheme and keyval.public", ids[0])],
+        some => vec![format!("{some} keys have other fields than keytype, scheme and keyval.public: {}", ids.join(", "))],
+    }
 }
 
 /// Roles have their keys and a threshold, nothing else; beside the four there may be one named `mirror`.

@@ -1,0 +1,73 @@
+//! Delegations, as `adopt` and `status` show them, and `publish remove-delegation`.
+
+use super::arguments::{Global, RemoveDelegation};
+use super::output::{Output, Report};
+use super::publishing::{finish, finish_plan};
+use super::text::{confirm, count, steps};
+use super::workspace::open;
+use crate::config::Config;
+use crate::operation::delegations::{self as operation, Delegation};
+use anyhow::Result;
+use serde_json::json;
+use std::fmt::Write;
+
+/// So many names, keys and patterns are shown of each; all are in the JSON.
+const SHOWN: usize = 8;
+
+/// `publish remove-delegation`.
+pub(super) fn remove(global: &Global, arguments: &RemoveDelegation, output: &Output) -> Result<Report> {
+    let config = Config::read(&global.config)?;
+    let workspace = open(global, &config, output)?;
+    let plan = operation::plan_removal(&workspace, &arguments.name)?;
+    let document = json!(plan);
+    let mut text = String::new();
+    describe_delegation(&plan.delegation, "-", &mut text);
+    if global.dry_run {
+        finish_plan(&mut text, false, &steps(&plan.roles));
+        return Ok(Report::new("remove-delegation", text, json!({"dry_run": true, "plan": document})));
+    }
+    if !arguments.yes {
+        confirm(&text, "end this delegation", "--yes", output)?;
+    }
+    let done = format!("targets.json does not delegate to {} any more", arguments.name.escape_debug());
+    let outcome = operation::apply_removal(&workspace, plan)?;
+    finish(&mut text, &outcome, &done, "");
+    Ok(Report::new("remove-delegation", text, json!({"dry_run": false, "plan": document, "result": outcome})))
+}
+
+/// The roles that are delegated to.
+pub(super) fn names_of(delegation: &Delegation) -> String {
+    match delegation.to.as_slice() {
+        [one] => one.escape_debug().to_string(),
+        [first, .., last] => format!("{} … {} ({})", first.escape_debug(), last.escape_debug(), count(delegation.to.len(), "role")),
+        [] => String::new(),
+    }
+}
+
+/// A delegation in a few lines. Names, ids and patterns come from its author: nothing in them ends a line.
+pub(super) fn describe_delegation(delegation: &Delegation, sign: &str, text: &mut String) {
+    let to = names_of(delegation);
+    let targets = delegation.targets.map_or(String::new(), |targets| format!(", which lists {}", count(targets, "target")));
+    let _ = writeln!(text, "  {sign} role {} delegates to {to}{targets}", delegation.from.escape_debug());
+    let keys = delegation.keys.iter().map(|key| {
+        let keytype = key.keytype.as_deref().unwrap_or("a key that clients cannot read");
+        format!("{} {}", key.id.escape_debug(), keytype.escape_debug())
+    });
+    let _ = writeln!(text, "      keys: {} of: {}", delegation.threshold, listed(keys));
+    let names = match delegation.hash_prefixes {
+        0 if delegation.paths.is_empty() => "no names".into(),
+        0 => listed(delegation.paths.iter().map(|path| path.escape_debug().to_string())),
+        prefixes => format!("names by their hash, {}", count(prefixes, "prefix").replace("prefixs", "prefixes")),
+    };
+    let ends = if delegation.terminating { "; clients look nowhere else for these" } else { "" };
+    let _ = writeln!(text, "      names: {names}{ends}");
+    if let Some(why) = &delegation.unread {
+        let _ = writeln!(text, "      not read: {}", why.escape_debug());
+    }
+}
+
+fn listed(items: impl Iterator<Item = String>) -> String {
+    let items: Vec<String> = items.collect();
+    let more = if items.len() > SHOWN { format!(" and {} more", items.len() - SHOWN) } else { String::new() };
+    format!("{}{more}", items.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", "))
+}

@@ -1,0 +1,200 @@
+//! Who else may sign for names in a repository: the delegations of its targets roles. Whoever signs `targets.json` vouches for
+//! them, so they are listed where a repository is adopted and where its state is shown. `publish remove-delegation` ends one.
+
+use super::{Outcome, RoleStep, Workspace, steps};
+use crate::failure::{Failure, Kind, Result};
+use crate::layout::ObjectName;
+use crate::metadata::{DelegatedRole, Delegations, PublicKey, ROLE_LIMIT, Role, Targets, UNSTATED_TARGETS_LIMIT};
+use crate::repository::{BINS, Edit, Present, read_role};
+use crate::storage::Source;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// So many delegated roles are read to find what they delegate themselves; clients look into fewer.
+const MOST_READ: usize = 256;
+
+/// One delegation; or several by hash of the name to the same keys, as to hashed bins.
+#[derive(Clone, Debug, Serialize)]
+pub struct Delegation {
+    /// The role that delegates.
+    pub from: String,
+    /// The names of the roles that it delegates to.
+    pub to: Vec<String>,
+    /// The keys that may sign them.
+    pub keys: Vec<DelegatedKey>,
+    /// How many of these must.
+    pub threshold: u64,
+    /// The patterns of target names that they are responsible for.
+    pub paths: Vec<String>,
+    /// How many hash prefixes of target names they are responsible for.
+    pub hash_prefixes: usize,
+    /// Whether clients look nowhere else for these names.
+    pub terminating: bool,
+    /// How many targets they list; absent where that was not read.
+    pub targets: Option<usize>,
+    /// Why they could not be read, if that was tried and failed.
+    pub unread: Option<String>,
+}
+
+/// A key in a delegation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DelegatedKey {
+    /// Its id.
+    pub id: String,
+    /// Its keytype; absent where it is none that clients verify with.
+    pub keytype: Option<String>,
+}
+
+impl Delegation {
+    fn of(from: &str, role: &DelegatedRole, block: &Delegations) -> Self {
+        let known = |id: &String| block.keys().find(|(known, _)| *known == id).map(|(_, key)| key.keytype().to_owned());
+        Self {
+            from: from.to_owned(),
+            to: vec![role.name.clone()],
+            keys: role.keys.keyids.iter().map(|id| DelegatedKey { id: id.clone(), keytype: known(id) }).collect(),
+            threshold: role.keys.threshold,
+            paths: role.patterns().to_vec(),
+            hash_prefixes: role.hash_prefixes().len(),
+            terminating: role.terminating,
+            targets: None,
+            unread: None,
+        }
+    }
+
+    /// Whether another one differs in nothing but its share of hashes.
+    fn is_alike(&self, other: &Self) -> bool {
+        let of = |delegation: &Self| (delegation.from.clone(), delegation.keys.clone(), delegation.threshold, delegation.terminating);
+        self.paths.is_empty() && other.paths.is_empty() && self.unread.is_none() && other.unread.is_none() && of(self) == of(other)
+    }
+}
+
+/// The delegations of the top-level role, without reading the roles that it delegates to: those that the publisher does not
+/// sign itself. Bins are its own where targets keys sign them, or keys that the config names for them.
+pub(super) fn of_others(workspace: &Workspace, present: &Present) -> Result<Vec<Delegation>> {
+    let bins_are_ours = !workspace.bin_keys.is_empty() || present.bins_follow_targets()?;
+    let all = of_role(Role::Targets.name(), &present.targets)?;
+    Ok(all.into_iter().filter(|delegation| !bins_are_ours || delegation.to.iter().any(|name| name != BINS)).collect())
+}
+
+/// The delegations of one role.
+pub(super) fn of_role(from: &str, targets: &Targets) -> Result<Vec<Delegation>> {
+    let mut all = Vec::new();
+    if let Some(block) = delegations_of(targets, &format!("{}.json", from.escape_debug()))? {
+        block.roles.iter().for_each(|role| push(&mut all, Delegation::of(from, role, &block)));
+    }
+    Ok(all)
+}
+
+/// Every delegation that can be reached, and whether `held` keys suffice to sign it.
+pub(super) fn reachable(source: &dyn Source, present: &Present, held: impl Fn(&PublicKey) -> bool) -> Result<Vec<(Delegation, bool)>> {
+    let mut found: Vec<(Delegation, bool)> = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut read = 0;
+    let top = delegations_of(&present.targets, "targets.json")?.map(|block| (Role::Targets.name().to_owned(), block));
+    let mut open: Vec<(String, Delegations)> = top.into_iter().collect();
+    while let Some((from, block)) = open.pop() {
+        for role in &block.roles {
+            let mut delegation = Delegation::of(&from, role, &block);
+            let ours = block.keys_of(role).filter(|(_, key)| held(key)).count() as u64 >= role.keys.threshold;
+            if seen.insert(role.name.clone()) {
+                match read_delegated(source, present, &block, role, &mut read) {
+                    Ok(targets) => {
+                        delegation.targets = Some(targets.len());
+                        let below = delegations_of(&targets, &format!("{}.json", role.name.escape_debug()));
+                        match below {
+                            Ok(below) => open.extend(below.map(|below| (role.name.clone(), below))),
+                            Err(failure) => delegation.unread = Some(failure.message),
+                        }
+                    }
+                    Err(failure) if failure.kind == Kind::Storage => return Err(failure),
+                    Err(failure) => delegation.unread = Some(failure.message),
+                }
+            }
+            match found.last_mut().filter(|(last, held)| *held == ours && last.is_alike(&delegation)) {
+                Some((last, _)) => merge(last, delegation),
+                None => found.push((delegation, ours)),
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn read_delegated(source: &dyn Source, present: &Present, block: &Delegations, role: &DelegatedRole, read: &mut usize) -> Result<Targets> {
+    if let Some(bins) = present.bins.as_ref()
+        && let Some((_, targets)) = bins.known().find(|(at, _)| bins.name(*at) == role.name)
+    {
+        return Ok(targets.clone());
+    }
+    let listed = present.trust.listed(&format!("{}.json", role.name)).map_err(|_| Failure::invalid("the snapshot does not list it"))?;
+    ObjectName::versioned(&role.name, listed.version).check()?;
+    *read += 1;
+    if *read > MOST_READ {
+        return Err(Failure::invalid(format!("more than {MOST_READ} roles are delegated to")));
+    }
+    let limit = listed.length.unwrap_or(UNSTATED_TARGETS_LIMIT).min(ROLE_LIMIT);
+    present.trust.delegated_at_any_age(block, role, read_role(source, &present.trust, &role.name, listed.version, limit)?)
+}
+
+fn delegations_of(targets: &Targets, what: &str) -> Result<Option<Delegations>> {
+    targets.field("delegations").map(|json| Delegations::parse(json, what)).transpose()
+}
+
+fn push(all: &mut Vec<Delegation>, delegation: Delegation) {
+    match all.last_mut().filter(|last| last.is_alike(&delegation)) {
+        Some(last) => merge(last, delegation),
+        None => all.push(delegation),
+    }
+}
+
+fn merge(into: &mut Delegation, more: Delegation) {
+    into.to.extend(more.to);
+    into.hash_prefixes += more.hash_prefixes;
+    into.targets = into.targets.zip(more.targets).map(|(a, b)| a + b);
+}
+
+/// What ending a delegation will do.
+#[derive(Debug, Serialize)]
+pub struct RemoveDelegationPlan {
+    /// The delegation.
+    pub delegation: Delegation,
+    /// Roles that will be signed.
+    pub roles: Vec<RoleStep>,
+    #[serde(skip)]
+    present: Option<Box<Present>>,
+}
+
+/// Decides what ending the top-level role's delegation to this role does.
+pub fn plan_removal(workspace: &Workspace, name: &str) -> anyhow::Result<RemoveDelegationPlan> {
+    let present = workspace.load()?;
+    workspace.check_root(&present)?;
+    if workspace.workers.is_some() {
+        return Err(Failure::invalid("workers do not take requests to end a delegation")
+            .hint("do it with a config without `broker` that names the keys of targets, snapshot and timestamp, while the workers are stopped")
+            .into());
+    }
+    let block = delegations_of(&present.targets, "targets.json")?;
+    let found = block.as_ref().and_then(|block| Some((block, block.roles.iter().find(|role| role.name == name)?)));
+    let Some((block, role)) = found else {
+        let names = block.iter().flat_map(|block| &block.roles).map(|role| format!("delegated to: {}", role.name.escape_debug()));
+        return Err(Failure::new(Kind::NotFound, format!("targets.json does not delegate to `{}`", name.escape_debug()))
+            .details(names)
+            .into());
+    };
+    if name == BINS && present.bins.is_some() {
+        return Err(Failure::invalid("the targets in the bins would be lost with them")
+            .hint("to have other keys sign the bins: publish bins --rekey")
+            .into());
+    }
+    let delegation = Delegation::of(Role::Targets.name(), role, block);
+    let roles = steps(&present.versions(), &Role::ONLINE)?;
+    Ok(RemoveDelegationPlan { delegation, roles, present: Some(Box::new(present)) })
+}
+
+/// Ends it. The snapshot keeps its entry for the role, which clients demand.
+pub fn apply_removal(workspace: &Workspace, plan: RemoveDelegationPlan) -> anyhow::Result<Outcome> {
+    let present = *plan.present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
+    workspace.begin_changes()?;
+    let signers = workspace.signers(present.trust.root(), &Role::ONLINE)?;
+    let edit = Edit { undelegate: plan.delegation.to, ..Edit::default() };
+    Ok(workspace.commit(present, &edit, &signers)?.into())
+}
