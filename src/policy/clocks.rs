@@ -12,22 +12,33 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 /// Two clocks that differ by less are taken for the same.
 pub const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
+/// A clock that is further behind than this is not made up for where keys are replaced at once.
+const LONGEST_BEHIND: TimeDelta = TimeDelta::days(31);
+
 /// The time at which roles are signed, and what was published before.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     now: DateTime<Utc>,
     published: Option<Expiry>,
+    /// How much later than usual a role may expire because the one before it did.
+    most: TimeDelta,
 }
 
 impl Moment {
-    /// Nothing that was published before counts: a first commit, or one whose root replaces the keys of what is there.
+    /// Nothing was published before.
     pub fn first(now: DateTime<Utc>) -> Self {
-        Self { now, published: None }
+        Self { now, published: None, most: TimeDelta::zero() }
     }
 
     /// The published timestamp expires then.
     pub fn after(now: DateTime<Utc>, timestamp: Expiry) -> Self {
-        Self { now, published: Some(timestamp) }
+        Self { now, published: Some(timestamp), most: TimeDelta::MAX }
+    }
+
+    /// The root replaces the keys of what is published, whose timestamp expires then. An attacker, or a clock that was years
+    /// ahead, may have given it any expiry, and this commit ends that; a clock that is behind by less is made up for still.
+    pub fn replacing(now: DateTime<Utc>, timestamp: Expiry) -> Self {
+        Self { now, published: Some(timestamp), most: LONGEST_BEHIND }
     }
 
     /// The clock's time.
@@ -41,7 +52,8 @@ impl Moment {
     pub fn expiry(&self, role: Role, replaced: Option<Expiry>) -> Expiry {
         let usual = (self.now + role.lifetime()).trunc_subsecs(0);
         let least = self.published.map(|timestamp| whole_second(replaced.unwrap_or(timestamp)));
-        least.map_or(usual, |least| least.max(usual))
+        let more = least.map_or(TimeDelta::zero(), |least| least - usual);
+        usual + more.clamp(TimeDelta::zero(), self.most)
     }
 }
 

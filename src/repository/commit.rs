@@ -300,12 +300,11 @@ impl Committer<'_> {
         Ok(Attempt::Done(Some(Box::new(published))))
     }
 
-    /// The time to sign at, read now. Where keys are replaced at once, what the replaced ones signed is void: an attacker may
-    /// have given it any expiry.
+    /// The time to sign at, read now.
     pub(super) fn moment(&self, present: &Present) -> Result<Moment> {
         let now = (self.clock)();
         let (timestamp, _) = listings(present)?;
-        Ok(if self.replacement.is_some() { Moment::first(now) } else { Moment::after(now, timestamp.expires()) })
+        Ok(if self.replacement.is_some() { Moment::replacing(now, timestamp.expires()) } else { Moment::after(now, timestamp.expires()) })
     }
 
     /// The version that the next one of a role must be higher than. A bin is written at most once for each snapshot, so

@@ -112,6 +112,24 @@ fn a_root_lives_shorter_only_where_that_is_asked_for() {
     assert!(report.changes.iter().any(|change| change.contains("expires") && change.ends_with("(earlier)")), "{:?}", report.changes);
 }
 
+fn replace_online_keys(rotating: &mut Rotating) {
+    let (draft, names) = (rotating.trial.path("draft.json"), rotating.trial.path("names.json"));
+    let mut wish = RootWish::default();
+    for role in Role::ONLINE {
+        let (old, new) = (rotating.public(&rotating.keys[&role][0]), rotating.new_key(role));
+        wish.add.push((role, rotating.public(&new), None));
+        wish.remove.push((role, old.id()));
+        rotating.keys.insert(role, vec![new]);
+    }
+    root::edit(&rotating.workspace(), &draft, &names, &wish, false).unwrap();
+    let key = publish::keys::KeyUri::File(rotating.keys[&Role::Root][0].clone());
+    let key = publish::keys::load(&key, rotating.workspace().passphrases.as_ref()).unwrap();
+    root::sign(None, &draft, &[key]).unwrap();
+    let workspace = rotating.workspace();
+    let wish = CommitWish { replace_now: true, back_to: None };
+    root_commit::apply_commit(&workspace, root_commit::plan_commit(&workspace, &draft, wish).unwrap()).unwrap();
+}
+
 /// What a clock that was years ahead has signed does not stand in the way of publishing; only replaced keys end it.
 #[test]
 fn roles_signed_by_a_clock_that_was_ahead_are_ended_by_replacing_their_keys() {
@@ -131,25 +149,22 @@ fn roles_signed_by_a_clock_that_was_ahead_are_ended_by_replacing_their_keys() {
     assert_eq!(said.len(), 1, "once for each command: {said:?}");
     assert!(said[0].contains("more than a day after this machine's time"), "{said:?}");
     none_is_earlier(&rotating.trial, &before);
-    let (draft, names) = (rotating.trial.path("draft.json"), rotating.trial.path("names.json"));
-    let mut wish = RootWish::default();
-    for role in Role::ONLINE {
-        let (old, new) = (rotating.public(&rotating.keys[&role][0]), rotating.new_key(role));
-        wish.add.push((role, rotating.public(&new), None));
-        wish.remove.push((role, old.id()));
-        rotating.keys.insert(role, vec![new]);
-    }
-    root::edit(&rotating.workspace(), &draft, &names, &wish, false).unwrap();
-    let key = publish::keys::KeyUri::File(rotating.keys[&Role::Root][0].clone());
-    let key = publish::keys::load(&key, rotating.workspace().passphrases.as_ref()).unwrap();
-    root::sign(None, &draft, &[key]).unwrap();
-    let workspace = rotating.workspace();
-    let wish = CommitWish { replace_now: true, back_to: None };
-    root_commit::apply_commit(&workspace, root_commit::plan_commit(&workspace, &draft, wish).unwrap()).unwrap();
+    replace_online_keys(&mut rotating);
     rotating.trial.client().unwrap();
     for (role, expires) in expiries(&rotating.trial).into_iter().skip(1) {
-        assert!(expires < rotating.trial.now() + TimeDelta::days(91), "{role} expires on {expires}");
+        assert!(expires < rotating.trial.now() + TimeDelta::days(122), "{role} expires on {expires}");
     }
+}
+
+#[test]
+fn keys_replaced_at_once_by_a_clock_that_is_behind_sign_nothing_that_expires_earlier() {
+    let mut rotating = Rotating::new(Trial::new());
+    let before = expiries(&rotating.trial);
+    rotating.trial.wait(TimeDelta::days(-20));
+    replace_online_keys(&mut rotating);
+    none_is_earlier(&rotating.trial, &before);
+    rotating.trial.wait(TimeDelta::days(20));
+    rotating.trial.client().unwrap();
 }
 
 #[test]

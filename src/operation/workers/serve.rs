@@ -74,6 +74,7 @@ pub fn serve(workspace: &Workspace, role: WorkerRole, stop: &AtomicBool, log: &(
     };
     let present = workspace.load()?;
     workspace.begin_changes_even_paused()?;
+    workspace.compare_clocks();
     let signers = workspace.worker_signers(&present, own)?;
     let repository = super::super::workspace::identity(&pinned);
     let answers = Answers::new(identity.clone(), &signers, &repository, role);
