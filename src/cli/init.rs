@@ -128,7 +128,7 @@ fn config(global: &Global, arguments: &Init) -> Result<(Config, String)> {
 
 /// A key that could not sign is refused now, not at the first release.
 pub(super) fn check_key(path: &Path) -> Result<()> {
-    let bytes = crate::keys::read_private(path)?;
+    let bytes = crate::keys::read_secret(&crate::keys::KeyUri::File(path.to_owned()))?;
     let skip = |_: &str| Err(Failure::new(crate::failure::Kind::Passphrase, ""));
     match crate::openpgp::SigningKey::load(&bytes, &path.display().to_string(), chrono::Utc::now(), &skip) {
         // Everything but the passphrase, which is not needed yet.

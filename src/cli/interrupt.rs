@@ -1,16 +1,60 @@
 use super::output::{Output, eprint, interrupt_document, print};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::fs::File;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// A flag that is set when the process is asked to stop; asked a second time, it stops at once.
+/// Whether the last words are a document.
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// The form of the last words.
+pub(super) fn speak_as(output: &Output) {
+    JSON.store(output.is_json(), Ordering::Relaxed);
+}
+
+/// The terminal as it was before a prompt switched its echo off. Whoever ends the process puts it back.
+static BEFORE_PROMPT: Mutex<Option<(File, Termios)>> = Mutex::new(None);
+
+/// Held while a prompt shows nothing of what is typed.
+pub(super) struct Prompting(());
+
+impl Prompting {
+    /// Remembers the terminal as it is.
+    pub fn begin() -> Self {
+        let terminal = File::open("/dev/tty").ok();
+        let known = terminal.and_then(|terminal| tcgetattr(&terminal).ok().map(|before| (terminal, before)));
+        *BEFORE_PROMPT.lock().unwrap_or_else(PoisonError::into_inner) = known;
+        Self(())
+    }
+}
+
+impl Drop for Prompting {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Puts the terminal back; says whether a prompt was open.
+fn restore() -> bool {
+    let before = BEFORE_PROMPT.lock().unwrap_or_else(PoisonError::into_inner).take();
+    before.is_some_and(|(terminal, before)| tcsetattr(&terminal, OptionalActions::Now, &before).is_ok())
+}
+
+/// A flag that is set when the process is asked to stop; asked a second time, or at a prompt, it stops at once.
 pub(super) fn drain() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.clone())?;
-        signal_hook::flag::register(signal, stop.clone())?;
-    }
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let asked = stop.clone();
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            let at_prompt = restore();
+            if asked.swap(true, Ordering::SeqCst) || at_prompt {
+                std::process::exit(128 + signal);
+            }
+        }
+    });
     Ok(stop)
 }
 
@@ -23,18 +67,28 @@ pub(super) fn reload() -> anyhow::Result<Arc<AtomicBool>> {
 
 /// Ends the process with words and the usual code when it is interrupted. Nothing needs to be undone: whatever instant
 /// it is, the published repository is valid, and leftovers are swept by the next run.
-pub(super) fn watch(output: Output) {
+pub(super) fn watch() {
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            let message = "interrupted; the published repository is valid, and the same command finishes the work";
-            let code = 128 + signal;
-            if output.is_json() {
-                print(&interrupt_document(message, code));
-            } else {
-                eprint(&format!("\nerror: {message}\n"));
-            }
-            std::process::exit(code);
+            end(signal);
         }
     });
+}
+
+/// Ends the process as a signal does: ctrl-C at a prompt arrives as a character.
+pub(super) fn interrupted() -> ! {
+    end(SIGINT)
+}
+
+fn end(signal: i32) -> ! {
+    restore();
+    let message = "interrupted; the published repository is valid, and the same command finishes the work";
+    let code = 128 + signal;
+    if JSON.load(Ordering::Relaxed) {
+        print(&interrupt_document(message, code));
+    } else {
+        eprint(&format!("\nerror: {message}\n"));
+    }
+    std::process::exit(code);
 }

@@ -120,7 +120,7 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
                     .hint("extend it where it lives, for example gpg --quick-set-expire, and make its certificate anew")
             })?;
             let unlock = |what: &str| passphrases.get(Use::OpenPgp, what).map(|secret| zeroize::Zeroizing::new(secret.expose().to_vec()));
-            let written = crate::openpgp::extend(&keys::read_private(path)?, &path.display().to_string(), until, now, &unlock)?;
+            let written = crate::openpgp::extend(&keys::read_secret(&uri)?, &path.display().to_string(), until, now, &unlock)?;
             let when = until.map_or("for ever".to_owned(), |until| format!("until {}", crate::metadata::format_expiry(until)));
             if global.dry_run {
                 return Ok(Report::new("key", format!("plan only: {} would be valid {when}\n", path.display()), json!({"dry_run": true})));
@@ -145,7 +145,30 @@ fn load(text: &str, passphrases: &Sources) -> Result<Arc<dyn RoleSigner>> {
     Ok(keys::load(&KeyUri::parse(text, Path::new(""))?, passphrases)?)
 }
 
+/// An OpenPGP key in a file: what a release will ask of it.
+fn check_openpgp(uri: &KeyUri, file: &[u8], passphrases: &Sources) -> Result<Report> {
+    let unlock = |what: &str| passphrases.get(Use::OpenPgp, what).map(|secret| zeroize::Zeroizing::new(secret.expose().to_vec()));
+    let now = chrono::Utc::now();
+    let key = crate::openpgp::SigningKey::load(file, &uri.origin(), now, &unlock)?;
+    key.check(now)?;
+    let old = if key.old_gnupg_reads() { "and 1.4 as well" } else { "but not 1.4" };
+    let text = format!(
+        "{} (OpenPGP)\ncertificate: {}\nsigns:       with {}, verified\nread by:     GnuPG 2.2 and 2.4, {old}\n",
+        uri.origin(),
+        key.fingerprint(),
+        key.hash()
+    );
+    let json = json!({"key": uri.origin(), "fingerprint": key.fingerprint(), "digest": key.hash().to_string(), "openpgp": true, "gnupg_1_4": key.old_gnupg_reads()});
+    Ok(Report::new("key", text, json))
+}
+
 fn check(uri: &KeyUri, passphrases: &Sources) -> Result<Report> {
+    if matches!(uri, KeyUri::File(_) | KeyUri::Env(_)) {
+        let file = keys::read_secret(uri)?;
+        if crate::openpgp::is_openpgp(&file) {
+            return check_openpgp(uri, &file, passphrases);
+        }
+    }
     let signer = keys::load(uri, passphrases)?;
     let public = signer.public();
     let signs = |length: usize| {

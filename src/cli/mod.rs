@@ -42,8 +42,9 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Err(error) => return usage(&error, &arguments),
     };
     let output = Output::new(&parsed.global);
+    interrupt::speak_as(&output);
     if !parsed.command.is_service() {
-        interrupt::watch(output.clone());
+        interrupt::watch();
     }
     match run(&parsed, &output) {
         Ok(report) => {

@@ -159,8 +159,7 @@ pub(super) fn new_passphrase(file: Option<&Path>, what: &str) -> Result<Secret> 
     if !std::io::stdin().is_terminal() {
         return Err(missing());
     }
-    let ask = |question: &str| rpassword::prompt_password(question).map(Secret::new).map_err(|error| missing().source(error));
-    let (first, second) = (ask(&format!("new passphrase for {what}: "))?, ask("the same again: ")?);
+    let (first, second) = (ask(&format!("new passphrase for {what}: "), missing)?, ask("the same again: ", missing)?);
     if first.expose() == second.expose() && !first.expose().is_empty() {
         return Ok(first);
     }
@@ -211,5 +210,21 @@ fn prompt(question: &str, what: &str, purpose: Use) -> Result<Secret> {
     if !std::io::stdin().is_terminal() {
         return Err(missing());
     }
-    rpassword::prompt_password(question).map(Secret::new).map_err(|error| missing().source(error))
+    ask(question, missing)
+}
+
+/// Asks on the terminal, which has its echo again however this ends.
+fn ask(question: &str, missing: impl FnOnce() -> Failure) -> Result<Secret> {
+    use std::io::ErrorKind;
+    let prompting = super::interrupt::Prompting::begin();
+    let answer = rpassword::prompt_password(question);
+    drop(prompting);
+    match answer {
+        Ok(typed) => Ok(Secret::new(typed)),
+        Err(error) if error.kind() == ErrorKind::Interrupted => super::interrupt::interrupted(),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            Err(Failure::new(Kind::Passphrase, "the terminal was closed before a passphrase was typed"))
+        }
+        Err(error) => Err(missing().source(error)),
+    }
 }

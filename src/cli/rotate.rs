@@ -233,7 +233,7 @@ fn openpgp(global: &Global, arguments: &Rotate, output: &Output) -> Result<Repor
             let _ = writeln!(text, "made {} and {}: keep the second elsewhere", path.display(), revocation.display());
         }
         if let Some(old) = &old {
-            match vouch(old, &keys::read_private(path)?, &path.display().to_string(), now)? {
+            match vouch(old, &keys::read_secret(&uri)?, &path.display().to_string(), now)? {
                 Some(vouched) => keys::replace_private(path, &vouched)?,
                 None => text.push_str("the old key may not certify others: the new one comes without its word\n"),
             }

@@ -2,7 +2,7 @@
 //! JSON of securesystemslib and of go-tuf, encrypted or not.
 
 use super::software::Material;
-use super::{Passphrases, Secret, Use, go_tuf, securesystemslib};
+use super::{Passphrases, Secret, Use, encoding, go_tuf, securesystemslib};
 use crate::failure::{Failure, Kind, Result};
 use openssl::pkey::PKey;
 use pkcs8::der::Decode;
@@ -25,7 +25,8 @@ pub(super) fn read(file: &[u8], what: &str, passphrases: &dyn Passphrases) -> Re
 
 /// Reads all keys of a file: go-tuf keeps those of a role together, trdl's server those of all roles.
 pub(super) fn read_all(file: &[u8], what: &str, passphrases: &dyn Passphrases) -> Result<Vec<Material>> {
-    let text = std::str::from_utf8(file).map_err(|_| unreadable(what))?.trim();
+    let file = encoding::plain(file, what)?;
+    let text = std::str::from_utf8(&file).map_err(|_| unreadable(what))?.trim();
     if text.starts_with(['{', '[']) {
         let parse = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).map_err(|_| unreadable(what));
         let mut json = parse(text.as_bytes())?;

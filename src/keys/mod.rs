@@ -3,6 +3,7 @@
 #[cfg(feature = "awskms")]
 mod aws_kms;
 mod device;
+mod encoding;
 mod file;
 mod form;
 mod go_tuf;

@@ -8,7 +8,7 @@ use super::pkcs11::TokenKey;
 use super::software::Material;
 #[cfg(feature = "vault")]
 use super::vault::TransitKey;
-use super::{KeyUri, Passphrases, RoleSigner, Secret, form, read_private};
+use super::{KeyUri, Passphrases, RoleSigner, Secret, encoding, form, read_private};
 use crate::failure::{Failure, Kind, Result};
 use crate::metadata::{PublicKey, Signature};
 use crate::openpgp::DigestSigner;
@@ -56,13 +56,14 @@ pub fn openpgp_certificate(uri: &KeyUri) -> Result<Option<Vec<u8>>> {
 /// The content of a key file, or of the variable that stands for one.
 pub fn read_secret(uri: &KeyUri) -> Result<Zeroizing<Vec<u8>>> {
     match uri {
-        KeyUri::File(path) => read_private(path),
+        KeyUri::File(path) => encoding::plain(&read_private(path)?, &uri.origin()),
         KeyUri::Env(name) => {
             let missing = || {
                 Failure::new(Kind::NotFound, format!("the variable {name} is not set"))
                     .hint("it holds the key in any form that a key file may have")
             };
-            std::env::var_os(name).map(|text| Zeroizing::new(text.into_encoded_bytes())).ok_or_else(missing)
+            let text = std::env::var_os(name).map(|text| Zeroizing::new(text.into_encoded_bytes())).ok_or_else(missing)?;
+            encoding::plain(&text, &uri.origin())
         }
         _ => Err(Failure::invalid(format!("{uri} does not give its secret away"))),
     }

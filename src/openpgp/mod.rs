@@ -15,4 +15,4 @@ pub use generate::{Algorithm, Generated, generate};
 pub use life::{extend, vouch};
 pub use remote::{DigestSignature, DigestSigner, KeyMaterial, certify, check, material_of};
 pub use signature::{DetachedSignature, sign};
-pub use signing_key::{SigningKey, Unlock, check_certificate, public_certificate};
+pub use signing_key::{SigningKey, Unlock, check_certificate, is_openpgp, public_certificate};

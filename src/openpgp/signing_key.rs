@@ -93,6 +93,20 @@ impl SigningKey {
         signer.sign_digest(self.hash(), &vec![0; length]).map(drop)
     }
 
+    /// Has it sign something of no meaning, and verifies that with the certificate.
+    pub fn check(&self, now: DateTime<Utc>) -> Result<()> {
+        let failed = |error: anyhow::Error| {
+            Failure::new(Kind::Unexpected, format!("the OpenPGP key {} cannot sign", self.fingerprint())).source(error)
+        };
+        let mut state = self.hash().context().map_err(failed)?.for_signature(4);
+        state.update(b"a trial");
+        let signature = super::sign(self.signer()?.as_mut(), state.clone(), now)?;
+        let mut certificates = super::Certificates::default();
+        certificates.add(&self.armored_certificate()?, "the certificate")?;
+        let signature = super::DetachedSignature::parse(&signature, "the trial's signature")?;
+        certificates.verify(&signature, &state, now, "the trial").map(drop)
+    }
+
     /// The fingerprint of the certificate, upper-case hex.
     pub fn fingerprint(&self) -> String {
         self.cert.fingerprint().to_hex()
@@ -156,6 +170,11 @@ impl SigningKey {
         let pair = pair.map_err(|error| Failure::new(Kind::Unexpected, "cannot use the OpenPGP key").source(error))?;
         Ok(Box::new(VerifyingSigner(pair)))
     }
+}
+
+/// Whether a file holds an OpenPGP key or certificate, armored or not.
+pub fn is_openpgp(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().starts_with(b"-----BEGIN PGP") || bytes.first().is_some_and(|first| first & 0x80 != 0)
 }
 
 /// The only certificate in `bytes`.

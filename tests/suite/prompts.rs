@@ -1,0 +1,87 @@
+//! Prompts for passphrases, on a terminal that `script` makes.
+
+use crate::sandbox::Sandbox;
+use std::fs;
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+
+/// Runs a command on a terminal; when it asks for a passphrase, `act` happens. Says what was seen, with the exit code and
+/// whether the terminal shows what is typed in the last lines.
+fn on_a_terminal(sandbox: &Sandbox, command: &str, act: impl FnOnce(&mut dyn Write, i32)) -> String {
+    let publish = env!("CARGO_BIN_EXE_publish");
+    let line = format!(
+        "sh -c 'echo $$ > pid; exec {publish} {command}'; echo code=$?; stty -a | grep -o -- '-\\?\\bisig\\b'; stty -a | grep -o -- ' -\\?echo\\b'"
+    );
+    let mut child = Command::new("script")
+        .args(["-qec", &line, "/dev/null"])
+        .current_dir(sandbox.dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .env_remove("PUBLISH_PASSPHRASE")
+        .spawn()
+        .unwrap();
+    let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut seen = Vec::new();
+    let mut act = Some(act);
+    let mut byte = [0];
+    while output.read(&mut byte).unwrap_or(0) == 1 {
+        seen.push(byte[0]);
+        if seen.ends_with(b": ")
+            && String::from_utf8_lossy(&seen).contains("passphrase for")
+            && let Some(act) = act.take()
+        {
+            let pid = fs::read_to_string(sandbox.path("pid")).unwrap().trim().parse().unwrap();
+            act(&mut input, pid);
+        }
+    }
+    let _ = child.wait();
+    String::from_utf8_lossy(&seen).into_owned()
+}
+
+fn encrypted() -> Sandbox {
+    let sandbox = Sandbox::empty();
+    let made = sandbox.command().args(["key", "new", "key.pem"]).env("PUBLISH_PASSPHRASE", "test only passphrase").output().unwrap();
+    assert!(made.status.success());
+    sandbox
+}
+
+#[track_caller]
+fn ended(seen: &str, code: i32) {
+    assert!(seen.contains(&format!("code={code}")), "{seen}");
+    let echo = seen.rsplit("code=").next().unwrap();
+    assert!(echo.contains(" echo") && !echo.contains("-echo") && !echo.contains("-isig"), "{seen}");
+}
+
+#[test]
+fn ctrl_c_at_a_prompt_ends_with_130_and_the_terminal_as_it_was() {
+    let sandbox = encrypted();
+    for command in ["init --name acme", "key new other.pem", "key show key.pem", "key check key.pem", "key passphrase key.pem"] {
+        let seen = on_a_terminal(&sandbox, command, |terminal, _| drop(terminal.write_all(b"abc\x03")));
+        ended(&seen, 130);
+        assert!(seen.contains("interrupted") && !seen.contains("no terminal") && !seen.contains("abc"), "{seen}");
+    }
+    let seen = on_a_terminal(&sandbox, "--json key show key.pem", |terminal, _| drop(terminal.write_all(b"\x03")));
+    ended(&seen, 130);
+    assert!(seen.contains("\"kind\":\"interrupted\""), "{seen}");
+}
+
+/// From elsewhere: `timeout`, a closed session, another terminal.
+#[test]
+fn a_signal_at_a_prompt_leaves_the_terminal_as_it_was() {
+    for (signal, code) in [(2, 130), (15, 143)] {
+        let kill = |_: &mut dyn Write, pid: i32| {
+            // The echo goes off right after the question.
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            let _ = Command::new("kill").args([format!("-{signal}"), pid.to_string()]).status();
+        };
+        ended(&on_a_terminal(&Sandbox::empty(), "key new key.pem", kill), code);
+    }
+}
+
+#[test]
+fn a_closed_terminal_is_no_missing_one() {
+    let seen = on_a_terminal(&Sandbox::empty(), "key new key.pem", |terminal, _| drop(terminal.write_all(b"\x04")));
+    assert!(!seen.contains("no terminal"), "{seen}");
+    ended(&seen, 12);
+}
