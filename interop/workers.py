@@ -451,6 +451,114 @@ def no_worker_signs_what_it_did_not_verify():
         assert json.loads(t.place.read("repo", "timestamp.json"))["signed"]["version"] == 1
 
 
+def attackers_get_no_further_than_the_docs_say():
+    """Three attackers of docs/threat-model.md, one after the other: with the broker's credentials, with CI's identity (and so
+    with the broker, the store and the state), and with the state store."""
+    with team() as t:
+        t.start()
+        tool = t.ci.home / "dist/linux-amd64/bin/tool"
+        tool.parent.mkdir(parents=True)
+        tool.write_text("#!/bin/sh\n")
+        (t.ci.home / "trdl_channels.yaml").write_text('groups:\n- name: "1"\n  channels:\n  - {name: stable, version: 1.0.0}\n')
+        t.ci.publish("release", "1.0.0", "--from", "dist", "--channels")
+        shared = t.directory / "shared"
+        published = lambda: t.place.read("repo", "timestamp.json")
+        signed = lambda path: json.loads((t.directory / "repo" / path).read_text())["signed"]
+        targets = lambda: signed(f"{signed(str(signed('timestamp.json')['meta']['snapshot.json']['version']) + '.snapshot.json')['meta']['targets.json']['version']}.targets.json")["targets"]
+        waiting = lambda: sum(queue["waiting"] for queue in json.loads(t.ci.publish("queue", "--json"))["queue"]["queues"][:3])
+
+        # 1. The broker's credentials: a flood, real requests again and at other workers, huge messages. Honest callers are served.
+        stranger, before = Forger(t), published()
+        real = [path.read_bytes() for path in (shared / "requests").glob("*.sealed.json")]
+        assert real
+        for role in t.ROLES:
+            for number in range(1500):
+                stranger.channel.basic_publish("", stranger.queue(role), b"rubbish %d" % number, pika.BasicProperties(message_id=str(number), reply_to=stranger.queue(role)))
+            for message in [*real, b"x" * (8 << 20)]:
+                stranger.send(message, role)
+        start = time.monotonic()
+        t.package(1)
+        t.ci.publish("add-targets", "packages")
+        flood = time.monotonic() - start
+        until(lambda: waiting() == 0, "the queues are empty")
+        assert signed("timestamp.json")["version"] == json.loads(before)["signed"]["version"] + 1, "the real requests did nothing again"
+        lines = sum(len((t.hosts[role].home / "log").read_text().splitlines()) for role in t.ROLES)
+        assert lines < 150, f"{lines} lines of log"
+        t.ci.publish("queue", "drop", "--all")
+
+        # 2. CI's identity: every promise holds, other prefixes are refused, and no other worker signs what nobody asked for.
+        insider = Forger(t, sender_key(t.ci))
+
+        def stage(name, content):
+            digest = hashlib.sha256(content).hexdigest()
+            directory, _, file = name.rpartition("/")
+            path = t.directory / "repo/targets" / directory / f"{digest}.{file}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            return {"hashes": {"sha256": digest}, "length": len(content)}
+
+        def ask(changes):
+            request = insider.request([{"name": name, "replaces": targets().get(name), "becomes": becomes} for name, becomes in changes])
+            insider.send(insider.seal(request), identity=request["id"])
+            result = shared / f"results/{request['id']}.json"
+            until(result.exists, "a result")
+            return json.loads(result.read_text())["is"]
+
+        old = targets()
+        assert ask([("releases/1.0.0/linux-amd64/bin/evil", stage("releases/1.0.0/linux-amd64/bin/evil", b"evil"))]) == "refused"
+        assert ask([("releases/1.0.0/linux-amd64/bin/tool", stage("releases/1.0.0/linux-amd64/bin/tool", b"evil"))]) == "refused"
+        assert ask([(name, None) for name in old if "/1.0.0/" in name] + [("yanked/1.0.0", stage("yanked/1.0.0", b"1.0.0\n"))]) == "refused"
+        assert ask([("channels/1/stable", stage("channels/1/stable", b"9.9.9\n"))]) == "refused"
+        assert ask([("elsewhere/x", stage("elsewhere/x", b"x"))]) == "refused"
+        # Content that exists at the first look only.
+        name, content = "packages/vanishes.zip", b"vanishes"
+        becomes = stage(name, content)
+        (t.directory / "repo/targets/packages" / f"{becomes['hashes']['sha256']}.vanishes.zip").write_bytes(b"other")
+        assert ask([(name, becomes)]) == "refused"
+        assert targets() == old
+        base = {"version": signed("timestamp.json")["version"], "sha256": hashlib.sha256(published()).hexdigest()}
+        state = published()
+        for role, request in [
+            ("snapshot", {"for": "snapshot", "base": base, "roles": [{"role": "targets", "file": {"version": 1, "sha256": hashlib.sha256((t.directory / "repo/1.targets.json").read_bytes()).hexdigest()}}], "fulfils": []}),
+            ("timestamp", {"for": "timestamp", "base": base, "snapshot": {"version": 1, "sha256": hashlib.sha256((t.directory / "repo/1.snapshot.json").read_bytes()).hexdigest()}}),
+        ]:
+            seen = len(t.hosts[role].events("refused"))
+            insider.send(insider.seal(insider.request([], ask=request)), role)
+            until(lambda: len(t.hosts[role].events("refused")) > seen, f"the {role} worker refuses to go back")
+        assert published() == state
+
+        # 3. The state store: results for every request that is or was, change sets and requests exchanged. A caller believes none.
+        done = json.dumps({"is": "done", "changed": True, "snapshot": 1}).encode()
+        stop = threading.Event()
+
+        def forge():
+            while not stop.is_set():
+                for path in (shared / "requests").glob("*.json"):
+                    identity = path.name.split(".")[0]
+                    (shared / "results").mkdir(exist_ok=True)
+                    with contextlib.suppress(OSError):
+                        (shared / f"results/{identity}.json").write_bytes(done)
+                time.sleep(0.001)
+
+        thread = threading.Thread(target=forge, daemon=True)
+        thread.start()
+        t.configure("ci", patience=20)
+        for number in range(2, 6):
+            t.package(number)
+            code = t.ci.run("add-targets", "packages").returncode
+            assert code in (0, 13), code
+            assert code != 0 or f"packages/p{number}.zip" in targets(), "a caller that succeeds has published"
+        stop.set()
+        thread.join()
+        for path in (shared / "requests").iterdir():
+            path.write_bytes(real[0])
+        t.package(6)
+        t.ci.publish("add-targets", "packages")
+        assert "packages/p6.zip" in targets()
+        assert "good: 0 errors" in t.ci.publish("verify")
+        print(f"        served after {flood:.0f} s behind 4500 messages that nobody signed", flush=True)
+
+
 def a_standby_takes_over_and_a_dead_caller_finds_its_answer():
     with team() as t:
         t.start()
@@ -747,6 +855,7 @@ SCENARIOS = [
     tls_wants_both_certificates,
     what_is_forged_outdated_or_misdirected_is_refused_and_logged,
     no_worker_signs_what_it_did_not_verify,
+    attackers_get_no_further_than_the_docs_say,
     a_standby_takes_over_and_a_dead_caller_finds_its_answer,
     the_targets_key_is_rotated_as_the_page_says,
     the_workflow_with_the_monitor_needs_no_credential_in_the_pipeline,

@@ -43,5 +43,5 @@ pub use promises::is_its_own;
 pub use prune::{Garbage, LEAST_GRACE, garbage};
 pub use roots::{publish_root, sign_root};
 pub use seen::{KnownStore, Memory, Place, Seen};
-pub use stage::{Artifact, Staged, digest_file, digest_for_signature, digest_object, stage, stage_bytes};
+pub use stage::{Artifact, Staged, digest_file, digest_for_signature, digest_object, holds_target, stage, stage_bytes};
 pub use steps::{NewRole, SignedRole, check_signers, sign_snapshot, sign_targets, sign_timestamp, version_after};

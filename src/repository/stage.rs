@@ -165,22 +165,35 @@ fn read(
 
 /// The digests of a stored object, `None` if there is none.
 pub fn digest_object(source: &dyn Source, name: &ObjectName) -> Result<Option<Digests>> {
-    Ok(pass(source, name, Wanted { sha512: true, openpgp: None })?.map(|(digests, _)| digests))
+    Ok(pass(source, name, Wanted { sha512: true, openpgp: None }, u64::MAX)?.map(|(digests, _)| digests))
 }
 
-/// The hash state after a stored object that a signature with this digest is verified with, `None` if there is none.
-pub fn digest_for_signature(source: &dyn Source, name: &ObjectName, algorithm: HashAlgorithm) -> Result<Option<Context>> {
-    Ok(pass(source, name, Wanted { sha512: false, openpgp: Some(algorithm) })?.and_then(|(_, state)| state))
+/// Whether a stored object is this target's content. No more is read than the target is long.
+pub fn holds_target(source: &dyn Source, name: &ObjectName, target: &Target) -> Result<bool> {
+    let wanted = Wanted { sha512: target.hashes.sha512.is_some(), openpgp: None };
+    Ok(pass(source, name, wanted, target.length)?.is_some_and(|(digests, _)| target.matches(&digests)))
 }
 
-fn pass(source: &dyn Source, name: &ObjectName, wanted: Wanted) -> Result<Option<(Digests, Option<Context>)>> {
+/// The hash state after a target's content that a signature with this digest is verified with; `None` if the object is not
+/// that content. Both are found in one pass: an object that changes between two would be signed for unread.
+pub fn digest_for_signature(source: &dyn Source, name: &ObjectName, target: &Target, algorithm: HashAlgorithm) -> Result<Option<Context>> {
+    let wanted = Wanted { sha512: target.hashes.sha512.is_some(), openpgp: Some(algorithm) };
+    let read = pass(source, name, wanted, target.length)?.filter(|(digests, _)| target.matches(digests));
+    Ok(read.and_then(|(_, state)| state))
+}
+
+/// Reads an object; one that is longer than `longest` only so far that this shows.
+fn pass(source: &dyn Source, name: &ObjectName, wanted: Wanted, longest: u64) -> Result<Option<(Digests, Option<Context>)>> {
     let Some(mut reader) = source.open(name)? else { return Ok(None) };
     let mut digester = Digester::new(wanted)?;
     let mut buffer = vec![0_u8; BUFFER];
+    let mut length = 0;
     loop {
-        match reader.read(&mut buffer).map_err(|error| Failure::io("read", name, error))? {
-            0 => return digester.finish().map(Some),
-            count => digester.update(&buffer[..count]),
+        let count = reader.read(&mut buffer).map_err(|error| Failure::io("read", name, error))?;
+        length += count as u64;
+        digester.update(&buffer[..count]);
+        if count == 0 || length > longest {
+            return digester.finish().map(Some);
         }
     }
 }

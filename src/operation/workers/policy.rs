@@ -1,12 +1,13 @@
 //! What a targets worker agrees to sign. Everything is judged from what lies in the store; the request only says what is
 //! wanted. The promises to clients are checked besides, by [`crate::policy`], on what the request would leave.
 
+use crate::digest::Digests;
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::{TargetPath, signed_name};
 use crate::metadata::{PublicKey, Target, TargetEdits};
 use crate::openpgp::{Certificates, DetachedSignature};
 use crate::policy::signatures;
-use crate::repository::{Edit, Present, View, digest_for_signature, digest_object, each};
+use crate::repository::{Edit, Present, View, digest_for_signature, each, holds_target};
 use crate::storage::Storage;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -150,8 +151,7 @@ struct Content<'a> {
 impl Content<'_> {
     fn check(&self, name: &str, target: &Target) -> Result<()> {
         if !self.is_elsewhere(target) {
-            let found = digest_object(self.storage, &self.present.place_of(self.storage, name, target)?)?;
-            if !found.is_some_and(|digests| target.matches(&digests)) {
+            if !holds_target(self.storage, &self.present.place_of(self.storage, name, target)?, target)? {
                 return Err(refused(format!("the content of target {name} is missing or is not what the request says")));
             }
         }
@@ -193,8 +193,8 @@ impl Content<'_> {
         }
         let signature = DetachedSignature::parse(&self.small(name, &signature)?, name)?;
         let place = self.present.place_of(self.storage, &artifact, &signed)?;
-        let state = digest_for_signature(self.storage, &place, signature.hash())?;
-        let state = state.ok_or_else(|| refused(format!("the content of {artifact} is missing")))?;
+        let state = digest_for_signature(self.storage, &place, &signed, signature.hash())?;
+        let state = state.ok_or_else(|| refused(format!("the content of {artifact} is missing or is not what its entry says")))?;
         self.certificates.verify(&signature, &state, self.now, &artifact).map(drop)
     }
 
@@ -212,7 +212,9 @@ impl Content<'_> {
 
     fn small(&self, name: &str, target: &Target) -> Result<Vec<u8>> {
         let found = self.storage.get(&self.present.place_of(self.storage, name, target)?, SMALL)?;
-        Ok(found.map(|object| object.bytes).unwrap_or_default())
+        // Read again after it was checked: an object that changes between is not looked at.
+        let same = found.map(|object| object.bytes).filter(|bytes| target.matches(&Digests::both_of(bytes)));
+        Ok(same.unwrap_or_default())
     }
 }
 
