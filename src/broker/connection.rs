@@ -173,16 +173,28 @@ impl Broker {
         })
     }
 
-    /// The request goes to the dead letters, with the reason.
-    pub fn bury(&self, delivery: &Delivery, reason: &str) -> Result<()> {
-        let mut headers = FieldTable::default();
-        headers.insert(REASON.into(), AMQPValue::LongString(reason.into()));
-        headers.insert(QUEUE.into(), AMQPValue::LongString(delivery.inner.routing_key.to_string().into()));
-        let body = &delivery.inner.data;
-        headers.insert(LENGTH.into(), AMQPValue::LongLongInt(i64::try_from(body.len()).unwrap_or(i64::MAX)));
-        let properties = BasicProperties::default().with_delivery_mode(2).with_message_id(delivery.id().into()).with_headers(headers);
-        self.publish(&self.queues.dead(), &body[..body.len().min(KEPT)], properties)?;
-        self.acknowledge(delivery)
+    /// These messages go to the dead letters, each with its reason. They are sent together and confirmed together: a flood
+    /// holds up what waits behind it for as short as can be.
+    pub fn bury(&self, letters: &[(Delivery, String)]) -> Result<()> {
+        let dead = self.queues.dead();
+        let confirmed = self.run("send dead letters", async {
+            let mut sent = Vec::new();
+            for (delivery, reason) in letters {
+                let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+                let body = &delivery.inner.data;
+                let body = &body[..body.len().min(KEPT)];
+                sent.push(self.channel.basic_publish("".into(), dead.clone().into(), options, body, delivery.as_letter(reason)).await?);
+            }
+            let mut confirmed = true;
+            for sent in sent {
+                confirmed &= matches!(sent.await?, Confirmation::Ack(None));
+            }
+            Ok(confirmed)
+        })?;
+        if !confirmed {
+            return Err(Failure::new(Kind::Storage, format!("the broker {} did not take dead letters", self.place)));
+        }
+        letters.iter().try_for_each(|(delivery, _)| self.acknowledge(delivery))
     }
 
     /// How the queues stand, the dead letters' last.
@@ -260,6 +272,15 @@ impl Delivery {
     /// The id that the message's properties give it, which any process can set: without control characters, and not too long.
     pub fn id(&self) -> String {
         id_of(&self.inner.properties)
+    }
+
+    /// The properties of the message as a dead letter.
+    fn as_letter(&self, reason: &str) -> BasicProperties {
+        let mut headers = FieldTable::default();
+        headers.insert(REASON.into(), AMQPValue::LongString(reason.into()));
+        headers.insert(QUEUE.into(), AMQPValue::LongString(self.inner.routing_key.to_string().into()));
+        headers.insert(LENGTH.into(), AMQPValue::LongLongInt(i64::try_from(self.inner.data.len()).unwrap_or(i64::MAX)));
+        BasicProperties::default().with_delivery_mode(2).with_message_id(self.id().into()).with_headers(headers)
     }
 
     /// How often it was delivered before without an answer.

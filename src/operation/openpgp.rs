@@ -85,7 +85,8 @@ pub fn apply(workspace: &Workspace, key: &SigningKey, plan: OpenPgpPlan) -> Resu
         let missing = || Failure::new(Kind::Untrusted, format!("the content that {name} signs is missing from {}", storage.location()));
         let artifact = signed_name(name, exists).ok_or_else(missing)?;
         let target = present.target(&artifact)?.ok_or_else(missing)?;
-        let state = digest_for_signature(storage, &present.place_of(storage, &artifact, &target)?, &target, key.hash())?.ok_or_else(missing)?;
+        let state =
+            digest_for_signature(storage, &present.place_of(storage, &artifact, &target)?, &target, key.hash())?.ok_or_else(missing)?;
         let file = sign(signer.as_mut(), state, workspace.now())?;
         let wanted = stage_bytes(storage, name, &file, workspace.sha512)?;
         workspace.progress.file();

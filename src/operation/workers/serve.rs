@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 
 /// So many requests are committed together at most.
 const BATCH: u16 = 256;
+/// So many messages the other workers take at once: each request is its own step, and a flood is buried together.
+const FEW: u16 = 64;
 /// How long a worker looks for more requests once it has one.
 const GATHER: Duration = Duration::from_millis(5);
 /// How long a wait lasts before the worker looks whether it is to stop.
@@ -112,7 +114,16 @@ struct Worker<'a> {
     log: &'a (dyn Fn(Event<'_>) + Sync),
 }
 
-/// A request that was found genuine.
+/// A message that is a request of a known sender.
+struct Genuine<'a> {
+    delivery: Delivery,
+    sealed: Sealed,
+    request: Request,
+    sender: &'a Sender,
+    subject: Subject,
+}
+
+/// A genuine request that is to be fulfilled.
 struct Accepted {
     delivery: Delivery,
     request: Request,
@@ -124,7 +135,7 @@ impl Worker<'_> {
     /// Serves over one connection until it breaks or `stop`.
     fn connected(&self, stop: &AtomicBool, swept: &mut Instant) -> Result<()> {
         let broker = self.workers.connect(&self.repository)?;
-        let at_once = if self.role == WorkerRole::Targets { BATCH } else { 1 };
+        let at_once = if self.role == WorkerRole::Targets { BATCH } else { FEW };
         let mut incoming: Option<Incoming> = None;
         let mut paused = false;
         while !stop.load(Ordering::Relaxed) {
@@ -157,20 +168,41 @@ impl Worker<'_> {
                 (self.log)(Event::Refused { id: "", failure: &failure });
             }
             let Some(first) = first else { continue };
+            let mut batch = vec![first];
+            while batch.len() < usize::from(at_once)
+                && let Some(next) = broker.next(taking, GATHER)?
+            {
+                batch.push(next);
+            }
+            let genuine = self.sift(&broker, batch)?;
             match self.role {
-                WorkerRole::Targets => {
-                    let mut batch = vec![first];
-                    while batch.len() < usize::from(BATCH)
-                        && let Some(next) = broker.next(taking, GATHER)?
-                    {
-                        batch.push(next);
-                    }
-                    self.targets(&broker, batch)?;
+                WorkerRole::Targets => self.targets(&broker, genuine)?,
+                WorkerRole::Snapshot | WorkerRole::Timestamp => {
+                    genuine.into_iter().try_for_each(|genuine| self.upper(&broker, genuine))?;
                 }
-                WorkerRole::Snapshot | WorkerRole::Timestamp => self.upper(&broker, first)?,
             }
         }
         Ok(())
+    }
+
+    /// Separates authenticated requests from all other messages, which go to the dead letters before anything else is done,
+    /// and are never answered.
+    fn sift(&self, broker: &Broker, batch: Vec<Delivery>) -> Result<Vec<Genuine<'_>>> {
+        let (mut genuine, mut dead) = (Vec::new(), Vec::new());
+        for delivery in batch {
+            match self.open(delivery.body()) {
+                Ok((sealed, request, sender)) => {
+                    let subject = Subject::new(&self.repository, self.role, &request.id, &sealed);
+                    genuine.push(Genuine { delivery, sealed, request, sender, subject });
+                }
+                Err(failure) => {
+                    self.note(&delivery, &failure);
+                    dead.push((delivery, failure.message));
+                }
+            }
+        }
+        broker.bury(&dead)?;
+        Ok(genuine)
     }
 
     /// Checks who asks, for which repository and role, and until when.
@@ -191,23 +223,15 @@ impl Worker<'_> {
     }
 
     /// A batch of requests to the targets worker, committed together.
-    fn targets(&self, broker: &Broker, batch: Vec<Delivery>) -> Result<()> {
+    fn targets(&self, broker: &Broker, batch: Vec<Genuine<'_>>) -> Result<()> {
         let mut accepted: Vec<Accepted> = Vec::new();
-        for delivery in batch {
-            let (sealed, request, sender) = match self.open(delivery.body()) {
-                Ok(opened) => opened,
-                Err(failure) => {
-                    self.bury(broker, &delivery, &failure)?;
-                    continue;
-                }
-            };
-            let subject = self.subject(&sealed, &request);
+        for Genuine { delivery, sealed, request, sender, subject } in batch {
             if let Some(other) = accepted.iter().find(|other| other.request.id == request.id) {
                 if other.subject == subject {
                     // The same request twice: the first is answered, and so is this one then.
                     broker.acknowledge(&delivery)?;
                 } else {
-                    self.bury(broker, &delivery, &taken(&request.id))?;
+                    self.bury(broker, delivery, &taken(&request.id))?;
                 }
                 continue;
             }
@@ -217,12 +241,12 @@ impl Worker<'_> {
                     broker.answer(&request.id, &record)?;
                     broker.acknowledge(&delivery)?;
                 }
-                Ok(Opened::Taken) => self.bury(broker, &delivery, &taken(&request.id))?,
+                Ok(Opened::Taken) => self.bury(broker, delivery, &taken(&request.id))?,
                 Ok(Opened::Unwanted(failure)) => {
                     let unwanted = Accepted { delivery, request, subject, edit: Edit::default() };
                     self.conclude(broker, &unwanted, &refusal(&failure), Some(&failure))?;
                 }
-                Err(failure) => self.turn_away(broker, &delivery, &subject, &failure)?,
+                Err(failure) => self.turn_away(broker, delivery, &subject, &failure)?,
             }
         }
         // A change of bins comes alone.
@@ -231,10 +255,6 @@ impl Worker<'_> {
             self.commit(broker, together)?;
         }
         alone.into_iter().try_for_each(|accepted| self.commit(broker, vec![accepted]))
-    }
-
-    fn subject(&self, sealed: &Sealed, request: &Request) -> Subject {
-        Subject::new(&self.repository, self.role, &request.id, sealed)
     }
 
     /// What to do with a genuine request.
@@ -357,11 +377,8 @@ impl Worker<'_> {
     }
 
     /// A request to the snapshot or the timestamp worker.
-    fn upper(&self, broker: &Broker, delivery: Delivery) -> Result<()> {
-        let (sealed, request, sender) = match self.open(delivery.body()) {
-            Ok(opened) => opened,
-            Err(failure) => return self.bury(broker, &delivery, &failure),
-        };
+    fn upper(&self, broker: &Broker, genuine: Genuine<'_>) -> Result<()> {
+        let Genuine { delivery, request, sender, subject, .. } = genuine;
         let reply = match self.upper_step(&request, sender) {
             Ok(reply) => reply,
             Err(failure) => {
@@ -372,7 +389,6 @@ impl Worker<'_> {
         if let Reply::Signed { file } = &reply {
             (self.log)(Event::Done { id: &request.id, sender: &request.sender, what: format!("{} {} signed", self.role, file.version) });
         }
-        let subject = self.subject(&sealed, &request);
         broker.answer(&request.id, &self.answers.seal(&reply, &subject, self.workspace.now())?)?;
         broker.acknowledge(&delivery)
     }
@@ -457,25 +473,29 @@ impl Worker<'_> {
         broker.acknowledge(&accepted.delivery)
     }
 
-    /// A message that is not authenticated, or of no use to this worker: it goes to the dead letters before anything else is
-    /// done with it, and is never answered.
-    fn bury(&self, broker: &Broker, delivery: &Delivery, failure: &Failure) -> Result<()> {
+    /// Logs a message that goes to the dead letters, unless there are too many.
+    fn note(&self, delivery: &Delivery, failure: &Failure) {
         if self.turned_away.is_to_be_logged(&failure.message, Instant::now()) {
             (self.log)(Event::Refused { id: &delivery.id(), failure });
         }
-        broker.bury(delivery, &failure.message)
+    }
+
+    /// A request that is of no use: it goes to the dead letters unanswered.
+    fn bury(&self, broker: &Broker, delivery: Delivery, failure: &Failure) -> Result<()> {
+        self.note(&delivery, failure);
+        broker.bury(&[(delivery, failure.message.clone())])
     }
 
     /// A genuine request that cannot be looked at: its sender is told, and it can be looked at among the dead letters.
-    fn turn_away(&self, broker: &Broker, delivery: &Delivery, subject: &Subject, failure: &Failure) -> Result<()> {
+    fn turn_away(&self, broker: &Broker, delivery: Delivery, subject: &Subject, failure: &Failure) -> Result<()> {
         if failure.kind == Kind::Storage {
             (self.log)(Event::Trouble(failure));
             std::thread::sleep(Duration::from_secs(1));
-            return broker.give_back(delivery);
+            return broker.give_back(&delivery);
         }
         (self.log)(Event::Refused { id: &subject.request, failure });
         broker.answer(&subject.request, &self.answers.seal(&refusal(failure), subject, self.workspace.now())?)?;
-        broker.bury(delivery, &failure.message)
+        broker.bury(&[(delivery, failure.message.clone())])
     }
 
     /// The store or another worker failed: later, or after too many tries never.
@@ -491,7 +511,7 @@ impl Worker<'_> {
             let sealed = self.answers.seal(&reply, &accepted.subject, self.workspace.now())?;
             self.workspace.shared.put_result(id, &sealed)?;
             broker.answer(id, &sealed)?;
-            broker.bury(&accepted.delivery, &format!("given up after {TRIES} tries: {}", failure.message))?;
+            broker.bury(&[(accepted.delivery, format!("given up after {TRIES} tries: {}", failure.message))])?;
         }
         Ok(())
     }
