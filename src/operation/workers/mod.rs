@@ -7,7 +7,9 @@ mod policy;
 mod remote;
 mod serve;
 mod shared;
+mod targets;
 mod turned_away;
+mod upper;
 
 pub use policy::{Limits, Right, Sender};
 pub use serve::{Event, serve};

@@ -150,10 +150,8 @@ struct Content<'a> {
 
 impl Content<'_> {
     fn check(&self, name: &str, target: &Target) -> Result<()> {
-        if !self.is_elsewhere(target) {
-            if !holds_target(self.storage, &self.present.place_of(self.storage, name, target)?, target)? {
-                return Err(refused(format!("the content of target {name} is missing or is not what the request says")));
-            }
+        if !self.is_elsewhere(target) && !holds_target(self.storage, &self.present.place_of(self.storage, name, target)?, target)? {
+            return Err(refused(format!("the content of target {name} is missing or is not what the request says")));
         }
         if name.starts_with("openpgp/") {
             let mut theirs = Certificates::default();
