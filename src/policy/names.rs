@@ -8,6 +8,7 @@ use super::State;
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::{ReleaseVersion, directories_above, is_reserved, is_yank_record};
 use caseless::Caseless;
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use unicode_normalization::UnicodeNormalization;
 
@@ -97,7 +98,7 @@ impl Folded {
         for part in name.split('/') {
             let start = end;
             end += part.len() + 1;
-            let (known, below) = at.parts.entry(fold(part)).or_insert_with(|| (part.to_owned(), Self::default()));
+            let (known, below) = at.parts.entry(fold(part).into_owned()).or_insert_with(|| (part.to_owned(), Self::default()));
             if known != part {
                 let directory = &name[..start];
                 return Some((format!("{directory}{known}"), format!("{directory}{part}")));
@@ -117,7 +118,7 @@ impl Folded {
             }
             let start = end;
             end += part.len() + 1;
-            let (known, below) = at.parts.get(&fold(part))?;
+            let (known, below) = at.parts.get(fold(part).as_ref())?;
             if known != part && start == 0 && is_reserved(part) {
                 // Another spelling of a reserved directory: new names may not have it, and old ones stay.
                 return None;
@@ -133,9 +134,10 @@ impl Folded {
 }
 
 /// A part of a name as a file system without case sees it (Unicode's canonical caseless match).
-pub fn fold(part: &str) -> String {
-    if part.is_ascii() {
-        return part.to_ascii_lowercase();
+pub fn fold(part: &str) -> Cow<'_, str> {
+    if !part.is_ascii() {
+        return Cow::Owned(part.nfd().default_case_fold().nfd().collect());
     }
-    part.nfd().default_case_fold().nfd().collect()
+    // Most names are folded already: a hundred thousand of them are compared without a copy.
+    if part.bytes().any(|b| b.is_ascii_uppercase()) { Cow::Owned(part.to_ascii_lowercase()) } else { Cow::Borrowed(part) }
 }

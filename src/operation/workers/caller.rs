@@ -6,7 +6,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::keys::Signers;
 use crate::metadata::Role;
 use crate::operation::Workspace;
-use crate::repository::{Committed, Edit, Present, Versions, load_restored};
+use crate::repository::{Committed, Edit, Present, Versions, load_restored, plain_state};
 use chrono::TimeDelta;
 use std::cell::{Cell, RefCell};
 use std::sync::Mutex;
@@ -46,10 +46,18 @@ pub(in crate::operation) fn commit(workspace: &Workspace, workers: &Workers, pre
         let certifiers = RefCell::new((certifiers(&present, WorkerRole::Targets), Instant::now()));
         let (changed, versions) =
             Call { workspace, workers, edit, subject, sealed, pinned, certifiers, disbelieved: Cell::new(false) }.finish()?;
-        Committed { versions, changed, rebases: 0, warnings: Vec::new() }
+        Committed { versions, changed, rebases: 0, warnings: open_plain_names(workspace) }
     };
     workspace.remember(&committed.versions)?;
     Ok(committed)
+}
+
+/// What the targets worker could not do after the commit, as the repository says.
+fn open_plain_names(workspace: &Workspace) -> Vec<String> {
+    let open = plain_state(workspace.storage.as_ref()).map(|state| state.open).unwrap_or_default();
+    let warning =
+        |(name, why): (String, String)| format!("the plain name of {name} is not up to date: {why}; `publish status` says what helps");
+    open.into_iter().take(10).map(warning).collect()
 }
 
 impl super::Shared {

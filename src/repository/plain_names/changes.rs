@@ -111,7 +111,7 @@ fn collect(changes: &mut BTreeMap<String, Change>, before: &Targets, after: &Tar
 /// Notes the names of versions between `before` and the present one. Not all of these were published; what they list is only
 /// taken as a reason to look at a name again.
 fn between(storage: &dyn Storage, changes: &mut BTreeMap<String, Change>, role: &str, before: &Targets, now: u64) -> Result<()> {
-    if before.version() == 0 {
+    if before.version() == 0 || before.version() + 1 >= now {
         return Ok(());
     }
     let mut last = before.clone();
