@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::failure::Result;
 use crate::metadata::RepositoryLabel;
 use crate::operation::{Recall, Workspace};
-use crate::storage::{self, Location};
+use crate::storage::{self, Location, Reports};
 use chrono::Utc;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -15,7 +15,9 @@ use zeroize::Zeroizing;
 /// What the flags, variables and config come to.
 pub(super) fn open(global: &Global, config: &Config, output: &Output) -> Result<Workspace> {
     let location = location(global, config)?;
-    let store = config.store();
+    let mut store = config.store();
+    let told = output.clone();
+    store.reports = Reports::to(move |line| told.status(line));
     let password = std::env::var("PUBLISH_BROKER_PASSWORD").ok().map(Zeroizing::new);
     let identity = |location: &Location| match location {
         Location::Directory(_) => location.identity(config.state().parent().unwrap_or(Path::new(""))),

@@ -10,7 +10,6 @@ use crate::metadata::Envelope;
 use crate::repository::{KnownStore, Memory, Place, Present, Seen, Versions, load_versions};
 use crate::storage::HttpSource;
 use chrono::{DateTime, Utc};
-use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -162,9 +161,8 @@ impl Workspace {
     /// Publishers on one machine change the state file in turn, or one could put back an older state than another saw. A
     /// file system without locks only loses that.
     fn turn(&self) -> Option<std::fs::File> {
-        let directory = self.state_file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let directory = std::fs::File::open(directory).ok()?;
-        directory.lock().ok().map(|()| directory)
+        let path = self.state_file.with_extension("lock");
+        crate::storage::lock(&path, PATIENCE, &|line| self.progress.status(line)).ok()
     }
 }
 

@@ -24,26 +24,23 @@ use std::time::SystemTime;
 
 pub use headers::{Headers, NO_CACHE};
 pub use http::HttpSource;
-pub use local::LocalDirectory;
+pub use local::{LocalDirectory, lock};
 pub use location::{Location, Service};
 pub use memory::Memory;
 pub use observed::{Call, Observed};
-pub use options::{Conditions, EtagQuotes, RawPlus, StoreOptions};
+pub use options::{Conditions, EtagQuotes, RawPlus, Reports, StoreOptions};
 #[cfg(feature = "remote")]
 pub use remote::Remote;
 
 /// The storage at a location.
 pub fn open(location: &Location, options: &StoreOptions) -> Result<Box<dyn Storage>> {
     match location {
-        Location::Directory(path) => Ok(Box::new(LocalDirectory::new(path))),
+        Location::Directory(path) => Ok(Box::new(LocalDirectory::reporting(path, options.reports.clone()))),
         #[cfg(feature = "remote")]
         Location::Bucket { .. } => Ok(Box::new(Remote::open(location, options)?)),
         #[cfg(not(feature = "remote"))]
-        Location::Bucket { .. } => {
-            let _ = options;
-            Err(Failure::invalid(format!("this `publish` was built without object stores; {location} is one"))
-                .hint("install one built with the default cargo features"))
-        }
+        Location::Bucket { .. } => Err(Failure::invalid(format!("this `publish` was built without object stores; {location} is one"))
+            .hint("install one built with the default cargo features")),
     }
 }
 
@@ -59,6 +56,13 @@ pub struct Object {
 /// A version token: an ETag, a generation, or whatever a store tells versions apart by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token(Vec<u8>);
+
+impl Token {
+    /// Whether it is a weak ETag, which no condition on writing ever matches.
+    pub fn is_weak(&self) -> bool {
+        self.0.starts_with(b"W/")
+    }
+}
 
 /// An object as listed.
 #[derive(Clone, Debug, PartialEq, Eq)]

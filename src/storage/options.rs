@@ -1,5 +1,7 @@
 use super::{Location, Service};
 use serde::Deserialize;
+use std::fmt;
+use std::sync::Arc;
 
 /// What the config says about an object store, beyond its location.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -24,6 +26,34 @@ pub struct StoreOptions {
     /// Nobody else publishes here: the operator's word, from the key `single_publisher`.
     #[serde(skip)]
     pub single_publisher: bool,
+    /// Told what a call waits for.
+    #[serde(skip)]
+    pub reports: Reports,
+}
+
+type Report = dyn Fn(&str) + Send + Sync;
+
+/// Where a store reports what it waits for; nowhere by default.
+#[derive(Clone, Default)]
+pub struct Reports(Option<Arc<Report>>);
+
+impl Reports {
+    /// Reports go to this function.
+    pub fn to(report: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(report)))
+    }
+
+    pub(super) fn tell(&self, line: &str) {
+        if let Some(report) = &self.0 {
+            report(line);
+        }
+    }
+}
+
+impl fmt::Debug for Reports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reports")
+    }
 }
 
 impl StoreOptions {

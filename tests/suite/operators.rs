@@ -101,6 +101,7 @@ fn a_tampered_repository_is_not_built_upon() {
         ("repo/2.targets.json", "bin/acme", "bin/evil", "does not have the digest that is listed"),
         ("repo/2.targets.json", "{", "{ ", "bytes; no more than"),
         ("repo/timestamp.json", "{", "<html>", "is not a signed TUF role"),
+        ("repo/timestamp.json", "{", "\n<!DOCTYPE html>", "captive portal"),
     ] {
         let sandbox = Sandbox::new();
         sandbox.release("1.0.0").ok();
@@ -119,4 +120,54 @@ fn a_tampered_repository_is_not_built_upon() {
     let root = fs::read_to_string(stranger.path("repo/1.root.json")).unwrap().replace("\"version\":1", "\"version\":2");
     sandbox.write("repo/2.root.json", root);
     sandbox.release("1.0.0").fails(9, &["2.root.json, by the keys of the root before it", "has 0 of 1 valid signatures", "has not signed"]);
+}
+
+/// A process that holds a lock on a file, as another user if it can.
+fn hold(path: &std::path::Path, foreign: bool) -> std::process::Child {
+    let path = path.to_str().unwrap();
+    let user: &[&str] = if foreign { &["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"] } else { &[] };
+    let command: Vec<&str> = user.iter().copied().chain(["flock", "-F", "-x", path, "sh", "-c", "echo held; exec sleep 60"]).collect();
+    let mut child =
+        Command::new(command[0]).args(&command[1..]).stdout(std::process::Stdio::piped()).spawn().expect("util-linux is installed");
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.as_mut().unwrap()), &mut line).unwrap();
+    child
+}
+
+#[test]
+fn a_lock_that_another_user_holds_stops_nobody() {
+    use publish::storage::lock;
+    use std::time::Duration;
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    fs::set_permissions(sandbox.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mode = |path: &str| fs::metadata(sandbox.path(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("repo/.lock"), mode(".publish-state.lock")), (0o600, 0o600));
+    let mut directory = hold(sandbox.dir.path(), true);
+    sandbox.publish(&["refresh", "--all"]).ok();
+    directory.kill().unwrap();
+    directory.wait().unwrap();
+    // A file of an earlier version, which everybody can lock: it is replaced by one that only its owner can.
+    let path = sandbox.path("repo/.lock");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let reported = std::sync::Mutex::new(Vec::new());
+    let report = |line: &str| reported.lock().unwrap().push(line.to_owned());
+    let take = |patience| lock(&path, patience, &report);
+    let mut other = hold(&path, true);
+    drop(take(Duration::from_millis(1200)).unwrap());
+    assert_eq!(mode("repo/.lock"), 0o600);
+    assert!(reported.lock().unwrap()[0].contains(&format!("process {} (", other.id())), "{reported:?}");
+    other.kill().unwrap();
+    other.wait().unwrap();
+    // One of the same user is a publisher's, which is waited for, but not for ever.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let mut own = hold(&path, false);
+    let error = take(Duration::from_millis(50)).unwrap_err();
+    assert!(error.kind() == std::io::ErrorKind::TimedOut && error.to_string().contains(&own.id().to_string()), "{error}");
+    own.kill().unwrap();
+    own.wait().unwrap();
+    drop(take(Duration::from_millis(50)).unwrap());
+    assert_eq!(mode("repo/.lock"), 0o600, "replaced by the first publisher that holds it");
+    sandbox.publish(&["refresh", "--all"]).ok();
+    sandbox.publish(&["verify"]).ok();
 }

@@ -8,30 +8,36 @@
 //! - `barrier` is one syncfs: it orders everything before it, files and directory entries, ahead of everything after.
 //!   File systems without hard links are served too, by a no-replace rename or, last, by creating the file exclusively.
 
+mod lock;
 mod occupied;
 mod staging;
 
 use self::staging::{STAGING, Staging, create_directories, create_file, create_staged};
 use super::memory::check_limit;
-use super::{Object, Obstacle, Rivals, Source, Storage, Stored, Token, Upload};
+use super::{Object, Obstacle, Reports, Rivals, Source, Storage, Stored, Token, Upload};
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 const LOCK: &str = ".lock";
+/// The lock is held for a compare, a rename and a flush of one directory.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+pub use lock::lock;
 
 /// A directory that holds a repository.
 #[derive(Debug)]
 pub struct LocalDirectory {
     root: PathBuf,
     links: bool,
+    /// Told what a call waits for.
+    report: Reports,
     staging: OnceLock<Staging>,
     /// Bytes on their way to the disk, and those that wait; a barrier waits for both.
     flushing: Mutex<Flushing>,
@@ -49,7 +55,12 @@ struct Flushing {
 impl LocalDirectory {
     /// The repository in `root`, which need not exist yet.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), links: true, staging: OnceLock::new(), flushing: Mutex::default() }
+        Self { root: root.into(), links: true, report: Reports::default(), staging: OnceLock::new(), flushing: Mutex::default() }
+    }
+
+    /// The same, and `report` is told what a call waits for.
+    pub fn reporting(root: impl Into<PathBuf>, report: Reports) -> Self {
+        Self { report, ..Self::new(root) }
     }
 
     /// The same, for a file system that cannot make hard links.
@@ -219,8 +230,7 @@ impl Storage for LocalDirectory {
         let staged = self.stage(bytes)?;
         let swap = || -> io::Result<bool> {
             File::open(&staged)?.sync_all()?;
-            let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(self.root.join(LOCK))?;
-            lock.lock()?;
+            let _lock = lock::lock(&self.root.join(LOCK), PATIENCE, &|line| self.report.tell(line))?;
             let present = match fs::read(&path) {
                 Ok(present) => Some(Token(openssl::sha::sha256(&present).to_vec())),
                 Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -235,7 +245,11 @@ impl Storage for LocalDirectory {
         };
         let swapped = swap();
         let _ = fs::remove_file(&staged);
-        swapped.map_err(|error| Failure::io("replace", path.display(), error))
+        swapped.map_err(|error| match error.kind() {
+            ErrorKind::TimedOut => Failure::new(Kind::Storage, error.to_string())
+                .hint("end that process, or wait for it; if it is no publisher, remove the lock file when no publisher runs"),
+            _ => Failure::io("replace", path.display(), error),
+        })
     }
 
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
@@ -301,7 +315,9 @@ impl Storage for LocalDirectory {
         }
         let walk = walkdir::WalkDir::new(&start).sort_by_file_name().into_iter();
         for entry in walk.filter_entry(|entry| {
-            !(entry.depth() == 1 && start == self.root && [STAGING, LOCK].iter().any(|own| entry.file_name() == *own))
+            !(entry.depth() == 1
+                && start == self.root
+                && [STAGING, LOCK].iter().any(|own| entry.file_name().to_string_lossy().starts_with(own)))
         }) {
             let entry = entry.map_err(|error| Failure::new(Kind::Storage, format!("cannot list {}", start.display())).source(error))?;
             let relative = entry.path().strip_prefix(&self.root).ok().and_then(Path::to_str);
