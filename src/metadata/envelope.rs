@@ -26,8 +26,16 @@ pub struct Envelope<'a> {
 impl<'a> Envelope<'a> {
     /// Splits a role file; `what` names it in errors.
     pub fn parse<T: AsRef<[u8]> + ?Sized>(bytes: &'a T, what: &str) -> Result<Self> {
-        serde_json::from_slice(bytes.as_ref())
-            .map_err(|error| Failure::new(Kind::Untrusted, format!("{what} is not a signed TUF role: {error}")))
+        let bytes = bytes.as_ref();
+        serde_json::from_slice(bytes).map_err(|error| {
+            let failure = Failure::new(Kind::Untrusted, format!("{what} is not a signed TUF role: {error}"));
+            if bytes.trim_ascii_start().first() != Some(&b'<') {
+                return failure;
+            }
+            failure
+                .detail("it is a web page or XML")
+                .hint("the network wants a login (a captive portal), a proxy answers, or the server answers every request with a page: open the URL in a browser; a repository answers 404 for what is not there")
+        })
     }
 
     /// The `signed` part as it is stored.

@@ -25,13 +25,16 @@ use crate::layout::ObjectName;
 use crate::metadata::trust::AtExpiry;
 use crate::metadata::{Delegations, Listed, Listing, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, TargetEdits, Targets, format_expiry};
 use crate::policy::clocks::Moment;
-use crate::storage::Storage;
+use crate::storage::{Storage, Token};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How often a commit starts over before it gives up.
 const ATTEMPTS: u32 = 40;
+
+/// How often a swap is tried that is refused although nothing has changed.
+const SWAPS: u32 = 4;
 
 /// So many troubles are told one by one.
 const MOST_WARNINGS: usize = 10;
@@ -360,12 +363,8 @@ impl Committer<'_> {
         }
         self.storage.barrier()?;
         self.replacement.map_or(Ok(()), Replacement::publish)?;
-        match self.storage.swap(&ObjectName::timestamp(), Some(&present.token), &signed.bytes) {
-            Ok(true) => {}
-            // Whatever the answer was, what stands there decides.
-            answer if self.is_published(&signed)? => drop(answer),
-            Ok(false) => return Ok(None),
-            Err(failure) => return Err(failure),
+        if !self.swap_timestamp(present, &signed)? {
+            return Ok(None);
         }
         self.progress.status(&format!("timestamp signed (version {})", signed.version));
         Ok(Some(next))
@@ -398,9 +397,29 @@ impl Committer<'_> {
         self.storage.barrier()
     }
 
-    /// Whether our timestamp is what stands there although the swap said no.
-    fn is_published(&self, signed: &SignedRole) -> Result<bool> {
-        Ok(self.storage.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?.is_some_and(|object| object.bytes == signed.bytes))
+    /// Replaces the timestamp that the commit was planned on; `false` if another publisher has replaced it.
+    fn swap_timestamp(&self, present: &Present, signed: &SignedRole) -> Result<bool> {
+        let mut token = present.token.clone();
+        for attempt in 0.. {
+            let answer = self.storage.swap(&ObjectName::timestamp(), Some(&token), &signed.bytes);
+            if matches!(answer, Ok(true)) {
+                return Ok(true);
+            }
+            // Whatever the answer was, what stands there decides.
+            let there = self.storage.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?;
+            if there.as_ref().is_some_and(|there| there.bytes == signed.bytes) {
+                return Ok(true);
+            }
+            answer?;
+            match there.filter(|there| there.bytes == present.timestamp_file) {
+                None => return Ok(false),
+                Some(there) if attempt + 1 >= SWAPS => return Err(unchanged(self.storage, &there.token)),
+                // Nobody was faster: some stores refuse while another request is in flight.
+                Some(there) => token = there.token,
+            }
+            std::thread::sleep(jitter(attempt));
+        }
+        Ok(false)
     }
 
     /// Publishes the first targets, snapshot and timestamp below a first root. What a killed run left is completed:
@@ -457,6 +476,20 @@ fn shows(published: &Present, snapshot: Option<&Written>, new: &[NewRole]) -> bo
         listed.is_ok_and(|it| it.version == new.signed.version && sha256(it).is_none_or(|sha256| sha256 == new.signed.digests.hex()))
     };
     published.versions().snapshot > snapshot.version && new.iter().all(is_listed)
+}
+
+/// A store that refuses a condition which holds: no other publisher is in the way.
+fn unchanged(storage: &dyn Storage, token: &Token) -> Failure {
+    let failure = Failure::new(
+        Kind::Storage,
+        format!("{} refuses to replace timestamp.json although it has not changed; nothing was published", storage.location()),
+    );
+    let failure = if token.is_weak() {
+        failure.detail("its ETag is weak (W/\"…\"), and a weak ETag never matches: a gateway or proxy in front of the store alters answers, for example by compressing them")
+    } else {
+        failure.detail("either reads are stale, from a cache between here and the store, or the store or a gateway in front of it has changed how it treats conditions")
+    };
+    failure.hint("no other publisher is in the way; `publish store check` shows what the store does now, best asked without the gateway")
 }
 
 fn listings(present: &Present) -> Result<(&Listing, &Listing)> {

@@ -23,6 +23,8 @@ struct State {
     requests: Vec<String>,
     /// How far this server's clock is ahead, in seconds.
     ahead: i64,
+    /// An object that no condition on writing ever matches.
+    refused: Option<String>,
 }
 
 /// A running imitation with one bucket, called `bucket`.
@@ -70,6 +72,11 @@ impl Gcs {
 
     pub fn names(&self) -> Vec<String> {
         self.state.lock().unwrap().objects.keys().cloned().collect()
+    }
+
+    /// From now on, conditional writes of this object are refused whatever stands there.
+    pub fn refuse(&self, name: &str) {
+        self.state.lock().unwrap().refused = Some(name.to_owned());
     }
 
     pub fn get(&self, name: &str) -> Option<Vec<u8>> {
@@ -158,7 +165,8 @@ impl State {
             ("PUT", ..) => {
                 let wanted = request.headers.get("x-goog-if-generation-match").map(|generation| generation.parse::<u64>().unwrap());
                 let there = self.objects.get(name).map_or(0, |object| object.generation);
-                if conditions && wanted.is_some_and(|wanted| wanted != there) {
+                let refused = self.refused.as_deref() == Some(name) && wanted.is_some();
+                if refused || conditions && wanted.is_some_and(|wanted| wanted != there) {
                     return Response::new(412).body("<Error><Code>PreconditionFailed</Code></Error>");
                 }
                 let source = header("x-goog-copy-source");
