@@ -299,6 +299,71 @@ fn nothing_outside_is_opened_whatever_is_exchanged_after_the_look() {
 }
 
 #[test]
+fn what_is_exchanged_after_the_look_stops_its_own_upload_only() {
+    for exchange in [
+        "echo longer >box/tuf_processing_2/b",
+        "rm box/tuf_processing_2/b",
+        "mv box/tuf_processing_2 box/tuf_tmp_2",
+        "mv box/tuf_processing_2 box/aside; ln -s ../keys box/tuf_processing_2",
+        "mv box/tuf_processing_2 box/tuf_ready_2; mkdir box/tuf_processing_2",
+    ] {
+        let trial = crate::trial::Trial::new();
+        for (upload, file) in [("1", "a"), ("2", "b"), ("4", "d")] {
+            let directory = trial.path(&format!("box/tuf_ready_{upload}"));
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(directory.join(file), file).unwrap();
+        }
+        // Told as set aside when the others have been looked at.
+        fs::create_dir(trial.path("box/tuf_ready_3")).unwrap();
+        symlink("x", trial.path("box/tuf_ready_3/link")).unwrap();
+        let request = publish::operation::monitor::MonitorRequest {
+            drop_box: Some(trial.path("box")),
+            prefix: String::new(),
+            sign: false,
+            scan: std::time::Duration::from_secs(1),
+            refresh: std::time::Duration::from_secs(1),
+            consistent_snapshot: None,
+            at_once: 100,
+            limits: Limits::NONE,
+            state: trial.path(""),
+        };
+        let told = std::cell::RefCell::new(Vec::new());
+        let root = trial.path("");
+        publish::operation::monitor::once(&trial.workspace(), &request, &|event| {
+            let event = format!("{event:?}");
+            if event.starts_with("SetAside { upload: \"3\"") {
+                assert!(Command::new("sh").args(["-ec", exchange]).current_dir(&root).status().unwrap().success());
+            }
+            told.borrow_mut().push(event);
+        })
+        .unwrap();
+        let there = |name: &str| trial.path(&format!("repo/targets/{name}")).exists();
+        assert!(there("a") && there("d") && !there("b"), "{exchange}: {told:#?}");
+        let about = |event: &&String| event.contains("upload: \"2\"");
+        assert_eq!(told.borrow().iter().filter(about).count(), 1, "{exchange}: {told:#?}");
+        assert!(!told.borrow().iter().any(|event| event.starts_with("Trouble")), "{exchange}: {told:#?}");
+    }
+}
+
+#[test]
+fn an_upload_that_the_store_has_no_space_for_stops_no_other() {
+    let sandbox = Sandbox::new();
+    let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    sandbox.write("publish.yaml", format!("{config}monitor:\n  drop_box: box\n"));
+    sandbox.write("box/tuf_ready_1/big", vec![1_u8; 3 << 20]);
+    sandbox.write("box/tuf_ready_2/small", "small");
+    let publish = env!("CARGO_BIN_EXE_publish");
+    let script = format!(
+        "cp -a repo copy; mount -t tmpfs -o size=1m none repo; cp -a copy/. repo/; {publish} monitor --once --json && exit 99; \
+         cat repo/targets/small; ls box; mount -o remount,size=20m repo; {publish} monitor --once --json; ls box; wc -c repo/targets/big"
+    );
+    let mut command = Command::new("unshare");
+    let run: Run =
+        command.args(["--map-root-user", "--mount", "sh", "-ec", &script]).current_dir(sandbox.dir.path()).output().unwrap().into();
+    run.ok().says(&["No space left", "small", "tuf_processing_1", "3145728"]);
+}
+
+#[test]
 fn a_removal_touches_nothing_outside() {
     let (sandbox, mut drop_box, upload) = claimed("box/tuf_processing_1");
     symlink("../../../keys", sandbox.path("box/tuf_processing_1/d/link")).unwrap();
