@@ -91,14 +91,14 @@ fn chosen(all: bool, ids: &[String]) -> Option<Vec<String>> {
 pub(super) fn pause(global: &Global, reason: Option<&str>, output: &Output) -> Result<Report> {
     let config = Config::read(&global.config)?;
     let workspace = open(global, &config, output)?;
-    if let Some(pause) = workspace.shared.pause()? {
+    if let Some(pause) = workspace.shared.pause()?.filter(|pause| !pause.unreadable) {
         let text = format!("paused already, since {}\n", crate::metadata::format_expiry(pause.since));
         return Ok(Report::new("pause", text, json!({"paused": pause})));
     }
     if global.dry_run {
         return Ok(Report::new("pause", "plan only: publishing would be paused\n".into(), json!({"dry_run": true})));
     }
-    let pause = Pause { since: Utc::now(), reason: reason.map(str::to_owned) };
+    let pause = Pause { since: Utc::now(), reason: reason.map(str::to_owned), unreadable: false };
     workspace.shared.set_pause(Some(&pause))?;
     let text = "paused: running work finishes, no new work starts; roles are not refreshed either\n";
     Ok(Report::new("pause", text.into(), json!({"paused": pause})))

@@ -116,7 +116,7 @@ pub enum Event<'a> {
     },
     /// Something failed and is tried again.
     Trouble {
-        /// What it was about: `drop box` or `refresh`.
+        /// What it was about: `drop box`, `refresh` or `pause flag`.
         job: &'static str,
         /// Why.
         failure: &'a Failure,
@@ -208,7 +208,16 @@ impl<'a> Monitor<'a> {
 
     /// An error is one that no later round can mend.
     fn round(&mut self) -> anyhow::Result<()> {
-        let paused = self.workspace.shared.pause().map(|pause| pause.is_some()).unwrap_or(true);
+        // Nothing is written while nobody knows whether that is wanted; and nobody is told that it was wanted.
+        let flag = self.pause_flag();
+        let paused = match flag {
+            Ok(pause) => pause,
+            Err(failure) => {
+                self.ended("pause flag", Err(failure.into()))?;
+                return Ok(());
+            }
+        };
+        self.ended("pause flag", Ok(()))?;
         if paused != self.paused {
             self.paused = paused;
             (self.log)(Event::Paused(paused));
@@ -231,6 +240,16 @@ impl<'a> Monitor<'a> {
             (self.log)(Event::Alive);
         }
         Ok(())
+    }
+
+    /// Whether work is paused.
+    fn pause_flag(&self) -> crate::failure::Result<bool> {
+        match self.workspace.shared.pause()? {
+            Some(pause) if pause.unreadable => {
+                Err(Failure::invalid("the pause flag holds something else; nothing is published until `publish resume` removes it"))
+            }
+            pause => Ok(pause.is_some()),
+        }
     }
 
     /// Tells what failed; it is tried again with the next round.

@@ -21,6 +21,9 @@ pub struct Pause {
     pub since: DateTime<Utc>,
     /// Why, in the operator's words.
     pub reason: Option<String>,
+    /// The flag is there and holds something else; it counts as set.
+    #[serde(skip)]
+    pub unreadable: bool,
 }
 
 /// Results are kept for longer than any request is valid: a replayed one finds its result.
@@ -40,7 +43,7 @@ impl Shared {
     pub fn pause(&self) -> Result<Option<Pause>> {
         let flag = self.storage.get(&object("paused.json".into()), 1 << 16)?;
         // A flag that cannot be read still says stop.
-        let unreadable = || Pause { since: DateTime::UNIX_EPOCH, reason: Some("the flag cannot be read".into()) };
+        let unreadable = || Pause { since: DateTime::UNIX_EPOCH, reason: Some("the flag cannot be read".into()), unreadable: true };
         Ok(flag.map(|flag| serde_json::from_slice(&flag.bytes).unwrap_or_else(|_| unreadable())))
     }
 
