@@ -1,5 +1,6 @@
 //! `/healthz` and `/metrics` of the monitor.
 
+use super::connections::Limited;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -135,7 +136,7 @@ pub(super) fn serve(address: SocketAddr, metrics: Shared) -> anyhow::Result<Sock
     std::thread::spawn(move || {
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            axum::serve(listener, router).await
+            axum::serve(Limited::new(listener), router).await
         })
     });
     Ok(bound)

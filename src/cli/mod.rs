@@ -3,6 +3,7 @@
 mod adopt;
 mod arguments;
 mod delegations;
+mod connections;
 mod exit;
 mod init;
 mod interrupt;

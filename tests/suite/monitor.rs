@@ -264,3 +264,60 @@ fn what_is_due_is_signed_again() {
     assert!(told.borrow().iter().any(|event| event.contains("Refreshed { roles: [\"timestamp\"] }")), "{told:?}");
     trial.client().unwrap();
 }
+
+#[test]
+fn a_pause_flag_that_cannot_be_read_is_trouble() {
+    let dropped = Box::new();
+    dropped.upload("1", &[("a.zip", "a")]);
+    fs::create_dir_all(dropped.sandbox.path(".publish-shared")).unwrap();
+    let flag = dropped.sandbox.path(".publish-shared/paused.json");
+    std::os::unix::fs::symlink("paused.json", &flag).unwrap();
+    let check = |why: &str| {
+        let run = dropped.sandbox.unchanged(|| dropped.once());
+        assert_eq!(run.code, 13, "{run:?}");
+        let trouble = events(&run.stdout, "trouble");
+        assert_eq!((trouble.len(), &trouble[0]["job"]), (1, &"pause flag".into()), "{run:?}");
+        assert!(trouble[0]["why"].as_str().unwrap().contains(why), "{run:?}");
+        assert!(events(&run.stdout, "paused").is_empty(), "{run:?}");
+    };
+    check("paused.json");
+    fs::remove_file(&flag).unwrap();
+    fs::write(&flag, "nonsense").unwrap();
+    check("publish resume");
+    dropped.sandbox.publish(&["resume"]).ok();
+    dropped.once().ok();
+    assert!(dropped.target("packages/a.zip").is_some());
+}
+
+#[test]
+fn idle_connections_do_not_stop_the_monitor() {
+    let dropped = Box::with("listen: 127.0.0.1:0\n  scan: 0.2");
+    let log = || fs::read_to_string(dropped.sandbox.path("log")).unwrap_or_default();
+    let file = fs::File::options().create(true).append(true).open(dropped.sandbox.path("log")).unwrap();
+    let script = format!("ulimit -n 64; exec {} monitor --json", env!("CARGO_BIN_EXE_publish"));
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &script]).current_dir(dropped.sandbox.path(""));
+    let mut monitor = shell.stdin(Stdio::null()).stdout(file).stderr(Stdio::null()).spawn().unwrap();
+    until("it listens", || log().contains("listening") && log().contains("\"ready\""));
+    let address = events(&log(), "listening")[0]["address"].as_str().unwrap().to_owned();
+    let idle: Vec<_> = (0..60).map(|_| std::net::TcpStream::connect(&address).unwrap()).collect();
+    // Those that are accepted say nothing or half a request.
+    for mut stream in idle.iter().step_by(2) {
+        write!(stream, "GET /metrics HTTP/1.1\r\n").unwrap();
+    }
+    dropped.upload("1", &[("a.zip", "a")]);
+    until("it is published", || dropped.names().is_empty());
+    // An idle connection is closed, and the next one in line is served.
+    let mut stream = std::net::TcpStream::connect(&address).unwrap();
+    write!(stream, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let mut end = Vec::new();
+    idle[0].set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let _ = (&idle[0]).read_to_end(&mut end).unwrap();
+    assert!(!log().contains("trouble"), "{}", log());
+    monitor.kill().unwrap();
+    monitor.wait().unwrap();
+}
