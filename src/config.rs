@@ -22,6 +22,9 @@ const LONGEST: u64 = 366 * 24 * 3600;
 /// No config is near this long; a longer file is something else.
 const MAX_LENGTH: u64 = 1 << 20;
 
+/// No config nests brackets near this deep; the parser's time grows with the square of it.
+const DEEPEST: usize = 100;
+
 /// Every key of the file with its default and its meaning; the reference page is made from this.
 pub const KEYS: [(&str, &str, &str); 50] = [
     ("name", "the directory's name", "what users call the repository in `trdl add NAME …`"),
@@ -311,6 +314,24 @@ fn top(key: &str) -> &str {
     key.split('.').next().unwrap_or(key)
 }
 
+/// The line on which too many brackets are open. Those in quotes and comments count too: no config comes near.
+fn nested_too_deeply(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (number, line) in text.lines().enumerate() {
+        for byte in line.bytes() {
+            match byte {
+                b'[' | b'{' => depth += 1,
+                b']' | b'}' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            if depth > DEEPEST {
+                return Some(number + 1);
+            }
+        }
+    }
+    None
+}
+
 fn known_keys() -> String {
     let mut keys: Vec<&str> = KEYS.iter().map(|(key, ..)| top(key)).collect();
     keys.dedup();
@@ -348,6 +369,10 @@ impl Config {
             let place = error.location().map_or(what.to_owned(), |at| format!("{what}:{}", at.line()));
             Failure::invalid(format!("the config {what} cannot be read")).detail(format!("{place}: {error}"))
         };
+        if let Some(line) = nested_too_deeply(text) {
+            return Err(Failure::invalid(format!("the config {what} cannot be read"))
+                .detail(format!("{what}:{line}: more than {DEEPEST} brackets are open")));
+        }
         let fields: BTreeMap<String, serde::de::IgnoredAny> = match serde_yaml::from_str(text) {
             Ok(fields) => fields,
             Err(_) if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) => BTreeMap::new(),

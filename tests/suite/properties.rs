@@ -129,3 +129,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_deeply_nested_config_is_refused_at_once() {
+    let start = std::time::Instant::now();
+    for pattern in ["[", "{", "[a,", "{a: ", "{? ", "[{", "- ", "? "] {
+        let text = format!("{}{}", if pattern.starts_with(['[', '{']) { "name: " } else { "" }, pattern.repeat(50_000));
+        Config::parse(&text, "publish.yaml").unwrap_err();
+        // Closed again, many times over.
+        let shallow = format!("name: {}", format!("{}{}", "[".repeat(90), "]".repeat(90)).repeat(2000));
+        Config::parse(&shallow, "publish.yaml").unwrap_err();
+    }
+    // It took 25 s and more.
+    assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
+}
