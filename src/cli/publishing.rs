@@ -31,7 +31,13 @@ pub(super) fn release(global: &Global, arguments: &Release, output: &Output) -> 
         allow_missing_platforms: arguments.allow_missing_platforms,
         prune: false,
     });
-    let request = ReleaseRequest { version, from: arguments.from.clone(), resign: arguments.resign, channels };
+    let request = ReleaseRequest {
+        version,
+        from: arguments.from.clone(),
+        resign: arguments.resign,
+        allow_desktop_files: arguments.allow_desktop_files,
+        channels,
+    };
     let plan = release_operation::plan(&workspace, &request)?;
     let mut text = describe_release(&plan, output.verbose);
     let document = json!(plan);

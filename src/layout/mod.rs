@@ -1,12 +1,14 @@
 //! Where things live: names of targets as TUF clients know them, and names of objects as the store knows them.
 
 mod channel;
+mod desktop;
 mod object;
 mod platform;
 mod target_path;
 mod version;
 
 pub use channel::{CHANNELS, check_channel, check_group};
+pub use desktop::is_left_by_desktop;
 pub use object::ObjectName;
 pub use platform::Platform;
 pub use target_path::{MAX_PATH, TargetPath};

@@ -1,6 +1,6 @@
 //! `publish add-targets`: any files as targets, packages and their metadata together, in one commit.
 
-use super::release::certificate_change;
+use super::release::{certificate_change, warning_about_desktop};
 use super::{Outcome, RoleStep, Workspace, target_steps};
 use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
@@ -137,6 +137,8 @@ pub(super) fn plan_on(
     let mode = if elsewhere { PlainNames::Elsewhere } else { workspace.plain_names };
     let names = plan.work.artifacts.iter().flat_map(|artifact| [Some(artifact.target.as_str()), artifact.signature.as_deref()]);
     present.check_names(storage, mode, &names.flatten().collect(), &BTreeSet::new())?;
+    let added = plan.targets.iter().filter(|target| target.change == TargetChange::Add);
+    plan.warnings.extend(warning_about_desktop(added.map(|target| target.name.as_str())));
     plan.empty = plan.work.artifacts.is_empty();
     if !plan.empty {
         plan.roles = target_steps(&present, plan.targets.iter().map(|target| target.name.as_str()))?;

@@ -44,7 +44,12 @@ impl Build {
             .map_err(|error| Failure::io("read the build directory", directory.display(), error))?;
         for (name, kind) in top {
             if kind != FileType::Directory {
-                problems.push(format!("{}: only <os>-<arch> directories may stand here", tree.shown(Path::new(&name))));
+                let platform = kind == FileType::Symlink && Platform::parse(&name.to_string_lossy()).is_ok();
+                let why = match platform {
+                    true => "a symbolic link; make it the platform's directory itself, links are not followed",
+                    false => "only <os>-<arch> directories may stand here",
+                };
+                problems.push(format!("{}: {why}", tree.shown(Path::new(&name))));
                 continue;
             }
             match Platform::parse(&name.to_string_lossy()) {
@@ -107,7 +112,7 @@ fn files(
         let file = match found.what {
             What::File(file) => file,
             What::Link => {
-                problems.push(format!("{shown}: a symbolic link; TUF has no links: copy the file it points to"));
+                problems.push(format!("{shown}: a symbolic link; TUF has no links, and a copy of its target breaks signed macOS bundles: publish an archive that contains it"));
                 continue;
             }
             What::Special => {

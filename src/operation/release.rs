@@ -1,13 +1,14 @@
 //! `publish release`: a build becomes `releases/<version>/…` with its signatures, in one commit.
 
-use super::build::Build;
+use super::build::{Build, BuildFile};
 use super::channels::{ChannelsPlan, ChannelsRequest};
 use super::{Outcome, RoleStep, Workspace, channels, steps};
 use crate::digest::Digests;
 use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
 use crate::layout::{
-    Platform, ReleaseVersion, TargetPath, artifact_name, certificate_name, released_versions, signature_name, yanked_name,
+    Platform, ReleaseVersion, TargetPath, artifact_name, certificate_name, is_left_by_desktop, released_versions, signature_name,
+    yanked_name,
 };
 use crate::metadata::{Role, Target, Targets};
 use crate::openpgp::{Certificates, Standing};
@@ -19,6 +20,9 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+/// At most so many names are listed.
+const MAX_LISTED: usize = 10;
+
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub struct ReleaseRequest {
@@ -28,6 +32,8 @@ pub struct ReleaseRequest {
     pub from: PathBuf,
     /// Sign again what is published already.
     pub resign: bool,
+    /// Take files that a desktop left behind into bin/ too.
+    pub allow_desktop_files: bool,
     /// Publish channels in the same commit.
     pub channels: Option<ChannelsRequest>,
 }
@@ -162,6 +168,21 @@ fn check_version(workspace: &Workspace, version: &ReleaseVersion, targets: &Targ
     Ok(())
 }
 
+/// Refuses what a desktop left in a directory of programs: with it, trdl finds two programs and runs neither.
+fn check_programs(files: &[BuildFile]) -> Result<()> {
+    let left = |file: &&BuildFile| file.name.starts_with("bin/") && is_left_by_desktop(&file.name);
+    let files: Vec<String> = files.iter().filter(left).map(|file| file.file.shown()).collect();
+    if files.is_empty() {
+        return Ok(());
+    }
+    let more = files.len().saturating_sub(MAX_LISTED);
+    let listed = files.into_iter().take(MAX_LISTED).chain((more > 0).then(|| format!("and {more} more")));
+    Err(Failure::invalid("a desktop left files in bin/; `trdl exec` without a name fails when there is more than one program")
+        .details(listed)
+        .hint("remove them; if they belong to the release: --allow-desktop-files")
+        .into())
+}
+
 /// Refuses files that the store could not hold.
 fn check_files(workspace: &Workspace, build: &Build) -> Result<()> {
     for file in build.platforms.values().flatten() {
@@ -219,6 +240,15 @@ pub fn apply(workspace: &Workspace, plan: ReleasePlan) -> Result<Outcome> {
     Ok(workspace.commit(present, &edit, &signers)?.into())
 }
 
+/// A warning about what desktops left behind.
+pub(super) fn warning_about_desktop<'n>(names: impl Iterator<Item = &'n str>) -> Option<String> {
+    let left: Vec<&str> = names.filter(|name| is_left_by_desktop(name)).collect();
+    let first = left.iter().take(MAX_LISTED).copied().collect::<Vec<_>>().join(", ");
+    let more = left.len().saturating_sub(MAX_LISTED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!left.is_empty()).then(|| format!("{first}{more}: a desktop left these behind; what is published cannot be taken back"))
+}
+
 /// The signature that stands under the artifact's name for it.
 fn published_signature(artifact: &Artifact, targets: &Targets) -> Result<Option<Target>> {
     Ok(artifact.signature.as_ref().map(|name| targets.get(name)).transpose()?.flatten())
@@ -272,6 +302,9 @@ impl ReleasePlan {
             }
             state = if artifacts.is_empty() { PlatformState::Identical } else { PlatformState::Resign };
         } else {
+            if !request.allow_desktop_files {
+                check_programs(files)?;
+            }
             self.upload_bytes += files.iter().map(|file| file.file.length()).sum::<u64>();
             self.warnings.extend(
                 names
@@ -279,6 +312,7 @@ impl ReleasePlan {
                     .filter(|name| TargetPath::parse(name.as_str()).is_ok_and(|path| path.is_unusual()))
                     .map(|name| format!("{name}: characters outside [A-Za-z0-9._+~/-] may trouble some clients and proxies")),
             );
+            self.warnings.extend(warning_about_desktop(names.iter().map(String::as_str)));
             if !files.iter().any(|file| file.name.starts_with("bin/")) {
                 self.warnings.push(format!("{platform} has no bin/ directory; `trdl use`, `exec` and `bin-path` need one"));
             }

@@ -78,7 +78,13 @@ fn workspace(fault: &str, hours: i64, path: &Path, calls: &Arc<AtomicUsize>) -> 
 fn run(workspace: &Workspace, config: &Path, command: &[&str]) -> Result<()> {
     match command {
         ["release", version, from] => {
-            let request = ReleaseRequest { version: ReleaseVersion::parse(version)?, from: from.into(), resign: false, channels: None };
+            let request = ReleaseRequest {
+                version: ReleaseVersion::parse(version)?,
+                from: from.into(),
+                resign: false,
+                allow_desktop_files: false,
+                channels: None,
+            };
             release::apply(workspace, release::plan(workspace, &request)?)?;
         }
         ["channels"] => {

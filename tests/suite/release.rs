@@ -259,3 +259,32 @@ fn a_build_growing_under_the_reader_is_refused() {
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }
+
+#[test]
+fn what_desktops_leave_behind_is_told_and_refused_among_programs() {
+    let sandbox = Sandbox::new();
+    for name in [".DS_Store", "share/Thumbs.db", "__MACOSX/x", "share/._icon.png", "Desktop.ini"] {
+        sandbox.write(&format!("dist/linux-amd64/{name}"), "x");
+    }
+    let words = [".DS_Store", "Thumbs.db", "__MACOSX/x", "._icon.png", "Desktop.ini", "a desktop left these behind"];
+    sandbox.publish(&["release", "1.0.0", "--from", "dist", "-n"]).ok().fails(0, &words);
+    sandbox.write("dist/linux-amd64/bin/._acme", "x");
+    sandbox.unchanged(|| sandbox.release("1.0.0").fails(6, &["dist/linux-amd64/bin/._acme", "--allow-desktop-files"]));
+    sandbox.publish(&["release", "1.0.0", "--from", "dist", "--allow-desktop-files"]).ok();
+    // What is published is no news.
+    sandbox.unchanged(|| sandbox.release("1.0.0").ok().says(&["nothing to do"]));
+    let add = sandbox.publish(&["add-targets", "dist/linux-amd64/.DS_Store", "--base", "dist/linux-amd64"]);
+    add.ok().fails(0, &[".DS_Store: a desktop left these behind"]);
+}
+
+#[test]
+fn links_in_a_build_are_told_with_what_to_do() {
+    let sandbox = Sandbox::new();
+    fs::rename(sandbox.path("dist/linux-amd64"), sandbox.path("elsewhere")).unwrap();
+    symlink("../elsewhere", sandbox.path("dist/linux-amd64")).unwrap();
+    sandbox.release("1.0.0").fails(6, &["dist/linux-amd64: a symbolic link; make it the platform's directory itself"]);
+    fs::remove_file(sandbox.path("dist/linux-amd64")).unwrap();
+    fs::rename(sandbox.path("elsewhere"), sandbox.path("dist/linux-amd64")).unwrap();
+    symlink("acme", sandbox.path("dist/linux-amd64/bin/link")).unwrap();
+    sandbox.release("1.0.0").fails(6, &["bin/link: a symbolic link", "publish an archive"]);
+}

@@ -117,7 +117,13 @@ impl Trial {
     }
 
     pub fn release_request(&self, version: &str) -> ReleaseRequest {
-        ReleaseRequest { version: ReleaseVersion::parse(version).unwrap(), from: self.path("dist"), resign: false, channels: None }
+        ReleaseRequest {
+            version: ReleaseVersion::parse(version).unwrap(),
+            from: self.path("dist"),
+            resign: false,
+            allow_desktop_files: false,
+            channels: None,
+        }
     }
 
     pub fn release(&self, version: &str) -> Result<Outcome> {

@@ -98,6 +98,9 @@ pub(in crate::cli) struct Release {
     /// Replace the signatures of what is published already
     #[arg(long)]
     pub resign: bool,
+    /// Publish what a desktop left in bin/ too, such as .DS_Store
+    #[arg(long)]
+    pub allow_desktop_files: bool,
     /// Let --channels move a channel to an older version
     #[arg(long, requires = "channels")]
     pub allow_downgrade: bool,
