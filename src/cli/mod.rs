@@ -2,8 +2,8 @@
 
 mod adopt;
 mod arguments;
-mod delegations;
 mod connections;
+mod delegations;
 mod exit;
 mod init;
 mod interrupt;
