@@ -378,6 +378,7 @@ def a_repository_of_rugged_is_carried_on_in_place():
         root = (home / "metadata/1.root.json").read_bytes()
         (home / "1.root.json").write_bytes(root)
         (home / "passphrase").write_text("test-only")
+        (home / "passphrase").chmod(0o600)
         (home / "box").mkdir()
         keys = "".join(f"  {role}: file:keys/{role}\n" for role in ["targets", "snapshot", "timestamp"])
         (home / "publish.yaml").write_text(
@@ -467,6 +468,7 @@ def a_repository_of_go_tuf_is_adopted_and_clients_notice_nothing():
         run(PUBLISH, "init", "--name", "x", "--no-passphrase", cwd=made)
         (made / "keys/targets.pem").unlink()
         (p.directory / "passphrase").write_text("test only")
+        (p.directory / "passphrase").chmod(0o600)
         before = {path: path.read_bytes() for path in (p.directory / "repo").rglob("*") if path.is_file()}
         p.publish("adopt", "repo", "--keys", made / "keys", "--name", "ruff", "--openpgp-key", made / "keys/openpgp.asc", "--passphrase-file", "passphrase")
         assert before == {path: path.read_bytes() for path in (p.directory / "repo").rglob("*") if path.is_file()}, "nothing was published"

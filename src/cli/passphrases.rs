@@ -133,8 +133,8 @@ impl Source {
 
     fn read(&self) -> Result<Option<Secret>> {
         if let Some(file) = &self.file {
-            let bytes = std::fs::read(file).map_err(|error| Failure::io("read the passphrase file", file.display(), error))?;
-            return Secret::new(bytes).first_line(&format!("the passphrase file {}", file.display())).map(Some);
+            let bytes = crate::keys::read_passphrase(file)?;
+            return Secret::new(bytes.as_slice()).first_line(&format!("the passphrase file {}", file.display())).map(Some);
         }
         if let Some(command) = &self.command {
             return run(command).map(Some);

@@ -9,9 +9,9 @@ use crate::failure::{Failure, Kind, Result};
 use crate::metadata::KeyKind;
 use pkcs8::pkcs5::{pbes2, scrypt};
 use pkcs8::{LineEnding, PrivateKeyInfoRef, SecretDocument};
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use zeroize::Zeroizing;
 
@@ -85,6 +85,49 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     read_open(&file, path)
 }
 
+/// Reads a file with a passphrase, which only its owner may read; or a pipe, as shells make them of a command.
+pub fn read_passphrase(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    let what = format!("the passphrase file {}", path.display());
+    let file = File::open(path).map_err(|error| Failure::io("read", &what, error))?;
+    let metadata = file.metadata().map_err(|error| Failure::io("read", &what, error))?;
+    if metadata.is_dir() {
+        return Err(Failure::invalid(format!("{what} is a directory")));
+    }
+    if metadata.is_file() {
+        check_private(&metadata, &what, path).map_err(|failure| {
+            failure.hint(format!("if its mode is not yours to change: --passphrase-command 'cat {}'", path.display()))
+        })?;
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
+    file.take(MAX_KEY_FILE).read_to_end(&mut bytes).map_err(|error| Failure::io("read", &what, error))?;
+    Ok(bytes)
+}
+
+fn check_private(metadata: &Metadata, what: &str, path: &Path) -> Result<()> {
+    if metadata.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Kind::Permission,
+        format!("{what} can be read or written by others (mode {:04o})", metadata.permissions().mode() & 0o7777),
+    )
+    .hint(format!("chmod 600 {}", path.display())))
+}
+
+/// Makes a directory that only its owner may use, and those above it that are missing, whatever the umask.
+pub fn create_private_directory(path: &Path) -> Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    path.parent().map_or(Ok(()), create_private_directory)?;
+    let failed = |error| Failure::io("make the directory", path.display(), error);
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => std::fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(failed(error)),
+    }
+}
+
 /// The same for a file that is open; the path is for messages.
 pub(super) fn read_open(file: &File, path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     let what = format!("the key file {}", path.display());
@@ -92,13 +135,7 @@ pub(super) fn read_open(file: &File, path: &Path) -> Result<Zeroizing<Vec<u8>>> 
     if !metadata.is_file() {
         return Err(Failure::invalid(format!("{what} is not a regular file")));
     }
-    if metadata.mode() & 0o077 != 0 {
-        return Err(Failure::new(
-            Kind::Permission,
-            format!("{what} can be read or written by others (mode {:04o})", metadata.permissions().mode() & 0o7777),
-        )
-        .hint(format!("chmod 600 {}", path.display())));
-    }
+    check_private(&metadata, &what, path)?;
     let too_long = || Failure::invalid(format!("{what} is far too long for a key"));
     if metadata.len() > MAX_KEY_FILE {
         return Err(too_long());
@@ -117,6 +154,8 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let _ = std::fs::remove_file(&temporary);
     let write = || -> std::io::Result<()> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        // Whatever the umask.
+        file.set_permissions(Permissions::from_mode(0o600))?;
         file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::hard_link(&temporary, path)?;

@@ -22,7 +22,9 @@ mod vault;
 #[cfg(feature = "vault")]
 mod vault_server;
 
-pub use file::{KEY_FILES_MISSING, change_passphrase, create, read_private, replace_private, write_private};
+pub use file::{
+    KEY_FILES_MISSING, change_passphrase, create, create_private_directory, read_passphrase, read_private, replace_private, write_private,
+};
 pub use open::{FoundKey, found_in, found_in_open, load, load_all, load_for_openpgp, openpgp_certificate, read_secret, sign_all};
 pub use passphrase::{Passphrases, Secret, Use};
 #[cfg(feature = "pkcs11")]

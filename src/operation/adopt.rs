@@ -214,9 +214,7 @@ pub fn plan(workspace: &Workspace, request: &AdoptRequest) -> Result<AdoptPlan> 
 
 /// Keeps the keys and the pinned root. The config is written by the caller, last: it makes the publisher.
 pub fn apply(workspace: &Workspace, request: &AdoptRequest, plan: &AdoptPlan) -> Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&request.directory);
-    made.map_err(|error| Failure::io("make the key directory", request.directory.display(), error))?;
+    keys::create_private_directory(&request.directory)?;
     let passphrase: Option<Secret> =
         if request.encrypt && !plan.work.keys.is_empty() { Some(workspace.passphrases.choose(Use::Roles)?) } else { None };
     for (path, key) in &plan.work.keys {

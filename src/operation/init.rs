@@ -255,12 +255,12 @@ fn make_keys(workspace: &Workspace, request: &InitRequest) -> Result<Option<Stri
     if !missing.is_empty() {
         let passphrase = choose(Use::Roles)?;
         for path in missing {
-            create_private_directory(path)?;
+            path.parent().map_or(Ok(()), keys::create_private_directory)?;
             tolerate_existing(keys::create(path, KeyKind::Ed25519, passphrase.as_ref()))?;
         }
     }
     let Some(path) = workspace.openpgp.path().filter(|path| !path.exists()) else { return Ok(None) };
-    create_private_directory(path)?;
+    path.parent().map_or(Ok(()), keys::create_private_directory)?;
     let passphrase = choose(Use::OpenPgp)?;
     workspace.progress.phase("making the OpenPGP key");
     let generated = generate(request.algorithm, &request.user_id, passphrase.as_ref().map(Secret::expose), workspace.now())?;
@@ -314,16 +314,6 @@ fn tolerate_existing(made: crate::failure::Result<()>) -> Result<()> {
         Err(failure) if failure.kind == Kind::Conflict => Ok(()),
         other => Ok(other?),
     }
-}
-
-fn create_private_directory(file: &Path) -> Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    let Some(parent) = file.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Ok(()) };
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(parent)
-        .map_err(|error| Failure::io("make the key directory", parent.display(), error).into())
 }
 
 /// Writes a file whole or not at all; one that exists stays.

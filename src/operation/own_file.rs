@@ -3,6 +3,7 @@
 use crate::failure::{Failure, Result};
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,7 +16,8 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
     let temporary = place.with_extension(format!("{}-{number}.tmp", std::process::id()));
     let write = || -> std::io::Result<()> {
-        let mut file = File::create(&temporary)?;
+        // Never writable by others, whatever the umask: a config names commands that are run.
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&temporary)?;
         if let Ok(present) = fs::metadata(&place) {
             file.set_permissions(present.permissions())?;
         }

@@ -7,7 +7,7 @@ const SECRET: &str = "test only pässphrase";
 
 fn encrypted() -> Sandbox {
     let sandbox = Sandbox::empty();
-    sandbox.write("passphrase", format!("{SECRET}\n"));
+    sandbox.secret("passphrase", format!("{SECRET}\n"));
     sandbox.publish(&["init", "--name", "acme", "--passphrase-file", "passphrase"]).ok();
     sandbox
 }

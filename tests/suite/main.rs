@@ -28,6 +28,7 @@ mod key_ids;
 mod keys;
 mod memory;
 mod metadata;
+mod modes;
 mod monitor;
 mod names;
 mod openpgp;

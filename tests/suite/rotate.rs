@@ -290,8 +290,8 @@ fn keys_are_listed_shown_exported_and_encrypted_anew() {
     }
     let id = |run: crate::sandbox::Run| run.ok().json()["key_id"].as_str().unwrap().to_owned();
     let before = id(sandbox.publish(&["key", "show", "keys/p256.pem", "--json"]));
-    sandbox.write("first", "the first secret\n");
-    sandbox.write("second", "the second secret\n");
+    sandbox.secret("first", "the first secret\n");
+    sandbox.secret("second", "the second secret\n");
     for (old, new) in [(None, Some("first")), (Some("first"), Some("second")), (Some("second"), None)] {
         let mut arguments = vec!["key", "passphrase", "keys/p256.pem"];
         arguments.extend(old.iter().flat_map(|file| ["--passphrase-file", file]));

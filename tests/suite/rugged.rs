@@ -27,7 +27,7 @@ fn taken_over() -> Sandbox {
         }
     }
     fs::copy(source.join("metadata/1.root.json"), sandbox.path("1.root.json")).unwrap();
-    sandbox.write("passphrase", "test-only\n");
+    sandbox.secret("passphrase", "test-only\n");
     sandbox.write("publish.yaml", CONFIG);
     sandbox
 }

@@ -103,6 +103,13 @@ impl Sandbox {
         path
     }
 
+    /// A file that only its owner may read.
+    pub fn secret(&self, relative: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.write(relative, bytes);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
     /// A file of `testdata/openpgp` as a private key file.
     pub fn openpgp(&self, name: &str) -> PathBuf {
         let path = self.write(&format!("imported/{name}"), fs::read(testdata().join("openpgp").join(name)).unwrap());

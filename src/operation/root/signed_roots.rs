@@ -85,9 +85,7 @@ impl SignedRoots {
             file: PathBuf::new(),
             present_sha256: present_sha256.clone(),
         };
-        use std::os::unix::fs::DirBuilderExt;
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory);
-        made.map_err(|error| Failure::io("make the directory", self.directory.display(), error))?;
+        crate::keys::create_private_directory(&self.directory)?;
         let file = continues.map_or_else(|| self.directory.join(format!("{}.json", &present_sha256[..32])), Path::to_owned);
         let bytes = serde_json::to_vec_pretty(&signed).map_err(|error| Failure::invalid(error.to_string()))?;
         own_file::replace(&file, &bytes)

@@ -30,12 +30,14 @@ impl Staging {
         create_directories(root)?;
         let parent = root.join(STAGING);
         match fs::DirBuilder::new().mode(0o700).create(&parent) {
+            Ok(()) => give(&parent, 0o700)?,
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
+            Err(_) => {}
         }
         sweep(&parent);
         let (directory, lock) = claim(&parent)?;
         fs::DirBuilder::new().mode(0o700).create(&directory)?;
+        give(&directory, 0o700)?;
         Ok(Self { directory, counter: AtomicU64::new(0), root: File::open(root)?, _lock: lock })
     }
 
@@ -111,11 +113,26 @@ pub(super) fn create_staged(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Creates a new file that everybody may read.
+/// The set-group-id bit of a directory, which makes what is created in it its group's.
+const SET_GROUP_ID: u32 = 0o2000;
+const GROUP_WRITE: u32 = 0o020;
+
+/// Gives a new directory this mode whatever the umask; it keeps the set-group-id bit that it has from the one above, and with
+/// it the group's right to write as far as the umask left it.
+fn give(path: &Path, mode: u32) -> io::Result<()> {
+    let made = fs::metadata(path)?.mode();
+    let kept = if made & SET_GROUP_ID == 0 { 0 } else { made & (SET_GROUP_ID | GROUP_WRITE) };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode | kept))
+}
+
+/// Creates a new file that everybody may read. Where the directory gives its group to what is created in it, the group may
+/// write as far as the umask allows: it shares the repository.
 pub(super) fn create_file(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
+    let shared = path.parent().and_then(|parent| fs::metadata(parent).ok()).is_some_and(|parent| parent.mode() & SET_GROUP_ID != 0);
+    let file = OpenOptions::new().write(true).create_new(true).mode(if shared { 0o664 } else { 0o644 }).open(path)?;
+    let kept = if shared { file.metadata()?.mode() & GROUP_WRITE } else { 0 };
     // Readable for everybody whatever the umask or the source's mode: this is what gets served.
-    file.set_permissions(fs::Permissions::from_mode(0o644))?;
+    file.set_permissions(fs::Permissions::from_mode(0o644 | kept))?;
     Ok(file)
 }
 
@@ -128,7 +145,7 @@ pub(super) fn create_directories(path: &Path) -> io::Result<()> {
         create_directories(parent)?;
     }
     match fs::create_dir(path) {
-        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o755)),
+        Ok(()) => give(path, 0o755),
         // Looked at once: it may have been removed as empty since, and made again.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => match fs::metadata(path) {
             Ok(there) if there.is_dir() => Ok(()),
