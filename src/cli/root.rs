@@ -105,8 +105,12 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
             let path = draft_of(draft, Some(&config));
             let back_to = back_to.map(|snapshot| BackTo { snapshot, reset_versions: *reset_versions });
             let plan = plan_commit(&workspace, &path, CommitWish { replace_now: *replace_now, back_to })?;
-            let mut text = describe(&plan.root);
             let document = json!(plan);
+            if plan.empty {
+                let text = format!("root {} is published already; nothing to do\n", plan.root.to);
+                return Ok(Report::new("root", text, json!({"dry_run": global.dry_run, "plan": document})));
+            }
+            let mut text = describe(&plan.root);
             let to = plan.root.to;
             if !plan.resigned.is_empty() {
                 let _ = writeln!(text, "  ~ signed again: {}", plan.resigned.join(", "));

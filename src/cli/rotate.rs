@@ -17,7 +17,7 @@ use crate::operation::rotate::{self as operation, Places, Step};
 use anyhow::Result;
 use serde_json::json;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// `publish rotate`.
 pub(super) fn run(global: &Global, arguments: &Rotate, output: &Output) -> Result<Report> {
@@ -33,8 +33,7 @@ pub(super) fn run(global: &Global, arguments: &Rotate, output: &Output) -> Resul
     let mut text = String::new();
     let mut steps = Vec::new();
     if !arguments.finish {
-        let ended = begin(global, arguments, role, output, &mut text)?;
-        let goes_on = matches!(ended, Some(Step::Done { .. })) && arguments.now;
+        let (ended, goes_on) = begin(global, arguments, role, output, &mut text)?;
         steps.extend(ended);
         if !goes_on {
             return Ok(Report::new("rotate", text, json!({"dry_run": global.dry_run, "steps": steps})));
@@ -44,24 +43,35 @@ pub(super) fn run(global: &Global, arguments: &Rotate, output: &Output) -> Resul
     Ok(Report::new("rotate", text, json!({"dry_run": global.dry_run, "steps": steps})))
 }
 
-/// The first root: the new key beside the old.
-fn begin(global: &Global, arguments: &Rotate, role: Role, output: &Output, text: &mut String) -> Result<Option<Step>> {
+/// The first root: the new key beside the old. Says whether the second follows at once.
+fn begin(global: &Global, arguments: &Rotate, role: Role, output: &Output, text: &mut String) -> Result<(Option<Step>, bool)> {
     let mut config = Config::read(&global.config)?;
     let (draft, names) = (config.root_draft(), config.key_names());
     let places = Places { draft: &draft, names: &names };
     let workspace = open(global, &config, output)?;
+    if !global.dry_run {
+        complete_key_files(&config, role)?;
+    }
     let draft = operation::draft_of(&workspace, places, role)?;
     let resumed = !global.dry_run && operation::resume(&workspace, draft)?;
     let standing = operation::standing(&workspace, role)?;
+    if standing.only_config_is_behind() && !global.dry_run {
+        return Ok((Some(drop_from_config(global, &config, &workspace, role, &standing, text)?), false));
+    }
     let both = standing.known.len() > 1 && standing.known.iter().all(|known| *known);
     let makes = standing.known.iter().all(|known| *known);
     if both && resumed {
         let root = standing.root;
         let step = Step::Done { root, outcome: operation::published(&workspace)? };
         tell(&step, text, || next_after(role, arguments.now));
-        return Ok(Some(step));
+        return Ok((Some(step), arguments.now));
     }
-    if both && arguments.key.is_none() {
+    let of_this_rotation = arguments.key.as_ref().is_none_or(|key| config.key_texts(role).contains(key));
+    if both && arguments.now && of_this_rotation {
+        // A run with --now was killed between its two roots.
+        return Ok((None, true));
+    }
+    if both && of_this_rotation {
         return Err(Failure::new(
             Kind::Conflict,
             format!("the root has all keys of {role} that are configured here: the first half of a rotation is done"),
@@ -83,7 +93,7 @@ fn begin(global: &Global, arguments: &Rotate, role: Role, output: &Output, text:
     let _ = writeln!(text, "  4. publish rotate {role} --finish: root {} drops the old key", to + 1);
     if global.dry_run {
         text.push_str("plan only: nothing was made or published\n");
-        return Ok(None);
+        return Ok((None, false));
     }
     if makes {
         // Not with a key that cannot be opened, and not with one that is there already.
@@ -91,20 +101,77 @@ fn begin(global: &Global, arguments: &Rotate, role: Role, output: &Output, text:
             listed.push(new.clone());
         }
         let uri = KeyUri::parse(&new, config.base())?;
-        if let Some(path) = uri.path().filter(|path| !path.exists()) {
+        // The file has its name once the config names it: a killed run leaves no key that the next one does not know of.
+        let made = uri.path().filter(|path| !path.exists());
+        if let Some(path) = made {
             let passphrase = if arguments.no_passphrase { None } else { Some(workspace.passphrases.choose(Use::Roles)?) };
-            keys::create(path, KeyKind::Ed25519, passphrase.as_ref())?;
+            let unnamed = unnamed(path);
+            let _ = std::fs::remove_file(&unnamed);
+            keys::create(&unnamed, KeyKind::Ed25519, passphrase.as_ref())?;
+        } else {
+            keys::load(&uri, workspace.passphrases.as_ref())?;
+        }
+        rewrite(&global.config, role, &listed)?;
+        if let Some(path) = made {
+            name_key_file(path)?;
+            keys::load(&uri, workspace.passphrases.as_ref())?;
             let _ = writeln!(text, "made {}", path.display());
         }
-        keys::load(&uri, workspace.passphrases.as_ref())?;
-        rewrite(&global.config, role, &listed)?;
         config = Config::read(&global.config)?;
     }
     // Nobody is asked again for a passphrase.
     let workspace = Workspace { passphrases: workspace.passphrases, ..open(global, &config, output)? };
     let step = operation::add(&workspace, places, role)?;
     tell(&step, text, || next_after(role, arguments.now));
-    Ok(Some(step))
+    let goes_on = arguments.now && matches!(step, Step::Done { .. });
+    Ok((Some(step), goes_on))
+}
+
+/// A new key's file before the config names it.
+fn unnamed(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
+}
+
+/// Gives a new key's file its name.
+fn name_key_file(path: &Path) -> Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let named = std::fs::rename(unnamed(path), path).and_then(|()| std::fs::File::open(directory)?.sync_all());
+    Ok(named.map_err(|error| Failure::io("name the key file", path.display(), error))?)
+}
+
+/// Names the key files that a run killed in between left unnamed, and removes those that the config does not name.
+fn complete_key_files(config: &Config, role: Role) -> Result<()> {
+    let listed = config.key_texts(role);
+    for text in &listed {
+        let uri = KeyUri::parse(text, config.base())?;
+        if let Some(path) = uri.path().filter(|path| !path.exists() && unnamed(path).exists()) {
+            name_key_file(path)?;
+        }
+    }
+    let next = KeyUri::parse(&next_file(&listed, role, config), config.base())?;
+    if let Some(path) = next.path() {
+        let _ = std::fs::remove_file(unnamed(path));
+    }
+    Ok(())
+}
+
+/// Takes keys that the root has dropped out of the config: an earlier run ended before it did.
+fn drop_from_config(
+    global: &Global,
+    config: &Config,
+    workspace: &Workspace,
+    role: Role,
+    standing: &operation::Standing,
+    text: &mut String,
+) -> Result<Step> {
+    let kept: Vec<String> =
+        config.key_texts(role).into_iter().zip(&standing.known).filter(|(_, known)| **known).map(|(text, _)| text).collect();
+    rewrite(&global.config, role, &kept)?;
+    let step = Step::Done { root: standing.root, outcome: operation::published(workspace)? };
+    tell(&step, text, || "the old key is of no use any more; delete it wherever it lies".into());
+    Ok(step)
 }
 
 fn next_after(role: Role, now: bool) -> String {
@@ -121,16 +188,13 @@ fn finish(global: &Global, role: Role, output: &Output, text: &mut String) -> Re
     let places = Places { draft: &draft, names: &names };
     let workspace = open(global, &config, output)?;
     let draft = operation::draft_of(&workspace, places, role)?;
-    let resumed = !global.dry_run && operation::resume(&workspace, draft)?;
+    if !global.dry_run {
+        operation::resume(&workspace, draft)?;
+    }
     let standing = operation::standing(&workspace, role)?;
     let mut listed = config.key_texts(role);
-    if resumed && standing.known.contains(&false) && standing.known.contains(&true) {
-        // The root had dropped them when an earlier run ended; the config had not.
-        let kept: Vec<String> = listed.iter().zip(&standing.known).filter(|(_, known)| **known).map(|(text, _)| text.clone()).collect();
-        rewrite(&global.config, role, &kept)?;
-        let step = Step::Done { root: standing.root, outcome: operation::published(&workspace)? };
-        tell(&step, text, || "the old key is of no use any more; delete it wherever it lies".into());
-        return Ok(Some(step));
+    if standing.only_config_is_behind() && !global.dry_run {
+        return Ok(Some(drop_from_config(global, &config, &workspace, role, &standing, text)?));
     }
     let (Some(old), true) = (standing.configured.first(), standing.known.iter().filter(|known| **known).count() > 1) else {
         return Err(Failure::new(

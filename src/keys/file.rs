@@ -145,13 +145,29 @@ pub(super) fn read_open(file: &File, path: &Path) -> Result<Zeroizing<Vec<u8>>> 
     if bytes.len() as u64 > MAX_KEY_FILE { Err(too_long()) } else { Ok(bytes) }
 }
 
+/// What a key file is called until it is whole, with the process's id after it.
+const UNFINISHED: &str = ".publish-key-";
+
+/// Removes what killed runs left: secret keys that nothing uses. One whose process lives stays.
+fn remove_unfinished(directory: &Path) {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(UNFINISHED)).and_then(|id| id.parse().ok());
+        let Some(process) = process.and_then(rustix::process::Pid::from_raw) else { continue };
+        if rustix::process::test_kill_process(process) == Err(rustix::io::Errno::SRCH) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Writes a new file that only its owner may read; an existing one is left alone and reported as a conflict.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let what = path.display();
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Written aside and linked into place: a killed run leaves either no key or a whole one.
-    let temporary = directory.join(format!(".publish-key-{}", std::process::id()));
+    let temporary = directory.join(format!("{UNFINISHED}{}", std::process::id()));
     let _ = std::fs::remove_file(&temporary);
+    remove_unfinished(directory);
     let write = || -> std::io::Result<()> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         // Whatever the umask.

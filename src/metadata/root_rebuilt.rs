@@ -3,7 +3,7 @@
 //! attacker might change, so nothing can be left out.
 
 use super::key_names::escaped;
-use super::{PublicKey, Role, Root, format_expiry};
+use super::{PublicKey, Role, Root, format_expiry, is_exact};
 use serde_json::{Map, Value, json};
 
 /// More differences than this are not listed.
@@ -19,6 +19,9 @@ impl Root {
         check_new_keys(self, next, &mut lines);
         check_listed(self, next, &mut lines);
         compare(&Value::Object(rebuilt(self, next)), &Value::Object(next.json().clone()), "", &mut lines);
+        if let Some(text) = next.field("expires").and_then(Value::as_str).filter(|text| !is_exact(text)) {
+            lines.push(format!("expires {} is not of the form that every client reads, YYYY-MM-DDTHH:MM:SSZ", escaped(text)));
+        }
         if lines.len() > MAX_LINES {
             let more = lines.len() - MAX_LINES;
             lines.truncate(MAX_LINES);

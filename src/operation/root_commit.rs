@@ -1,8 +1,8 @@
 //! `publish root commit`: the next root becomes visible, and with it what the new keys sign.
 
 use super::going_back::{BackTo, GoingBack};
-use super::root::draft_file::DraftFile;
-use super::root::{Review, RootReport, TrustedRoots, affected, present_for, waiting_line};
+use super::root::draft_file::{DraftFile, published};
+use super::root::{Review, RootReport, TrustedRoots, VouchedBy, affected, present_for, root_file, waiting_line};
 use super::rotate::{bins_behind, bins_follow};
 use super::{Outcome, Workspace};
 use crate::failure::{Failure, Kind};
@@ -17,6 +17,9 @@ use serde::Serialize;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+
+/// What the loser of two commits does: signatures are over one root and do not count for the next number.
+const START_AGAIN: &str = "see what is published with `publish status` and `publish key list`; if your change is still wanted, move the draft's file away, start again with `publish root edit`, and have the new draft signed";
 
 /// How a root is to be committed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,7 +42,7 @@ pub struct RootCommitPlan {
     /// What changes for readers where an earlier state is taken up again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub going_back: Option<GoingBack>,
-    /// As every plan has it; a draft is always something to do.
+    /// Whether the draft is published already, by a run that was killed after its last step.
     pub empty: bool,
     #[serde(skip)]
     work: Option<Box<CommitWork>>,
@@ -56,7 +59,25 @@ struct CommitWork {
 
 /// Decides whether a draft can be published, as clients of every age would judge it.
 pub fn plan_commit(workspace: &Workspace, path: &Path, wish: CommitWish) -> Result<RootCommitPlan> {
-    plan_review(workspace, Review::read(Some(workspace), &TrustedRoots::default(), path)?, wish)
+    match already_published(workspace, path)? {
+        Some(plan) => Ok(plan),
+        None => plan_review(workspace, Review::read(Some(workspace), &TrustedRoots::default(), path)?, wish),
+    }
+}
+
+/// A run that was killed after its last step has left nothing to do.
+fn already_published(workspace: &Workspace, path: &Path) -> Result<Option<RootCommitPlan>> {
+    if path.exists() {
+        return Ok(None);
+    }
+    let Some(file) = DraftFile::read_if_there(&published(path))? else { return Ok(None) };
+    let there = root_file(workspace, file.draft.next().version());
+    if !there.is_ok_and(|there| file.draft.root_file().is_ok_and(|ours| ours == there)) {
+        return Ok(None);
+    }
+    let root = Review::of(Some(workspace), &TrustedRoots::default(), file)?.report;
+    let nothing = || Vec::new();
+    Ok(Some(RootCommitPlan { root, resigned: nothing(), refused_meanwhile: nothing(), going_back: None, empty: true, work: None }))
 }
 
 /// The same for a draft that was read already.
@@ -64,10 +85,13 @@ pub(super) fn plan_review(workspace: &Workspace, review: Review<'_>, wish: Commi
     let (file, root) = review.into_parts();
     let draft = &file.draft;
     if let Some(problem) = root.problems.first() {
-        return Err(Failure::new(Kind::Conflict, format!("root {} cannot be published: {problem}", root.to))
-            .details(root.problems.iter().skip(1).cloned())
-            .hint("`publish root show` tells all of it")
-            .into());
+        let failure = Failure::new(Kind::Conflict, format!("root {} cannot be published: {problem}", root.to))
+            .details(root.problems.iter().skip(1).cloned());
+        return Err(match root.vouched_by {
+            VouchedBy::Nothing => failure.hint(START_AGAIN),
+            _ => failure.hint("`publish root show` tells all of it"),
+        }
+        .into());
     }
     if !root.waiting.is_empty() {
         return Err(Failure::new(Kind::Conflict, waiting_line(&root))
@@ -186,7 +210,7 @@ pub fn apply_commit(workspace: &Workspace, plan: RootCommitPlan) -> Result<RootC
         replace_at_once(workspace, &mut file, present, edit, &signers, plan.going_back.as_ref())?
     };
     let path = file.path().display().to_string();
-    if !file.remove()? {
+    if !file.put_away()? {
         workspace.progress.status(&format!("{path} has changed since it was read, and stays; what was shown is published"));
     }
     Ok(committed)
@@ -275,7 +299,8 @@ fn publish(storage: &dyn Storage, trust: &Trust, file: &[u8], name: &ObjectName)
     if storage.get(name, ROOT_LIMIT)?.is_some_and(|there| there.bytes == file) || publish_root(storage, trust, file)? {
         return Ok(());
     }
-    Err(Failure::new(Kind::Conflict, format!("somebody else has published {name} meanwhile")).hint("look at `publish root show`"))
+    Err(Failure::new(Kind::Conflict, format!("another process has published another {name} meanwhile; this draft's root is not published"))
+        .hint(START_AGAIN))
 }
 
 /// A role and those that list it.

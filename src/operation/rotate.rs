@@ -8,7 +8,8 @@ use super::root_commit::{CommitWish, apply_commit, plan_review};
 use super::{Outcome, Workspace};
 use crate::failure::{Failure, Kind};
 use crate::keys::{self, RoleSigner};
-use crate::metadata::{PublicKey, Role, RootChange, RootDraft};
+use crate::layout::ObjectName;
+use crate::metadata::{Envelope, PublicKey, ROOT_LIMIT, Role, Root, RootChange, RootDraft};
 use crate::repository::{BinKeys, Edit, Present};
 use anyhow::Result;
 use serde::Serialize;
@@ -48,6 +49,8 @@ pub struct Standing {
     pub configured: Vec<Arc<dyn RoleSigner>>,
     /// Whether the root has each of them.
     pub known: Vec<bool>,
+    /// Whether the root has no longer each of them, and one before it had: a rotation has dropped it.
+    pub dropped: Vec<bool>,
     /// The root's keys of the role that are not configured here.
     pub elsewhere: Vec<String>,
     /// The present root's version.
@@ -61,10 +64,38 @@ pub fn standing(workspace: &Workspace, role: Role) -> Result<Standing> {
     let uris = workspace.keys.get(&role).map_or(&[][..], Vec::as_slice);
     let configured = uris.iter().map(|uri| keys::load(uri, workspace.passphrases.as_ref())).collect::<crate::failure::Result<Vec<_>>>()?;
     let of_root = |signer: &Arc<dyn RoleSigner>| root.keys_of(role).any(|(_, key)| key.same_material(signer.public()));
-    let known = configured.iter().map(of_root).collect();
+    let known: Vec<bool> = configured.iter().map(of_root).collect();
+    let mut dropped = vec![false; known.len()];
+    if known.contains(&false) {
+        let former = former_keys(workspace, role, root.version())?;
+        for (at, signer) in configured.iter().enumerate().filter(|(at, _)| !known[*at]) {
+            dropped[at] = former.iter().any(|key| key.same_material(signer.public()));
+        }
+    }
     let here = |key: &PublicKey| configured.iter().any(|signer| signer.public().same_material(key));
     let elsewhere = root.keys_of(role).filter(|(_, key)| !here(key)).map(|(id, _)| id.to_owned()).collect();
-    Ok(Standing { configured, known, elsewhere, root: root.version() })
+    Ok(Standing { configured, known, dropped, elsewhere, root: root.version() })
+}
+
+impl Standing {
+    /// Whether a rotation is over but for the config, which still names keys that the root has dropped.
+    pub fn only_config_is_behind(&self) -> bool {
+        self.known.contains(&true)
+            && self.dropped.contains(&true)
+            && self.known.iter().zip(&self.dropped).all(|(known, dropped)| known | dropped)
+    }
+}
+
+/// The keys that a role had in earlier roots.
+fn former_keys(workspace: &Workspace, role: Role, newest: u64) -> Result<Vec<PublicKey>> {
+    let mut keys = Vec::new();
+    // Repositories that were adopted may lack their first roots.
+    for version in (1..newest).rev() {
+        let Some(file) = workspace.storage.get(&ObjectName::versioned("root", version), ROOT_LIMIT)? else { break };
+        let root = Root::parse(&Envelope::parse(&file.bytes, "an earlier root")?, "an earlier root")?;
+        keys.extend(root.keys_of(role).map(|(_, key)| key.clone()));
+    }
+    Ok(keys)
 }
 
 /// The draft that is under way, if there is one. Refuses one that changes anything else than keys of this role.

@@ -26,6 +26,7 @@ mod gnupg;
 mod init;
 mod key_ids;
 mod keys;
+mod killed_ceremonies;
 mod memory;
 mod metadata;
 mod modes;

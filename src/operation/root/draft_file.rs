@@ -62,15 +62,28 @@ impl DraftFile {
         Ok(())
     }
 
-    /// Removes the file of a draft that is published. Says whether it did: a file that has changed stays.
-    pub(in crate::operation) fn remove(self) -> Result<bool> {
-        if read(&self.path)? != self.bytes {
+    /// Puts away the file of a draft that is published, so that the same command knows it again. Says whether it did: a file
+    /// that has changed stays.
+    pub(in crate::operation) fn put_away(self) -> Result<bool> {
+        let there = read(&self.path)?;
+        if there.is_none() {
+            // Another process has committed the same draft.
+            return Ok(true);
+        }
+        if there != self.bytes {
             return Ok(false);
         }
-        std::fs::remove_file(&self.path)
-            .map_err(|error| Failure::io("remove the draft that is published now", self.path.display(), error))?;
+        let failed = |error| Failure::io("put away the draft that is published now", self.path.display(), error);
+        std::fs::rename(&self.path, published(&self.path)).map_err(failed)?;
         Ok(true)
     }
+}
+
+/// Where the draft that was published last lies.
+pub(in crate::operation) fn published(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".published");
+    name.into()
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>> {
