@@ -31,7 +31,7 @@ pub struct Workers {
     pub broker: BrokerOptions,
     /// The name under which others know this process.
     pub name: String,
-    /// The key it signs requests with; it is no key of any role.
+    /// The key it signs requests and replies with; it is no key of any role.
     pub identity: KeyUri,
     /// Who may ask.
     pub senders: BTreeMap<String, Sender>,
@@ -47,7 +47,7 @@ const ANSWER: Duration = Duration::from_secs(60);
 impl Workers {
     fn identity(&self, passphrases: &dyn Passphrases) -> Result<Arc<dyn RoleSigner>> {
         keys::load(&self.identity, passphrases).map_err(|failure| {
-            failure.hint("`workers.identity` names the key that this process signs requests with; `publish key new` makes one")
+            failure.hint("`workers.identity` names the key that this process signs requests and replies with; `publish key new` makes one")
         })
     }
 
