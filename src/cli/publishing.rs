@@ -76,14 +76,16 @@ pub(super) fn channels(global: &Global, arguments: &Channels, output: &Output) -
         },
     )?;
     let mut text = describe_channels(&plan);
-    let document = json!(plan);
+    let (document, warnings) = (json!(plan), plan.warnings.clone());
     if global.dry_run {
         finish_plan(&mut text, plan.empty, &steps(&plan.roles));
-        return Ok(Report::new("channels", text, json!({"dry_run": true, "plan": document})));
+        return Ok(Report::new("channels", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
     }
     let outcome = channels_operation::apply(&workspace, plan)?;
     finish(&mut text, &outcome, "channels are published", "channels are published as they stand; nothing to do");
-    Ok(Report::new("channels", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&outcome.warnings))
+    Ok(Report::new("channels", text, json!({"dry_run": false, "plan": document, "result": outcome}))
+        .warnings(&warnings)
+        .warnings(&outcome.warnings))
 }
 
 /// `publish refresh`.

@@ -48,10 +48,38 @@ impl ReleaseVersion {
         self.0.cmp_precedence(&other.0).is_lt()
     }
 
+    /// Whether this is a pre-release.
+    pub fn is_prerelease(&self) -> bool {
+        !self.0.pre.is_empty()
+    }
+
+    /// Whether people would take `self` for newer than `other`, and semantic versioning, which compares a part such as
+    /// `rc10` as text, takes it for older.
+    pub fn looks_newer_than(&self, other: &Self) -> bool {
+        let numbers = |version: &semver::Version| (version.major, version.minor, version.patch);
+        let tail = |version: &semver::Version| format!("{}+{}", version.pre, version.build);
+        *self < *other && numbers(&self.0) == numbers(&other.0) && by_number(&tail(&self.0)) > by_number(&tail(&other.0))
+    }
+
     /// How far apart two versions are, for "did you mean" lists: smaller is nearer.
     pub fn distance(&self, other: &Self) -> (u64, u64, u64) {
         (self.0.major.abs_diff(other.0.major), self.0.minor.abs_diff(other.0.minor), self.0.patch.abs_diff(other.0.patch))
     }
+}
+
+/// A text in its runs of digits and of other characters, digits compared as numbers.
+fn by_number(text: &str) -> Vec<(u8, usize, &str)> {
+    let mut runs = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let digits = first.is_ascii_digit();
+        let end = rest.find(|c: char| c.is_ascii_digit() != digits).unwrap_or(rest.len());
+        let run = &rest[..end];
+        let number = run.trim_start_matches('0');
+        runs.push(if digits { (0, number.len(), number) } else { (1, 0, run) });
+        rest = &rest[end..];
+    }
+    runs
 }
 
 impl fmt::Display for ReleaseVersion {

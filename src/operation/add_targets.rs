@@ -225,6 +225,9 @@ impl AddTargetsPlan {
         if TargetPath::parse(name).is_ok_and(|path| path.is_unusual()) {
             self.warnings.push(format!("{name}: characters outside [A-Za-z0-9._+~/-] may trouble some clients and proxies"));
         }
+        if length == 0 {
+            self.warnings.push(super::release::empty_file(name));
+        }
         let replaces = published.as_ref().filter(|_| change == TargetChange::Replace).map(|target| target.hashes.to_string());
         self.targets.push(PlannedTarget { name: name.to_owned(), change, length, replaces });
         self.upload_bytes += length;

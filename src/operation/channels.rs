@@ -41,6 +41,8 @@ pub struct ChannelsPlan {
     pub roles: Vec<RoleStep>,
     /// Whether there is nothing to do.
     pub empty: bool,
+    /// Things worth a second look.
+    pub warnings: Vec<String>,
     /// Whether a channel moves to a release without platforms that its users have, which was allowed.
     pub loses_platforms: bool,
     #[serde(skip)]
@@ -163,6 +165,7 @@ pub(super) fn plan_on(
         }
     }
     plan.empty = plan.changes.is_empty();
+    plan.warn_about_prereleases();
     Ok(plan)
 }
 
@@ -208,12 +211,28 @@ impl ChannelsPlan {
         }
     }
 
+    /// Users of these channels do not expect one.
+    fn warn_about_prereleases(&mut self) {
+        for change in &self.changes {
+            let Some(to) = change.to.as_ref().filter(|to| ReleaseVersion::parse(to).is_ok_and(|to| to.is_prerelease())) else { continue };
+            if ["stable", "rock-solid"].iter().any(|quiet| change.channel.ends_with(&format!("/{quiet}"))) {
+                self.warnings.push(format!("{} moves to {to}, which is a pre-release", change.channel));
+            }
+        }
+    }
+
     fn check_downgrades(&self, request: &ChannelsRequest) -> Result<()> {
-        let older = |change: &&ChannelChange| {
+        // The order of build metadata too: a trdl client does not look at it, and the older build comes back.
+        let versions = |change: &ChannelChange| {
             let parse = |text: &Option<String>| ReleaseVersion::parse(text.as_deref()?).ok();
-            parse(&change.from).zip(parse(&change.to)).is_some_and(|(from, to)| to.older_than(&from))
+            parse(&change.from).zip(parse(&change.to)).filter(|(from, to)| to < from)
         };
-        let downgrades: Vec<String> = self.changes.iter().filter(older).map(ToString::to_string).collect();
+        let line = |change: &ChannelChange| {
+            let (from, to) = versions(change)?;
+            let why = if to.looks_newer_than(&from) { " (semantic versioning compares such parts as text; write rc.9, rc.10)" } else { "" };
+            Some(format!("{change}{why}"))
+        };
+        let downgrades: Vec<String> = self.changes.iter().filter_map(line).collect();
         if downgrades.is_empty() || request.allow_downgrade {
             return Ok(());
         }

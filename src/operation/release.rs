@@ -137,6 +137,7 @@ pub fn plan(workspace: &Workspace, request: &ReleaseRequest) -> Result<ReleasePl
         build.platforms.keys().for_each(|platform| platforms.add(platform));
         let channels = channels::plan_on(workspace, channels, targets, Some((&request.version, &platforms)))?;
         plan.work.edit.may_lose_platforms = channels.loses_platforms;
+        plan.warnings.extend_from_slice(&channels.warnings);
         plan.work.edit.conditions.extend(channels.conditions());
         plan.channels = Some(channels);
     }
@@ -266,6 +267,11 @@ pub(super) fn certificate_change(workspace: &Workspace, targets: &Targets, key: 
     Ok(Change { name, expected, wanted: Some(wanted), keep_existing: false, content: Some(content) })
 }
 
+/// Some clients take an empty target for a missing one.
+pub(super) fn empty_file(name: &str) -> String {
+    format!("{name} is empty; python-tuf before 2.1 and php-tuf refuse empty files")
+}
+
 impl ReleasePlan {
     fn add_platform(
         &mut self,
@@ -313,6 +319,7 @@ impl ReleasePlan {
                     .map(|name| format!("{name}: characters outside [A-Za-z0-9._+~/-] may trouble some clients and proxies")),
             );
             self.warnings.extend(warning_about_desktop(names.iter().map(String::as_str)));
+            self.warnings.extend(files.iter().zip(&names).filter(|(file, _)| file.file.length() == 0).map(|(_, name)| empty_file(name)));
             if !files.iter().any(|file| file.name.starts_with("bin/")) {
                 self.warnings.push(format!("{platform} has no bin/ directory; `trdl use`, `exec` and `bin-path` need one"));
             }

@@ -53,11 +53,25 @@ fn check_name(name: &str) -> Result<(&str, &str)> {
     Ok((version, platform))
 }
 
-/// Refuses a new version that differs from a released one only in case.
+/// A version as the trdl client reads it: without a leading `v`, and with all three numbers. Other tools write it otherwise.
+fn number(version: &str) -> String {
+    let version = version.strip_prefix('v').unwrap_or(version);
+    let (numbers, rest) = version.split_at(version.find(['-', '+']).unwrap_or(version.len()));
+    let missing = 2_usize.saturating_sub(numbers.matches('.').count());
+    format!("{numbers}{}{rest}", ".0".repeat(missing))
+}
+
+/// Refuses a new version that differs from a released one only in case or in its spelling.
 pub fn check_spelling(version: &str, state: &dyn State) -> Result<()> {
     let names = state.below(RELEASES);
     let versions = released_versions(names.iter().map(String::as_str));
-    match versions.into_iter().find(|other| *other != version && other.eq_ignore_ascii_case(version)) {
+    let same = |other: &&&str| **other != version && !versions.contains(&version) && number(other) == number(version);
+    if let Some(other) = versions.iter().find(same) {
+        return Err(Failure::new(Kind::Conflict, format!("version {version} is the released {other} in another spelling"))
+            .detail("a trdl client takes the two for equal and picks one of them at random")
+            .hint("release under a new version"));
+    }
+    match versions.iter().find(|other| **other != version && other.eq_ignore_ascii_case(version)) {
         None => Ok(()),
         Some(other) => Err(Failure::new(Kind::Conflict, format!("version {version} differs from the released {other} only in case"))
             .hint("on many file systems one would replace the other; choose another version")),

@@ -265,3 +265,36 @@ fn a_commit_keeps_the_platforms_that_users_of_a_channel_have() {
         }
     }
 }
+
+#[test]
+fn versions_that_differ_in_build_metadata_or_as_text_are_ordered_too() {
+    let sandbox = Sandbox::new();
+    let versions = ["1.0.0", "1.0.0+fix1", "1.0.0+fix2", "1.0.0+fix10", "2.0.0-rc9", "2.0.0-rc10", "2.0.0-rc.9", "2.0.0-rc.10"];
+    versions.iter().for_each(|version| drop(sandbox.release(version).ok()));
+    let text = "compares such parts as text";
+    for (from, to, refused, why) in [
+        ("1.0.0", "1.0.0+fix1", false, false),
+        ("1.0.0+fix1", "1.0.0+fix2", false, false),
+        ("1.0.0+fix2", "1.0.0+fix1", true, false),
+        ("1.0.0+fix1", "1.0.0", true, false),
+        ("1.0.0+fix2", "1.0.0+fix10", true, true),
+        ("2.0.0-rc9", "2.0.0-rc10", true, true),
+        ("2.0.0-rc10", "2.0.0-rc9", false, false),
+        ("2.0.0-rc.9", "2.0.0-rc.10", false, false),
+        ("2.0.0-rc.9", "1.0.0+fix10", true, false),
+    ] {
+        sandbox.channels(&[("1", "alpha", from)]);
+        sandbox.publish(&["channels", "--allow-downgrade"]).ok();
+        sandbox.channels(&[("1", "alpha", to)]);
+        let run = sandbox.publish(&["channels"]);
+        assert_eq!((run.code, run.stderr.contains(text)), (if refused { 5 } else { 0 }, why), "{from} -> {to}: {run:?}");
+    }
+    // Users of stable do not expect a pre-release; those of the other channels do.
+    for (channel, warned) in [("alpha", false), ("stable", true), ("rock-solid", true)] {
+        sandbox.channels(&[("3", channel, "2.0.0-rc.9")]);
+        for arguments in [&["channels", "--dry-run"][..], &["channels"]] {
+            let run = sandbox.publish(arguments).ok();
+            assert_eq!(run.stderr.contains("warning: 3/") && run.stderr.contains("is a pre-release"), warned, "{channel}: {run:?}");
+        }
+    }
+}
