@@ -2,7 +2,7 @@
 //! JSON of securesystemslib and of go-tuf, encrypted or not.
 
 use super::software::Material;
-use super::{Passphrases, Secret, Use, encoding, go_tuf, securesystemslib};
+use super::{Passphrases, Secret, Use, encoding, go_tuf, securesystemslib, wrapped};
 use crate::failure::{Failure, Kind, Result};
 use openssl::pkey::PKey;
 use pkcs8::der::Decode;
@@ -34,7 +34,7 @@ pub(super) fn read_all(file: &[u8], what: &str, passphrases: &dyn Passphrases) -
             json = parse(&go_tuf::open(&json, what, passphrases)?)?;
         }
         let mut keys = Vec::new();
-        key_objects(&json, what, &mut keys)?;
+        key_objects(&json, what, wrapped::MOST_LAYERS, &mut keys)?;
         return Ok(keys);
     }
     if text.contains(securesystemslib::DELIMITER) {
@@ -43,14 +43,19 @@ pub(super) fn read_all(file: &[u8], what: &str, passphrases: &dyn Passphrases) -
     Ok(vec![pem(text, what, passphrases)?])
 }
 
-/// All key objects with a secret half, however deep they lie.
-fn key_objects(json: &Value, what: &str, keys: &mut Vec<Material>) -> Result<()> {
+/// All key objects with a secret half, however deep they lie, also in documents that are strings of this one.
+fn key_objects(json: &Value, what: &str, layers: u8, keys: &mut Vec<Material>) -> Result<()> {
     match json {
         Value::Object(fields) if fields.contains_key("keytype") && json.pointer("/keyval/private").is_some() => {
             keys.push(key_object(json, what)?)
         }
-        Value::Object(fields) => fields.values().try_for_each(|value| key_objects(value, what, keys))?,
-        Value::Array(items) => items.iter().try_for_each(|value| key_objects(value, what, keys))?,
+        Value::Object(fields) => fields.values().try_for_each(|value| key_objects(value, what, layers, keys))?,
+        Value::Array(items) => items.iter().try_for_each(|value| key_objects(value, what, layers, keys))?,
+        Value::String(text) if layers > 0 => {
+            if let Some(json) = wrapped::json_in(text) {
+                key_objects(&json, what, layers - 1, keys)?;
+            }
+        }
         _ => {}
     }
     Ok(())

@@ -21,6 +21,7 @@ mod uri;
 mod vault;
 #[cfg(feature = "vault")]
 mod vault_server;
+mod wrapped;
 
 pub use file::{
     KEY_FILES_MISSING, change_passphrase, create, create_private_directory, read_passphrase, read_private, replace_private, write_private,

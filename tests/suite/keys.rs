@@ -185,6 +185,36 @@ fn an_encrypted_openpgp_key_opens_with_its_own_passphrase() {
 }
 
 /// All keys in one document, by role and unencrypted, as the JSON of trdl's server has them.
+/// What `vault read -format=json sys/raw/…` prints: the stored entry is a string of the answer, and the content is in the entry
+/// in base64.
+#[test]
+fn keys_are_found_as_vault_prints_them() {
+    let sandbox = Sandbox::new();
+    let pem = fs::read(sandbox.path("keys/targets.pem")).unwrap();
+    let key = PKey::private_key_from_pem(&pem).unwrap();
+    let (public, private) = (hex::encode(key.raw_public_key().unwrap()), hex::encode(key.raw_private_key().unwrap()));
+    let value = serde_json::json!({"keytype": "ed25519", "scheme": "ed25519", "keyval": {"public": public, "private": private + &public}});
+    let content = serde_json::to_string_pretty(&serde_json::json!({"TargetsKey": value})).unwrap();
+    let base64 = openssl::base64::encode_block(content.as_bytes());
+    let entry = serde_json::json!({"Key": "tuf_repository_keys", "Value": base64, "SealWrap": false}).to_string();
+    let unpadded = base64.trim_end_matches('=').to_owned();
+    for inner in [content.clone(), base64.clone(), unpadded, entry.clone(), format!("\n {entry} \n")] {
+        let document = serde_json::json!({"request_id": "5a0e", "lease_duration": 0, "data": {"value": inner}}).to_string();
+        let path = sandbox.write("given/vault.json", document);
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+        let plan = sandbox.publish(&["adopt", "repo", "--keys", "given", "--config", "new/publish.yaml", "-n"]).ok();
+        assert!(plan.stdout.contains("-> targets.pem"), "{inner}: {plan:#?}");
+    }
+    // Deeper than any tool wraps, it is not looked for; and text that only looks like base64 is nothing.
+    let deep = (0..6).fold(content, |inner, _| serde_json::json!({"data": inner}).to_string());
+    for inner in [deep, serde_json::json!({"data": "eyJ but no base64"}).to_string(), serde_json::json!({"data": "eyJ=="}).to_string()] {
+        let path = sandbox.write("given/vault.json", inner);
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+        let plan = sandbox.publish(&["adopt", "repo", "--keys", "given", "--config", "new/publish.yaml", "-n"]).ok();
+        assert!(!plan.stdout.contains("-> targets.pem"), "{plan:#?}");
+    }
+}
+
 #[test]
 fn a_repository_is_adopted_with_its_keys_in_one_document() {
     let sandbox = Sandbox::new();
