@@ -32,7 +32,7 @@ pub(super) fn remove(global: &Global, arguments: &RemoveDelegation, output: &Out
     let done = format!("targets.json does not delegate to {} any more", arguments.name.escape_debug());
     let outcome = operation::apply_removal(&workspace, plan)?;
     finish(&mut text, &outcome, &done, "");
-    Ok(Report::new("remove-delegation", text, json!({"dry_run": false, "plan": document, "result": outcome})))
+    Ok(Report::new("remove-delegation", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&outcome.warnings))
 }
 
 /// The roles that are delegated to.

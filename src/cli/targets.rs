@@ -105,7 +105,7 @@ pub(super) fn bins(global: &Global, arguments: &Bins, output: &Output) -> Result
         not_for_trdl: arguments.not_for_trdl,
     };
     let plan = bins_operation::plan(&workspace, request)?;
-    let document = json!(plan);
+    let (document, warnings) = (json!(plan), plan.warnings.clone());
     let mut text = match plan.from {
         0 => format!("  + {}\n", count(plan.to, "bin")),
         from if from == plan.to => format!("  = {}\n", count(from, "bin")),
@@ -127,12 +127,14 @@ pub(super) fn bins(global: &Global, arguments: &Bins, output: &Output) -> Result
     let done = format!("{} spread over {}", count(plan.spread, "target"), count(plan.to, "bin"));
     if global.dry_run {
         finish_plan(&mut text, plan.empty, &steps(&plan.roles));
-        return Ok(Report::new("bins", text, json!({"dry_run": true, "plan": document})));
+        return Ok(Report::new("bins", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
     }
     let empty = if plan.empty { "targets are spread that way already; nothing to do" } else { "" };
     let outcome = bins_operation::apply(&workspace, plan)?;
     finish(&mut text, &outcome, &done, empty);
-    Ok(Report::new("bins", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&outcome.warnings))
+    Ok(Report::new("bins", text, json!({"dry_run": false, "plan": document, "result": outcome}))
+        .warnings(&warnings)
+        .warnings(&outcome.warnings))
 }
 
 /// The paths given, with `-` replaced by the list on standard input.

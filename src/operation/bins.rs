@@ -9,6 +9,10 @@ use crate::repository::{BinKeys, Bins, Edit, Present, Rebin};
 use anyhow::Result;
 use serde::Serialize;
 
+/// What `bins` and `verify` report.
+pub(crate) const GO_TUF_AND_BINS: &str =
+    "go-tuf 2.0 to 2.4.2 finds no target in hashed bins: it compares the prefixes of hashes in another encoding";
+
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct BinsRequest {
@@ -37,6 +41,8 @@ pub struct BinsPlan {
     pub left_over: usize,
     /// Whether other keys sign the bins from now on.
     pub rekey: bool,
+    /// Clients that do not find what is in bins.
+    pub warnings: Vec<String>,
     /// Roles that will be signed besides the bins.
     pub roles: Vec<RoleStep>,
     /// Whether there is nothing to do.
@@ -87,6 +93,8 @@ pub fn plan(workspace: &Workspace, request: BinsRequest) -> Result<BinsPlan> {
         roles = steps(&present.versions(), if top { &Role::ONLINE } else { &[Role::Snapshot, Role::Timestamp] })?;
     }
     let left_over = from.saturating_sub(to);
+    // Reported where targets move into bins for the first time.
+    let warnings = if from == 0 { vec![GO_TUF_AND_BINS.to_owned()] } else { Vec::new() };
     Ok(BinsPlan {
         from,
         to,
@@ -94,6 +102,7 @@ pub fn plan(workspace: &Workspace, request: BinsRequest) -> Result<BinsPlan> {
         at_top,
         left_over,
         rekey,
+        warnings,
         roles,
         empty,
         key_ids: request.key_ids,

@@ -1,4 +1,4 @@
-//! Who else may sign for names in a repository: the delegations of its targets roles. Whoever signs `targets.json` vouches for
+//! Which other keys may sign for names in a repository: the delegations of its targets roles. The keys of `targets.json` certify
 //! them, so they are listed where a repository is adopted and where its state is shown. `publish remove-delegation` ends one.
 
 use super::{Outcome, RoleStep, Workspace, steps};

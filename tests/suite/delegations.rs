@@ -1,4 +1,4 @@
-//! Delegations to keys of others: who adopts a repository is shown them and asked, and can end them.
+//! Delegations to keys of others: adopting a repository shows them and asks, and they can be ended.
 
 use crate::sandbox::{Sandbox, files, testdata};
 use publish::keys::{self, KeyUri, Passphrases, Secret, Use};
@@ -142,7 +142,7 @@ fn nested_delegations_are_listed_too() {
     ]);
 }
 
-/// Whoever holds the keys delegates to nobody else.
+/// The adopter holds the keys: nothing is delegated to others.
 #[test]
 fn delegations_to_keys_that_were_found_are_no_question() {
     let given = given("mallory", &everything(), None);

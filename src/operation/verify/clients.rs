@@ -5,6 +5,7 @@ use super::finding::{Findings, Severity};
 use crate::failure::Result;
 use crate::layout::{ObjectName, TargetPath};
 use crate::metadata::{Delegations, ROOT_LIMIT, Role, Target, UNSTATED_TARGETS_LIMIT};
+use crate::operation::bins::GO_TUF_AND_BINS;
 use crate::operation::delegations::of_role;
 use crate::policy::client_roots::{self, Client};
 use crate::policy::names::{case_collision, file_and_directory, way_out};
@@ -29,6 +30,10 @@ pub(super) fn check(source: &dyn Source, chain: &Chain, targets: &BTreeMap<Strin
         );
     }
     check_delegations(chain, findings)?;
+    if chain.delegated.iter().any(|(role, _)| !role.hash_prefixes().is_empty()) {
+        let advice = "nothing, unless go-tuf users should read these targets: then wait for its next release, or keep them out of bins";
+        findings.add(Severity::Note, "hashed bins", GO_TUF_AND_BINS, advice);
+    }
     if chain.trust.root().consistent_snapshot() && targets.keys().any(|name| name.contains('/')) {
         findings.add(
             Severity::Note,
