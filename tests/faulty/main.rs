@@ -52,6 +52,8 @@ fn workspace(fault: &str, hours: i64, path: &Path, calls: &Arc<AtomicUsize>) -> 
     Ok(Workspace {
         storage: faulty(storage::open(&config.location()?, &store)?, fault, calls, hours)?,
         pinned_root: config.root(),
+        label: Default::default(),
+        key_names: config.key_names(),
         keys: config.key_uris()?,
         bin_keys: Vec::new(),
         openpgp: config.openpgp()?,
