@@ -1,5 +1,5 @@
-//! Connections to the monitor's metrics. Whoever can connect could otherwise keep connections open until the process can open
-//! no more files: their number is limited, and each ends after a few seconds, whatever its state.
+//! Connections to the monitor's metrics. Clients could otherwise keep connections open until the process can open no more
+//! files: their number is limited, and each ends after a few seconds, whatever its state.
 
 use axum::serve::Listener;
 use std::future::Future;

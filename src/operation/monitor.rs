@@ -208,7 +208,7 @@ impl<'a> Monitor<'a> {
 
     /// An error is one that no later round can mend.
     fn round(&mut self) -> anyhow::Result<()> {
-        // Nothing is written while nobody knows whether that is wanted; and nobody is told that it was wanted.
+        // Without the flag it is unknown whether work is wanted: nothing is written, and that is not reported as a pause.
         let flag = self.pause_flag();
         let paused = match flag {
             Ok(pause) => pause,
@@ -401,7 +401,11 @@ impl<'a> Monitor<'a> {
         // conflict with another publisher is settled by the next plan.
         let kinds: &[Kind] = if self.workspace.workers.is_some() { &[Kind::Invalid, Kind::Conflict] } else { &[] };
         let outcome = match add_targets::apply(self.workspace, plan) {
-            Err(error) => return refused(error, kinds),
+            Err(error) => {
+                // A pause that began meanwhile is not about the uploads.
+                self.workspace.shared.check_pause()?;
+                return refused(error, kinds);
+            }
             Ok(outcome) => outcome,
         };
         let mut published: Vec<Upload> = uploads.iter().map(|(upload, _)| upload.clone()).collect();

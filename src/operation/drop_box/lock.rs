@@ -3,8 +3,8 @@
 //! - in the monitor's own state directory, a file that only its user can open: nobody else can take or hold it. It keeps
 //!   apart the monitors of one state directory.
 //! - in the drop box, for monitors with other state directories or on other hosts. It counts only while it is a file of
-//!   the monitor's user with mode 0600, which others cannot open. Who may write to the drop box can remove it or occupy its
-//!   name; then the monitor works on and says so. Two monitors at once would publish the same uploads, not others.
+//!   the monitor's user with mode 0600, which others cannot open. A user who may write to the drop box can remove it or
+//!   occupy its name; then the monitor continues and reports it. Two monitors at once would publish the same uploads, not others.
 
 use super::Guard;
 use crate::failure::{Failure, Result};
