@@ -88,7 +88,11 @@ pub const KEYS: [(&str, &str, &str); 50] = [
         "where requests, results and the pause flag lie: a directory or bucket that all take part in and no reader can see",
     ),
     ("workers.name", "none", "the name under which the others' configs know this process"),
-    ("workers.identity", "file:keys/identity.pem", "the key that this process signs requests and replies with; `publish key new` makes one"),
+    (
+        "workers.identity",
+        "file:keys/identity.pem",
+        "the key that this process signs requests and replies with; `publish key new` makes one",
+    ),
     (
         "workers.senders",
         "nobody",

@@ -35,6 +35,7 @@ mod names;
 mod openpgp;
 mod operators;
 mod plain_names;
+mod planned;
 mod promises;
 mod prompts;
 mod properties;
