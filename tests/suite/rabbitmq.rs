@@ -51,6 +51,8 @@ impl RabbitMq {
             .env("HOME", directory.path())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
             .env("ERL_EPMD_PORT", names.to_string())
+            // The name server may be stopped although it has not noticed yet that the broker is gone.
+            .env("ERL_EPMD_RELAXED_COMMAND_CHECK", "1")
             .env("RABBITMQ_NODENAME", format!("suite{port}@localhost"))
             .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
             .env("RABBITMQ_NODE_PORT", port.to_string())
