@@ -1,9 +1,9 @@
 use crate::sandbox::Sandbox;
 use crate::trial::Trial;
 use chrono::TimeDelta;
-use publish::metadata::{Role, Target};
+use publish::metadata::{Role, Target, TargetEdits};
 use publish::operation::{refresh, status};
-use publish::repository::{Change, Edit, Quiet, digest_file};
+use publish::repository::{Quiet, digest_file};
 use std::fs;
 
 #[test]
@@ -135,25 +135,23 @@ fn the_config_switches_consistent_snapshots() {
 fn sha512_alone(trial: &Trial) -> Vec<String> {
     let workspace = trial.workspace();
     let present = workspace.load().unwrap();
-    let mut changes = Vec::new();
-    for (name, entry) in present.entries() {
-        let expected = Target::parse(entry, name).unwrap();
+    let mut edits = TargetEdits::new();
+    for (name, _) in present.entries() {
         let plain = trial.path("repo/targets").join(name);
         let tree = publish::tree::Tree::open(&trial.path("repo/targets")).unwrap();
         let digests = digest_file(&tree.file(name.as_ref(), Default::default()).unwrap(), &Quiet).unwrap();
         let mut wanted = Target::of(&digests);
         wanted.hashes.sha256 = None;
         let (directory, file) = name.rsplit_once('/').unwrap();
-        for (hash, there) in [(hex::encode(digests.sha512.unwrap()), true), (hex::encode(digests.sha256), false)] {
+        let consistent = present.trust.root().consistent_snapshot();
+        for (hash, there) in [(hex::encode(digests.sha512.unwrap()), consistent), (hex::encode(digests.sha256), false)] {
             let hashed = trial.path(&format!("repo/targets/{directory}/{hash}.{file}"));
             if there { fs::copy(&plain, hashed).map(drop).unwrap() } else { drop(fs::remove_file(hashed)) }
         }
-        changes.push(Change { name: name.into(), expected: Some(expected), wanted: Some(wanted), keep_existing: false, content: None });
+        edits.insert(name.into(), Some(wanted));
     }
-    let names = changes.iter().map(|change| change.name.clone()).collect();
-    let signers = workspace.signers(present.trust.root(), &Role::ALL).unwrap();
-    workspace.commit(present, &Edit { changes, ..Edit::default() }, &signers).unwrap();
-    names
+    trial.sign_unchecked(&edits);
+    edits.into_keys().collect()
 }
 
 #[test]

@@ -171,6 +171,33 @@ impl Trial {
         Verdict(if errors.is_empty() { Ok(report.versions.timestamp) } else { Err(errors) })
     }
 
+    /// Signs a change of the top-level role as another tool would: nothing of ours checks it.
+    pub fn sign_unchecked(&self, edits: &publish::metadata::TargetEdits) {
+        use publish::layout::ObjectName;
+        use publish::policy::clocks::Moment;
+        use publish::repository::{NewRole, sign_snapshot, sign_targets, sign_timestamp};
+        let workspace = self.workspace();
+        let present = workspace.load().unwrap();
+        let (root, storage) = (present.trust.root(), workspace.storage.as_ref());
+        let signers = workspace.signers(root, &Role::ONLINE).unwrap();
+        let (versions, moment) = (present.versions(), Moment::first(self.now));
+        let consistent = root.consistent_snapshot();
+        let put = |role: &str, version: u64, bytes: &[u8]| {
+            storage.put(&ObjectName::versioned(role, version), bytes).unwrap();
+            if !consistent {
+                storage.put(&ObjectName::plain_role(role), bytes).unwrap();
+            }
+        };
+        let targets = sign_targets(root, &signers, &present.targets, edits, versions.targets + 1, moment).unwrap();
+        put("targets", versions.targets + 1, &targets.bytes);
+        let (timestamp, snapshot) = present.trust.listings().unwrap();
+        let new = [NewRole { role: "targets".into(), signed: targets }];
+        let snapshot = sign_snapshot(root, &signers, snapshot, &new, versions.snapshot + 1, moment).unwrap();
+        put("snapshot", versions.snapshot + 1, &snapshot.bytes);
+        let timestamp = sign_timestamp(root, &signers, timestamp, Some(&snapshot), versions.timestamp + 1, moment).unwrap();
+        storage.put(&ObjectName::timestamp(), &timestamp.bytes).unwrap();
+    }
+
     /// The trust of a client that reads the present state.
     pub fn trust(&self) -> publish::metadata::trust::Trust {
         load(&LocalDirectory::new(self.path("repo")), &fs::read(self.path("keys/1.root.json")).unwrap(), self.now).unwrap().trust
