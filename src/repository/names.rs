@@ -54,7 +54,7 @@ impl Present {
 
     /// Reads the bins that edits are about, and those of targets below new names. The plan has looked at these; a worker, and a
     /// publisher that was overtaken, look again.
-    pub(super) fn read_bins_around(&mut self, storage: &dyn Storage, edits: &[Edit]) -> Result<()> {
+    pub fn read_bins_around(&mut self, storage: &dyn Storage, edits: &[Edit]) -> Result<()> {
         self.read_bins_for(storage, edits)?;
         if self.bins.is_none() {
             return Ok(());

@@ -94,7 +94,10 @@ impl Worker<'_> {
         };
         let storage = self.workspace.storage.as_ref();
         let names: Vec<String> = batch.iter().flat_map(|accepted| accepted.edit.names_to_read()).collect();
-        if let Err(failure) = present.read_bins_of(storage, names.iter().map(String::as_str)) {
+        let asked: Vec<Edit> = batch.iter().map(|accepted| accepted.edit.clone()).collect();
+        let read = present.read_bins_of(storage, names.iter().map(String::as_str));
+        // New names are judged beside those that they must not collide with, which may be in other bins.
+        if let Err(failure) = read.and_then(|()| present.read_bins_around(storage, &asked)) {
             return self.try_again(broker, batch, &failure);
         }
         let mut view = View::new(&present);
