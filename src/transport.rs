@@ -34,6 +34,13 @@ pub fn is_loopback(host: &str) -> bool {
 /// Reads the URL of an endpoint that gets credentials; `what` says where it was configured. Nothing of it is shown but the
 /// host, for the rest may hold secrets.
 pub fn check(url: &str, what: &str) -> Result<Url> {
+    // One parser takes `\\` for `/` and maps other digits to 0-9, another refuses them: what both read alike is ASCII.
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&b);
+    if !url.bytes().all(fits) {
+        return Err(
+            Failure::invalid(format!("{what} has characters that no URL has")).hint("write https://HOST; other scripts as xn--… names")
+        );
+    }
     let parsed = Url::parse(url).map_err(|error| Failure::invalid(format!("{what} is no URL: {error}")).hint("write https://HOST"))?;
     if !parsed.username().is_empty() || parsed.password().is_some() {
         return Err(Failure::invalid(format!("{what} holds a user name or a password"))
