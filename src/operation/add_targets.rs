@@ -6,6 +6,7 @@ use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
 use crate::layout::{ReleaseVersion, TargetPath, certificate_name, detached_name, is_reserved};
 use crate::metadata::Target;
+use crate::policy::names::windows_warning;
 use crate::policy::signatures::signature_of;
 use crate::repository::{Artifact, Change, Edit, PlainNames, Present, Staged, View, digest_file, each, stage};
 use crate::tree::{Found, Limits, Rules, Tree, TreeFile, What};
@@ -137,8 +138,9 @@ pub(super) fn plan_on(
     let mode = if elsewhere { PlainNames::Elsewhere } else { workspace.plain_names };
     let names = plan.work.artifacts.iter().flat_map(|artifact| [Some(artifact.target.as_str()), artifact.signature.as_deref()]);
     present.check_names(storage, mode, &names.flatten().collect(), &BTreeSet::new())?;
-    let added = plan.targets.iter().filter(|target| target.change == TargetChange::Add);
-    plan.warnings.extend(warning_about_desktop(added.map(|target| target.name.as_str())));
+    let added = plan.targets.iter().filter(|target| target.change == TargetChange::Add).map(|target| target.name.as_str());
+    let warnings = [warning_about_desktop(added.clone()), windows_warning(added)];
+    plan.warnings.extend(warnings.into_iter().flatten());
     plan.empty = plan.work.artifacts.is_empty();
     if !plan.empty {
         plan.roles = target_steps(&present, plan.targets.iter().map(|target| target.name.as_str()))?;

@@ -12,6 +12,7 @@ use crate::layout::{
 };
 use crate::metadata::{Role, Target, Targets};
 use crate::openpgp::{Certificates, Standing};
+use crate::policy::names::{check_windows, windows_warning};
 use crate::policy::platforms::Platforms;
 use crate::policy::{releases::check_spelling, yanks::check_not_yanked};
 use crate::repository::{Artifact, Change, Condition, Edit, PlainNames, Present, digest_file, stage, stage_bytes};
@@ -311,6 +312,8 @@ impl ReleasePlan {
             if !request.allow_desktop_files {
                 check_programs(files)?;
             }
+            check_windows(names.iter().map(String::as_str))?;
+            self.warnings.extend(windows_warning(names.iter().map(String::as_str)));
             self.upload_bytes += files.iter().map(|file| file.file.length()).sum::<u64>();
             self.warnings.extend(
                 names

@@ -12,6 +12,9 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use unicode_normalization::UnicodeNormalization;
 
+/// At most so many names are listed.
+const MAX_LISTED: usize = 10;
+
 /// Refuses new names that cannot stand beside the targets of `state`, or beside each other. `new` holds every name that
 /// `state` has not: targets, and their signatures.
 pub fn check(state: &dyn State, new: &BTreeSet<&str>) -> Result<()> {
@@ -62,6 +65,60 @@ fn merged(other: &str, ours: &str) -> Failure {
 pub fn case_collision<'a>(names: impl Iterator<Item = &'a str>) -> Option<(String, String)> {
     let mut tree = Folded::default();
     names.into_iter().find_map(|name| tree.add(name))
+}
+
+/// Refuses new names below `releases/<version>/windows-*/` that Windows cannot hold.
+pub fn check_windows<'n>(new: impl Iterator<Item = &'n str>) -> Result<()> {
+    let faults: Vec<String> = new.filter(|name| is_for_windows(name)).filter_map(windows_fault).collect();
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::invalid("Windows cannot hold these names, and their platform is Windows")
+        .details(shortened(faults))
+        .hint("rename the files in the build"))
+}
+
+/// The warning about new names that Windows cannot hold, and that machines with Windows may need all the same.
+pub fn windows_warning<'n>(new: impl Iterator<Item = &'n str>) -> Option<String> {
+    let faults: Vec<String> = new.filter(|name| !is_for_windows(name)).filter_map(windows_fault).collect();
+    (!faults.is_empty()).then(|| format!("Windows cannot hold these names: {}", shortened(faults).join("; ")))
+}
+
+/// Whether only machines with Windows fetch the name.
+fn is_for_windows(name: &str) -> bool {
+    let mut parts = name.split('/');
+    parts.next() == Some("releases") && parts.nth(1).is_some_and(|platform| platform.starts_with("windows-"))
+}
+
+/// Why Windows cannot hold a name, with the name.
+fn windows_fault(name: &str) -> Option<String> {
+    name.split('/').find_map(|part| {
+        let why = match part {
+            _ if part.ends_with(['.', ' ']) => "the dots and spaces at its end are cut off",
+            _ if is_device(part) => "it is reserved for a device",
+            _ => return None,
+        };
+        Some(format!("`{name}`: `{part}`, {why}"))
+    })
+}
+
+/// Whether Windows opens a device by this name. An extension, and spaces before it, do not count.
+fn is_device(part: &str) -> bool {
+    let stem = part.split('.').next().unwrap_or_default().trim_end_matches(' ').to_ascii_lowercase();
+    let numbered = ["com", "lpt"].iter().find_map(|port| stem.strip_prefix(port));
+    matches!(stem.as_str(), "con" | "prn" | "aux" | "nul" | "conin$" | "conout$")
+        || numbered.is_some_and(|number| {
+            let mut characters = number.chars();
+            matches!((characters.next(), characters.next()), (Some('0'..='9' | '\u{b9}' | '\u{b2}' | '\u{b3}'), None))
+        })
+}
+
+/// The first of very many lines.
+fn shortened(mut lines: Vec<String>) -> Vec<String> {
+    let more = lines.len().saturating_sub(MAX_LISTED);
+    lines.truncate(MAX_LISTED);
+    lines.extend((more > 0).then(|| format!("and {more} more")));
+    lines
 }
 
 /// A name that is also a directory of another.

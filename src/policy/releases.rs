@@ -1,6 +1,6 @@
 //! Releases: once a platform of a version is published, neither its names nor their content change.
 
-use super::{Change, State, Step, yanks};
+use super::{Change, State, Step, names, yanks};
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::{Platform, ReleaseVersion, TargetPath, released_versions};
 use std::collections::BTreeSet;
@@ -15,6 +15,7 @@ pub(super) fn check(step: &Step<'_>) -> Result<()> {
         match change {
             Change::Added(_) => {
                 let (version, platform) = check_name(name)?;
+                names::check_windows([name].into_iter())?;
                 if checked.insert(version) {
                     check_spelling(version, step.before)?;
                 }

@@ -128,3 +128,72 @@ fn of_two_publishers_with_names_that_exclude_each_other_the_second_is_refused() 
         }
     }
 }
+
+/// Names below a platform directory that Windows cannot hold.
+const NOT_ON_WINDOWS: [&str; 19] = [
+    "bin/aux.exe",
+    "bin/NUL",
+    "bin/com1.txt",
+    "bin/Com0",
+    "bin/LPT9.tar.gz",
+    "bin/com\u{b9}",
+    "bin/lpt\u{b2}.dll",
+    "bin/COM\u{b3}",
+    "bin/conin$",
+    "bin/CONOUT$.log",
+    "bin/prn .txt",
+    "con/x",
+    "lib/Aux.d/deep/x",
+    "bin/lib.",
+    "bin/lib ",
+    "bin/...",
+    "bin./tool",
+    "share /tool",
+    "x.",
+];
+
+#[test]
+fn names_that_windows_cannot_hold_are_refused_for_windows_and_warned_about_elsewhere() {
+    let sandbox = Sandbox::new();
+    for name in NOT_ON_WINDOWS {
+        let _ = fs::remove_dir_all(sandbox.path("dist"));
+        sandbox.write(&format!("dist/windows-any/{name}"), b"1");
+        sandbox.write("dist/windows-any/x", b"2");
+        let run = sandbox.unchanged(|| sandbox.release("1.0.0"));
+        assert!(run.code == 6 && run.stderr.contains("Windows cannot hold") && run.stderr.contains(name), "{name}: {run:#?}");
+        for platform in ["any-any", "linux-amd64"] {
+            fs::remove_dir_all(sandbox.path("dist")).unwrap();
+            sandbox.write(&format!("dist/{platform}/{name}"), b"1");
+            let run = sandbox.publish(&["release", "1.0.0", "--from", "dist", "--dry-run"]).ok();
+            assert!(run.stderr.contains(&format!("Windows cannot hold these names: `releases/1.0.0/{platform}/{name}`")), "{run:#?}");
+        }
+        let _ = fs::remove_dir_all(sandbox.path("pool"));
+        sandbox.write(&format!("pool/{name}"), b"1");
+        let run = add(&sandbox, &["--dry-run"]).ok();
+        assert!(run.stderr.contains(&format!("Windows cannot hold these names: `pk/{name}`")), "{run:#?}");
+    }
+    fs::remove_dir_all(sandbox.path("dist")).unwrap();
+    for name in ["auxiliary", "com", "com10", "lpt", "console.exe", "nul-1", "x.con", ".nul", "co\u{f1}", "a b", " c", "..d", "lpt\u{2074}"]
+    {
+        sandbox.write(&format!("dist/windows-any/bin/{name}"), b"1");
+    }
+    let run = sandbox.release("1.0.0").ok();
+    assert!(!run.stderr.contains("Windows cannot"), "{run:#?}");
+}
+
+#[test]
+fn a_published_platform_for_windows_is_signed_again_with_the_names_that_it_has() {
+    let trial = Trial::new();
+    trial.release("1.0.0").unwrap();
+    let workspace = trial.workspace();
+    let mut edits = publish::metadata::TargetEdits::new();
+    let name = "releases/1.1.0/windows-amd64/bin/aux.exe";
+    let target = publish::repository::stage_bytes(workspace.storage.as_ref(), name, b"old", false).unwrap();
+    edits.insert(name.to_owned(), Some(target));
+    trial.sign_unchecked(&edits);
+    fs::remove_dir_all(trial.path("dist")).unwrap();
+    fs::create_dir_all(trial.path("dist/windows-amd64/bin")).unwrap();
+    fs::write(trial.path("dist/windows-amd64/bin/aux.exe"), b"old").unwrap();
+    trial.release("1.1.0").unwrap();
+    assert!(trial.workspace().load().unwrap().targets.get("signatures/1.1.0/windows-amd64/bin/aux.exe.sig").unwrap().is_some());
+}

@@ -136,6 +136,8 @@ fn new_names_of_releases_are_a_versions_and_a_platforms() {
         ("releases/3.0/linux-amd64/x", "is not a semantic version"),
         ("releases/3.0.0/linux/x", "is not a platform directory"),
         ("releases/3.0.0/beos-amd64/x", "unknown operating system"),
+        ("releases/3.0.0/windows-amd64/lib/nul.txt", "Windows cannot hold"),
+        ("releases/3.0.0/windows-any/bin./x", "Windows cannot hold"),
         ("Releases/3.0.0/linux-amd64/x", "reserved directory releases/"),
         ("YANKED/2.0.0", "reserved directory yanked/"),
         ("yanked", "reserved directory yanked/"),
