@@ -472,7 +472,7 @@ def a_repository_of_go_tuf_is_adopted_and_clients_notice_nothing():
         before = {path: path.read_bytes() for path in (p.directory / "repo").rglob("*") if path.is_file()}
         p.publish("adopt", "repo", "--keys", made / "keys", "--name", "ruff", "--openpgp-key", made / "keys/openpgp.asc", "--passphrase-file", "passphrase")
         assert before == {path: path.read_bytes() for path in (p.directory / "repo").rglob("*") if path.is_file()}, "nothing was published"
-        publish = lambda *arguments: p.publish(*arguments, "--passphrase-file", "passphrase")
+        publish = lambda *arguments, **kwargs: p.publish(*arguments, "--passphrase-file", "passphrase", **kwargs)
         # Each step of its own, with all clients after each.
         publish("refresh")
         readers.see(OLD, "channels/0/stable")
@@ -491,8 +491,10 @@ def a_repository_of_go_tuf_is_adopted_and_clients_notice_nothing():
         for role in ["timestamp", "targets"]:
             publish("rotate", role, "--now", "--no-passphrase")
             readers.see(NEW, f"releases/{NEW}/{MACHINE}/bin/ruff")
+        # The old release was built for this machine only.
         p.point("0", OLD)
-        publish("channels", "--allow-downgrade")
+        assert "without platforms that their users have" in publish("channels", "--allow-downgrade", fails=True)
+        publish("channels", "--allow-downgrade", "--allow-missing-platforms")
         readers.see(OLD, f"releases/{OLD}/{MACHINE}/bin/ruff")
         assert "good: 0 errors" in p.publish("verify", p.url, "--root-sha512", p.sha512)
         p.server.shutdown()
