@@ -282,7 +282,7 @@ def tls_wants_both_certificates():
             t.package(2)
             t.ci.fails(13, words, "add-targets", "packages")
         t.more = good
-        for broker, words in [("amqp://example.org", "in the clear"), (f"amqp://guest:guest@127.0.0.1:{PORT}", "holds a password"), ("http://127.0.0.1", "is no AMQP URL")]:
+        for broker, words in [("amqp://example.org", "travel in clear"), (f"amqp://guest:guest@127.0.0.1:{PORT}", "holds a password"), ("http://127.0.0.1", "is no AMQP URL")]:
             t.broker = broker
             t.configure("ci")
             said = t.ci.fails(6, words, "add-targets", "packages")

@@ -393,6 +393,12 @@ impl Config {
         }
         let text = if fields.is_empty() { "{}" } else { text };
         let config: Self = serde_yaml::from_str(text).map_err(|error| broken(&error))?;
+        if config.plain_names == PlainNames::None && config.consistent_snapshot == Some(false) {
+            return Err(Failure::invalid(format!(
+                "`plain_names: none` and `consistent_snapshot: false` in the config {what} exclude each other: clients would find nothing"
+            ))
+            .hint("without consistent snapshots, plain names are all that clients read: leave `plain_names` out"));
+        }
         for (key, seconds) in [("store.timeout", config.store.timeout.unwrap_or(1)), ("workers.patience", config.workers.patience)] {
             if seconds > LONGEST {
                 return Err(Failure::invalid(format!(

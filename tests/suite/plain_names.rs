@@ -289,6 +289,25 @@ fn plain_names_none_is_a_step_of_refresh() {
 }
 
 #[test]
+fn plain_names_are_not_switched_off_where_clients_read_nothing_else() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    let switched = config.replace("consistent_snapshot: true", "consistent_snapshot: false");
+    sandbox.write("publish.yaml", format!("{switched}plain_names: none
+"));
+    for command in ["refresh", "status", "verify"] {
+        sandbox.unchanged(|| sandbox.publish(&[command]).fails(6, &["exclude each other", "leave `plain_names` out"]));
+    }
+    // A root that says so without the config: the setting is without effect.
+    sandbox.write("publish.yaml", &switched);
+    sandbox.publish(&["refresh"]).ok();
+    sandbox.write("publish.yaml", switched.replace("consistent_snapshot: false\n", "") + "plain_names: none\n");
+    sandbox.publish(&["refresh"]).ok();
+    assert!(sandbox.path("repo/targets/releases/1.0.0/linux-amd64/bin/acme").exists());
+}
+
+#[test]
 fn an_older_root_json_that_comes_late_is_replaced() {
     let sandbox = Sandbox::new();
     let old = fs::read(sandbox.path("repo/root.json")).unwrap();
