@@ -12,7 +12,7 @@ use crate::operation::refresh::RefreshRequest;
 use crate::operation::release::{PlatformState, ReleasePlan, ReleaseRequest};
 use crate::operation::yank::{self as yank_operation, YankRequest};
 use crate::operation::{Outcome, channels as channels_operation, refresh as refresh_operation, release as release_operation};
-use crate::repository::{PlainSwitch, Versions};
+use crate::repository::{PlainNames, PlainSwitch, Versions};
 use anyhow::Result;
 use serde_json::json;
 use std::fmt::Write;
@@ -108,6 +108,9 @@ pub(super) fn refresh(global: &Global, arguments: &Refresh, output: &Output) -> 
     }
     match plan.plain_names {
         Some(PlainSwitch::On) => text.push_str("  + plain names: made for every target\n"),
+        Some(PlainSwitch::Off) if config.plain_names == PlainNames::Elsewhere => text.push_str(
+            "  - plain names: those with the content of a hashed name are removed, `plain_names: elsewhere` is set; other files stay\n",
+        ),
         Some(PlainSwitch::Off) => text.push_str("  - plain names: removed, `plain_names: none` is set\n"),
         None => {}
     }

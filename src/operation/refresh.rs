@@ -9,8 +9,8 @@ use crate::metadata::trust::Trust;
 use crate::metadata::{Role, Target, format_expiry};
 use crate::policy::clocks::Moment;
 use crate::repository::{
-    AtHand, BINS, BinKeys, Change, Edit, PlainCheck, PlainNames, PlainSwitch, Present, Renewal, catch_up, check_all, check_as_client,
-    digest_object, each, place_roles, publish_root, remove_all, sign_root, switch as plain_switch,
+    AtHand, BINS, BinKeys, Change, EVERY_TARGET, Edit, PlainCheck, PlainNames, PlainSwitch, Present, Renewal, catch_up, check_all,
+    check_as_client, digest_object, each, place_roles, publish_root, remove_all, sign_root, switch as plain_switch,
 };
 use anyhow::Result;
 use serde::Serialize;
@@ -233,9 +233,9 @@ fn follow(workspace: &Workspace, repairs: bool, plain_names: Option<PlainSwitch>
     let mut troubles = Vec::new();
     if plain_names == Some(PlainSwitch::Off) {
         workspace.progress.phase("removing plain names");
-        troubles = remove_all(storage, &workspace.pinned()?, workspace.now())?;
+        troubles = remove_all(storage, workspace.plain_names, &workspace.pinned()?, workspace.now())?;
         // What was reported before is done now.
-        outcome.warnings.retain(|warning| !warning.contains("plain_names: none"));
+        outcome.warnings.retain(|warning| !warning.starts_with(&format!("the plain name of {EVERY_TARGET} ")));
     } else if repairs {
         workspace.progress.phase("comparing plain names");
         let mut present = workspace.load()?;

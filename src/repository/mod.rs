@@ -33,7 +33,8 @@ pub use bins::{BINS, Bins, Home};
 pub use commit::{Committed, Committer, Replacement, UpperRoles, Written};
 pub use edit::{Change, Condition, Edit, Rebin, Renewal, View};
 pub use plain_names::{
-    AtHand, PlainCheck, PlainNames, PlainState, PlainSwitch, Trouble, catch_up, check_all, plain_state, remove_all, stale, switch,
+    AtHand, EVERY_TARGET, PlainCheck, PlainNames, PlainState, PlainSwitch, Trouble, catch_up, check_all, plain_state, remove_all, stale,
+    switch,
 };
 pub use plain_roles::{check_as_client, place_roles};
 pub(crate) use present::read_role;

@@ -308,6 +308,57 @@ fn plain_names_are_not_switched_off_where_clients_read_nothing_else() {
 }
 
 #[test]
+fn plain_names_elsewhere_is_a_step_of_refresh_that_spares_the_files_of_another_server() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    sandbox.release("1.0.1").ok();
+    let add = |name: &str, content: &str| {
+        sandbox.write(&format!("p/{name}"), content);
+        sandbox.publish(&["add-targets", &format!("p/{name}"), "--base", "p", "--prefix", "pk"]).ok()
+    };
+    add("f", "v1");
+    add("g", "v1");
+    let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    let set = |value: &str| drop(sandbox.write("publish.yaml", format!("{config}plain_names: {value}\n")));
+    set("elsewhere");
+    // What publish wrote goes with the target that it was of; what the other server has put there stays.
+    assert!(add("f", "v2").stderr.contains("`publish refresh` removes those that publish wrote"));
+    assert!(!sandbox.path("repo/targets/pk/f").exists());
+    let theirs = ["repo/targets/pk/g", "repo/targets/pk/h"];
+    fs::remove_file(sandbox.path(theirs[0])).unwrap();
+    theirs.iter().for_each(|path| drop(sandbox.write(path, "v2")));
+    add("g", "v2");
+    add("h", "v2");
+    sandbox.publish(&["yank", "1.0.0"]).ok();
+    assert!(!sandbox.path("repo/targets/releases/1.0.0/linux-amd64/bin/acme").exists());
+    sandbox.write("repo/targets/releases/other.txt", "of the other server");
+    sandbox.publish(&["status"]).ok().says(&["plain_names: elsewhere", "publish refresh"]);
+    sandbox.unchanged(|| sandbox.publish(&["refresh", "--dry-run"]).ok().says(&["- plain names: those with the content of a hashed name"]));
+    let run = sandbox.publish(&["refresh"]).ok();
+    assert!(!run.stderr.contains("warning"), "{run:#?}");
+    let plain = || {
+        let names = sandbox.repository().into_keys().filter(|name| name.starts_with("targets/"));
+        names.filter(|name| !ObjectName::listed(name.clone()).is_hashed_target()).collect::<Vec<_>>()
+    };
+    let left = ["targets/pk/g", "targets/pk/h", "targets/releases/other.txt"];
+    assert_eq!(plain(), left);
+    sandbox.release("1.0.2").ok();
+    sandbox.publish(&["remove-targets", "pk/h", "--confirm", "1"]).ok();
+    assert_eq!(plain(), left);
+    assert!(!sandbox.publish(&["status"]).ok().stdout.contains("plain name"));
+    sandbox.unchanged(|| sandbox.publish(&["refresh"]).ok().says(&["nothing is due"]));
+    // Left by a version that forgot them.
+    let hashed = sandbox.repository().into_keys().find(|name| name.contains("pk/") && name.ends_with(".f")).unwrap();
+    fs::copy(sandbox.path(&format!("repo/{hashed}")), sandbox.path("repo/targets/pk/f")).unwrap();
+    set("none");
+    sandbox.publish(&["refresh", "--all"]).ok();
+    assert_eq!(plain(), left);
+    set("all");
+    sandbox.publish(&["refresh"]).ok();
+    assert!(sandbox.path("repo/targets/releases/1.0.2/linux-amd64/bin/acme").exists());
+}
+
+#[test]
 fn an_older_root_json_that_comes_late_is_replaced() {
     let sandbox = Sandbox::new();
     let old = fs::read(sandbox.path("repo/root.json")).unwrap();

@@ -16,7 +16,7 @@ const MOST_BETWEEN: u64 = 16;
 /// What a name was and is; one that moves from one role to another is both gone and new.
 #[derive(Default)]
 pub(super) struct Change {
-    before: Option<Target>,
+    pub before: Option<Target>,
     pub after: Option<Target>,
     /// Its content was another one in between, or before: a publisher may still be writing that.
     pub replaced: bool,
@@ -87,6 +87,19 @@ fn bins_in_place(storage: &dyn Storage, marker: &Marker) -> Result<BTreeMap<Stri
     Ok(Delegations::parse(json, "bins.json")?.roles.into_iter().filter_map(version).collect())
 }
 
+/// The targets whose plain names are in place; `None` where that state is not there any more.
+pub(super) fn claimed(storage: &dyn Storage, marker: &Marker) -> Result<Option<BTreeSet<String>>> {
+    let targets = in_place(storage, "targets", marker.targets)?;
+    if targets.version() != marker.targets {
+        return Ok(None);
+    }
+    let mut names: BTreeSet<String> = targets.names().map(str::to_owned).collect();
+    for (bin, version) in bins_in_place(storage, marker)? {
+        names.extend(in_place(storage, &bin, version)?.names().map(str::to_owned));
+    }
+    Ok(Some(names))
+}
+
 /// Reads the bins that are not those in place.
 fn read_changed_bins(storage: &dyn Storage, before: &BTreeMap<String, u64>, present: &mut Present) -> Result<()> {
     let Some(bins) = &present.bins else { return Ok(()) };
@@ -99,8 +112,18 @@ fn read_changed_bins(storage: &dyn Storage, before: &BTreeMap<String, u64>, pres
     present.read_bins(storage, changed)
 }
 
+/// Whether the content is here. What lies at the plain name of another target is not ours: the server that has its content may
+/// read the same directory.
+fn is_here(target: &Target) -> bool {
+    !target.elsewhere
+}
+
 fn collect(changes: &mut BTreeMap<String, Change>, before: &Targets, after: &Targets) {
     for (name, old, new) in readable_difference(before, after) {
+        let (old, new) = (old.filter(is_here), new.filter(is_here));
+        if old.is_none() && new.is_none() {
+            continue;
+        }
         let change = changes.entry(name.to_owned()).or_default();
         change.replaced |= old.is_some();
         change.before = change.before.take().or(old);
@@ -120,10 +143,13 @@ fn between(storage: &dyn Storage, changes: &mut BTreeMap<String, Change>, role: 
         if next.version() != version {
             continue;
         }
-        for (name, ..) in readable_difference(&last, &next) {
+        for (name, old, new) in readable_difference(&last, &next) {
+            if !old.iter().chain(&new).any(is_here) {
+                continue;
+            }
             if changes.get(name).is_none() {
                 // Back to what it was: nothing is due, but a write may be under way.
-                let same = before.get(name).ok().flatten();
+                let same = before.get(name).ok().flatten().filter(is_here);
                 changes.insert(name.to_owned(), Change { before: same.clone(), after: same, replaced: true });
             } else if let Some(change) = changes.get_mut(name) {
                 change.replaced = true;

@@ -83,6 +83,18 @@ impl<'a> AtHand<'a> {
     }
 }
 
+/// That the config asks for no plain names, and they are kept until `refresh` removes them.
+fn still_kept(mode: PlainNames) -> Trouble {
+    let (set, what) = if mode == PlainNames::Elsewhere { ("elsewhere", "those that publish wrote") } else { ("none", "them") };
+    Trouble {
+        subject: EVERY_TARGET.into(),
+        why: format!("plain names were kept so far, and `plain_names: {set}` is set now"),
+        remedy: format!("`publish refresh` removes {what}"),
+    }
+}
+
+/// The subject of trouble with all plain names.
+pub const EVERY_TARGET: &str = "every target";
 /// How often a publisher starts over because others changed the marker.
 const ROUNDS: u32 = 20;
 /// How many names a run looks at again.
@@ -155,22 +167,19 @@ impl Follow<'_> {
         let mut next = marker.clone();
         let mut wrote = self.follow_root(marker, &mut next, present.versions().root);
         let consistent = present.trust.root().consistent_snapshot();
-        let kept = marker.targets != 0 && self.mode == PlainNames::None && consistent;
-        if kept {
-            self.report(Trouble {
-                subject: "every target".into(),
-                why: "plain names were kept so far, and `plain_names: none` is set now".into(),
-                remedy: "`publish refresh` removes them".into(),
-            });
+        if marker.targets != 0 && self.mode != PlainNames::All && consistent {
+            self.report(still_kept(self.mode));
         }
-        let wanted = match self.mode {
-            PlainNames::All => true,
-            PlainNames::None => kept || !consistent,
-            PlainNames::Elsewhere => false,
-        };
+        let wanted = whole::is_wanted(self.mode, marker, consistent);
         let versions = present.versions();
         next.targets = if wanted { versions.targets } else { 0 };
         next.snapshot = if wanted && present.bins.is_some() { versions.snapshot } else { 0 };
+        if self.mode == PlainNames::Elsewhere && marker.targets != 0 {
+            // The marker stays: it knows which plain names were written here, until `refresh` has removed them.
+            let changes = changes::since(self.storage, marker, at_hand, present)?;
+            wrote |= self.remove_replaced(present, &changes)?;
+            return Ok((Marker { root: next.root, root_replaced: next.root_replaced, ..marker.clone() }, wrote));
+        }
         if self.mode == PlainNames::Elsewhere {
             return Ok((Marker { recent: BTreeMap::new(), open: BTreeMap::new(), ..next }, wrote));
         }
@@ -195,6 +204,32 @@ impl Follow<'_> {
         self.ours.extend(changes.into_iter().filter(|(_, change)| change.is_due()).map(|(name, _)| name));
         failed.into_values().for_each(|trouble| self.report(trouble));
         Ok((next, wrote))
+    }
+
+    /// Removes plain names that were written here and whose targets have other content now, or none: another server has
+    /// that. A file with other bytes is that server's.
+    fn remove_replaced(&mut self, present: &Present, changes: &BTreeMap<String, Change>) -> Result<bool> {
+        let due: Vec<_> = changes.iter().filter(|(_, change)| change.is_due()).collect();
+        let remove = |(name, change): &(&String, &Change), (): &mut ()| {
+            let plain = ObjectName::plain_target(name);
+            let removed = || -> Result<bool> {
+                let Some(before) = &change.before else { return Ok(false) };
+                let is_ours = place::holds(self.storage, &plain, before)?;
+                if is_ours {
+                    self.storage.delete(&plain)?;
+                }
+                Ok(is_ours)
+            };
+            Ok(removed().map_err(|failure| place::trouble(self.storage, present, name, &failure)))
+        };
+        let mut wrote = false;
+        for outcome in each(&due, self.storage.parallelism(), || Ok(()), remove)? {
+            match outcome {
+                Ok(removed) => wrote |= removed,
+                Err(trouble) => self.report(trouble),
+            }
+        }
+        Ok(wrote)
     }
 
     fn report(&mut self, trouble: Trouble) {

@@ -26,6 +26,11 @@ pub(in crate::repository) fn apply(
     content: Option<&[u8]>,
 ) -> Result<()> {
     let plain = ObjectName::plain_target(name);
+    if let Some(target) = target.filter(|target| target.elsewhere)
+        && holds(storage, &plain, target)?
+    {
+        return Ok(());
+    }
     let Some(target) = target.filter(|target| !target.elsewhere) else {
         // A target of another name may be served under this one.
         return if plain.is_hashed_target() { Ok(()) } else { storage.delete(&plain) };
@@ -52,7 +57,8 @@ pub(in crate::repository) fn apply(
 pub(super) fn is_right(storage: &dyn Storage, name: &str, target: Option<&Target>) -> Result<bool> {
     let plain = ObjectName::plain_target(name);
     let Some(target) = target.filter(|target| !target.elsewhere) else {
-        return Ok(plain.is_hashed_target() || storage.stat(&plain)?.is_none());
+        let is_theirs = || target.map_or(Ok(false), |target| holds(storage, &plain, target));
+        return Ok(plain.is_hashed_target() || storage.stat(&plain)?.is_none() || is_theirs()?);
     };
     let sealed = name.starts_with("releases/");
     if target.length > SMALL || sealed {
@@ -69,6 +75,13 @@ pub(super) fn is_right(storage: &dyn Storage, name: &str, target: Option<&Target
         }
     }
     Ok(digest_object(storage, &plain)?.is_some_and(|digests| target.matches(&digests)))
+}
+
+/// Whether an object has the content of a target. For one whose content another server has: that one may read the same
+/// directory, and has put it there.
+pub(super) fn holds(storage: &dyn Storage, name: &ObjectName, target: &Target) -> Result<bool> {
+    let there = storage.stat(name)?.is_some_and(|there| there.length == target.length);
+    Ok(there && digest_object(storage, name)?.is_some_and(|digests| target.matches(&digests)))
 }
 
 /// Why a plain name could not be written, and what helps.

@@ -1,8 +1,9 @@
 //! All plain names at once: compared, made or removed; and what a look at them finds, for `status` and `verify`.
 
+use super::changes;
 use super::marker::{self, MOST_OPEN, Marker};
 use super::place::{apply, is_right, trouble};
-use super::{Follow, PlainNames, Trouble};
+use super::{Follow, PlainNames, Trouble, still_kept};
 use crate::digest::Digests;
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
@@ -21,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub enum PlainSwitch {
     /// Every target gets one.
     On,
-    /// All are removed.
+    /// All are removed; with another server that reads the same directory, those that are copies of hashed names.
     Off,
 }
 
@@ -51,19 +52,41 @@ pub fn switch(source: &dyn Source, present: &Present, mode: PlainNames) -> Resul
     let targets = marker::read(source)?.marker.targets;
     Ok(match mode {
         PlainNames::All if targets == 0 && !present.targets.is_empty() => Some(PlainSwitch::On),
-        PlainNames::None if targets != 0 && present.trust.root().consistent_snapshot() => Some(PlainSwitch::Off),
+        PlainNames::None | PlainNames::Elsewhere if targets != 0 && present.trust.root().consistent_snapshot() => Some(PlainSwitch::Off),
         _ => None,
     })
 }
 
-/// Removes all plain names, for clients that do not read them. The marker claims them until all are gone: a run that is killed
+/// Removes the plain names that were written here, and no file of a server that reads the same directory.
+fn remove_ours(storage: &dyn Storage, marker: &Marker) -> Result<()> {
+    let claimed = changes::claimed(storage, marker)?;
+    let is_ours = |name: &String| claimed.as_ref().is_none_or(|claimed| claimed.contains(name)) || marker.recent.contains_key(name);
+    let mut listing = storage.list("targets/")?;
+    listing.retain(|stored| stored.name.target().is_some_and(|name| is_ours(&name)));
+    remove_copies(storage, &listing, &[]).map(drop)
+}
+
+/// Whether plain names are kept complete. Those that other publishers keep are, until `refresh` has removed them.
+pub(super) fn is_wanted(mode: PlainNames, marker: &Marker, consistent: bool) -> bool {
+    match mode {
+        PlainNames::All => true,
+        PlainNames::None => marker.targets != 0 || !consistent,
+        PlainNames::Elsewhere => false,
+    }
+}
+
+/// Removes all plain names, for clients that do not read them. With `elsewhere`, another server may read the same directory:
+/// only what has the same bytes as a hashed name beside it was written here, and is removed. The marker claims them until all are gone: a run that is killed
 /// halfway, or that other publishers overtake, is completed by the next.
-pub fn remove_all(storage: &dyn Storage, pinned: &[u8], now: DateTime<Utc>) -> Result<Vec<Trouble>> {
+pub fn remove_all(storage: &dyn Storage, mode: PlainNames, pinned: &[u8], now: DateTime<Utc>) -> Result<Vec<Trouble>> {
     for _ in 0..super::ROUNDS {
         let held = marker::read(storage)?;
         let mut present = load(storage, pinned, now)?;
         present.read_all_bins(storage)?;
-        let targets = here(&present);
+        if mode == PlainNames::Elsewhere {
+            remove_ours(storage, &held.marker)?;
+        }
+        let targets = if mode == PlainNames::Elsewhere { Vec::new() } else { here(&present) };
         let remove = |(name, _): &(&str, Target), (): &mut ()| {
             Ok(apply(storage, name, None, true, None).err().map(|failure| trouble(storage, &present, name, &failure)))
         };
@@ -94,15 +117,20 @@ pub struct PlainCheck {
 /// Compares all plain names with the published state, puts them right, and removes those of withdrawn targets.
 pub fn check_all(storage: &dyn Storage, mode: PlainNames, present: &mut Present) -> Result<PlainCheck> {
     let consistent = present.trust.root().consistent_snapshot();
-    if mode == PlainNames::Elsewhere || (mode == PlainNames::None && consistent) {
+    if mode == PlainNames::Elsewhere {
         return Ok(PlainCheck::default());
+    }
+    if mode == PlainNames::None && consistent {
+        // An earlier version forgot plain names when another server was to serve them.
+        let removed = remove_copies(storage, &storage.list("targets/")?, &[])?;
+        return Ok(PlainCheck { removed, ..PlainCheck::default() });
     }
     present.read_all_bins(storage)?;
     let present = &*present;
     let listing = storage.list("targets/")?;
     let lengths: HashMap<&str, u64> = listing.iter().map(|stored| (stored.name.as_str(), stored.length)).collect();
     let targets = here(present);
-    let mut check = PlainCheck { removed: remove_withdrawn(storage, &listing, &targets)?, ..PlainCheck::default() };
+    let mut check = PlainCheck { removed: remove_copies(storage, &listing, &targets)?, ..PlainCheck::default() };
     let repair = |(name, target): &(&str, Target), (): &mut ()| {
         let repaired = || -> Result<bool> {
             let there = lengths.get(ObjectName::plain_target(name).as_str());
@@ -133,9 +161,9 @@ fn here(present: &Present) -> Vec<(&str, Target)> {
     present.entries().filter_map(target).collect()
 }
 
-/// Removes files that are the plain names of withdrawn targets: the same content lies beside them under a hashed name. Other
-/// files are not ours to judge.
-fn remove_withdrawn(storage: &dyn Storage, listing: &[Stored], targets: &[(&str, Target)]) -> Result<usize> {
+/// Removes files that are plain names of none of `targets`: the same content lies beside them under a hashed name. Files
+/// without such a copy were not written here, and stay.
+fn remove_copies(storage: &dyn Storage, listing: &[Stored], targets: &[(&str, Target)]) -> Result<usize> {
     let named: BTreeSet<&str> = targets.iter().map(|(name, _)| *name).collect();
     let mut hashed: HashMap<String, Vec<&Stored>> = HashMap::new();
     for stored in listing.iter().filter(|stored| stored.name.is_hashed_target()) {
@@ -179,17 +207,15 @@ pub fn stale(storage: &dyn Storage, mode: PlainNames, present: &mut Present, now
     let marker = marker::read(storage)?.marker;
     let versions = present.versions();
     let consistent = present.trust.root().consistent_snapshot();
-    let wanted = mode == PlainNames::All || !consistent || (mode == PlainNames::None && marker.targets != 0);
+    let wanted = is_wanted(mode, &marker, consistent);
+    let kept = marker.targets != 0 && mode != PlainNames::All && consistent;
+    let mut troubles: Vec<Trouble> = kept.then(|| still_kept(mode)).into_iter().collect();
     if mode == PlainNames::Elsewhere {
-        return Ok(Vec::new());
+        return Ok(troubles);
     }
-    let mut troubles = Vec::new();
     let mut report = |subject: &str, why: &str, remedy: &str| {
         troubles.push(Trouble { subject: subject.into(), why: why.into(), remedy: remedy.into() });
     };
-    if marker.targets != 0 && mode == PlainNames::None && consistent {
-        report("every target", "`plain_names: none` is set, and they are still kept", "`publish refresh` removes them");
-    }
     let behind = marker.targets != versions.targets || (present.bins.is_some() && marker.snapshot != versions.snapshot);
     if wanted && behind {
         let why = "the last publisher was stopped before it had written all of them, or failed";
