@@ -359,6 +359,34 @@ fn plain_names_elsewhere_is_a_step_of_refresh_that_spares_the_files_of_another_s
 }
 
 #[test]
+fn refresh_all_finds_other_bytes_of_the_same_length() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    let plain = "repo/targets/releases/1.0.0/linux-amd64/bin/acme";
+    let content = fs::read(sandbox.path(plain)).unwrap();
+    let replace = || {
+        fs::remove_file(sandbox.path(plain)).unwrap();
+        sandbox.write(plain, vec![b'x'; content.len()]);
+    };
+    replace();
+    sandbox.publish(&["verify"]).fails(9, &[]).says(&["`publish refresh --all`"]);
+    let run = sandbox.publish(&["refresh", "--all"]).ok();
+    assert!(run.stderr.contains("plain names: 1 put right"), "{run:#?}");
+    assert_eq!(fs::read(sandbox.path(plain)).unwrap(), content);
+    sandbox.publish(&["verify"]).ok();
+    // Where plain names are all there is, nothing can restore it, and nothing claims to have.
+    let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    sandbox.write("publish.yaml", config.replace("consistent_snapshot: true", "consistent_snapshot: false"));
+    sandbox.publish(&["refresh"]).ok();
+    for file in sandbox.repository().into_keys().filter(|name| name.ends_with(".acme")) {
+        fs::remove_file(sandbox.path(&format!("repo/{file}"))).unwrap();
+    }
+    replace();
+    let run = sandbox.publish(&["refresh", "--all"]).ok();
+    assert!(run.stderr.contains("bin/acme is missing from"), "{run:#?}");
+}
+
+#[test]
 fn an_older_root_json_that_comes_late_is_replaced() {
     let sandbox = Sandbox::new();
     let old = fs::read(sandbox.path("repo/root.json")).unwrap();

@@ -38,7 +38,7 @@ impl Promise {
                 Severity::Error,
                 name,
                 "its plain name holds other bytes than its hashed name, perhaps older ones: a publisher was stopped, or a write arrived late",
-                PUT_RIGHT,
+                "curl and gpg users get it: `publish refresh --all` puts it right",
             );
         } else {
             findings.add(

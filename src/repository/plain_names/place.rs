@@ -47,9 +47,14 @@ pub(in crate::repository) fn apply(
     if !consistent && storage.stat(&plain)?.is_some_and(|stored| stored.length == target.length) {
         return Ok(());
     }
-    Err(Failure::new(Kind::Untrusted, format!("the content of target {name} is missing from {}", storage.location()))
+    Err(missing(storage, name, target))
+}
+
+/// That no object has the content of a target.
+pub(super) fn missing(storage: &dyn Storage, name: &str, target: &Target) -> Failure {
+    Failure::new(Kind::Untrusted, format!("the content of target {name} is missing from {}", storage.location()))
         .detail(format!("{}", target.hashes))
-        .hint("restore the file from a backup or a mirror; `publish verify` lists everything that is missing"))
+        .hint("restore the file from a backup or a mirror; `publish verify` lists everything that is missing")
 }
 
 /// Whether a plain name is what the target says, as far as can be found out at bounded cost. Files of a release are compared by
@@ -75,6 +80,17 @@ pub(super) fn is_right(storage: &dyn Storage, name: &str, target: Option<&Target
         }
     }
     Ok(digest_object(storage, &plain)?.is_some_and(|digests| target.matches(&digests)))
+}
+
+/// Whether a plain name holds the content of its target, read in full where the store cannot certify that it is a copy.
+pub(super) fn is_exact(storage: &dyn Storage, name: &str, target: &Target) -> Result<bool> {
+    let plain = ObjectName::plain_target(name);
+    for hash in target.hashes.prefixes() {
+        if storage.is_copy(&ObjectName::hashed_target(name, &hash), &plain)? {
+            return Ok(true);
+        }
+    }
+    holds(storage, &plain, target)
 }
 
 /// Whether an object has the content of a target. For one whose content another server has: that one may read the same

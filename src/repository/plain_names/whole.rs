@@ -2,7 +2,7 @@
 
 use super::changes;
 use super::marker::{self, MOST_OPEN, Marker};
-use super::place::{apply, is_right, trouble};
+use super::place::{apply, is_exact, is_right, missing, trouble};
 use super::{Follow, PlainNames, Trouble, still_kept};
 use crate::digest::Digests;
 use crate::failure::{Failure, Kind, Result};
@@ -134,10 +134,12 @@ pub fn check_all(storage: &dyn Storage, mode: PlainNames, present: &mut Present)
     let repair = |(name, target): &(&str, Target), (): &mut ()| {
         let repaired = || -> Result<bool> {
             let there = lengths.get(ObjectName::plain_target(name).as_str());
-            if there == Some(&target.length) && is_right(storage, name, Some(target))? {
+            if there == Some(&target.length) && is_exact(storage, name, target)? {
                 return Ok(false);
             }
-            apply(storage, name, Some(target), consistent, None).map(|()| true)
+            apply(storage, name, Some(target), consistent, None)?;
+            // Without hashed names there may be nothing to restore it from.
+            if consistent || is_exact(storage, name, target)? { Ok(true) } else { Err(missing(storage, name, target)) }
         };
         Ok(repaired().map_err(|failure| trouble(storage, present, name, &failure)))
     };
