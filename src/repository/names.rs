@@ -82,5 +82,14 @@ impl Present {
 fn blocked(storage: &dyn Storage, name: &str, within: &ObjectName) -> Failure {
     Failure::new(Kind::Conflict, format!("`{name}` cannot be a file: it is a directory in {}", storage.location()))
         .detail(format!("it holds {within}"))
-        .hint("choose another name, or wait: `publish prune` deletes what no metadata of the last 30 days refers to, and the directory with it")
+        .hint(format!("{}; or choose another name", clear_directory(within)))
+}
+
+/// What frees the name of a directory that holds a file.
+pub(super) fn clear_directory(within: &ObjectName) -> &'static str {
+    if within.is_hashed_target() {
+        "`publish prune` deletes what no metadata of the last 30 days refers to, and the directory with it"
+    } else {
+        "`publish refresh --all` removes plain names that belong to no target; move any other file out of the repository"
+    }
 }

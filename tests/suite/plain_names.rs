@@ -387,6 +387,25 @@ fn refresh_all_finds_other_bytes_of_the_same_length() {
 }
 
 #[test]
+fn the_remedy_for_a_directory_at_the_name_of_a_release_works() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    let plain = "repo/targets/releases/1.0.0/linux-amd64/bin/acme";
+    fs::remove_file(sandbox.path(plain)).unwrap();
+    sandbox.write(&format!("{plain}/x"), "x");
+    for command in [&["refresh", "--all"][..], &["status"]] {
+        let run = sandbox.publish(command).ok();
+        let text = format!("{}{}", run.stdout, run.stderr);
+        assert!(text.contains("bin/acme/x") && !text.contains("remove-targets"), "{text}");
+        assert!(text.contains("move any other file out of the repository, then: publish refresh"), "{text}");
+    }
+    fs::rename(sandbox.path(&format!("{plain}/x")), sandbox.path("x")).unwrap();
+    let run = sandbox.publish(&["refresh"]).ok();
+    assert!(!run.stderr.contains("warning") && sandbox.path(plain).is_file(), "{run:#?}");
+    sandbox.publish(&["verify"]).ok();
+}
+
+#[test]
 fn an_older_root_json_that_comes_late_is_replaced() {
     let sandbox = Sandbox::new();
     let old = fs::read(sandbox.path("repo/root.json")).unwrap();

@@ -2,11 +2,12 @@
 
 use super::Trouble;
 use crate::failure::{Failure, Kind, Result};
-use crate::layout::ObjectName;
+use crate::layout::{ObjectName, is_reserved};
 use crate::metadata::Target;
 use crate::policy::State;
 use crate::policy::names::way_out;
 use crate::repository::edit::View;
+use crate::repository::names::clear_directory;
 use crate::repository::present::Present;
 use crate::repository::stage::digest_object;
 use crate::storage::{Obstacle, Storage};
@@ -111,10 +112,16 @@ pub(super) fn trouble(storage: &dyn Storage, present: &Present, name: &str, fail
         (Some((file, below)), _) => (format!("`{file}` is also a directory of the target `{below}`"), way_out(file, below)),
         (None, Some(Obstacle::Directory(within))) => (
             format!("its name is a directory that holds {within}"),
-            format!("`publish prune` deletes what no metadata of the last 30 days refers to; until then: publish remove-targets {name}"),
+            if is_reserved(name) || !within.is_hashed_target() {
+                format!("{}, then: publish refresh", clear_directory(&within))
+            } else {
+                format!("{}; until then: publish remove-targets {name}", clear_directory(&within))
+            },
         ),
         (None, Some(Obstacle::File(file))) => {
-            (format!("{file} is a file"), "`publish refresh --all` removes plain names that belong to no target".to_owned())
+            let remedy =
+                "`publish refresh --all` removes plain names that belong to no target; move any other file away, then: publish refresh";
+            (format!("{file} is a file"), remedy.to_owned())
         }
         (None, None) => {
             let why = [failure.message.as_str()].into_iter().chain(failure.details.iter().map(String::as_str));
