@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::{Platform, ReleaseVersion, TargetPath, artifact_name, signature_name};
-use crate::policy::names::case_collision;
+use crate::policy::names::case_collisions;
 use crate::tree::{Limits, Rules, Tree, TreeFile, What};
 use rustix::fs::FileType;
 use std::collections::BTreeMap;
@@ -85,7 +85,7 @@ impl Build {
 
     fn check_collisions(&self, problems: &mut Vec<String>) {
         for (platform, files) in &self.platforms {
-            if let Some((a, b)) = case_collision(files.iter().map(|file| file.name.as_str())) {
+            for (a, b) in case_collisions(files.iter().map(|file| file.name.as_str())) {
                 problems.push(format!("{platform}: `{a}` and `{b}` differ only in case; many file systems would keep one of them"));
             }
         }

@@ -9,7 +9,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::layout::{ReleaseVersion, directories_above, is_reserved, is_yank_record};
 use caseless::Caseless;
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use unicode_normalization::UnicodeNormalization;
 
 /// At most so many names are listed.
@@ -61,10 +61,10 @@ fn merged(other: &str, ours: &str) -> Failure {
         .hint("on many file systems one would replace the other; choose another name")
 }
 
-/// Two of the names that a file system without case would merge, whole or in a directory.
-pub fn case_collision<'a>(names: impl Iterator<Item = &'a str>) -> Option<(String, String)> {
+/// The pairs of names, or of their directories, that a file system without case would merge.
+pub fn case_collisions<'a>(names: impl Iterator<Item = &'a str>) -> BTreeSet<(String, String)> {
     let mut tree = Folded::default();
-    names.into_iter().find_map(|name| tree.add(name))
+    names.into_iter().filter_map(|name| tree.add(name)).collect()
 }
 
 /// Refuses new names below `releases/<version>/windows-*/` that Windows cannot hold.
@@ -121,12 +121,15 @@ fn shortened(mut lines: Vec<String>) -> Vec<String> {
     lines
 }
 
-/// A name that is also a directory of another.
-pub fn file_and_directory<'a>(names: &BTreeSet<&'a str>) -> Option<(&'a str, &'a str)> {
-    names.iter().find_map(|name| {
-        let above = directories_above(name).find_map(|directory| names.get(directory))?;
-        Some((*above, *name))
-    })
+/// The names that are also directories, each with the first name below it.
+pub fn files_and_directories<'a>(names: &BTreeSet<&'a str>) -> BTreeMap<&'a str, &'a str> {
+    let mut found = BTreeMap::new();
+    for name in names {
+        for above in directories_above(name).filter_map(|directory| names.get(directory)) {
+            found.entry(*above).or_insert(*name);
+        }
+    }
+    found
 }
 
 /// The command that takes one of two names out that cannot stand beside each other.

@@ -28,7 +28,7 @@ impl Present {
             }
         }
         self.read_bins_of(storage, new.iter().flat_map(|name| directories_above(name)))?;
-        if self.bins.is_some() && mode == PlainNames::All {
+        if self.bins.is_some() && mode != PlainNames::Elsewhere {
             self.read_bins_below(storage, &new)?;
         }
         let mut view = View::new(self);

@@ -197,3 +197,47 @@ fn a_published_platform_for_windows_is_signed_again_with_the_names_that_it_has()
     trial.release("1.1.0").unwrap();
     assert!(trial.workspace().load().unwrap().targets.get("signatures/1.1.0/windows-amd64/bin/aux.exe.sig").unwrap().is_some());
 }
+
+#[test]
+fn bins_without_plain_names_refuse_a_file_that_is_a_directory() {
+    let sandbox = Sandbox::new();
+    let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    sandbox.write("publish.yaml", format!("{config}plain_names: none\n"));
+    let add = |name: &str| {
+        let _ = fs::remove_dir_all(sandbox.path("p"));
+        sandbox.write(&format!("p/{name}"), b"1");
+        sandbox.publish(&["add-targets", "p", "--base", "p", "--prefix", "pk"])
+    };
+    let names = ["a", "b", "c", "d"];
+    for name in names {
+        add(&format!("{name}/below/f")).ok();
+    }
+    add("x").ok();
+    sandbox.publish(&["bins", "--count", "16", "--not-for-trdl"]).ok();
+    for name in names {
+        sandbox.unchanged(|| add(name).fails(5, &["directory of the other"]));
+        sandbox.unchanged(|| add(&format!("{name}/below")).fails(5, &["directory of the other"]));
+    }
+    sandbox.unchanged(|| add("x/y/z").fails(5, &["directory of the other"]));
+}
+
+#[test]
+fn verify_names_every_pair_that_differs_only_in_case() {
+    let sandbox = Sandbox::new();
+    let names = ["a", "b", "c", "d"];
+    names.iter().for_each(|name| drop(sandbox.write(&format!("p/x{name}"), b"1")));
+    sandbox.publish(&["add-targets", "p", "--base", "p", "--prefix", "pk"]).ok();
+    sandbox.publish(&["bins", "--count", "16", "--not-for-trdl"]).ok();
+    fs::remove_dir_all(sandbox.path("p")).unwrap();
+    let mut pairs = Vec::new();
+    for name in names {
+        let path = sandbox.write(&format!("p/X{name}"), b"2");
+        // Those in another bin are not seen.
+        if sandbox.publish(&["add-targets", "p", "--base", "p", "--prefix", "pk"]).code == 0 {
+            pairs.push(format!("differs from pk/X{name} only in case"));
+        }
+        fs::remove_file(path).unwrap();
+    }
+    assert!(pairs.len() > 1, "{pairs:?}");
+    sandbox.publish(&["verify"]).ok().says(&pairs.iter().map(String::as_str).collect::<Vec<_>>());
+}

@@ -8,7 +8,7 @@ use crate::metadata::{Delegations, ROOT_LIMIT, Role, Target, UNSTATED_TARGETS_LI
 use crate::operation::bins::GO_TUF_AND_BINS;
 use crate::operation::delegations::of_role;
 use crate::policy::client_roots::{self, Client};
-use crate::policy::names::{case_collision, file_and_directory, way_out};
+use crate::policy::names::{case_collisions, files_and_directories, way_out};
 use crate::repository::BINS;
 use crate::storage::Source;
 use std::collections::{BTreeMap, BTreeSet};
@@ -219,7 +219,7 @@ fn check_names(targets: &BTreeMap<String, Target>, findings: &mut Findings) {
             findings.add(Severity::Warning, name, failure.message, "publish the file under another name");
         }
     }
-    if let Some((a, b)) = case_collision(targets.keys().map(String::as_str)) {
+    for (a, b) in case_collisions(targets.keys().map(String::as_str)) {
         findings.add(
             Severity::Warning,
             b,
@@ -228,7 +228,7 @@ fn check_names(targets: &BTreeMap<String, Target>, findings: &mut Findings) {
         );
     }
     let all: BTreeSet<&str> = targets.keys().map(String::as_str).collect();
-    if let Some((file, below)) = file_and_directory(&all) {
+    for (file, below) in files_and_directories(&all) {
         findings.add(
             Severity::Warning,
             file,
