@@ -5,6 +5,7 @@ use super::progress::Shown;
 use super::text::{count, size};
 use crate::config::Config;
 use crate::failure::{Failure, Kind};
+use crate::operation::read_pinned_root;
 use crate::operation::verify::{Anchor, SecondOpinion, Severity, VerifyReport, VerifyRequest, verify};
 use crate::storage::{self, HttpSource, Location, Source, StoreOptions};
 use anyhow::Result;
@@ -27,7 +28,7 @@ pub(super) fn run(global: &Global, arguments: &Verify, output: &Output) -> Resul
     let anchor = match (&arguments.root, &arguments.root_sha512, &configured) {
         (Some(path), _, _) => Anchor::File(read(path)?),
         (None, Some(digest), _) => Anchor::Sha512(digest.clone()),
-        (None, None, Some(config)) => Anchor::File(read(&config.root())?),
+        (None, None, Some(config)) => Anchor::File(read_pinned_root(&config.root())?),
         (None, None, None) => Anchor::FirstUse,
     };
     let certificates =

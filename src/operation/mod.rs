@@ -32,6 +32,7 @@ pub mod yank;
 
 pub use memory::Recall;
 pub use workspace::Workspace;
+pub(crate) use workspace::read_pinned_root;
 
 use crate::failure::{Failure, Result};
 use crate::metadata::Role;

@@ -13,7 +13,7 @@ use crate::storage::probe::Probe;
 use crate::storage::{Conditions, RawPlus, Storage};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use zeroize::Zeroizing;
 
@@ -80,11 +80,7 @@ impl Workspace {
 
     /// The pinned root file.
     pub fn pinned(&self) -> Result<Vec<u8>> {
-        std::fs::read(&self.pinned_root).map_err(|error| {
-            Failure::io("read the pinned root", self.pinned_root.display(), error)
-                .hint("in a new directory, `publish init` makes it, with keys and repository")
-                .hint(KEY_FILES_MISSING)
-        })
+        read_pinned_root(&self.pinned_root)
     }
 
     /// Loads and verifies the published state, and refuses one that is older than the state seen before.
@@ -381,6 +377,15 @@ impl Workspace {
         )
         .hint("renew it, then run this command again: publish refresh"))
     }
+}
+
+/// Reads the file of the pinned root.
+pub(crate) fn read_pinned_root(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| {
+        Failure::io("read the pinned root", path.display(), error)
+            .hint(KEY_FILES_MISSING)
+            .hint("where no repository was made yet, `publish init` makes it, with keys and repository")
+    })
 }
 
 /// Bins that the keys at hand cannot sign, with the way out: the top-level targets key delegates to them.
