@@ -1,6 +1,10 @@
 //! `publish init`: keys, root metadata, config, first signed roles. Killed anywhere, it is finished by running it again:
-//! every file is created once and used as it is from then on.
+//! every file is created once and used as it is from then on. A repository that was published before is never begun again:
+//! its clients would see a rollback.
 
+mod existing;
+
+use self::existing::Existing;
 use super::openpgp::keep_openpgp;
 use super::{Outcome, Workspace, own_file};
 use crate::failure::{Failure, Kind};
@@ -86,11 +90,7 @@ pub fn plan(workspace: &Workspace, request: &InitRequest) -> Result<InitPlan> {
             .hint(format!("restore it from a backup or a mirror; clients need it; {} may be a copy", workspace.pinned_root.display()))
             .into());
     }
-    if !existing.any && workspace.has_seen() {
-        return Err(Failure::new(Kind::NotFound, format!("the repository at {} is gone", workspace.storage.location()))
-            .hint(format!("{} says that this publisher has published there before: restore the repository from a backup, then see docs/recovery.md#the-bucket-was-restored-from-an-old-backup", workspace.state_file.display()))
-            .into());
-    }
+    existing.check_unpublished(workspace, request, pinned.as_deref())?;
     if !existing.published && workspace.openpgp.path().is_none_or(Path::exists) {
         // Before anything is made: a key that could not sign. No passphrase is needed to find that out.
         check_certificate(&workspace.openpgp_certificate()?, &workspace.openpgp.origin(), workspace.now())?;
@@ -108,49 +108,6 @@ pub fn plan(workspace: &Workspace, request: &InitRequest) -> Result<InitPlan> {
         keep: show(keep),
         location: workspace.storage.location(),
     })
-}
-
-/// What a location holds of a repository.
-struct Existing {
-    /// `1.root.json`.
-    first: Option<Vec<u8>>,
-    /// The published root of the pinned one's version.
-    same_version: Option<Vec<u8>>,
-    /// A timestamp: the repository is complete.
-    published: bool,
-    /// Any of these, or another root.
-    any: bool,
-}
-
-impl Existing {
-    fn look(workspace: &Workspace, pinned: Option<&[u8]>) -> Result<Self> {
-        let root =
-            |name: ObjectName| -> Result<Option<Vec<u8>>> { Ok(workspace.storage.get(&name, ROOT_LIMIT)?.map(|object| object.bytes)) };
-        let first = root(ObjectName::versioned("root", 1))?;
-        let version = pinned.map_or(Ok(1), |pinned| pin(pinned).map(|trust| trust.root().version()))?;
-        let same_version = if version == 1 { first.clone() } else { root(ObjectName::versioned("root", version))? };
-        let published = workspace.storage.get(&ObjectName::timestamp(), crate::metadata::TIMESTAMP_LIMIT)?.is_some();
-        let others =
-            || -> Result<bool> { Ok(root(ObjectName::versioned("root", 2))?.is_some() || root(ObjectName::plain_role("root"))?.is_some()) };
-        let any = published || first.is_some() || same_version.is_some() || others()?;
-        Ok(Self { first, same_version, published, any })
-    }
-
-    /// Refuses a repository that is not the one of this config, and a pinned root that no new repository can begin with.
-    fn check(&self, workspace: &Workspace, request: &InitRequest, pinned: Option<&[u8]>) -> Result<()> {
-        let differs = pinned.is_some_and(|pinned| self.same_version.as_deref().is_some_and(|there| there != pinned));
-        let unknown = pinned.is_none() && self.any && !request.config.exists();
-        if differs || unknown {
-            return Err(foreign(workspace).into());
-        }
-        let later = pinned.map_or(Ok(false), |pinned| pin(pinned).map(|trust| trust.root().version() > 1))?;
-        if later && !self.any {
-            return Err(Failure::new(Kind::NotFound, format!("the repository at {} is gone", workspace.storage.location()))
-                .hint(format!("{} is not a first root: restore the repository from a backup, then see docs/recovery.md#the-bucket-was-restored-from-an-old-backup", workspace.pinned_root.display()))
-                .into());
-        }
-        Ok(())
-    }
 }
 
 fn pin(file: &[u8]) -> crate::failure::Result<Trust> {
@@ -283,6 +240,8 @@ fn make_root(workspace: &Workspace, request: &InitRequest, public: &BTreeMap<Rol
                 )?;
                 let file = sign_root(&root, None, signers.get(&Role::Root).map_or(&[], Vec::as_slice))?;
                 client_roots::check(None, &file, "1.root.json")?;
+                // Only what is noted as begun is completed by a later run.
+                workspace.remember_beginning(&file);
                 file
             }
         };

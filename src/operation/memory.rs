@@ -28,6 +28,20 @@ pub struct Recall {
     pub learned: OnceLock<Versions>,
 }
 
+/// What `init` notes before it pins a root: nothing is published below it yet.
+const BEGUN: Versions = Versions { root: 1, targets: 0, snapshot: 0, timestamp: 0 };
+
+/// What is remembered that forbids, or allows, to publish first roles.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    /// The timestamp that was seen at this location.
+    pub here: Option<u64>,
+    /// `init` began here, and nothing that was published is remembered.
+    pub begun: bool,
+    /// Where the repository was seen, if it was.
+    pub elsewhere: Option<String>,
+}
+
 impl Default for Recall {
     fn default() -> Self {
         Self { configured: true, public_url: None, learned: OnceLock::new() }
@@ -82,9 +96,27 @@ impl Workspace {
         memory.of(&identity(pinned), self.place()).filter(|seen| seen.versions.timestamp > 0).cloned()
     }
 
-    /// Whether this publisher has seen the repository of its pinned root at this location before.
-    pub(super) fn has_seen(&self) -> bool {
-        self.pinned().is_ok_and(|pinned| self.seen(&pinned).is_some())
+    /// What is remembered of the repository of a root, or, without a root, of any repository at this location.
+    pub(super) fn past(&self, pinned: Option<&[u8]>) -> Past {
+        let (memory, place) = (self.memory(), self.place());
+        let Some(identity) = pinned.map(identity) else {
+            return Past { here: memory.published_at(place).map(|seen| seen.versions.timestamp), ..Past::default() };
+        };
+        let of_place = memory.of(&identity, place).map(|seen| seen.versions);
+        Past {
+            here: of_place.map(|versions| versions.timestamp).filter(|version| *version > 0),
+            begun: of_place.is_some_and(|versions| versions == BEGUN),
+            elsewhere: memory.published(&identity).map(|seen| seen.location.clone().unwrap_or_else(|| "the place in the config".into())),
+        }
+    }
+
+    /// Notes that `init` begins a repository with this root at this location.
+    pub(super) fn remember_beginning(&self, root: &[u8]) {
+        let pinned = identity(root);
+        self.change(|memory| {
+            let store = self.found.get().cloned().or_else(|| memory.of(&pinned, self.place()).and_then(|known| known.store.clone()));
+            memory.keep(Seen { pinned, location: None, versions: BEGUN, store }, self.place());
+        });
     }
 
     /// The versions seen before, remembered or learned.

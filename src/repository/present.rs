@@ -145,8 +145,9 @@ fn roots_before(source: &dyn Source, pinned: &[u8], version: u64, now: DateTime<
 
 fn no_repository(source: &dyn Source) -> Failure {
     Failure::new(Kind::NoRepository, format!("there is no TUF repository at {}: no timestamp.json", source.location()))
-        .hint("check `repo` in the config and --repo; a new repository is made with `publish init`, which also finishes what a killed `publish init` began")
-        .hint("if it was there before, restore it from a backup: docs/recovery.md#the-bucket-was-restored-from-an-old-backup")
+        .hint("check `repo` in the config and --repo")
+        .hint("if it was there before, put timestamp.json back or restore the repository: docs/recovery.md#the-published-timestamp-is-missing")
+        .hint("if it was never published: `publish init` makes a new repository, and finishes a first `publish init` that was killed")
 }
 
 /// The versions of the published state, from as few and as small files as a client needs to know them.

@@ -84,6 +84,17 @@ impl Memory {
         exact.or_else(|| self.repositories.iter().find(|seen| place.configured && seen.pinned == pinned && seen.location.is_none()))
     }
 
+    /// What was seen published of a repository, wherever that was.
+    pub fn published(&self, pinned: &str) -> Option<&Seen> {
+        self.repositories.iter().find(|seen| seen.pinned == pinned && seen.versions.timestamp > 0)
+    }
+
+    /// What was seen published at a place, whichever repository it was.
+    pub fn published_at(&self, place: Place<'_>) -> Option<&Seen> {
+        let here = |seen: &&Seen| seen.location.as_deref().map_or(place.configured, |location| location == place.location);
+        self.repositories.iter().find(|seen| here(seen) && seen.versions.timestamp > 0)
+    }
+
     /// What is known about a store, whichever repository it was found out with.
     pub fn store(&self, identity: &str) -> Option<&KnownStore> {
         self.repositories.iter().filter_map(|seen| seen.store.as_ref()).find(|store| store.identity == identity)

@@ -47,7 +47,12 @@ fn a_killed_one_resumes_with_the_same_keys() {
     ];
     for kept in 0..order.len() {
         let sandbox = Sandbox::new();
+        let state = begun(&sandbox);
         order[kept..].iter().for_each(|file| fs::remove_file(sandbox.path(file)).unwrap());
+        // Before the root is pinned, it is noted as begun.
+        if kept + 1 < order.len() && sandbox.path("keys/1.root.json").exists() {
+            sandbox.write(".publish-state.json", state);
+        }
         let before = crate::sandbox::files(sandbox.dir.path());
         sandbox.publish(&["init", "--name", "acme", "--no-passphrase"]).ok();
         let after = crate::sandbox::files(sandbox.dir.path());
@@ -57,6 +62,128 @@ fn a_killed_one_resumes_with_the_same_keys() {
         sandbox.release("1.0.0").ok();
         sandbox.publish(&["verify"]).ok();
     }
+}
+
+/// The state file as it is before the first timestamp.
+fn begun(sandbox: &Sandbox) -> Vec<u8> {
+    let mut state: serde_json::Value = serde_json::from_slice(&fs::read(sandbox.path(".publish-state.json")).unwrap()).unwrap();
+    state["repositories"][0]["versions"] = serde_json::json!({"root": 1, "targets": 0, "snapshot": 0, "timestamp": 0});
+    serde_json::to_vec(&state).unwrap()
+}
+
+/// What one that fails has noted, the next one finds.
+#[test]
+fn a_failed_one_resumes_with_the_same_keys() {
+    for obstacle in ["1.root.json", "1.targets.json", "1.snapshot.json"] {
+        for consistent in ["true", "false"] {
+            let sandbox = Sandbox::empty();
+            sandbox.write(&format!("repo/{obstacle}/in/the/way"), "");
+            let init = ["init", "--name", "acme", "--no-passphrase", "--consistent-snapshot", consistent];
+            assert_ne!(sandbox.publish(&init).code, 0);
+            let keys = crate::sandbox::files(&sandbox.path("keys"));
+            assert!(keys.contains_key("1.root.json") && !sandbox.path("repo/timestamp.json").exists());
+            fs::remove_dir_all(sandbox.path("repo").join(obstacle)).unwrap();
+            sandbox.publish(&init).ok();
+            assert!(keys == crate::sandbox::files(&sandbox.path("keys")));
+            sandbox.publish(&["verify"]).ok();
+        }
+    }
+}
+
+/// Nothing may be made and nothing be written.
+fn refuses(sandbox: &Sandbox, arguments: &[&str], code: i32, words: &[&str]) {
+    let before = crate::sandbox::files(sandbox.dir.path());
+    for dry_run in [&["--dry-run"][..], &[]] {
+        sandbox.publish(&[&["init", "--name", "acme", "--no-passphrase"], arguments, dry_run].concat()).fails(code, words);
+        assert!(before == crate::sandbox::files(sandbox.dir.path()), "something was written");
+    }
+}
+
+const LOST: &str = "docs/recovery.md#the-published-timestamp-is-missing";
+
+/// Version 1 of everything again would be a rollback for clients, without the releases.
+#[test]
+fn begins_no_published_repository_again() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    sandbox.release("1.1.0").ok();
+    let state = begun(&sandbox);
+    fs::remove_file(sandbox.path("repo/timestamp.json")).unwrap();
+    for command in [&["status"][..], &["refresh"], &["release", "2.0.0", "--from", "dist"]] {
+        sandbox.publish(command).fails(10, &["no timestamp.json", LOST]);
+    }
+    let verify = sandbox.publish(&["verify"]);
+    assert_eq!(verify.code, 9);
+    assert!(verify.stdout.contains("timestamp.json is missing") && verify.stdout.contains(LOST), "{verify:#?}");
+    refuses(&sandbox, &[], 7, &["timestamp.json is missing", "3.snapshot.json", "remembers timestamp 3", LOST]);
+    // Each other piece of evidence is enough.
+    let config = fs::read(sandbox.path("publish.yaml")).unwrap();
+    for lost in [".publish-state.json", "keys/1.root.json", "publish.yaml"] {
+        fs::remove_file(sandbox.path(lost)).unwrap();
+        let (code, words) = if lost == "publish.yaml" { (5, "not the one of this config") } else { (7, LOST) };
+        refuses(&sandbox, &[], code, &[words]);
+    }
+    sandbox.write("publish.yaml", config);
+    fs::copy(sandbox.path("repo/1.root.json"), sandbox.path("keys/1.root.json")).unwrap();
+    sandbox.write(".publish-state.json", state);
+    refuses(&sandbox, &[], 7, &["3.snapshot.json", LOST]);
+}
+
+/// What docs/recovery.md says to do then, with the timestamp of an older state.
+#[test]
+fn an_older_timestamp_brings_a_repository_back() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    let older = fs::read(sandbox.path("repo/timestamp.json")).unwrap();
+    sandbox.release("1.1.0").ok();
+    fs::remove_file(sandbox.path("repo/timestamp.json")).unwrap();
+    sandbox.write("repo/timestamp.json", older);
+    sandbox.publish(&["verify"]).ok();
+    sandbox.publish(&["refresh"]).fails(9, &["older state", "--accept-rollback"]);
+    sandbox.publish(&["refresh", "--all", "--accept-rollback"]).ok().says(&["timestamp 4"]);
+    sandbox.release("1.1.0").ok();
+    sandbox.publish(&["verify"]).ok().says(&["timestamp 5"]);
+}
+
+#[test]
+fn begins_no_repository_again_of_which_little_is_left() {
+    for left in ["targets", "1.root.json", "2.snapshot.json", "2.targets.json", "1.targets.json", "root.json", "plain.json"] {
+        let sandbox = Sandbox::new();
+        sandbox.release("1.0.0").ok();
+        fs::rename(sandbox.path("repo"), sandbox.path("whole")).unwrap();
+        fs::create_dir(sandbox.path("repo")).unwrap();
+        fs::rename(sandbox.path("whole").join(left), sandbox.path("repo").join(left)).unwrap();
+        refuses(&sandbox, &[], 7, &["timestamp.json is missing", left, LOST]);
+        fs::remove_file(sandbox.path(".publish-state.json")).unwrap();
+        refuses(&sandbox, &[], 7, &["timestamp.json is missing", left, LOST]);
+        fs::remove_file(sandbox.path("keys/1.root.json")).unwrap();
+        refuses(&sandbox, &[], 7, &["timestamp.json is missing", left, LOST]);
+    }
+    // Only a second root: the first one was complete.
+    let sandbox = Sandbox::new();
+    sandbox.write(".publish-state.json", begun(&sandbox));
+    fs::remove_file(sandbox.path("repo/timestamp.json")).unwrap();
+    fs::remove_file(sandbox.path("repo/root.json")).unwrap();
+    fs::remove_file(sandbox.path("repo/plain.json")).unwrap();
+    fs::copy(sandbox.path("repo/1.root.json"), sandbox.path("repo/2.root.json")).unwrap();
+    refuses(&sandbox, &[], 7, &["2.root.json", LOST]);
+    fs::remove_file(sandbox.path("repo/2.root.json")).unwrap();
+    sandbox.publish(&["init"]).ok();
+}
+
+#[test]
+fn refuses_a_place_that_holds_a_strangers_role() {
+    for file in ["5.root.json", "snapshot.json", "3.targets.json", "1.snapshot.json", "1.timestamp.json", "root.json", "targets/hello"] {
+        let sandbox = Sandbox::empty();
+        sandbox.write(&format!("repo/{file}"), "{}");
+        refuses(&sandbox, &[], 5, &["there is a repository", file]);
+        // Where the config was written by hand.
+        sandbox.write("publish.yaml", "name: acme\n");
+        refuses(&sandbox, &[], 7, &["there is a repository", "nothing was made"]);
+    }
+    let sandbox = Sandbox::empty();
+    sandbox.write("repo/index.html", "not a repository's");
+    sandbox.publish(&["init", "--name", "acme", "--no-passphrase"]).ok();
 }
 
 #[test]
@@ -165,6 +292,50 @@ fn makes_no_second_repository_where_the_first_is_gone() {
     fs::rename(sandbox.path("repo"), sandbox.path("moved")).unwrap();
     sandbox.publish(&["init", "--no-passphrase"]).fails(7, &["the repository at repo is gone", "not a first root"]);
     assert!(!sandbox.path("repo/1.root.json").exists());
+}
+
+/// Each of two repositories with one root accepts the metadata of the other.
+#[test]
+fn makes_no_second_repository_with_the_same_root() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    refuses(&sandbox, &["--repo", "repoo"], 5, &["there is no repository at repoo", "--repo"]);
+    let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    sandbox.write("publish.yaml", config.replace("repo: repo", "repo: repoo"));
+    refuses(&sandbox, &[], 5, &["there is no repository at repoo", "is elsewhere", "/repo", "correct `repo`"]);
+    fs::remove_file(sandbox.path("publish.yaml")).unwrap();
+    refuses(&sandbox, &["--repo", "repoo"], 5, &["there is no repository at repoo", "is elsewhere"]);
+    fs::remove_file(sandbox.path(".publish-state.json")).unwrap();
+    refuses(&sandbox, &["--repo", "repoo"], 7, &["keys/1.root.json is the root of a repository", "none at repoo", "--repo"]);
+    sandbox.write("publish.yaml", &config);
+    fs::rename(sandbox.path("repo"), sandbox.path("moved")).unwrap();
+    refuses(&sandbox, &[], 7, &["keys/1.root.json is the root of a repository", "none at repo", LOST, "move keys/1.root.json away"]);
+    // A copy is the same repository.
+    fs::rename(sandbox.path("moved"), sandbox.path("repoo")).unwrap();
+    sandbox.publish(&["init", "--no-passphrase", "--repo", "repoo"]).ok().says(&["is ready already"]);
+}
+
+/// Where this publisher's memory is all that is left, no other repository takes the place of the one that is gone.
+#[test]
+fn makes_no_other_repository_where_one_is_remembered() {
+    let sandbox = Sandbox::new();
+    fs::remove_dir_all(sandbox.path("repo")).unwrap();
+    fs::remove_dir_all(sandbox.path("keys")).unwrap();
+    refuses(&sandbox, &[], 7, &["the repository at repo is gone", "remembers timestamp 1"]);
+    fs::remove_file(sandbox.path("publish.yaml")).unwrap();
+    refuses(&sandbox, &[], 7, &["the repository at repo is gone", "on purpose, delete .publish-state.json"]);
+    sandbox.publish(&["init", "--name", "acme", "--no-passphrase", "--repo", "another"]).ok();
+}
+
+#[test]
+fn the_backup_comes_first_where_the_pinned_root_is_missing() {
+    let sandbox = Sandbox::new();
+    fs::remove_file(sandbox.path("keys/1.root.json")).unwrap();
+    for command in [&["status"][..], &["refresh"], &["release", "1.0.0", "--from", "dist"], &["verify"]] {
+        let run = sandbox.publish(command).fails(7, &["read the pinned root", "keys/1.root.json"]);
+        let (backup, init) = (run.stderr.find("backup"), run.stderr.find("publish init"));
+        assert!(backup.is_some() && init.is_some() && backup < init, "{command:?}: {run:#?}");
+    }
 }
 
 /// The pinned root is found again only where it can be no one else's: this machine has every key that may sign roots.

@@ -102,7 +102,14 @@ pub fn verify(request: &VerifyRequest<'_>) -> Result<VerifyReport> {
     request.progress.phase("verifying metadata");
     match read_chain(request, &anchor, &mut findings, &mut report.versions) {
         Err(failure) if failure.kind == Kind::Untrusted => {
-            let advice = "clients refuse the repository; `publish refresh --all` writes role files that are missing, others come from a backup or a mirror";
+            let advice = match request.source.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT) {
+                Ok(None) => {
+                    "clients refuse the repository; put timestamp.json back or restore the repository: docs/recovery.md#the-published-timestamp-is-missing"
+                }
+                _ => {
+                    "clients refuse the repository; `publish refresh --all` writes role files that are missing, others come from a backup or a mirror"
+                }
+            };
             findings.error("metadata", &failure, advice)
         }
         Err(failure) => return Err(failure.into()),
