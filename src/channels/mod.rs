@@ -29,6 +29,8 @@ pub struct Assignment {
     pub version: String,
     /// The line of the version, from 1.
     pub line: usize,
+    /// Why no release of ours can have this version. One that another tool published can.
+    pub fault: Option<String>,
 }
 
 impl ChannelsFile {
@@ -61,10 +63,29 @@ impl ChannelsFile {
         if checker.problems.is_empty() {
             return Ok(checker.file);
         }
-        checker.problems.sort_by_key(|problem| problem.line);
-        let lines = checker.problems.iter().map(|problem| format!("{what}:{}: {}", problem.line, problem.message));
-        Err(Failure::invalid(format!("the channels file {what} has mistakes; nothing was published")).details(lines))
+        checker.problems.extend(checker.file.faults(|_| true));
+        Err(refusal(checker.problems, what))
     }
+
+    /// Refuses versions that no release of ours can have, unless `exists` knows a release of exactly this name.
+    pub fn check_versions(&self, what: &str, exists: impl Fn(&str) -> bool) -> Result<()> {
+        let problems: Vec<Problem> = self.faults(|version| !exists(version)).collect();
+        if problems.is_empty() { Ok(()) } else { Err(refusal(problems, what)) }
+    }
+
+    fn faults(&self, of: impl Fn(&str) -> bool) -> impl Iterator<Item = Problem> {
+        let problem = move |assignment: &Assignment| {
+            let message = assignment.fault.clone().filter(|_| of(&assignment.version))?;
+            Some(Problem { line: assignment.line, message })
+        };
+        self.assignments.iter().filter_map(problem)
+    }
+}
+
+fn refusal(mut problems: Vec<Problem>, what: &str) -> Failure {
+    problems.sort_by_key(|problem| problem.line);
+    let lines = problems.iter().map(|problem| format!("{what}:{}: {}", problem.line, problem.message));
+    Failure::invalid(format!("the channels file {what} has mistakes; nothing was published")).details(lines)
 }
 
 #[derive(Default)]
@@ -80,8 +101,7 @@ impl Checker {
     }
 
     fn failure(&mut self, line: usize, failure: &Failure) {
-        let hint = failure.hints.first().map(|hint| format!("; {hint}")).unwrap_or_default();
-        self.problem(line, format!("{}{hint}", failure.message));
+        self.problem(line, in_one_line(failure));
     }
 
     fn root(&mut self, root: &Node) {
@@ -127,11 +147,12 @@ impl Checker {
                 None => seen.push((name.clone(), node.line)),
             }
         }
-        if let Some(Err(failure)) = version.as_deref().map(ReleaseVersion::parse) {
-            self.failure(line, &failure);
-        }
-        if let (Some(group), Some(channel), Some(version)) = (group, name, version) {
-            self.file.assignments.push(Assignment { group: group.into(), channel, version, line });
+        let fault = version.as_deref().and_then(|version| ReleaseVersion::parse(version).err()).map(|failure| in_one_line(&failure));
+        match (group, name, version) {
+            (Some(group), Some(channel), Some(version)) => {
+                self.file.assignments.push(Assignment { group: group.into(), channel, version, line, fault });
+            }
+            _ => fault.into_iter().for_each(|fault| self.problem(line, fault)),
         }
     }
 
@@ -181,4 +202,9 @@ impl Checker {
         }
         None
     }
+}
+
+fn in_one_line(failure: &Failure) -> String {
+    let hint = failure.hints.first().map(|hint| format!("; {hint}")).unwrap_or_default();
+    format!("{}{hint}", failure.message)
 }

@@ -135,10 +135,10 @@ pub(super) fn refresh(global: &Global, arguments: &Refresh, output: &Output) -> 
 
 /// `publish yank`.
 pub(super) fn yank(global: &Global, arguments: &Yank, output: &Output) -> Result<Report> {
-    let version = ReleaseVersion::from_argument(&arguments.version)?;
     let config = Config::read(&global.config)?;
     let workspace = open(global, &config, output)?;
-    let plan = yank_operation::plan(&workspace, &YankRequest { version, reason: arguments.reason.clone() })?;
+    let plan = yank_operation::plan(&workspace, &YankRequest { version: arguments.version.clone(), reason: arguments.reason.clone() })?;
+    let warnings = plan.warnings.clone();
     let mut text = String::new();
     let shown = if output.verbose { plan.removed.len() } else { MAX_LISTED };
     plan.removed.iter().take(shown).for_each(|name| text.push_str(&format!("  - {name}\n")));
@@ -152,11 +152,12 @@ pub(super) fn yank(global: &Global, arguments: &Yank, output: &Output) -> Result
     );
     if global.dry_run {
         finish_plan(&mut text, plan.empty, &steps(&plan.roles));
-        return Ok(Report::new("yank", text, json!({"dry_run": true, "plan": document})));
+        return Ok(Report::new("yank", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
     }
     let outcome = yank_operation::apply(&workspace, plan)?;
     finish(&mut text, &outcome, &done, &empty);
-    Ok(Report::new("yank", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&outcome.warnings))
+    let report = Report::new("yank", text, json!({"dry_run": false, "plan": document, "result": outcome}));
+    Ok(report.warnings(&warnings).warnings(&outcome.warnings))
 }
 
 fn describe_release(plan: &ReleasePlan, verbose: bool) -> String {

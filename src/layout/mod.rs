@@ -12,7 +12,7 @@ pub use desktop::is_left_by_desktop;
 pub use object::ObjectName;
 pub use platform::Platform;
 pub use target_path::{MAX_PATH, TargetPath};
-pub use version::ReleaseVersion;
+pub use version::{ReleaseVersion, full_number};
 
 /// `releases/<version>/<platform>/<file>`.
 pub fn artifact_name(version: &ReleaseVersion, platform: Platform, file: &str) -> String {
@@ -71,7 +71,7 @@ pub fn is_below_version(name: &str, version: &str) -> bool {
 }
 
 /// `yanked/<version>`: says that the version was withdrawn and is never published again.
-pub fn yanked_name(version: &ReleaseVersion) -> String {
+pub fn yanked_name(version: impl std::fmt::Display) -> String {
     format!("yanked/{version}")
 }
 

@@ -20,6 +20,12 @@ impl ReleaseVersion {
         }
     }
 
+    /// The version that the name of a published release stands for. Other tools publish `v0.0.2` and `1.2`, which the trdl
+    /// client takes for 0.0.2 and 1.2.0; `None` for a name that it cannot order.
+    pub fn of_release(name: &str) -> Option<Self> {
+        Self::parse(&full_number(name)).ok()
+    }
+
     /// Parses a version given on the command line, where one leading `v` (as in a git tag) is dropped.
     pub fn from_argument(text: &str) -> Result<Self> {
         Self::parse(text.strip_prefix('v').unwrap_or(text))
@@ -65,6 +71,14 @@ impl ReleaseVersion {
     pub fn distance(&self, other: &Self) -> (u64, u64, u64) {
         (self.0.major.abs_diff(other.0.major), self.0.minor.abs_diff(other.0.minor), self.0.patch.abs_diff(other.0.patch))
     }
+}
+
+/// A version as the trdl client reads it: without a leading `v`, and with all three numbers.
+pub fn full_number(version: &str) -> String {
+    let version = version.strip_prefix('v').unwrap_or(version);
+    let (numbers, rest) = version.split_at(version.find(['-', '+']).unwrap_or(version.len()));
+    let missing = 2_usize.saturating_sub(numbers.matches('.').count());
+    format!("{numbers}{}{rest}", ".0".repeat(missing))
 }
 
 /// A text in its runs of digits and of other characters, digits compared as numbers.

@@ -132,6 +132,8 @@ pub(super) fn plan_on(
     let file = ChannelsFile::read(&request.file)?;
     let mut released: BTreeSet<String> = released_versions(targets.below("releases/")).into_iter().map(str::to_owned).collect();
     released.extend(releasing.map(|(version, _)| version.to_string()));
+    let exists = |version: &str| released.contains(version) || is_yanked(version, targets);
+    file.check_versions(&request.file.display().to_string(), exists)?;
     check_released(request, &file.assignments, &released, targets)?;
     let mut plan = ChannelsPlan::default();
     let mut wanted = BTreeSet::new();
@@ -166,6 +168,7 @@ pub(super) fn plan_on(
     }
     plan.empty = plan.changes.is_empty();
     plan.warn_about_prereleases();
+    plan.warn_about_unordered();
     Ok(plan)
 }
 
@@ -214,9 +217,21 @@ impl ChannelsPlan {
     /// Users of these channels do not expect one.
     fn warn_about_prereleases(&mut self) {
         for change in &self.changes {
-            let Some(to) = change.to.as_ref().filter(|to| ReleaseVersion::parse(to).is_ok_and(|to| to.is_prerelease())) else { continue };
+            let Some(to) = change.to.as_ref().filter(|to| ReleaseVersion::of_release(to).is_some_and(|to| to.is_prerelease())) else {
+                continue;
+            };
             if ["stable", "rock-solid"].iter().any(|quiet| change.channel.ends_with(&format!("/{quiet}"))) {
                 self.warnings.push(format!("{} moves to {to}, which is a pre-release", change.channel));
+            }
+        }
+    }
+
+    /// A name that is no version is neither older nor newer than another.
+    fn warn_about_unordered(&mut self) {
+        for change in &self.changes {
+            let (Some(from), Some(to)) = (&change.from, &change.to) else { continue };
+            if let Some(name) = [from, to].into_iter().find(|name| ReleaseVersion::of_release(name).is_none()) {
+                self.warnings.push(format!("{change}: `{name}` is no version, so it is not checked whether this is a downgrade"));
             }
         }
     }
@@ -224,7 +239,7 @@ impl ChannelsPlan {
     fn check_downgrades(&self, request: &ChannelsRequest) -> Result<()> {
         // The order of build metadata too: a trdl client does not look at it, and the older build comes back.
         let versions = |change: &ChannelChange| {
-            let parse = |text: &Option<String>| ReleaseVersion::parse(text.as_deref()?).ok();
+            let parse = |text: &Option<String>| ReleaseVersion::of_release(text.as_deref()?);
             parse(&change.from).zip(parse(&change.to)).filter(|(from, to)| to < from)
         };
         let line = |change: &ChannelChange| {
@@ -260,8 +275,6 @@ fn check_released(request: &ChannelsRequest, assignments: &[Assignment], release
         return Ok(());
     }
     let lines = missing.iter().map(|assignment| {
-        let yanked = ReleaseVersion::parse(&assignment.version)
-            .is_ok_and(|version| targets.get(&yanked_name(&version)).is_ok_and(|it| it.is_some()));
         let near = nearest(&assignment.version, released);
         let near = if near.is_empty() { "nothing is released yet".to_owned() } else { format!("nearest released: {}", near.join(", ")) };
         format!(
@@ -271,7 +284,7 @@ fn check_released(request: &ChannelsRequest, assignments: &[Assignment], release
             assignment.group,
             assignment.channel,
             assignment.version,
-            if yanked { "was yanked" } else { "is not released" },
+            if is_yanked(&assignment.version, targets) { "was yanked" } else { "is not released" },
         )
     });
     Err(Failure::new(Kind::NotFound, "channels point at versions that are not released")
@@ -280,11 +293,16 @@ fn check_released(request: &ChannelsRequest, assignments: &[Assignment], release
         .into())
 }
 
+fn is_yanked(version: &str, targets: &Targets) -> bool {
+    targets.get(&yanked_name(version)).is_ok_and(|record| record.is_some())
+}
+
 fn nearest(version: &str, released: &BTreeSet<String>) -> Vec<String> {
-    let Ok(wanted) = ReleaseVersion::parse(version) else { return Vec::new() };
-    let mut all: Vec<ReleaseVersion> = released.iter().filter_map(|text| ReleaseVersion::parse(text).ok()).collect();
-    all.sort_by_key(|candidate| candidate.distance(&wanted));
-    all.into_iter().take(3).map(|version| version.to_string()).collect()
+    let Some(wanted) = ReleaseVersion::of_release(version) else { return Vec::new() };
+    let mut all: Vec<(ReleaseVersion, &String)> =
+        released.iter().filter_map(|name| Some((ReleaseVersion::of_release(name)?, name))).collect();
+    all.sort_by_key(|(candidate, _)| candidate.distance(&wanted));
+    all.into_iter().take(3).map(|(_, name)| name.clone()).collect()
 }
 
 /// The version that a published channel holds: found by digest, or read where the content has another form than ours.

@@ -187,6 +187,6 @@ fn read_releases(targets: &Targets, channels: &BTreeMap<String, String>) -> Vec<
             }
         }
     }
-    releases.sort_by_key(|release| std::cmp::Reverse(ReleaseVersion::parse(&release.version).ok()));
+    releases.sort_by_key(|release| std::cmp::Reverse(ReleaseVersion::of_release(&release.version)));
     releases
 }

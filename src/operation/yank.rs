@@ -4,18 +4,20 @@
 use super::{Outcome, RoleStep, Workspace, steps};
 use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
-use crate::layout::{ReleaseVersion, channel_content, released_versions, yanked_name};
-use crate::metadata::Role;
+use crate::layout::{ReleaseVersion, channel_content, full_number, released_versions, yanked_name};
+use crate::metadata::{Role, Targets};
+use crate::policy::signatures;
 use crate::policy::yanks::check_no_channel;
-use crate::repository::{Change, Condition, Edit, Present, stage_bytes};
+use crate::repository::{Change, Condition, Edit, Present, View, stage_bytes};
 use anyhow::Result;
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub struct YankRequest {
-    /// The version to withdraw.
-    pub version: ReleaseVersion,
+    /// The version to withdraw: the exact name of a release, or with a leading `v`.
+    pub version: String,
     /// Why, for readers of `yanked/<version>`.
     pub reason: Option<String>,
 }
@@ -29,6 +31,8 @@ pub struct YankPlan {
     pub removed: Vec<String>,
     /// Roles that will be signed.
     pub roles: Vec<RoleStep>,
+    /// Things worth a second look.
+    pub warnings: Vec<String>,
     /// Whether it was yanked before.
     pub empty: bool,
     #[serde(skip)]
@@ -37,12 +41,21 @@ pub struct YankPlan {
 
 /// Decides what goes; nothing is written and no key is opened.
 pub fn plan(workspace: &Workspace, request: &YankRequest) -> Result<YankPlan> {
-    let present = workspace.load()?;
+    let mut present = workspace.load()?;
     workspace.check_root(&present)?;
-    let (version, targets) = (request.version.to_string(), &present.targets);
+    let version = named(&request.version, &present.targets)?;
     let prefixes = [format!("releases/{version}/"), format!("signatures/{version}/")];
-    let removed: Vec<String> = prefixes.iter().flat_map(|prefix| targets.below(prefix)).map(str::to_owned).collect();
-    let yanked = targets.get(&yanked_name(&request.version))?;
+    let artifacts: Vec<String> = present.targets.below(&prefixes[0]).map(str::to_owned).collect();
+    // Signatures of releases that another tool named can be in bins.
+    let signatures: Vec<String> = artifacts.iter().map(|artifact| signatures::name_of(artifact)).collect();
+    present.read_bins_of(workspace.storage.as_ref(), signatures.iter().map(String::as_str))?;
+    let mut removed: BTreeSet<String> = prefixes.iter().flat_map(|prefix| present.targets.below(prefix)).map(str::to_owned).collect();
+    for artifact in &artifacts {
+        removed.extend(signatures::signature_of(artifact, &View::new(&present))?.map(|(name, _)| name));
+    }
+    let removed: Vec<String> = removed.into_iter().collect();
+    let targets = &present.targets;
+    let yanked = targets.get(&yanked_name(&version))?;
     if removed.is_empty() && yanked.is_none() {
         let released = released_versions(targets.below("releases/")).join(", ");
         return Err(Failure::new(Kind::NotFound, format!("there is no release {version}"))
@@ -54,17 +67,42 @@ pub fn plan(workspace: &Workspace, request: &YankRequest) -> Result<YankPlan> {
     }
     let mut edit = Edit::default();
     for name in &removed {
-        edit.changes.push(Change { name: name.clone(), expected: targets.get(name)?, wanted: None, keep_existing: false, content: None });
+        edit.changes.push(Change {
+            name: name.clone(),
+            expected: present.target(name)?,
+            wanted: None,
+            keep_existing: false,
+            content: None,
+        });
     }
-    let artifacts = targets.below(&prefixes[0]).map(str::to_owned).collect();
     edit.conditions.push(Condition::Sealed { prefix: prefixes[0].clone(), names: artifacts });
     let digest = openssl::sha::sha256(&channel_content(&version));
     edit.conditions.push(Condition::NoneHas { prefix: "channels/".into(), sha256: digest });
     let empty = removed.is_empty();
     let roles = if empty { Vec::new() } else { steps(&present.versions(), &Role::ONLINE)? };
+    let others = released_versions(targets.below("releases/"));
+    let others = others.into_iter().filter(|other| *other != version && full_number(other) == full_number(&version));
+    let warnings = others
+        .map(|other| format!("{other} is another spelling of {version} and stays published; `publish verify` reports it from now on"))
+        .collect();
     let mut record = format!("{version}\n");
     record.extend(request.reason.iter().map(|reason| format!("{}\n", reason.trim())));
-    Ok(YankPlan { version, removed, roles, empty, work: Some(Box::new((present, edit, record.into_bytes()))) })
+    Ok(YankPlan { version, removed, roles, warnings, empty, work: Some(Box::new((present, edit, record.into_bytes()))) })
+}
+
+/// The release, or the yanked version, that a user means.
+fn named(given: &str, targets: &Targets) -> Result<String> {
+    let released = |version: &str| targets.below(&format!("releases/{version}/")).next().is_some();
+    let is_part = !given.is_empty() && !given.contains('/');
+    if is_part && released(given) {
+        return Ok(given.to_owned());
+    }
+    let parsed = ReleaseVersion::from_argument(given).map(|version| version.to_string());
+    match parsed {
+        Ok(version) if released(&version) => Ok(version),
+        _ if is_part && targets.get(&yanked_name(given))?.is_some() => Ok(given.to_owned()),
+        parsed => Ok(parsed?),
+    }
 }
 
 /// Carries out a plan. An empty one only completes what a killed run may have left.
@@ -74,9 +112,10 @@ pub fn apply(workspace: &Workspace, plan: YankPlan) -> Result<Outcome> {
     if plan.empty {
         return Ok(workspace.commit(present, &Edit::default(), &Signers::new())?.into());
     }
-    let signers = workspace.signers(present.trust.root(), &Role::ONLINE)?;
+    let name = yanked_name(&plan.version);
+    let names = plan.removed.iter().chain([&name]).map(String::as_str);
+    let signers = workspace.target_signers(&present, names)?;
     workspace.progress.phase("committing");
-    let name = yanked_name(&ReleaseVersion::parse(&plan.version)?);
     let wanted = stage_bytes(workspace.storage.as_ref(), &name, &record, workspace.sha512)?;
     edit.changes.push(Change { name, expected: None, wanted: Some(wanted), keep_existing: true, content: Some(record) });
     Ok(workspace.commit(present, &edit, &signers)?.into())

@@ -98,22 +98,22 @@ fn version_of(step: &Step<'_>, name: &str, channel: &Target, released: &Released
 /// The channels of a state whose release lacks machines that an older one serves: the release before it, or that of
 /// another channel of its group. `channels` holds the version of each by `group/channel`.
 pub fn behind(state: &dyn State, channels: &BTreeMap<String, String>) -> Result<Vec<Loss>> {
-    let parse = |text: &str| ReleaseVersion::parse(text).ok();
+    let parse = |text: &str| Some((ReleaseVersion::of_release(text)?, text.to_owned()));
     let names = state.below("releases/");
-    let mut released: Vec<ReleaseVersion> =
+    let mut released: Vec<(ReleaseVersion, String)> =
         crate::layout::released_versions(names.iter().map(String::as_str)).into_iter().filter_map(parse).collect();
     released.sort();
     let mut found = Vec::new();
     for (channel, to) in channels {
-        let (Some(version), Some((group, _))) = (parse(to), channel.rsplit_once('/')) else { continue };
-        let before = released.iter().rev().find(|other| other.older_than(&version));
+        let (Some((version, _)), Some((group, _))) = (parse(to), channel.rsplit_once('/')) else { continue };
+        let before = released.iter().rev().find(|(other, _)| other.older_than(&version));
         let of_group = channels.iter().filter(|(other, _)| other.rsplit_once('/').is_some_and(|(theirs, _)| theirs == group));
-        let older = of_group.filter_map(|(_, theirs)| parse(theirs)).filter(|theirs| theirs.older_than(&version));
+        let older = of_group.filter_map(|(_, theirs)| parse(theirs)).filter(|(theirs, _)| theirs.older_than(&version));
         let next = Platforms::of_release(to, state);
-        for from in older.chain(before.cloned()).collect::<BTreeSet<_>>() {
-            let machines = Platforms::of_release(&from.to_string(), state).lost_in(&next);
+        for (_, from) in older.chain(before.cloned()).collect::<BTreeSet<_>>() {
+            let machines = Platforms::of_release(&from, state).lost_in(&next);
             if !machines.is_empty() {
-                found.push(Loss { channel: channel.clone(), from: from.to_string(), to: to.clone(), machines });
+                found.push(Loss { channel: channel.clone(), from, to: to.clone(), machines });
                 break;
             }
         }

@@ -2,7 +2,7 @@
 
 use super::{Change, State, Step, names, yanks};
 use crate::failure::{Failure, Kind, Result};
-use crate::layout::{Platform, ReleaseVersion, TargetPath, released_versions};
+use crate::layout::{Platform, ReleaseVersion, TargetPath, full_number, released_versions};
 use std::collections::BTreeSet;
 
 const RELEASES: &str = "releases/";
@@ -54,19 +54,11 @@ fn check_name(name: &str) -> Result<(&str, &str)> {
     Ok((version, platform))
 }
 
-/// A version as the trdl client reads it: without a leading `v`, and with all three numbers. Other tools write it otherwise.
-fn number(version: &str) -> String {
-    let version = version.strip_prefix('v').unwrap_or(version);
-    let (numbers, rest) = version.split_at(version.find(['-', '+']).unwrap_or(version.len()));
-    let missing = 2_usize.saturating_sub(numbers.matches('.').count());
-    format!("{numbers}{}{rest}", ".0".repeat(missing))
-}
-
 /// Refuses a new version that differs from a released one only in case or in its spelling.
 pub fn check_spelling(version: &str, state: &dyn State) -> Result<()> {
     let names = state.below(RELEASES);
     let versions = released_versions(names.iter().map(String::as_str));
-    let same = |other: &&&str| **other != version && !versions.contains(&version) && number(other) == number(version);
+    let same = |other: &&&str| **other != version && !versions.contains(&version) && full_number(other) == full_number(version);
     if let Some(other) = versions.iter().find(same) {
         return Err(Failure::new(Kind::Conflict, format!("version {version} is the released {other} in another spelling"))
             .detail("a trdl client takes the two for equal and picks one of them at random")

@@ -2,7 +2,7 @@
 
 use super::{Change, Read, State, Step, channels};
 use crate::failure::{Failure, Kind, Result};
-use crate::layout::{ReleaseVersion, is_below_version, released_versions};
+use crate::layout::{ReleaseVersion, full_number, is_below_version, released_versions};
 use crate::metadata::Target;
 use std::collections::BTreeSet;
 
@@ -38,7 +38,7 @@ pub(super) fn check(step: &Step<'_>) -> Result<()> {
     withdrawn.into_iter().try_for_each(|version| check_withdrawn(step, version))
 }
 
-/// Refuses to publish a version of which some spelling was yanked: with a leading `v`, or in other case.
+/// Refuses to publish a version of which some spelling was yanked: with a leading `v`, with fewer numbers, or in other case.
 pub fn check_not_yanked(version: &str, state: &dyn State) -> Result<()> {
     let records = state.below(YANKED);
     let Some(record) = records.iter().find(|record| folded(&record[YANKED.len()..]) == folded(version)) else { return Ok(()) };
@@ -50,15 +50,15 @@ pub fn check_not_yanked(version: &str, state: &dyn State) -> Result<()> {
 
 /// A version as every spelling of it has it.
 fn folded(version: &str) -> String {
-    let lower = version.to_ascii_lowercase();
-    lower.strip_prefix('v').map(str::to_owned).unwrap_or(lower)
+    full_number(&version.to_ascii_lowercase())
 }
 
 /// Refuses a new record that is not of a release, or does not begin with its version.
 fn check_record(step: &Step<'_>, name: &str, record: &Target) -> Result<()> {
     let version = &name[YANKED.len()..];
-    ReleaseVersion::parse(version).map_err(|failure| failure.detail(format!("target: {name}")))?;
-    if step.before.below(&format!("releases/{version}/")).is_empty() {
+    // Any release can be withdrawn by its exact name, also one that another tool named.
+    if version.contains('/') || step.before.below(&format!("releases/{version}/")).is_empty() {
+        ReleaseVersion::parse(version).map_err(|failure| failure.detail(format!("target: {name}")))?;
         return Err(Failure::new(Kind::Conflict, format!("there is no release {version} that {name} could withdraw")));
     }
     let content = (step.read)(name, record)?.unwrap_or_default();

@@ -116,7 +116,8 @@ const MISTAKES: &[(&str, &[&str])] = &[
 #[test]
 fn all_mistakes_of_a_file_are_told_with_their_lines() {
     for (text, words) in MISTAKES {
-        let failure = ChannelsFile::parse(text.as_bytes(), "f").expect_err(text);
+        let checked = ChannelsFile::parse(text.as_bytes(), "f").and_then(|file| file.check_versions("f", |_| false));
+        let failure = checked.expect_err(text);
         let all = failure.details.join("\n");
         for word in *words {
             assert!(all.contains(word), "`{word}` is not in\n{all}\nfor {text:?}");

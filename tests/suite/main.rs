@@ -6,6 +6,7 @@ mod conformance;
 #[path = "../fakes/mod.rs"]
 mod fakes;
 
+mod adopted_versions;
 mod architecture;
 mod bin_keys;
 mod bins;

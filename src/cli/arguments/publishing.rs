@@ -218,7 +218,7 @@ pub(in crate::cli) struct RemoveDelegation {
 
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct Yank {
-    /// The version to withdraw
+    /// The version to withdraw, or the exact name of a release that another tool published
     pub version: String,
     /// Why, for everybody who looks at yanked/VERSION
     #[arg(long, value_name = "TEXT")]
