@@ -161,7 +161,7 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
         .min()
         .map(|(at, role)| format!("{role} at {}", format_expiry(at)));
     let roles = roles(&due);
-    let plain_names = plain_switch(workspace.storage.as_ref(), &present, workspace.plain_names)?;
+    let plain_names = plain_switch(workspace.storage.as_ref(), &present, workspace.plain_names);
     let empty = due.is_empty() && plain_names.is_none();
     Ok(RefreshPlan {
         plain_names,

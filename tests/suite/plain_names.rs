@@ -294,8 +294,13 @@ fn plain_names_are_not_switched_off_where_clients_read_nothing_else() {
     sandbox.release("1.0.0").ok();
     let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
     let switched = config.replace("consistent_snapshot: true", "consistent_snapshot: false");
-    sandbox.write("publish.yaml", format!("{switched}plain_names: none
-"));
+    sandbox.write(
+        "publish.yaml",
+        format!(
+            "{switched}plain_names: none
+"
+        ),
+    );
     for command in ["refresh", "status", "verify"] {
         sandbox.unchanged(|| sandbox.publish(&[command]).fails(6, &["exclude each other", "leave `plain_names` out"]));
     }
@@ -403,6 +408,55 @@ fn the_remedy_for_a_directory_at_the_name_of_a_release_works() {
     let run = sandbox.publish(&["refresh"]).ok();
     assert!(!run.stderr.contains("warning") && sandbox.path(plain).is_file(), "{run:#?}");
     sandbox.publish(&["verify"]).ok();
+}
+
+#[test]
+fn a_plain_json_that_cannot_be_read_stops_no_command() {
+    let spoil: [fn(&Path); 4] = [
+        |marker| fs::write(marker, vec![0; 2 << 20]).unwrap(),
+        |marker| fs::write(marker, "[]").unwrap(),
+        |marker| {
+            fs::remove_file(marker).unwrap();
+            std::os::unix::fs::symlink("plain.json", marker).unwrap();
+        },
+        |marker| {
+            fs::remove_file(marker).unwrap();
+            fs::create_dir(marker).unwrap();
+            fs::write(marker.join("x"), "x").unwrap();
+        },
+    ];
+    for (case, spoil) in spoil.into_iter().enumerate() {
+        let sandbox = Sandbox::new();
+        sandbox.release("1.0.0").ok();
+        let marker = sandbox.path("repo/plain.json");
+        spoil(&marker);
+        sandbox.publish(&["status"]).ok().says(&["publish refresh"]);
+        sandbox.publish(&["verify"]).ok();
+        let run = sandbox.publish(&["refresh", "--all"]).ok();
+        if case == 3 {
+            assert!(run.stderr.contains("move plain.json out of the repository"), "{run:#?}");
+            sandbox.release("1.0.1").ok();
+            fs::rename(&marker, sandbox.path("away")).unwrap();
+        } else {
+            assert!(!run.stderr.contains("warning"), "{case}: {run:#?}");
+        }
+        let run = sandbox.publish(&["refresh"]).ok();
+        assert!(!run.stderr.contains("warning"), "{case}: {run:#?}");
+        sandbox.unchanged(|| sandbox.publish(&["refresh"]).ok().says(&["nothing is due"]));
+        assert!(!sandbox.publish(&["status"]).ok().stdout.contains("plain name"));
+        // A switch is not forgotten with the marker.
+        if case < 2 {
+            spoil(&marker);
+            let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+            sandbox.write("publish.yaml", format!("{config}plain_names: {}\n", ["none", "elsewhere"][case]));
+            let run = sandbox.release("1.0.1").ok();
+            assert!(run.stderr.contains("`publish refresh` replaces plain.json"), "{run:#?}");
+            let run = sandbox.publish(&["refresh"]).ok();
+            assert!(!run.stderr.contains("warning"), "{case}: {run:#?}");
+            assert!(!sandbox.path("repo/targets/releases/1.0.0/linux-amd64/bin/acme").exists());
+            sandbox.publish(&["verify"]).ok();
+        }
+    }
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn check_targets(
     request.progress.expect(targets.len() as u64, targets.values().map(|target| target.length).sum());
     let consistent = chain.trust.root().consistent_snapshot();
     let has_bins = chain.delegated.iter().any(|(role, _)| role.name == BINS);
-    let promise = plain::Promise::read(request.source, &report.versions, has_bins)?;
+    let promise = plain::Promise::read(request.source, &report.versions, has_bins);
     let (small, large) = content::split(targets);
     let mut read = 0;
     let mut kept: BTreeMap<String, Vec<u8>> = BTreeMap::new();

@@ -17,10 +17,10 @@ pub(super) struct Promise {
 const PUT_RIGHT: &str = "curl and gpg users get it: `publish refresh` puts it right";
 
 impl Promise {
-    pub(super) fn read(source: &dyn Source, versions: &Versions, has_bins: bool) -> crate::failure::Result<Self> {
-        let state = plain_state(source)?;
+    pub(super) fn read(source: &dyn Source, versions: &Versions, has_bins: bool) -> Self {
+        let state = plain_state(source);
         let complete = state.targets == versions.targets && (!has_bins || state.snapshot == versions.snapshot);
-        Ok(Self { state, complete })
+        Self { state, complete }
     }
 
     /// A plain name with other bytes than the hashed one.
@@ -75,6 +75,10 @@ impl Promise {
         targets: &BTreeMap<String, Target>,
         findings: &mut Findings,
     ) -> crate::failure::Result<()> {
+        if let Some(why) = &self.state.unreadable {
+            let message = format!("it is not known which plain names are in place: {why}");
+            findings.add(Severity::Warning, "plain.json", message, "`publish refresh` replaces it");
+        }
         for name in self.state.recent.iter().filter(|name| !targets.contains_key(*name)) {
             if source.open(&ObjectName::plain_target(name))?.is_some() {
                 findings.add(Severity::Error, name, "its plain name is there, and the target is not published any more", PUT_RIGHT);

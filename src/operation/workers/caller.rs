@@ -54,7 +54,7 @@ pub(in crate::operation) fn commit(workspace: &Workspace, workers: &Workers, pre
 
 /// What the targets worker could not do after the commit, as the repository says.
 fn open_plain_names(workspace: &Workspace) -> Vec<String> {
-    let open = plain_state(workspace.storage.as_ref()).map(|state| state.open).unwrap_or_default();
+    let open = plain_state(workspace.storage.as_ref()).open;
     let warning =
         |(name, why): (String, String)| format!("the plain name of {name} is not up to date: {why}; `publish status` says what helps");
     open.into_iter().take(10).map(warning).collect()

@@ -90,7 +90,7 @@ fn bins_in_place(storage: &dyn Storage, marker: &Marker) -> Result<BTreeMap<Stri
 /// The targets whose plain names are in place; `None` where that state is not there any more.
 pub(super) fn claimed(storage: &dyn Storage, marker: &Marker) -> Result<Option<BTreeSet<String>>> {
     let targets = in_place(storage, "targets", marker.targets)?;
-    if targets.version() != marker.targets {
+    if marker.targets == 0 || targets.version() != marker.targets {
         return Ok(None);
     }
     let mut names: BTreeSet<String> = targets.names().map(str::to_owned).collect();

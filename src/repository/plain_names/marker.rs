@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 /// The longest marker that is read; one that is written stays far below.
 const MARKER_LIMIT: u64 = 1 << 20;
+/// What helps where no publisher can replace it.
+const MOVE_AWAY: &str = "move plain.json out of the repository as a user who may, then: publish refresh";
 /// A name is looked at again by every run that changes something until so long after its last change. By then a prune may
 /// have deleted what a delayed copy would copy from.
 const WINDOW: TimeDelta = TimeDelta::days(30);
@@ -51,27 +53,54 @@ fn is_never(time: &i64) -> bool {
 pub(super) struct Held {
     pub marker: Marker,
     token: Option<Token>,
+    /// Why it could not be read. It stops no command: `marker` claims nothing then, and `refresh` replaces the object.
+    pub unreadable: Option<Failure>,
 }
 
-/// Reads the marker. One that cannot be read is as good as none: everything is written again.
-pub(super) fn read(source: &dyn Source) -> Result<Held> {
-    let object = match source.get(&ObjectName::plain_marker(), MARKER_LIMIT) {
-        Err(failure) if failure.kind == Kind::Untrusted => None,
-        other => other?,
+/// Reads the marker.
+pub(super) fn read(source: &dyn Source) -> Held {
+    let (object, mut unreadable) = match source.get(&ObjectName::plain_marker(), MARKER_LIMIT) {
+        Ok(object) => (object, None),
+        Err(failure) => (None, Some(failure)),
     };
-    let mut marker: Marker = object.as_ref().and_then(|object| serde_json::from_slice(&object.bytes).ok()).unwrap_or_default();
+    let mut marker = Marker::default();
+    match object.as_ref().map(|object| serde_json::from_slice(&object.bytes)) {
+        Some(Ok(parsed)) => marker = parsed,
+        Some(Err(error)) => unreadable = Some(Failure::new(Kind::Untrusted, format!("plain.json is no list of plain names: {error}"))),
+        None => {}
+    }
     // A name that leads out of the repository is a stranger's.
     let leads_out = |name: &str| ObjectName::plain_target(name).check().is_err();
     marker.recent.retain(|name, _| !leads_out(name));
     marker.open.retain(|name, _| !leads_out(name));
-    Ok(Held { marker, token: object.map(|object| object.token) })
+    Held { marker, token: object.map(|object| object.token), unreadable }
 }
 
 impl Held {
+    /// A marker that cannot be read makes place for one that claims nothing: everything is written again.
+    pub(super) fn or_empty(self, storage: &dyn Storage) -> Result<Self> {
+        let Some(mut failure) = self.unreadable else { return Ok(self) };
+        // A store that does not answer has a marker all the same.
+        let is_bad = matches!(failure.kind, Kind::Untrusted | Kind::Permission | Kind::Invalid);
+        if !is_bad {
+            return Err(failure);
+        }
+        if self.token.is_none() && storage.delete(&ObjectName::plain_marker()).is_err() {
+            failure.hints.insert(0, MOVE_AWAY.into());
+            return Err(failure);
+        }
+        Ok(Self { unreadable: None, ..self })
+    }
+
     /// Replaces the marker that was read; `false` if another publisher has replaced it since.
     pub(super) fn replace(&self, storage: &dyn Storage, marker: &Marker) -> Result<bool> {
         let bytes = serde_json::to_vec(marker).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
-        storage.swap(&ObjectName::plain_marker(), self.token.as_ref(), &bytes)
+        storage.swap(&ObjectName::plain_marker(), self.token.as_ref(), &bytes).map_err(|mut failure| {
+            if matches!(failure.kind, Kind::Permission | Kind::Invalid | Kind::Conflict) {
+                failure.hints.insert(0, MOVE_AWAY.into());
+            }
+            failure
+        })
     }
 }
 

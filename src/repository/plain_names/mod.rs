@@ -83,6 +83,15 @@ impl<'a> AtHand<'a> {
     }
 }
 
+/// That the marker cannot be read.
+fn unreadable(failure: &Failure) -> Trouble {
+    Trouble {
+        subject: EVERY_TARGET.into(),
+        why: format!("it is not known which are in place: {}", failure.message),
+        remedy: "`publish refresh` replaces plain.json".into(),
+    }
+}
+
 /// That the config asks for no plain names, and they are kept until `refresh` removes them.
 fn still_kept(mode: PlainNames) -> Trouble {
     let (set, what) = if mode == PlainNames::Elsewhere { ("elsewhere", "those that publish wrote") } else { ("none", "them") };
@@ -134,7 +143,13 @@ impl Follow<'_> {
     fn run(&mut self, present: &mut Present, at_hand: AtHand<'_>) -> Result<()> {
         let mut newer: Option<Present> = None;
         for _ in 0..ROUNDS {
-            let held = marker::read(self.storage)?;
+            let mut held = marker::read(self.storage);
+            if let Some(failure) = held.unreadable.as_ref().filter(|_| self.mode != PlainNames::All) {
+                // Without it no one would know that there are plain names to remove: `refresh` does so first.
+                self.report(unreadable(failure));
+                return Ok(());
+            }
+            held = held.or_empty(self.storage)?;
             let overtaken = held.marker.targets > present.versions().targets || held.marker.root > present.versions().root;
             if overtaken && newer.is_none() {
                 newer = Some(load(self.storage, self.pinned, self.now)?);

@@ -3,7 +3,7 @@
 use super::changes;
 use super::marker::{self, MOST_OPEN, Marker};
 use super::place::{apply, is_exact, is_right, missing, trouble};
-use super::{Follow, PlainNames, Trouble, still_kept};
+use super::{Follow, PlainNames, Trouble, still_kept, unreadable};
 use crate::digest::Digests;
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
@@ -39,22 +39,29 @@ pub struct PlainState {
     pub recent: Vec<String>,
     /// Targets whose plain names could not be written, and why.
     pub open: BTreeMap<String, String>,
+    /// Why that cannot be read.
+    pub unreadable: Option<String>,
 }
 
 /// Reads what is promised.
-pub fn plain_state(source: &dyn Source) -> Result<PlainState> {
-    let Marker { root, targets, snapshot, recent, open, .. } = marker::read(source)?.marker;
-    Ok(PlainState { known: root != 0, targets, snapshot, recent: recent.into_keys().collect(), open })
+pub fn plain_state(source: &dyn Source) -> PlainState {
+    let held = marker::read(source);
+    let unreadable = held.unreadable.map(|failure| failure.message);
+    let Marker { root, targets, snapshot, recent, open, .. } = held.marker;
+    PlainState { known: root != 0, targets, snapshot, recent: recent.into_keys().collect(), open, unreadable }
 }
 
 /// Whether the configured plain names are others than those that are kept.
-pub fn switch(source: &dyn Source, present: &Present, mode: PlainNames) -> Result<Option<PlainSwitch>> {
-    let targets = marker::read(source)?.marker.targets;
-    Ok(match mode {
+pub fn switch(source: &dyn Source, present: &Present, mode: PlainNames) -> Option<PlainSwitch> {
+    let held = marker::read(source);
+    let (targets, unknown) = (held.marker.targets, held.unreadable.is_some());
+    match mode {
         PlainNames::All if targets == 0 && !present.targets.is_empty() => Some(PlainSwitch::On),
-        PlainNames::None | PlainNames::Elsewhere if targets != 0 && present.trust.root().consistent_snapshot() => Some(PlainSwitch::Off),
+        PlainNames::None | PlainNames::Elsewhere if (targets != 0 || unknown) && present.trust.root().consistent_snapshot() => {
+            Some(PlainSwitch::Off)
+        }
         _ => None,
-    })
+    }
 }
 
 /// Removes the plain names that were written here, and no file of a server that reads the same directory.
@@ -80,7 +87,7 @@ pub(super) fn is_wanted(mode: PlainNames, marker: &Marker, consistent: bool) -> 
 /// halfway, or that other publishers overtake, is completed by the next.
 pub fn remove_all(storage: &dyn Storage, mode: PlainNames, pinned: &[u8], now: DateTime<Utc>) -> Result<Vec<Trouble>> {
     for _ in 0..super::ROUNDS {
-        let held = marker::read(storage)?;
+        let held = marker::read(storage).or_empty(storage)?;
         let mut present = load(storage, pinned, now)?;
         present.read_all_bins(storage)?;
         if mode == PlainNames::Elsewhere {
@@ -193,7 +200,10 @@ fn remove_copies(storage: &dyn Storage, listing: &[Stored], targets: &[(&str, Ta
 /// Notes in the marker which names are right now, and which could not be put right.
 fn remember(storage: &dyn Storage, right: &BTreeSet<&str>, troubles: &[Trouble]) -> Result<()> {
     for _ in 0..super::ROUNDS {
-        let held = marker::read(storage)?;
+        let held = marker::read(storage);
+        if held.unreadable.is_some() {
+            return Ok(());
+        }
         let mut next = held.marker.clone();
         next.open.retain(|name, _| !right.contains(name.as_str()));
         next.open.extend(troubles.iter().take(MOST_OPEN).map(|trouble| (trouble.subject.clone(), trouble.why.clone())));
@@ -206,7 +216,11 @@ fn remember(storage: &dyn Storage, right: &BTreeSet<&str>, troubles: &[Trouble])
 
 /// What a look at the plain names that changed lately finds; nothing is written.
 pub fn stale(storage: &dyn Storage, mode: PlainNames, present: &mut Present, now: DateTime<Utc>) -> Result<Vec<Trouble>> {
-    let marker = marker::read(storage)?.marker;
+    let held = marker::read(storage);
+    if let Some(failure) = &held.unreadable {
+        return Ok(vec![unreadable(failure)]);
+    }
+    let marker = held.marker;
     let versions = present.versions();
     let consistent = present.trust.root().consistent_snapshot();
     let wanted = is_wanted(mode, &marker, consistent);

@@ -233,13 +233,14 @@ impl Storage for LocalDirectory {
             let _lock = lock::lock(&self.root.join(LOCK), PATIENCE, &|line| self.report.tell(line))?;
             let present = match fs::read(&path) {
                 Ok(present) => Some(Token(openssl::sha::sha256(&present).to_vec())),
-                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                // A directory is no object; one that holds nothing makes place.
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => None,
                 Err(error) => return Err(error),
             };
             if present.as_ref() != expected {
                 return Ok(false);
             }
-            fs::rename(&staged, &path)?;
+            occupied::replace(&staged, &path)?;
             File::open(path.parent().unwrap_or(&self.root))?.sync_all()?;
             Ok(true)
         };
