@@ -8,7 +8,7 @@ use super::{Workspace, own_file};
 use crate::failure::Result;
 use crate::metadata::Envelope;
 use crate::repository::{KnownStore, Memory, Place, Present, Seen, Versions, load_versions};
-use crate::storage::HttpSource;
+use crate::storage::{HttpSource, read_regular};
 use chrono::{DateTime, Utc};
 use std::sync::OnceLock;
 use std::sync::mpsc;
@@ -171,7 +171,7 @@ impl Workspace {
     }
 
     fn memory(&self) -> Memory {
-        std::fs::read(&self.state_file).ok().and_then(|file| Memory::parse(&file)).unwrap_or_default()
+        read_regular(&self.state_file).ok().and_then(|file| Memory::parse(&file)).unwrap_or_default()
     }
 
     /// Changes the file, if there is anything to change.

@@ -460,6 +460,40 @@ fn a_plain_json_that_cannot_be_read_stops_no_command() {
 }
 
 #[test]
+fn a_pipe_in_the_repository_stops_no_command() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    let pipe = |path: &str| {
+        let _ = fs::remove_file(sandbox.path(path));
+        rustix::fs::mknodat(rustix::fs::CWD, sandbox.path(path), rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600), 0)
+            .unwrap();
+    };
+    let plain = "repo/targets/releases/1.0.0/linux-amd64/bin/acme";
+    pipe(plain);
+    sandbox.publish(&["verify"]).fails(9, &[]).says(&["`publish refresh --all`"]);
+    let run = sandbox.publish(&["refresh", "--all"]).ok();
+    assert!(run.stderr.contains("plain names: 1 put right") && sandbox.path(plain).is_file(), "{run:#?}");
+    pipe("repo/plain.json");
+    sandbox.publish(&["status"]).ok().says(&["no regular file", "publish refresh"]);
+    sandbox.publish(&["verify"]).ok().says(&["no regular file"]);
+    sandbox.release("1.0.1").ok();
+    assert!(sandbox.path("repo/plain.json").is_file());
+    pipe("repo/timestamp.json");
+    sandbox.publish(&["status"]).fails(9, &["no regular file"]);
+}
+
+#[test]
+fn a_pipe_at_the_state_file_stops_no_command() {
+    let sandbox = Sandbox::new();
+    let state = sandbox.path(".publish-state.json");
+    fs::remove_file(&state).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &state, rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600), 0).unwrap();
+    sandbox.publish(&["status"]).ok();
+    sandbox.release("1.0.0").ok();
+    assert!(state.is_file());
+}
+
+#[test]
 fn an_older_root_json_that_comes_late_is_replaced() {
     let sandbox = Sandbox::new();
     let old = fs::read(sandbox.path("repo/root.json")).unwrap();

@@ -5,6 +5,7 @@
 use super::Upload;
 use crate::failure::{Failure, Kind, Result};
 use crate::operation::own_file;
+use crate::storage::read_regular;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -45,7 +46,7 @@ impl Memory {
         let place = drop_box.canonicalize().unwrap_or_else(|_| drop_box.to_owned());
         let name = hex::encode(&openssl::sha::sha256(place.as_os_str().as_encoded_bytes())[..8]);
         let path = state.join(format!(".publish-monitor-{name}.json"));
-        let left = match std::fs::read(&path) {
+        let left = match read_regular(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
                 Failure::invalid(format!("{} cannot be read: {error}", path.display()))
                     .hint("it remembers which uploads are published already; empty the drop box, then delete the file")

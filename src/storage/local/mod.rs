@@ -10,6 +10,7 @@
 
 mod lock;
 mod occupied;
+mod regular;
 mod staging;
 
 use self::staging::{STAGING, Staging, create_directories, create_file, create_staged};
@@ -30,6 +31,7 @@ const LOCK: &str = ".lock";
 const PATIENCE: Duration = Duration::from_secs(15);
 
 pub use lock::lock;
+pub use regular::read_regular;
 
 /// A directory that holds a repository.
 #[derive(Debug)]
@@ -210,10 +212,14 @@ impl Source for LocalDirectory {
 }
 
 fn open_file(path: &Path) -> Result<Option<File>> {
-    match File::open(path) {
+    match regular::open(path) {
         Ok(file) if file.metadata().is_ok_and(|metadata| metadata.is_dir()) => Ok(None),
         Ok(file) => Ok(Some(file)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        // Of no use to any reader, whatever it is: the same as an object with other bytes.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => {
+            Err(Failure::new(Kind::Untrusted, format!("{}: {error}", path.display())).hint("remove it, then: publish refresh --all"))
+        }
         Err(error) => Err(Failure::io("open", path.display(), error)),
     }
 }
@@ -231,7 +237,7 @@ impl Storage for LocalDirectory {
         let swap = || -> io::Result<bool> {
             File::open(&staged)?.sync_all()?;
             let _lock = lock::lock(&self.root.join(LOCK), PATIENCE, &|line| self.report.tell(line))?;
-            let present = match fs::read(&path) {
+            let present = match read_regular(&path) {
                 Ok(present) => Some(Token(openssl::sha::sha256(&present).to_vec())),
                 // A directory is no object; one that holds nothing makes place.
                 Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => None,
