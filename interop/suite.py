@@ -470,7 +470,7 @@ def a_repository_of_go_tuf_is_adopted_and_clients_notice_nothing():
         (p.directory / "passphrase").write_text("test only")
         (p.directory / "passphrase").chmod(0o600)
         before = {path: path.read_bytes() for path in (p.directory / "repo").rglob("*") if path.is_file()}
-        p.publish("adopt", "repo", "--keys", made / "keys", "--name", "ruff", "--openpgp-key", made / "keys/openpgp.asc", "--passphrase-file", "passphrase")
+        p.publish("adopt", "repo", "--keys", made / "keys", "--name", "ruff", "--openpgp-key", made / "keys/openpgp.asc", "--passphrase-file", "passphrase", "--yes")
         assert before == {path: path.read_bytes() for path in (p.directory / "repo").rglob("*") if path.is_file()}, "nothing was published"
         publish = lambda *arguments, **kwargs: p.publish(*arguments, "--passphrase-file", "passphrase", **kwargs)
         # Each step of its own, with all clients after each.
@@ -543,7 +543,7 @@ def a_repository_of_python_tuf_is_adopted_with_keys_of_every_kind():
 
         sees("held", ["pkg/a.txt"])
         publish = lambda *arguments: run(PUBLISH, *arguments, cwd=home / "publisher")
-        assert "another server serves it" in publish("adopt", home / "metadata", "--keys", home / "their-keys", "--no-passphrase")
+        assert "another server serves it" in publish("adopt", home / "metadata", "--keys", home / "their-keys", "--no-passphrase", "--yes")
         (home / "publisher/pkg").mkdir()
         (home / "publisher/pkg/b.txt").write_text("b")
         publish("add-targets", "pkg")

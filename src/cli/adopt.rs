@@ -50,8 +50,16 @@ pub(super) fn run(global: &Global, arguments: &Adopt, output: &Output) -> Result
     }
     let strangers: Vec<String> =
         plan.delegations.iter().filter(|delegated| !delegated.held).map(|delegated| names_of(&delegated.delegation)).collect();
-    if !strangers.is_empty() && !arguments.yes {
-        confirm(&text, &format!("take over a repository that delegates to keys of others: {}", strangers.join(", ")), "--yes", output)?;
+    let signed_by_others: Vec<&str> = plan.roles.iter().filter(|role| !role.strangers.is_empty()).map(|role| role.role).collect();
+    let mut asked = Vec::new();
+    if !signed_by_others.is_empty() {
+        asked.push(format!("whose {} can be signed with keys that were not found", signed_by_others.join(", ")));
+    }
+    if !strangers.is_empty() {
+        asked.push(format!("that delegates to keys of others: {}", strangers.join(", ")));
+    }
+    if !asked.is_empty() && !arguments.yes {
+        confirm(&text, &format!("take over a repository {}", asked.join(", and ")), "--yes", output)?;
     }
     let config = config_text(arguments, Some(&plan))?;
     config_for(&config)?;
@@ -86,12 +94,16 @@ fn describe(plan: &AdoptPlan) -> String {
         let _ = writeln!(text, "  {}: {} of its keys must sign", role.role, role.threshold);
         role.found.iter().for_each(|(id, file)| text.push_str(&format!("    + key {id} -> {file}\n")));
         role.missing.iter().for_each(|id| text.push_str(&format!("    - key {id} was not found\n")));
+        if !role.strangers.is_empty() {
+            let ids: Vec<_> = role.strangers.iter().map(|id| id.escape_debug().to_string()).collect();
+            let _ = writeln!(text, "    ! these keys sign {} without any key that was found: {}", role.role, ids.join(", "));
+        }
     }
     for delegated in &plan.delegations {
         describe_delegation(&delegated.delegation, if delegated.held { "=" } else { "!" }, &mut text);
     }
     if plan.delegations.iter().any(|delegated| !delegated.held) {
-        text.push_str("  ! the holders of keys that were not found publish under these names, and the new owner certifies it;\n");
+        text.push_str("  ! the holders of keys that were not found can publish under these names, and the new owner certifies it;\n");
         text.push_str("    to end a delegation after adopting: publish remove-delegation NAME\n");
     }
     plan.notes.iter().for_each(|note| text.push_str(&format!("  ! {note}\n")));

@@ -2,14 +2,14 @@
 //! found among the files given and kept in files of ours, and a config is written. Nothing in the repository changes:
 //! names, key ids and entries stay as they are, and so does what clients see until the next publish.
 
-use super::delegations::{Delegation, reachable};
+use super::delegations::{Delegation, able_strangers, reachable};
 use super::refresh::expiries;
 use super::{Workspace, own_file};
 use crate::failure::{Failure, Kind};
 use crate::keys::{self, FoundKey, Secret, Use};
 use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust};
-use crate::metadata::{ROOT_LIMIT, Role, Target, format_expiry};
+use crate::metadata::{PublicKey, ROOT_LIMIT, Role, Target, format_expiry};
 use crate::policy::client_roots;
 use crate::repository::{PlainNames, Versions, load};
 use crate::tree::{Rules, Tree, TreeFile};
@@ -72,7 +72,7 @@ pub struct AdoptedDelegation {
     /// What is delegated, and to whom.
     #[serde(flatten)]
     pub delegation: Delegation,
-    /// Whether keys were found that can sign it: then it is the adopter's own.
+    /// Whether it is the adopter's own: keys were found that can sign it, and the other keys cannot.
     pub held: bool,
 }
 
@@ -87,6 +87,8 @@ pub struct AdoptedRole {
     pub found: BTreeMap<String, String>,
     /// Ids of keys that were not.
     pub missing: Vec<String>,
+    /// Those among them and the keys that cannot be read, if they can sign the role without any key that was found.
+    pub strangers: Vec<String>,
 }
 
 #[derive(Default)]
@@ -155,11 +157,17 @@ pub fn plan(workspace: &Workspace, request: &AdoptRequest) -> Result<AdoptPlan> 
         notes.push(format!("{sha512_only} targets are named by SHA-512 alone and stay so; new ones get SHA-256"));
     }
     let (found, passed_over) = find_keys(workspace, request)?;
+    let mut held = Vec::new();
+    for candidate in &found {
+        held.push(candidate.signer()?.public().clone());
+    }
+    let is_held = |key: &PublicKey| held.iter().any(|held| held.same_material(key));
     let mut work = Work { pinned: pinned.clone(), keys: Vec::new() };
     let mut roles = Vec::new();
     for role in Role::ALL {
-        let mut adopted =
-            AdoptedRole { role: role.name(), threshold: root.role(role).threshold, found: BTreeMap::new(), missing: Vec::new() };
+        let (keyids, threshold) = (&root.role(role).keyids, root.role(role).threshold);
+        let strangers = able_strangers(keyids, threshold, |id| root.keys().get(id), is_held);
+        let mut adopted = AdoptedRole { role: role.name(), threshold, found: BTreeMap::new(), missing: Vec::new(), strangers };
         for (id, key) in root.keys_of(role) {
             let mut fitting = None;
             for candidate in &found {
@@ -191,11 +199,7 @@ pub fn plan(workspace: &Workspace, request: &AdoptRequest) -> Result<AdoptPlan> 
     if roles.iter().any(|role| !role.missing.is_empty()) {
         notes.extend(passed_over.iter().map(|path| format!("{} holds no secret key in a form that is read here", path.display())));
     }
-    let mut held = Vec::new();
-    for candidate in &found {
-        held.push(candidate.signer()?.public().clone());
-    }
-    let delegations = reachable(storage, &present, |key| held.iter().any(|held| held.same_material(key)))?;
+    let delegations = reachable(storage, &present, is_held)?;
     Ok(AdoptPlan {
         delegations: delegations.into_iter().map(|(delegation, held)| AdoptedDelegation { delegation, held }).collect(),
         location: storage.location(),

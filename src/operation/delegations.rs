@@ -8,7 +8,7 @@ use crate::metadata::{DelegatedRole, Delegations, PublicKey, ROLE_LIMIT, Role, T
 use crate::repository::{BINS, Edit, Present, read_role};
 use crate::storage::Source;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// So many delegated roles are read to find what they delegate themselves; clients look into fewer.
 const MOST_READ: usize = 256;
@@ -68,12 +68,38 @@ impl Delegation {
     }
 }
 
-/// The delegations of the top-level role, without reading the roles that it delegates to: those that the publisher does not
-/// sign itself. Bins are its own where targets keys sign them, or keys that the config names for them.
+/// The ids of the keys of a role that are not `held`, where these can reach its threshold without any key that is. A key that
+/// clients here cannot read counts: other clients may read it.
+pub(super) fn able_strangers<'a>(
+    keyids: &'a [String],
+    threshold: u64,
+    key: impl Fn(&str) -> Option<&'a PublicKey>,
+    held: impl Fn(&PublicKey) -> bool,
+) -> Vec<String> {
+    let strange: BTreeSet<&String> = keyids.iter().filter(|id| !key(id).is_some_and(&held)).collect();
+    if (strange.len() as u64) < threshold { Vec::new() } else { strange.into_iter().cloned().collect() }
+}
+
+/// The delegations of the top-level role, and of the role that lists the bins, to keys that can sign without the publisher.
+/// The roles that are delegated to are not read. Bins are the publisher's own where no keys but targets keys, and as many as
+/// the config names for the bins, could sign them.
 pub(super) fn of_others(workspace: &Workspace, present: &Present) -> Result<Vec<Delegation>> {
-    let bins_are_ours = !workspace.bin_keys.is_empty() || present.bins_follow_targets()?;
-    let all = of_role(Role::Targets.name(), &present.targets)?;
-    Ok(all.into_iter().filter(|delegation| !bins_are_ours || delegation.to.iter().any(|name| name != BINS)).collect())
+    let targets = of_role(Role::Targets.name(), &present.targets)?;
+    let mut others: Vec<Delegation> = Vec::new();
+    let is_ours = |role: &DelegatedRole, block: &Delegations| {
+        let keys: BTreeMap<&str, &PublicKey> = block.keys_of(role).collect();
+        let strange = able_strangers(&role.keys.keyids, 1, |id| keys.get(id).copied(), |key| present.trust.was_targets_key(key));
+        ((strange.len() - workspace.bin_keys.len().min(strange.len())) as u64) < role.keys.threshold
+    };
+    let block = delegations_of(&present.targets, "targets.json")?;
+    let bins_are_ours = present.bins.is_some()
+        && block.as_ref().is_some_and(|block| block.roles.iter().filter(|role| role.name == BINS).all(|role| is_ours(role, block)));
+    others.extend(targets.into_iter().filter(|delegation| !bins_are_ours || delegation.to.iter().any(|name| name != BINS)));
+    if let Some(bins) = &present.bins {
+        let strange = bins.delegations.roles.iter().filter(|role| !is_ours(role, &bins.delegations));
+        strange.for_each(|role| push(&mut others, Delegation::of(BINS, role, &bins.delegations)));
+    }
+    Ok(others)
 }
 
 /// The delegations of one role.
@@ -85,7 +111,19 @@ pub(super) fn of_role(from: &str, targets: &Targets) -> Result<Vec<Delegation>> 
     Ok(all)
 }
 
-/// Every delegation that can be reached, and whether `held` keys suffice to sign it.
+/// How many different keys these are: one key under two ids counts once, as for signatures.
+fn distinct<'a>(keys: impl Iterator<Item = &'a PublicKey>) -> u64 {
+    let mut distinct: Vec<&PublicKey> = Vec::new();
+    keys.for_each(|key| {
+        if !distinct.iter().any(|known| known.same_material(key)) {
+            distinct.push(key);
+        }
+    });
+    distinct.len() as u64
+}
+
+/// Every delegation that can be reached, and whether it is the holder's own: `held` keys suffice to sign it, and the others
+/// do not.
 pub(super) fn reachable(source: &dyn Source, present: &Present, held: impl Fn(&PublicKey) -> bool) -> Result<Vec<(Delegation, bool)>> {
     let mut found: Vec<(Delegation, bool)> = Vec::new();
     let mut seen = BTreeSet::new();
@@ -95,7 +133,9 @@ pub(super) fn reachable(source: &dyn Source, present: &Present, held: impl Fn(&P
     while let Some((from, block)) = open.pop() {
         for role in &block.roles {
             let mut delegation = Delegation::of(&from, role, &block);
-            let ours = block.keys_of(role).filter(|(_, key)| held(key)).count() as u64 >= role.keys.threshold;
+            let keys: BTreeMap<&str, &PublicKey> = block.keys_of(role).collect();
+            let strangers = able_strangers(&role.keys.keyids, role.keys.threshold, |id| keys.get(id).copied(), &held);
+            let ours = strangers.is_empty() && distinct(keys.values().copied().filter(|key| held(key))) >= role.keys.threshold;
             if seen.insert(role.name.clone()) {
                 match read_delegated(source, present, &block, role, &mut read) {
                     Ok(targets) => {

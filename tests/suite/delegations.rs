@@ -36,6 +36,11 @@ struct Given {
 
 /// A role that delegates as `delegations` says, given the id and the object of mallory's key.
 fn given(name: &str, paths: &Value, below: Option<Value>) -> Given {
+    given_with(name, paths, below, |_, _| {})
+}
+
+/// The same with a change of the delegations of `targets.json`, given the key that signs it.
+fn given_with(name: &str, paths: &Value, below: Option<Value>, change: impl Fn(&mut Value, &PublicKey)) -> Given {
     let sandbox = Sandbox::empty();
     for (file, content) in files(&testdata().join("repositories/key-ids/listed")) {
         let path = sandbox.write(&format!("old/{file}"), content);
@@ -54,7 +59,8 @@ fn given(name: &str, paths: &Value, below: Option<Value>) -> Given {
     };
     let key = |role: &str| sandbox.path(&format!("old/keys/{role}.pem"));
     let role = json!({"keyids": [mallory.id()], "name": name, "paths": paths, "terminating": true, "threshold": 1});
-    let block = json!({"keys": {mallory.id(): mallory.to_json()}, "roles": [role]});
+    let mut block = json!({"keys": {mallory.id(): mallory.to_json()}, "roles": [role]});
+    change(&mut block, keys::load(&KeyUri::File(key("targets")), &NoPassphrase).unwrap().public());
     let (id, mut targets) = read("1.targets.json");
     targets["delegations"] = block;
     fs::write(metadata.join("1.targets.json"), signed(&key("targets"), &id, &targets)).unwrap();
@@ -111,6 +117,82 @@ fn adopt_lists_delegations_and_asks() {
     let status = given.publish(&["status", "--json"]).ok().json();
     assert_eq!(status["status"]["delegations"][0]["to"], json!(["mallory"]));
     given.publish(&["verify", "--metadata-only"]).ok().says(&["delegation to mallory", &id]);
+}
+
+/// A stranger's key beside the owner's: whether the stranger can sign without the owner decides.
+#[test]
+fn a_delegation_that_a_stranger_signs_alone_is_no_delegation_of_the_owner() {
+    for (threshold, twice, own) in [(1, false, false), (2, false, false), (2, true, false), (1, false, true)] {
+        let given = given_with("mallory", &everything(), None, |block, owner| {
+            let mut ids = vec![owner.id()];
+            block["keys"][owner.id()] = owner.to_json();
+            if !own {
+                ids.extend(block["roles"][0]["keyids"][0].as_str().map(str::to_owned));
+            }
+            if twice {
+                let other = json!({"keytype": "x-unknown", "scheme": "x", "keyval": {"public": "00"}});
+                block["keys"]["ab".repeat(32)] = other;
+                ids.push("ab".repeat(32));
+            }
+            block["roles"][0]["keyids"] = json!(ids);
+            block["roles"][0]["threshold"] = json!(threshold);
+        });
+        if own {
+            given.adopt(&[]).ok().says(&["= role targets delegates to mallory"]);
+            continue;
+        }
+        given.adopt(&["-n"]).ok().says(&["! role targets delegates to mallory", &given.mallory.id()]);
+        given.adopt(&[]).fails(6, &["there is no terminal to ask", "delegates to keys of others: mallory"]);
+        given.adopt(&["--yes"]).ok();
+        given.publish(&["status"]).ok().says(&["DELEGATIONS to keys of others", &given.mallory.id()]);
+    }
+}
+
+/// A key of a top-level role that was not found signs it without the owner, unless the threshold needs the owner too.
+#[test]
+fn a_top_level_role_that_a_stranger_signs_alone_is_asked_about() {
+    let sandbox = Sandbox::new();
+    sandbox.publish(&["key", "new", "stranger.pem", "--no-passphrase"]).ok();
+    let change = |arguments: &[&str]| {
+        sandbox.publish(&[&["root", "edit"], arguments].concat()).ok();
+        sandbox.publish(&["root", "sign", "--yes", "--key", "keys/root.pem", "--key", "stranger.pem"]).ok();
+        sandbox.publish(&["root", "commit"]).ok();
+    };
+    let adopt = |config| ["adopt", "repo", "--keys", "keys", "--name", "acme", "--config", config, "--no-passphrase"];
+    fs::create_dir(sandbox.path("both")).unwrap();
+    fs::create_dir(sandbox.path("new")).unwrap();
+    change(&["--add-key", "root=stranger.pem", "--threshold", "root=2"]);
+    sandbox.publish(&adopt("both/publish.yaml")).ok();
+    let adopt = adopt("new/publish.yaml");
+    change(&["--add-key", "timestamp=stranger.pem"]);
+    let stranger = keys::load(&KeyUri::File(sandbox.path("stranger.pem")), &NoPassphrase).unwrap().public().id();
+    let asked = format!("these keys sign timestamp without any key that was found: {stranger}");
+    sandbox.publish(&adopt).fails(6, &["there is no terminal to ask", "whose timestamp can be signed with keys that were not found"]);
+    let plan = sandbox.publish(&[&adopt[..], &["-n"]].concat()).ok();
+    assert!(plan.stdout.contains(&asked) && plan.stdout.matches("these keys sign").count() == 1, "{plan:#?}");
+    assert!(!sandbox.path("new/publish.yaml").exists());
+    sandbox.publish(&[&adopt[..], &["--yes"]].concat()).ok();
+}
+
+/// The same for bins: a key that is neither a targets key nor one that the config names for them.
+#[test]
+fn status_lists_bins_that_a_stranger_signs_alone() {
+    let sandbox = Sandbox::new();
+    for key in ["keys/bins.pem", "keys/other.pem"] {
+        sandbox.publish(&["key", "new", key, "--no-passphrase"]).ok();
+    }
+    let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    let with = |keys: &str| sandbox.write("publish.yaml", config.replace("keys:\n", &format!("keys:\n  bins: {keys}\n")));
+    with("[file:keys/bins.pem, file:keys/other.pem]");
+    sandbox.publish(&["bins", "--count", "4", "--not-for-trdl"]).ok();
+    let status = sandbox.publish(&["status"]).ok();
+    assert!(!status.stdout.contains("DELEGATIONS"), "{status:#?}");
+    with("file:keys/bins.pem");
+    sandbox.publish(&["status"]).ok().says(&[
+        "DELEGATIONS to keys of others",
+        "role targets delegates to bins",
+        "role bins delegates to bin-",
+    ]);
 }
 
 #[test]

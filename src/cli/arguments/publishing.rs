@@ -55,7 +55,7 @@ pub(in crate::cli) struct Adopt {
     /// Leave the key files unencrypted
     #[arg(long)]
     pub no_passphrase: bool,
-    /// Take it over with delegations to keys of others, without asking
+    /// Take it over without asking, though keys that were not found can sign roles or delegations
     #[arg(long)]
     pub yes: bool,
 }
