@@ -114,11 +114,18 @@ pub(super) fn refresh(global: &Global, arguments: &Refresh, output: &Output) -> 
         Some(PlainSwitch::Off) => text.push_str("  - plain names: removed, `plain_names: none` is set\n"),
         None => {}
     }
-    let warnings: Vec<String> = plan
+    let mut warnings: Vec<String> = plan
         .postponed
         .iter()
         .map(|due| format!("{} is {}, but its key is not here: run `publish refresh` where it is", due.role, due.reason))
         .collect();
+    if let Some(on) = plan.switch_waits {
+        let (now, wish) = if on { ("off", "on") } else { ("on", "off") };
+        warnings.push(format!(
+            "consistent snapshots stay {now}: `consistent_snapshot: {on}` needs a root that switches them {wish}, too few of the root keys are here, and `publish root` makes no such root; run `publish refresh` where enough root keys are, or set `consistent_snapshot: {}`",
+            !on
+        ));
+    }
     let document = json!(plan);
     let empty = format!("nothing is due; next: {}", plan.next.as_deref().unwrap_or("unknown"));
     if global.dry_run {

@@ -24,6 +24,8 @@ pub struct RefreshPlan {
     pub postponed: Vec<Due>,
     /// Consistent snapshots are switched to this by the next root.
     pub consistent_snapshot: Option<bool>,
+    /// The config wants them switched to this, and too few root keys are at hand to sign the root that switches them.
+    pub switch_waits: Option<bool>,
     /// Plain names are made for all targets, or removed, because the config says so now.
     pub plain_names: Option<PlainSwitch>,
     /// Every name that clients ask for is compared with what is published, and put right.
@@ -133,7 +135,9 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
             role.reason = format!("{}, valid for {} more days", role.reason, (*expires - now).num_days());
         }
     }
-    let switch = request.consistent_snapshot.filter(|wish| *wish != present.trust.root().consistent_snapshot());
+    let wish = request.consistent_snapshot.filter(|wish| *wish != present.trust.root().consistent_snapshot());
+    // One host may not have all keys of a root. The roles that are due must not run out for that.
+    let (switch, switch_waits) = if workspace.has_enough_keys(present.trust.root(), Role::Root) { (wish, None) } else { (None, wish) };
     if let Some(on) = switch
         && !due.iter().any(|due| due.which == Renewed::Role(Role::Root))
     {
@@ -168,6 +172,7 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
         repairs: request.all,
         roles: steps(&present.versions(), &roles)?,
         consistent_snapshot: switch,
+        switch_waits,
         postponed,
         next: next.filter(|_| empty),
         empty,

@@ -131,6 +131,39 @@ fn the_config_switches_consistent_snapshots() {
     }
 }
 
+/// Two people hold the root's keys: no host can sign the root that switches, and the other roles are renewed all the same.
+#[test]
+fn a_switch_that_waits_for_root_keys_holds_up_no_renewal() {
+    let sandbox = Sandbox::new();
+    sandbox.publish(&["key", "new", "bob.pem", "--no-passphrase"]).ok();
+    sandbox.publish(&["root", "edit", "--add-key", "root=bob.pem", "--threshold", "root=2"]).ok();
+    sandbox.publish(&["root", "sign", "--yes", "--key", "keys/root.pem", "--key", "bob.pem"]).ok();
+    sandbox.publish(&["root", "commit"]).ok();
+    let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    let switched = config.replace("consistent_snapshot: true", "consistent_snapshot: false");
+    sandbox.write("publish.yaml", &switched);
+    for arguments in [&["refresh", "--all", "-n"][..], &["refresh", "--all"], &["refresh"]] {
+        let run = sandbox.publish(arguments).ok();
+        assert!(run.stderr.contains("warning: consistent snapshots stay on") && !run.stdout.contains("switched"), "{run:#?}");
+    }
+    let status = sandbox.publish(&["status", "--json"]).ok().json();
+    let version = |role: usize| status["status"]["roles"][role]["version"].as_u64().unwrap();
+    assert_eq!((version(0), version(3)), (2, 2), "{status:#?}");
+    sandbox.publish(&["verify"]).ok();
+    // Where both keys are, the same line switches.
+    let root = switched.lines().find(|line| line.trim_start().starts_with("root: ") && line.contains("pem")).map(str::to_owned);
+    let both = "  root: [file:keys/root.pem, file:bob.pem]";
+    let with_both = match &root {
+        Some(line) => switched.replace(line.as_str(), both),
+        None => format!("{switched}\nkeys:\n{both}\n"),
+    };
+    sandbox.write("publish.yaml", with_both);
+    let run = sandbox.publish(&["refresh"]).ok();
+    assert!(!run.stderr.contains("consistent snapshots stay"), "{run:#?}");
+    sandbox.publish(&["status"]).ok().says(&["consistent snapshots off"]);
+    sandbox.publish(&["verify"]).ok();
+}
+
 /// Entries as trdl's server and the go-tuf CLI make them: SHA-512 alone.
 fn sha512_alone(trial: &Trial) -> Vec<String> {
     let workspace = trial.workspace();
