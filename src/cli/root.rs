@@ -107,7 +107,9 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
             let plan = plan_commit(&workspace, &path, CommitWish { replace_now: *replace_now, back_to })?;
             let document = json!(plan);
             if plan.empty {
-                let text = format!("root {} is published already; nothing to do\n", plan.root.to);
+                let newest = plan.newest.filter(|newest| *newest != plan.root.to);
+                let newer = newest.map_or(String::new(), |newest| format!(", and root {newest} after it; there is no draft"));
+                let text = format!("root {} is published already{newer}; nothing to do\n", plan.root.to);
                 return Ok(Report::new("root", text, json!({"dry_run": global.dry_run, "plan": document})));
             }
             let mut text = describe(&plan.root);

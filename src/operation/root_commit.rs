@@ -8,9 +8,9 @@ use super::{Outcome, Workspace};
 use crate::failure::{Failure, Kind};
 use crate::keys::{self, Signers};
 use crate::layout::ObjectName;
-use crate::metadata::trust::Trust;
+use crate::metadata::trust::{AtExpiry, Trust};
 use crate::metadata::{PublicKey, ROOT_LIMIT, Role, RootDraft};
-use crate::repository::{Committer, Edit, Present, Renewal, Replacement, load_before_root, publish_root};
+use crate::repository::{Committer, Edit, Present, Renewal, Replacement, load_before_root, load_roots, publish_root};
 use crate::storage::Storage;
 use anyhow::Result;
 use serde::Serialize;
@@ -44,6 +44,9 @@ pub struct RootCommitPlan {
     pub going_back: Option<GoingBack>,
     /// Whether the draft is published already, by a run that was killed after its last step.
     pub empty: bool,
+    /// The root that is published now, where the draft is published already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub newest: Option<u64>,
     #[serde(skip)]
     work: Option<Box<CommitWork>>,
 }
@@ -75,9 +78,11 @@ fn already_published(workspace: &Workspace, path: &Path) -> Result<Option<RootCo
     if !there.is_ok_and(|there| file.draft.root_file().is_ok_and(|ours| ours == there)) {
         return Ok(None);
     }
+    let newest = load_roots(workspace.storage.as_ref(), &workspace.pinned()?, AtExpiry::Report(workspace.now()))?;
+    let newest = Some(newest.root().version());
     let root = Review::of(Some(workspace), &TrustedRoots::default(), file)?.report;
     let nothing = || Vec::new();
-    Ok(Some(RootCommitPlan { root, resigned: nothing(), refused_meanwhile: nothing(), going_back: None, empty: true, work: None }))
+    Ok(Some(RootCommitPlan { root, newest, resigned: nothing(), refused_meanwhile: nothing(), going_back: None, empty: true, work: None }))
 }
 
 /// The same for a draft that was read already.
@@ -143,6 +148,7 @@ pub(super) fn plan_review(workspace: &Workspace, review: Review<'_>, wish: Commi
     let names = |roles: &[Role]| roles.iter().map(|role| role.name()).collect();
     Ok(RootCommitPlan {
         empty: false,
+        newest: None,
         resigned: names(&resigned),
         refused_meanwhile: names(&affected),
         root,

@@ -9,6 +9,7 @@ use publish::operation::root_commit::{self, CommitWish};
 use publish::operation::rotate;
 use serde_json::{Value, json};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 /// Alice publishes; Bob and Carol hold root keys on machines of their own, which have a draft and nothing else.
@@ -590,4 +591,43 @@ fn what_was_signed_is_kept_for_each_repository() {
         Ok(report) => assert!(report.unwrap().notes.iter().any(|note| note.contains("cannot be remembered"))),
         Err(error) => panic!("{error:#}"),
     }
+}
+
+/// The config names keys that lie elsewhere, and no directory of keys.
+#[test]
+fn root_edit_makes_the_directory_of_names() {
+    let sandbox = Sandbox::new();
+    fs::rename(sandbox.path("keys"), sandbox.path("elsewhere")).unwrap();
+    let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    sandbox.write("publish.yaml", config.replace("keys/", "elsewhere/"));
+    sandbox.publish(&["key", "new", "bob.pem", "--no-passphrase"]).ok();
+    sandbox.publish(&["root", "edit", "--add-key", "root=bob.pem"]).ok();
+    let mode = fs::metadata(sandbox.path("keys")).unwrap().permissions().mode() & 0o777;
+    assert!(mode == 0o700 && sandbox.path("keys/names.json").is_file(), "{mode:o}");
+}
+
+/// A pipe without a writer would never open.
+#[test]
+fn drafts_are_regular_files() {
+    let sandbox = Sandbox::new();
+    assert!(std::process::Command::new("mkfifo").arg(sandbox.path("pipe")).status().unwrap().success());
+    for command in ["show", "sign", "commit", "edit"] {
+        let arguments = ["10", env!("CARGO_BIN_EXE_publish"), "root", command, "--draft", "pipe"];
+        let run = std::process::Command::new("timeout").args(arguments).current_dir(sandbox.path("")).output().unwrap();
+        let text = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert!(run.status.code() == Some(6) && text.contains("pipe is not a regular file"), "{command}: {run:?}");
+    }
+}
+
+#[test]
+fn a_commit_without_a_draft_reports_the_newest_root() {
+    let sandbox = Sandbox::new();
+    sandbox.publish(&["root", "edit", "--expires", "300d"]).ok();
+    sandbox.publish(&["root", "sign", "--yes"]).ok();
+    sandbox.publish(&["root", "commit"]).ok();
+    let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    sandbox.write("publish.yaml", config.replace("consistent_snapshot: true", "consistent_snapshot: false"));
+    sandbox.publish(&["refresh"]).ok();
+    let run = sandbox.unchanged(|| sandbox.publish(&["root", "commit"]).ok());
+    run.says(&["root 2 is published already, and root 3 after it; there is no draft; nothing to do"]);
 }

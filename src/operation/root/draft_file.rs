@@ -4,6 +4,7 @@
 use crate::failure::{Failure, Kind, Result};
 use crate::metadata::RootDraft;
 use crate::operation::own_file;
+use rustix::fs::{Mode, OFlags};
 use std::path::{Path, PathBuf};
 
 /// No draft is near this long: two roots and a few names.
@@ -88,11 +89,16 @@ pub(in crate::operation) fn published(path: &Path) -> PathBuf {
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     let failed = |error| Failure::io("read the draft", path.display(), error);
-    let file = match std::fs::File::open(path) {
-        Ok(file) => file,
+    // A pipe without a writer holds nothing up.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(path, flags, Mode::empty()).map_err(std::io::Error::from) {
+        Ok(file) => std::fs::File::from(file),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(Failure::invalid(format!("the draft {} is not a regular file", path.display())));
+    }
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(&mut std::io::Read::take(file, MAX_DRAFT + 1), &mut bytes).map_err(failed)?;
     if bytes.len() as u64 > MAX_DRAFT {

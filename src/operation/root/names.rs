@@ -1,4 +1,5 @@
 use crate::failure::{Failure, Kind};
+use crate::keys::create_private_directory;
 use crate::metadata::check_names;
 use crate::operation::own_file;
 use anyhow::Result;
@@ -32,5 +33,7 @@ pub(super) fn write_names(path: &Path, names: &BTreeMap<String, String>) -> Resu
     }
     check_names(&all)?;
     let bytes = serde_json::to_vec_pretty(&all).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
+    // Keys may lie elsewhere: then nothing has made the directory yet.
+    path.parent().map_or(Ok(()), create_private_directory)?;
     Ok(own_file::replace(path, &bytes)?)
 }
