@@ -27,8 +27,8 @@ mod workers;
 mod workspace;
 
 use arguments::{Arguments, Command};
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use output::{Output, Report};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -42,6 +42,10 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(parsed) => parsed,
         Err(error) => return usage(&error, &arguments),
     };
+    if let Some(name) = parsed.command.without_dry_run().filter(|_| parsed.global.dry_run) {
+        let message = format!("`publish {name}` has no dry run: without --dry-run (PUBLISH_DRY_RUN) it does its work");
+        return usage(&Arguments::command().error(ErrorKind::ArgumentConflict, message), &arguments);
+    }
     let output = Output::new(&parsed.global);
     interrupt::speak_as(&output);
     if !parsed.command.is_service() {

@@ -63,11 +63,6 @@ pub(super) fn queue(global: &Global, arguments: &Queue, output: &Output) -> Resu
         Some(QueueCommand::Requeue(letters)) => (Selection::Requeue(chosen(letters.all, &letters.ids)), "requeued"),
         Some(QueueCommand::Drop(letters)) => (Selection::Drop(chosen(letters.all, &letters.ids)), "removed"),
     };
-    if let (true, Selection::Requeue(_) | Selection::Drop(_)) = (global.dry_run, &selection) {
-        return Err(Failure::invalid("`queue requeue` and `queue drop` have no dry run")
-            .hint("`publish queue` lists the dead letters")
-            .into());
-    }
     let report = queue_operation::queue(&workspace, &selection)?;
     let mut text = format!("{:<40} {:>7} {:>7}\n", "QUEUE", "WAITING", "WORKERS");
     for queue in &report.queues {

@@ -20,6 +20,7 @@ mod counts;
 mod delegations;
 mod devices;
 mod drafts;
+mod dry_run;
 mod durability;
 mod encodings;
 mod faults;

@@ -221,6 +221,30 @@ impl Command {
     pub fn is_service(&self) -> bool {
         matches!(self, Self::Worker { .. } | Self::Monitor { .. } | Self::Refresh(Refresh { watch: true, .. }))
     }
+
+    /// The command's name if it has no plan to show: `--dry-run` is refused then, never ignored. Each command is listed, so
+    /// that a new one has to be decided on.
+    pub fn without_dry_run(&self) -> Option<&'static str> {
+        match self {
+            Self::Worker { .. } => Some("worker"),
+            Self::Monitor { .. } => Some("monitor"),
+            Self::Refresh(Refresh { watch, .. }) => watch.then_some("refresh --watch"),
+            Self::Queue(Queue { command: Some(QueueCommand::Requeue(_)) }) => Some("queue requeue"),
+            Self::Queue(Queue { command: Some(QueueCommand::Drop(_)) }) => Some("queue drop"),
+            Self::Store(Store::Check) => Some("store check"),
+            Self::Root(Root::Merge { .. }) => Some("root merge"),
+            // It signs, if only to see whether the key can.
+            Self::Key(Key::Check { .. }) => Some("key check"),
+            Self::Init(_) | Self::Adopt(_) | Self::Release(_) | Self::Channels(_) | Self::AddTargets(_) | Self::RemoveTargets(_) => None,
+            Self::RemoveDelegation(_) | Self::Bins(_) | Self::Rotate(_) | Self::Yank(_) | Self::Prune(_) => None,
+            Self::Pause { .. } | Self::Resume | Self::Queue(Queue { command: None }) => None,
+            Self::Root(Root::Edit { .. } | Root::Show { .. } | Root::Sign { .. } | Root::Commit { .. }) => None,
+            Self::Key(Key::New { .. } | Key::Passphrase { .. } | Key::Certify { .. } | Key::Extend { .. }) => None,
+            // These only read.
+            Self::Key(Key::List | Key::Show { .. } | Key::Export { .. }) => None,
+            Self::Status(_) | Self::Verify(_) | Self::Completions { .. } | Self::Reference => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Subcommand)]
