@@ -8,7 +8,7 @@ use crate::layout::{ReleaseVersion, TargetPath, certificate_name, detached_name,
 use crate::metadata::Target;
 use crate::policy::names::windows_warning;
 use crate::policy::signatures::signature_of;
-use crate::repository::{Artifact, Change, Edit, PlainNames, Present, Staged, View, digest_file, each, stage};
+use crate::repository::{Artifact, Change, Edit, PlainNames, Present, Staged, View, Witness, digest_file, each, stage};
 use crate::tree::{Found, Limits, Rules, Tree, TreeFile, What};
 use anyhow::Result;
 use serde::Serialize;
@@ -151,6 +151,11 @@ pub(super) fn plan_on(
 
 /// Carries out a plan. An empty one only completes what a killed run may have left.
 pub fn apply(workspace: &Workspace, plan: AddTargetsPlan) -> Result<Outcome> {
+    apply_before(workspace, plan, None)
+}
+
+/// The same, with a witness of the commit.
+pub(super) fn apply_before(workspace: &Workspace, plan: AddTargetsPlan, witness: Option<&dyn Witness>) -> Result<Outcome> {
     let Work { present, artifacts, published, elsewhere } = plan.work;
     let present = present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
     workspace.begin_changes()?;
@@ -182,7 +187,7 @@ pub fn apply(workspace: &Workspace, plan: AddTargetsPlan) -> Result<Outcome> {
         edit.signed_by = key.expires(workspace.now()).map(|expires| (key.fingerprint(), expires));
     }
     workspace.progress.phase("committing");
-    Ok(workspace.commit(present, &edit, &signers)?.into())
+    Ok(workspace.commit_before(present, &edit, &signers, witness)?.into())
 }
 
 /// Reads files for their entries only.

@@ -3,15 +3,18 @@
 //! failure that is one file's names the file, and the rest goes on without the upload that holds it.
 //!
 //! It may die at any instant: what it had claimed is processed again, and files that are targets already are no change. The
-//! first thing after a commit is that its uploads are marked as published, so no later fault publishes them again.
+//! first thing after a commit is that its uploads are remembered as published, so no later fault publishes them again; what
+//! was in a commit whose end is unknown is decided first (`drop_box/begun.rs`).
 
 use super::add_targets::{self, AddTargetsRequest, NamedFiles};
-use super::drop_box::{Aside, DropBox, Guard, Upload};
+use super::drop_box::{Aside, DropBox, Guard, Noted, Took, Upload, superseded, took_place};
 use super::queue::{self, Selection};
 use super::refresh::RefreshRequest;
 use super::{Outcome, Workspace, refresh};
 use crate::broker::QueueState;
 use crate::failure::{Failure, Kind};
+use crate::keys::Signers;
+use crate::repository::Edit;
 use crate::tree::Limits;
 use chrono::{DateTime, Utc};
 use notify::{RecursiveMode, Watcher};
@@ -325,6 +328,10 @@ impl<'a> Monitor<'a> {
                 Err(failure) => self.set_aside(drop_box, &upload, &failure)?,
             }
         }
+        let (uploads, found_done) = self.without_done(drop_box, uploads)?;
+        if claimed.cut_off || found_done {
+            self.complete()?;
+        }
         let mut postponed = None;
         for together in shares(uploads, self.request.at_once) {
             if let Err(error) = self.publish(drop_box, together) {
@@ -339,6 +346,41 @@ impl<'a> Monitor<'a> {
         // What earlier rounds published and did not get to.
         claimed.published.iter().for_each(|upload| self.remove(drop_box, upload));
         postponed.map_or(Ok(()), |failure| Err(failure.into()))
+    }
+
+    /// The uploads that are to be published, and whether there were others: those in a commit that took place although its
+    /// monitor could not remember that.
+    fn without_done(&self, drop_box: &mut DropBox, uploads: Vec<Filled>) -> anyhow::Result<(Vec<Filled>, bool)> {
+        if uploads.iter().all(|(upload, _)| drop_box.begun(upload).is_none()) {
+            return Ok((uploads, false));
+        }
+        let mut present = self.workspace.load()?;
+        let (mut left, mut done) = (Vec::new(), Vec::new());
+        for (upload, files) in uploads {
+            let took = match drop_box.begun(&upload) {
+                Some(begun) => took_place(self.workspace, begun, &files, &mut present),
+                None => Ok(Took::No),
+            };
+            match took {
+                Ok(Took::No) => left.push((upload, files)),
+                Ok(Took::Unknown) => self.set_aside(drop_box, &upload, &superseded(&upload))?,
+                Ok(Took::Place) => done.push(upload),
+                Err(error) => match refused(error, &[])? {
+                    Some(refusal) => self.set_aside(drop_box, &upload, &refusal)?,
+                    None => left.push((upload, files)),
+                },
+            }
+        }
+        drop_box.mark_published(&mut done)?;
+        done.iter().for_each(|upload| self.remove(drop_box, upload));
+        Ok((left, !done.is_empty()))
+    }
+
+    /// Does what follows a commit, such as plain names.
+    fn complete(&self) -> anyhow::Result<()> {
+        self.workspace.begin_changes()?;
+        self.workspace.commit(self.workspace.load()?, &Edit::default(), &Signers::new()).map(drop)?;
+        Ok(())
     }
 
     /// Publishes uploads in one commit. If they cannot be published together, one that is at fault is set aside, and where
@@ -400,7 +442,8 @@ impl<'a> Monitor<'a> {
         // A worker's refusal is about what it was asked. A publisher that signs itself refuses single files at most: a
         // conflict with another publisher is settled by the next plan.
         let kinds: &[Kind] = if self.workspace.workers.is_some() { &[Kind::Invalid, Kind::Conflict] } else { &[] };
-        let outcome = match add_targets::apply(self.workspace, plan) {
+        let noted = Noted::new(drop_box, uploads.iter().map(|(upload, _)| upload).collect());
+        let outcome = match add_targets::apply_before(self.workspace, plan, Some(&noted)) {
             Err(error) => {
                 // A pause that began meanwhile is not about the uploads.
                 self.workspace.shared.check_pause()?;
@@ -431,6 +474,9 @@ impl<'a> Monitor<'a> {
         Ok(())
     }
 }
+
+/// An upload and its files.
+type Filled = (Upload, NamedFiles);
 
 /// The upload that a failure is about: the one that holds the file, or the only one.
 fn at_fault(drop_box: &DropBox, uploads: &[(Upload, NamedFiles)], failure: &Failure) -> Option<usize> {

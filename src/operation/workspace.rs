@@ -8,7 +8,9 @@ use crate::layout::ObjectName;
 use crate::metadata::{RepositoryLabel, Role, Root, Target};
 use crate::openpgp::SigningKey;
 use crate::policy::clocks;
-use crate::repository::{Committed, Committer, Edit, Home, KnownStore, PlainNames, Present, Progress, Versions, check_signers, load};
+use crate::repository::{
+    Committed, Committer, Edit, Home, KnownStore, PlainNames, Present, Progress, Versions, Witness, check_signers, load,
+};
 use crate::storage::probe::Probe;
 use crate::storage::{Conditions, RawPlus, Storage};
 use chrono::{DateTime, Utc};
@@ -309,14 +311,32 @@ impl Workspace {
 
     /// Commits an edit planned on `present` and remembers what is published then.
     pub fn commit(&self, present: Present, edit: &Edit, signers: &Signers) -> Result<Committed> {
-        if let Some(workers) = self.workers.as_ref().filter(|_| !edit.is_empty()) {
-            return super::workers::commit(self, workers, present, edit);
-        }
-        self.commit_locally(present, edit, signers)
+        self.commit_before(present, edit, signers, None)
+    }
+
+    /// The same, with a witness.
+    pub(super) fn commit_before(
+        &self,
+        present: Present,
+        edit: &Edit,
+        signers: &Signers,
+        witness: Option<&dyn Witness>,
+    ) -> Result<Committed> {
+        let Some(workers) = self.workers.as_ref().filter(|_| !edit.is_empty()) else {
+            return self.commit_here(present, edit, signers, witness);
+        };
+        witness.map_or(Ok(()), |witness| witness.asks(&present))?;
+        let committed = super::workers::commit(self, workers, present, edit)?;
+        witness.inspect(|witness| witness.published());
+        Ok(committed)
     }
 
     /// The same with the keys at hand, whoever signs otherwise.
     pub(super) fn commit_locally(&self, present: Present, edit: &Edit, signers: &Signers) -> Result<Committed> {
+        self.commit_here(present, edit, signers, None)
+    }
+
+    fn commit_here(&self, present: Present, edit: &Edit, signers: &Signers, witness: Option<&dyn Witness>) -> Result<Committed> {
         // A directory's clock is the date of a new file: a run that changes nothing writes none.
         if !edit.is_empty() {
             self.compare_clocks();
@@ -325,7 +345,7 @@ impl Workspace {
             self.report_clock(clocks::beyond(self.now(), timestamp.expires()));
         }
         let pinned = self.pinned()?;
-        let committer = self.committer(&pinned, signers);
+        let committer = Committer { witness, ..self.committer(&pinned, signers) };
         let mut committed = committer.commit(present, edit)?;
         if let Err(failure) = self.remember(&committed.versions) {
             // It is published: a failure here would say that it is not.
@@ -359,6 +379,7 @@ impl Workspace {
             upper: None,
             replacement: None,
             floor: self.floor(),
+            witness: None,
         }
     }
 

@@ -59,6 +59,21 @@ pub struct Committer<'a> {
     pub replacement: Option<&'a dyn Replacement>,
     /// Versions that clients have seen although the repository is older: new ones are higher than these.
     pub floor: Versions,
+    /// Told about the write that makes the commit visible.
+    pub witness: Option<&'a dyn Witness>,
+}
+
+/// Remembers a commit for a process that may be killed in it: after a restart, what is remembered decides whether it took
+/// place, however much other publishers have committed since.
+pub trait Witness: Sync {
+    /// Right before the timestamp is swapped, in every attempt: the one that is about to be written. An error ends the commit.
+    fn swaps(&self, version: u64, timestamp: &[u8]) -> Result<()>;
+
+    /// Before workers are asked to commit on top of this state.
+    fn asks(&self, present: &Present) -> Result<()>;
+
+    /// It is visible; called before anything else can fail.
+    fn published(&self);
 }
 
 /// A root that replaces keys at once; the committer's signers are those of the new keys.
@@ -363,9 +378,11 @@ impl Committer<'_> {
         }
         self.storage.barrier()?;
         self.replacement.map_or(Ok(()), Replacement::publish)?;
+        self.witness.map_or(Ok(()), |witness| witness.swaps(signed.version, &signed.bytes))?;
         if !self.swap_timestamp(present, &signed)? {
             return Ok(None);
         }
+        self.witness.inspect(|witness| witness.published());
         self.progress.status(&format!("timestamp signed (version {})", signed.version));
         Ok(Some(next))
     }

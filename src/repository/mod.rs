@@ -30,7 +30,7 @@ pub(crate) use parallel::each;
 
 pub use bin_keys::BinKeys;
 pub use bins::{BINS, Bins, Home};
-pub use commit::{Committed, Committer, Replacement, UpperRoles, Written};
+pub use commit::{Committed, Committer, Replacement, UpperRoles, Witness, Written};
 pub use edit::{Change, Condition, Edit, Rebin, Renewal, View};
 pub use plain_names::{
     AtHand, EVERY_TARGET, PlainCheck, PlainNames, PlainState, PlainSwitch, Trouble, catch_up, check_all, plain_state, remove_all, stale,

@@ -275,6 +275,7 @@ fn committer<'a>(workspace: &'a Workspace, pinned: &'a [u8], signers: &'a Signer
         upper,
         replacement: None,
         floor: Default::default(),
+        witness: None,
     }
 }
 

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::SystemTime;
 
-/// Everything below a directory, directories too, with the times of the last change.
-fn everything(root: &Path) -> BTreeMap<String, (SystemTime, u64)> {
+/// Everything below a directory; files with the times of the last change. A directory's own changes when the plan of a prune
+/// looks at the store's clock.
+fn everything(root: &Path) -> BTreeMap<String, Option<(SystemTime, u64)>> {
     let entries = walkdir::WalkDir::new(root).min_depth(1).into_iter().map(Result::unwrap);
-    entries
-        .map(|entry| {
-            let metadata = entry.metadata().unwrap();
-            (entry.path().to_str().unwrap().to_owned(), (metadata.modified().unwrap(), metadata.len()))
-        })
-        .collect()
+    let stamp = |entry: &walkdir::DirEntry| {
+        let metadata = entry.metadata().unwrap();
+        metadata.is_file().then(|| (metadata.modified().unwrap(), metadata.len()))
+    };
+    entries.map(|entry| (entry.path().to_str().unwrap().to_owned(), stamp(&entry))).collect()
 }
 
 /// A publisher with work for every command: all roles are due, and an upload is ready.

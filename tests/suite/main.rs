@@ -29,6 +29,7 @@ mod init;
 mod key_ids;
 mod keys;
 mod killed_ceremonies;
+mod killed_monitors;
 mod memory;
 mod metadata;
 mod modes;

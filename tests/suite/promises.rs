@@ -81,6 +81,7 @@ impl Published {
             upper: None,
             replacement: None,
             floor: Default::default(),
+            witness: None,
         };
         committer.commit_all(self.present(), edits).unwrap()
     }

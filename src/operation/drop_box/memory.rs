@@ -1,8 +1,10 @@
 //! What the monitor remembers about directories that it cannot rename or remove, in a file of its own: where others own the
 //! drop box (sticky bit) or the directories in it, the name alone cannot say that an upload is published or refused. Without
-//! this, it would be published every few seconds and revert newer content.
+//! this, it would be published every few seconds and revert newer content. The same file remembers which commit an upload is
+//! in ([`super::begun`]).
 
 use super::Upload;
+use super::begun::Begun;
 use crate::failure::{Failure, Kind, Result};
 use crate::operation::own_file;
 use crate::storage::read_regular;
@@ -12,13 +14,15 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// What became of a directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum End {
     /// Published; not to be published again, whatever changes in it.
     Published,
     /// Refused; looked at again when it changes.
     Refused,
+    /// In a commit that had begun; no end of it is known.
+    Begun(Begun),
 }
 
 /// Tells a directory from a later one of the same name. A number is used again after a removal, so the time of birth counts
@@ -58,21 +62,26 @@ impl Memory {
     }
 
     /// What became of a directory, if it stayed where it is.
-    pub(super) fn end(&self, upload: &Upload) -> Option<End> {
+    pub(super) fn end(&self, upload: &Upload) -> Option<&End> {
         let left = self.left.get(&upload.key())?;
-        let same = left.inode == upload.id.1 && left.born == born(upload) && (left.end == End::Published || left.changed == upload.changed);
-        same.then_some(left.end)
+        let same = left.inode == upload.id.1 && left.born == born(upload) && (left.end != End::Refused || left.changed == upload.changed);
+        same.then_some(&left.end)
     }
 
     /// Remembers what became of a directory; says whether that is news.
     pub(super) fn keep(&mut self, upload: &Upload, end: End) -> bool {
-        if self.end(upload) == Some(end) {
+        if self.end(upload) == Some(&end) {
             return false;
         }
         let left = Left { inode: upload.id.1, born: born(upload), changed: upload.changed, end };
         self.left.insert(upload.key(), left);
         self.dirty = true;
         true
+    }
+
+    /// Forgets a directory that has another name now, which says what became of it.
+    pub(super) fn forget(&mut self, upload: &Upload) {
+        self.dirty |= self.left.remove(&upload.key()).is_some();
     }
 
     /// Forgets all but these.

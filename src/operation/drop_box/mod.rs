@@ -10,12 +10,14 @@
 //!
 //! A rename within one directory needs no right on what is renamed, so uploads of other users are claimed and marked as done
 //! whatever their modes, unless the drop box is sticky. Then, and where a published upload cannot be removed, [`memory`]
-//! remembers it.
+//! remembers it. It also remembers each commit before it becomes visible, for a monitor that is killed in it ([`begun`]).
 
+mod begun;
 mod lock;
 mod memory;
 mod names;
 
+pub(super) use begun::{Noted, Took, superseded, took_place};
 pub use names::order;
 
 use super::add_targets::NamedFiles;
@@ -122,6 +124,8 @@ pub struct Claimed {
     pub left_alone: Vec<(String, Failure)>,
     /// What earlier rounds have published and not removed.
     pub published: Vec<Upload>,
+    /// Whether a monitor ended right after a commit: what follows a commit may be left to do.
+    pub cut_off: bool,
 }
 
 /// Where a refused upload is now.
@@ -204,8 +208,19 @@ impl DropBox {
                 claimed.published.push(upload);
                 continue;
             }
-            if self.memory.end(&upload).is_some() {
-                continue;
+            match self.memory.end(&upload) {
+                // A monitor that was killed before it could say so with the name; or one that has no right to.
+                Some(End::Published) => {
+                    if let Ok(to) = self.rename(&upload, "done") {
+                        self.memory.forget(&upload);
+                        upload.file_name = to;
+                        claimed.published.push(upload);
+                        claimed.cut_off = true;
+                    }
+                    continue;
+                }
+                Some(End::Refused) => continue,
+                Some(End::Begun(_)) | None => {}
             }
             upload.seen = *self.seen.entry(upload.identity()).or_insert(upload.seen);
             if marker == Marker::Ready {
@@ -332,7 +347,10 @@ impl DropBox {
         for upload in uploads {
             let aside = candidates(&upload.file_name.to_string_lossy(), "failed").swap_remove(0);
             match self.rename(upload, "done") {
-                Ok(to) => upload.file_name = to,
+                Ok(to) => {
+                    self.memory.forget(upload);
+                    upload.file_name = to;
+                }
                 // Where it cannot be renamed, its name stays; where it is gone, there is nothing to remember.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(_) => {
@@ -386,6 +404,8 @@ impl DropBox {
     pub fn set_aside(&mut self, upload: &Upload, failure: &Failure) -> Result<Aside> {
         match self.rename(upload, "failed") {
             Ok(to) => {
+                self.memory.forget(upload);
+                self.memory.save()?;
                 self.write_reason(&to.to_string_lossy(), failure);
                 Ok(Aside::At(self.path().join(to)))
             }
