@@ -69,6 +69,7 @@ impl Tree {
                 return Err(refused("a file of the user that publishes, in a directory of another user"));
             }
         }
+        rules.check_handed_over(0o004, &metadata).map_err(refused)?;
         Ok((file, metadata))
     }
 }

@@ -27,6 +27,8 @@ use crate::failure::{Failure, Result};
 use beneath::Way;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -48,9 +50,53 @@ pub struct Rules {
     /// The user who hands the files over. With one, a hard link to another user's file is refused, and so is a file of the
     /// user of this process: both can be files that this user could not have read.
     pub owner: Option<u32>,
+    /// Other users who may rename what is in the root. With some, a file or directory of the user of this process that they
+    /// cannot read is refused: it was not handed over, only renamed.
+    pub renamed_by: Option<Writers>,
+}
+
+/// The users beside that of this process, and root, who may rename the entries of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Writers {
+    /// The members of this group.
+    group: Option<u32>,
+    /// Users of whom no group is known.
+    others: bool,
+}
+
+impl Writers {
+    /// Whether all of them have a right on a file or directory: `bit` is the right of others, as in `0o004`.
+    fn all_may(self, bit: u32, metadata: &Metadata) -> bool {
+        let others = metadata.mode() & bit != 0;
+        let group = |group: u32| if metadata.gid() == group { metadata.mode() & (bit << 3) != 0 } else { others };
+        (others || !self.others) && self.group.is_none_or(group)
+    }
+}
+
+impl Rules {
+    /// Refuses what belongs to the user of this process and the writers of the root have no right on.
+    fn check_handed_over(&self, bit: u32, metadata: &Metadata) -> std::result::Result<(), &'static str> {
+        let own = metadata.uid() == rustix::process::geteuid().as_raw();
+        match self.renamed_by.filter(|writers| own && !writers.all_may(bit, metadata)) {
+            Some(_) => Err("it belongs to the user that publishes and is private: other users may have renamed it"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Tree {
+    /// The other users who may rename the entries of the root. In a sticky directory only its owner and theirs can.
+    pub fn writers(&self) -> std::io::Result<Option<Writers>> {
+        let stat = rustix::fs::fstat(&self.root)?;
+        let trusted = [0, rustix::process::geteuid().as_raw()].contains(&stat.st_uid);
+        if trusted && stat.st_mode & 0o1000 != 0 {
+            return Ok(None);
+        }
+        let group = (stat.st_mode & 0o020 != 0).then_some(stat.st_gid);
+        let others = !trusted || stat.st_mode & 0o002 != 0;
+        Ok((others || group.is_some()).then_some(Writers { group, others }))
+    }
+
     /// Opens a directory; the path may contain links.
     pub fn open(path: &Path) -> Result<Arc<Self>> {
         let failed = |error: rustix::io::Errno| Failure::io("open the directory", path.display(), error.into());

@@ -4,6 +4,7 @@ use super::{Rules, Tree, TreeFile};
 use crate::failure::Failure;
 use rustix::fs::{AtFlags, Dir, FileType, OFlags, statat};
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -49,7 +50,8 @@ impl Limits {
 impl Tree {
     /// The names in a directory and what each was when it was listed, sorted; an error of kind "too many" beyond `most`.
     pub fn list(&self, directory: &Path, rules: Rules, most: usize) -> std::io::Result<Vec<(OsString, FileType)>> {
-        let descriptor = self.directory(directory, rules)?;
+        let descriptor = File::from(self.directory(directory, rules)?);
+        rules.check_handed_over(0o001, &descriptor.metadata()?).map_err(std::io::Error::other)?;
         let mut names = Vec::new();
         for entry in Dir::read_from(&descriptor)? {
             let entry = entry?;

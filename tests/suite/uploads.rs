@@ -229,6 +229,36 @@ fn files_of_other_users_are_not_published_through_hard_links() {
 }
 
 #[test]
+fn private_files_of_the_monitors_user_are_not_published() {
+    let shared = Shared::new("");
+    let own = |script: &str| {
+        let run = shared.command(MONITOR, "sh").args(["-ec", &format!("umask 027; cd box; {script}")]).output().unwrap();
+        assert!(run.status.success(), "{run:?}");
+    };
+    own("mkdir -m 700 a b c d e; for i in a b c d; do echo SECRET >$i/$i; done");
+    own("chmod 755 b c d; chmod 600 b/b; mkdir -m 700 c/deep; mv c/c c/deep/c; mkdir e/f; echo SECRET >e/f/x; chmod 604 d/d");
+    shared.pipeline("for i in a b c d e; do mv $i tuf_ready_$i; done");
+    // A private group of its own is none that others are in.
+    own("mkdir g; echo SECRET >g/g; chmod 640 g/g");
+    chown(shared.sandbox.path("box/g/g"), None, Some(MONITOR)).unwrap();
+    shared.pipeline("mv g tuf_ready_g");
+    // What they can read is handed over.
+    own("mkdir -p tuf_tmp_1/p; echo own >tuf_tmp_1/p/own; mv tuf_tmp_1 tuf_ready_1");
+    let events = shared.round();
+    let aside: Vec<_> = told(&events, "set aside").iter().map(|line| line["upload"].as_str().unwrap()).collect();
+    assert_eq!(aside, ["a", "b", "c", "d", "e", "g"], "{events:?}");
+    assert_eq!(told(&events, "published")[0]["uploads"], serde_json::json!(["1"]));
+    // Where others can rename nothing, all of it is the monitor's own.
+    for mode in [0o700, 0o755, 0o3770] {
+        shared.owned_by(MONITOR, mode);
+        own(&format!(
+            "mkdir -m 700 tuf_tmp_{mode}; echo own >tuf_tmp_{mode}/f{mode}; chmod 600 tuf_tmp_{mode}/*; mv tuf_tmp_{mode} tuf_ready_{mode}"
+        ));
+        assert_eq!(told(&shared.round(), "published").len(), 1, "{mode:o}");
+    }
+}
+
+#[test]
 fn a_lock_that_another_user_holds_does_not_stop_the_monitor() {
     let shared = Shared::new("");
     shared.upload("1", "a", "a");

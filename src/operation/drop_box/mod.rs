@@ -244,7 +244,7 @@ impl DropBox {
     }
 
     fn rules(&self) -> Rules {
-        Rules { one_file_system: true, owner: None }
+        Rules { one_file_system: true, ..Rules::default() }
     }
 
     /// What an entry is, and whether it is a directory; a link is not followed.
@@ -298,7 +298,8 @@ impl DropBox {
         if !self.look(&upload.file_name, b"", Marker::Processing).is_ok_and(|(there, _)| there.id == upload.id) {
             return Err(refused(vec!["it was exchanged or taken away meanwhile".into()]));
         }
-        let rules = Rules { owner: Some(upload.owner), ..self.rules() };
+        let failed = |error: io::Error| Failure::io("read the drop box", self.path().display(), error);
+        let rules = Rules { owner: Some(upload.owner), renamed_by: self.tree.writers().map_err(failed)?, ..self.rules() };
         let found =
             self.tree.walk(Path::new(&upload.file_name), rules, &self.limits).map_err(|failure| refused(vec![failure.with_cause()]))?;
         let mut files = NamedFiles::new();
