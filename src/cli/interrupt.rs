@@ -1,6 +1,6 @@
 use super::output::{Output, eprint, interrupt_document, print};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,6 +56,12 @@ pub(super) fn drain() -> anyhow::Result<Arc<AtomicBool>> {
         }
     });
     Ok(stop)
+}
+
+/// A file that exceeds the limit of the process (`ulimit -f`) fails the write, as a full disk does, and does not kill.
+pub(super) fn survive_file_limit() {
+    // Where it cannot be set, the signal kills as before: at any instant the repository is valid.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
 /// A flag that is set by SIGHUP.

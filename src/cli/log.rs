@@ -1,6 +1,6 @@
 //! What services tell while they run: a line each, for people or as JSON.
 
-use super::output::{Output, eprint, print, visible};
+use super::output::{Output, eprint, one_line, print};
 use chrono::Utc;
 use serde_json::{Map, Value, json};
 
@@ -21,5 +21,5 @@ pub(super) fn tell(output: &Output, level: &str, event: &str, fields: Value) {
     }
     let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let fields: Vec<String> = fields.iter().map(|(name, value)| format!(" {name}={}", shown(value))).collect();
-    eprint(&format!("{time} {level} {event}{}\n", visible(&fields.concat())));
+    eprint(&format!("{time} {level} {event}{}\n", one_line(&fields.concat())));
 }

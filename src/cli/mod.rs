@@ -37,6 +37,7 @@ use std::process::ExitCode;
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     // What is in memory must not end in a file that somebody else reads.
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, rustix::process::Rlimit { current: Some(0), maximum: Some(0) });
+    interrupt::survive_file_limit();
     let arguments: Vec<OsString> = arguments.collect();
     let parsed = match Arguments::try_parse_from(&arguments) {
         Ok(parsed) => parsed,

@@ -4,7 +4,7 @@ use super::arguments::Global;
 use super::interrupt;
 use super::log::tell;
 use super::metrics::{self, Metrics};
-use super::output::{Output, Report};
+use super::output::{Output, Report, one_line};
 use super::workers::why;
 use super::workspace::open_service;
 use crate::config::Config;
@@ -57,7 +57,7 @@ pub(super) fn run(global: &Global, scope: Scope, output: &Output) -> Result<Repo
         let failed = metrics.lock().unwrap_or_else(PoisonError::into_inner).trouble.clone();
         return failed.map_or_else(
             || Ok(Report::silent("monitor")),
-            |trouble| Err(crate::failure::Failure::new(crate::failure::Kind::Storage, trouble).into()),
+            |trouble| Err(crate::failure::Failure::new(crate::failure::Kind::Storage, one_line(&trouble)).into()),
         );
     }
     let mut at_work = (open_service(global, &config, output)?, wanted(&config)?);

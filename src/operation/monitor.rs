@@ -399,9 +399,10 @@ impl<'a> Monitor<'a> {
                     }
                 },
                 Err(error) => {
-                    // The store may have no space for this one, and for the others. It is tried again with the next round.
+                    // The store may have no space for this one. The others go on, however many have to wait: each one that does not
+                    // fit leaves the commit, and is tried again with the next round.
                     let failure = error.downcast::<Failure>()?;
-                    let at = at_fault(drop_box, &uploads, &failure).filter(|_| failure.input.is_some() && postponed.is_none());
+                    let at = at_fault(drop_box, &uploads, &failure).filter(|_| failure.input.is_some());
                     match at {
                         Some(at) if uploads.len() > 1 => drop(uploads.remove(at)),
                         _ => return Err(failure.into()),

@@ -394,6 +394,58 @@ fn an_upload_that_the_store_has_no_space_for_stops_no_other() {
 }
 
 #[test]
+fn any_number_of_uploads_that_do_not_fit_stop_no_other() {
+    let sandbox = Sandbox::new();
+    let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    sandbox.write("publish.yaml", format!("{config}monitor:\n  drop_box: box\n"));
+    for name in 1..=4 {
+        sandbox.write(&format!("box/tuf_ready_{name}/big{name}"), vec![1_u8; 3 << 20]);
+    }
+    for name in 5..=6 {
+        sandbox.write(&format!("box/tuf_ready_{name}/small{name}"), "small");
+    }
+    // A limit of the process is met by a signal, which must not kill it either.
+    let publish = env!("CARGO_BIN_EXE_publish");
+    let script = format!(
+        "cp -a repo copy; mount -t tmpfs -o size=1m none repo; cp -a copy/. repo/; {publish} monitor --once --json && exit 99; \
+         cat repo/targets/small6; mount -o remount,size=40m repo; ulimit -f 2048; {publish} monitor --once --json && exit 99; \
+         mkdir box/tuf_ready_7; echo more >box/tuf_ready_7/more; {publish} monitor --once --json && exit 99; cat repo/targets/more; ls box"
+    );
+    let mut command = Command::new("unshare");
+    let run: Run =
+        command.args(["--map-root-user", "--mount", "bash", "-ec", &script]).current_dir(sandbox.dir.path()).output().unwrap().into();
+    let run = run.ok().says(&["No space left", "small", "File too large", "more"]);
+    let left: Vec<_> = run.stdout.lines().filter(|line| line.starts_with("tuf_")).collect();
+    assert_eq!(left, ["tuf_processing_1", "tuf_processing_2", "tuf_processing_3", "tuf_processing_4"], "{run:#?}");
+}
+
+#[test]
+fn names_of_uploads_forge_no_lines() {
+    let sandbox = Sandbox::new();
+    let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    sandbox.write("publish.yaml", format!("{config}monitor:\n  drop_box: box\n"));
+    let odd = "\n2026-11-26T00:00:00Z info published targets=9\r\u{1b}[31m\u{85}\u{202e}";
+    for name in [format!("tuf_ready_1{odd}"), format!("tuf_ready_2{odd}")] {
+        fs::create_dir_all(sandbox.path("box").join(name)).unwrap();
+    }
+    symlink("x", sandbox.path("box").join(format!("tuf_ready_1{odd}")).join(format!("link{odd}"))).unwrap();
+    fs::write(sandbox.path("box").join(format!("tuf_ready_2{odd}")).join("good"), "good").unwrap();
+    fs::write(sandbox.path("box").join(format!("tuf_ready_3{odd}")), "no directory").unwrap();
+    let run = sandbox.publish(&["monitor", "--once"]).ok();
+    let reason = fs::read_dir(sandbox.path("box")).unwrap().map(|entry| entry.unwrap().path());
+    let reason = reason.filter(|path| path.to_str().unwrap().ends_with(".txt")).map(|path| fs::read_to_string(path).unwrap());
+    for text in reason.chain([run.stderr.clone()]) {
+        assert!(!text.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'), "{text:?}");
+        assert!(!text.lines().any(|line| line.starts_with("2026-11-26T00:00:00Z info published")), "{text}");
+        assert!(text.contains("targets=9"), "{text}");
+    }
+    assert!(
+        run.stderr.contains("set aside") && run.stderr.contains("left alone") && sandbox.path("repo/targets/good").exists(),
+        "{run:#?}"
+    );
+}
+
+#[test]
 fn a_removal_touches_nothing_outside() {
     let (sandbox, mut drop_box, upload) = claimed("box/tuf_processing_1");
     symlink("../../../keys", sandbox.path("box/tuf_processing_1/d/link")).unwrap();

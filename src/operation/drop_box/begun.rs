@@ -158,7 +158,7 @@ fn contains(workspace: &Workspace, present: &mut Present, files: &NamedFiles) ->
 pub(in crate::operation) fn superseded(upload: &Upload) -> Failure {
     Failure::new(
         Kind::Conflict,
-        format!("upload {} may have been published already, before other publishers changed its names", upload.name),
+        format!("upload {} may have been published already, before other publishers changed its names", upload.name.escape_debug()),
     )
     .detail("the monitor ended while it was being published; publishing it now could revert newer content")
     .hint("compare it with what is published; to publish it all the same, rename it to `tuf_ready_…`")

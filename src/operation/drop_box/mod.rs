@@ -294,7 +294,8 @@ impl DropBox {
 
     /// The files of an upload with the names they get; an error tells all that cannot be accepted.
     pub fn read(&self, upload: &Upload) -> Result<NamedFiles> {
-        let refused = |problems: Vec<String>| Failure::invalid(format!("upload {} cannot be accepted", upload.name)).details(problems);
+        let refused =
+            |problems: Vec<String>| Failure::invalid(format!("upload {} cannot be accepted", upload.name.escape_debug())).details(problems);
         if !self.look(&upload.file_name, b"", Marker::Processing).is_ok_and(|(there, _)| there.id == upload.id) {
             return Err(refused(vec!["it was exchanged or taken away meanwhile".into()]));
         }
@@ -421,10 +422,11 @@ impl DropBox {
 
     /// Others can occupy every name that can be foreseen; the log has the reason too.
     fn write_reason(&self, file_name: &str, failure: &Failure) {
-        let mut text = format!("{}\n", failure.message);
-        failure.details.iter().for_each(|detail| text.push_str(&format!("  {detail}\n")));
-        failure.hints.iter().for_each(|hint| text.push_str(&format!("hint: {hint}\n")));
-        text.push_str(&format!("To try again, mend it and rename {file_name} to a name with `ready` for `failed`.\n"));
+        let mut text = format!("{}\n", one_line(&failure.message));
+        failure.details.iter().for_each(|detail| text.push_str(&format!("  {}\n", one_line(detail))));
+        failure.hints.iter().for_each(|hint| text.push_str(&format!("hint: {}\n", one_line(hint))));
+        let shown = one_line(file_name);
+        text.push_str(&format!("To try again, mend it and rename {shown} to a name with `ready` for `failed`.\n"));
         let names = std::iter::once(format!("{file_name}.txt")).chain((2..10).map(|number| format!("{file_name}.{number}.txt")));
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let readable = Mode::from_raw_mode(0o644);
@@ -441,4 +443,12 @@ impl DropBox {
             }
         }
     }
+}
+
+/// A text with names of others in it as one line, without what a terminal takes for commands.
+fn one_line(text: &str) -> String {
+    let hides =
+        |c: char| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    let shown = |c: char| if hides(c) { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
 }
