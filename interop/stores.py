@@ -158,7 +158,8 @@ def wrong_settings_are_told():
     s3().put_object(Bucket="settings", Key="acme/index.html", Body=b"mine")
     p.publish("init", "--no-passphrase")
     other = on(there)
-    other.publish("init", "--no-passphrase", code=5, says=["there is a repository", "not the one of this config"])
+    other.publish("init", "--no-passphrase", code=7, says=["there is a repository at s3://settings/acme already", "nothing was made"])
+    assert not (other.directory / "keys").exists(), "refused before anything was made"
     p.publish("prune", says=["index.html is none of a repository's objects"])
     assert s3().get_object(Bucket="settings", Key="acme/index.html")["Body"].read() == b"mine"
 
