@@ -143,7 +143,7 @@ pub(super) fn plan_on(
     plan.warnings.extend(warnings.into_iter().flatten());
     plan.empty = plan.work.artifacts.is_empty();
     if !plan.empty {
-        plan.roles = target_steps(&present, plan.targets.iter().map(|target| target.name.as_str()))?;
+        plan.roles = target_steps(workspace, &present, plan.targets.iter().map(|target| target.name.as_str()))?;
     }
     plan.work.present = Some(present);
     Ok(plan)

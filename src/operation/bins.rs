@@ -90,7 +90,7 @@ pub fn plan(workspace: &Workspace, request: BinsRequest) -> Result<BinsPlan> {
     let mut roles = Vec::new();
     if !empty {
         let top = rekey || from == 0 || present.targets.len() != at_top;
-        roles = steps(&present.versions(), if top { &Role::ONLINE } else { &[Role::Snapshot, Role::Timestamp] })?;
+        roles = steps(workspace, &present, if top { &Role::ONLINE } else { &[Role::Snapshot, Role::Timestamp] })?;
     }
     let left_over = from.saturating_sub(to);
     // Reported where targets move into bins for the first time.

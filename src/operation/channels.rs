@@ -87,7 +87,7 @@ pub fn plan(workspace: &Workspace, request: &ChannelsRequest) -> Result<Channels
     let (wanted, removed) = plan.names();
     present.check_names(workspace.storage.as_ref(), workspace.plain_names, &as_names(&wanted), &as_names(&removed))?;
     if !plan.empty {
-        plan.roles = steps(&present.versions(), &Role::ONLINE)?;
+        plan.roles = steps(workspace, &present, &Role::ONLINE)?;
     }
     plan.present = Some(Box::new(present));
     Ok(plan)

@@ -226,7 +226,7 @@ pub fn plan_removal(workspace: &Workspace, name: &str) -> anyhow::Result<RemoveD
             .into());
     }
     let delegation = Delegation::of(Role::Targets.name(), role, block);
-    let roles = steps(&present.versions(), &Role::ONLINE)?;
+    let roles = steps(workspace, &present, &Role::ONLINE)?;
     Ok(RemoveDelegationPlan { delegation, roles, present: Some(Box::new(present)) })
 }
 

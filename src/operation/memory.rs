@@ -6,7 +6,7 @@
 
 use super::{Workspace, own_file};
 use crate::failure::Result;
-use crate::metadata::Envelope;
+use crate::metadata::{Envelope, Role};
 use crate::repository::{KnownStore, Memory, Place, Present, Seen, Versions, load_versions};
 use crate::storage::{HttpSource, read_regular};
 use chrono::{DateTime, Utc};
@@ -84,7 +84,8 @@ impl Workspace {
             "{file} {lost} the repository at {}; {from}. A rollback to an older state before this run would go unnoticed; keep the file between runs",
             self.storage.location()
         ));
-        let learned = public.unwrap_or_default();
+        // What was served before a root that replaced the keys of all roles does not count.
+        let learned = public.filter(|public| present.trust.reset_at().is_none_or(|root| root <= public.root)).unwrap_or_default();
         // Within this process the present state counts as seen.
         let _ = self.recall.learned.set(learned.newest(&present.versions()));
         learned
@@ -130,15 +131,18 @@ impl Workspace {
         self.memory().store(&self.store_identity).cloned()
     }
 
-    /// Remembers versions, never lower ones unless a rollback was accepted. A file that cannot be written is a warning: what was
+    /// Remembers versions, never lower ones. A root that was rolled back stays remembered until every online role is signed
+    /// above what was seen: from then on clients that saw the newer state follow this one. A file that cannot be written is a warning: what was
     /// published stays published.
     pub fn remember(&self, versions: &Versions) -> Result<()> {
         let pinned = identity(&self.pinned()?);
         self.change(|memory| {
             let known = memory.of(&pinned, self.place()).cloned();
             let store = self.found.get().cloned().or_else(|| known.as_ref().and_then(|known| known.store.clone()));
-            let floor = known.filter(|_| !self.accept_rollback).map(|known| known.versions).unwrap_or_default();
-            memory.keep(Seen { pinned, location: None, versions: versions.newest(&floor), store }, self.place());
+            let known = known.map(|known| known.versions).or(self.recall.learned.get().copied()).unwrap_or_default();
+            let is_above = self.accept_rollback && Role::ONLINE.iter().all(|role| versions.of(*role) > known.of(*role));
+            let versions = if is_above { *versions } else { versions.newest(&known) };
+            memory.keep(Seen { pinned, location: None, versions, store }, self.place());
         });
         Ok(())
     }

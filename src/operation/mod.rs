@@ -50,18 +50,25 @@ pub struct RoleStep {
     pub to: u64,
 }
 
-/// The steps for signing these roles again; refuses, before anything is written, versions that no client would read.
-fn steps(versions: &Versions, roles: &[Role]) -> Result<Vec<RoleStep>> {
-    let step =
-        |role: &Role| Ok(RoleStep { role: role.name(), from: versions.of(*role), to: version_after(role.name(), versions.of(*role))? });
-    roles.iter().map(step).collect()
+/// The steps for signing these roles again; refuses, before anything is written, versions that no client would read. After
+/// an accepted rollback a commit signs every online role, see [`Workspace::commit`].
+fn steps(workspace: &Workspace, present: &Present, roles: &[Role]) -> Result<Vec<RoleStep>> {
+    let (versions, above) = (present.versions(), workspace.floor());
+    let signed = |role: &Role| roles.contains(role) || (Role::ONLINE.contains(role) && workspace.signs_above(present));
+    let step = |role: &Role| {
+        let from = versions.of(*role);
+        // The version of a root follows its predecessor's, and no other.
+        let base = if *role == Role::Root { from } else { from.max(above.of(*role)) };
+        Ok(RoleStep { role: role.name(), from, to: version_after(role.name(), base)? })
+    };
+    if roles.is_empty() { Ok(Vec::new()) } else { Role::ALL.iter().filter(|role| signed(role)).map(step).collect() }
 }
 
 /// The steps for a change of these targets. Bins have versions of their own, which nobody asks for.
-fn target_steps<'n>(present: &Present, mut names: impl Iterator<Item = &'n str>) -> Result<Vec<RoleStep>> {
+fn target_steps<'n>(workspace: &Workspace, present: &Present, mut names: impl Iterator<Item = &'n str>) -> Result<Vec<RoleStep>> {
     let at_top = names.try_fold(false, |at_top, name| Ok::<_, Failure>(at_top || present.home(name)? == Home::Top))?;
     let roles: &[Role] = if at_top { &Role::ONLINE } else { &[Role::Snapshot, Role::Timestamp] };
-    steps(&present.versions(), roles)
+    steps(workspace, present, roles)
 }
 
 /// What applying a plan did.

@@ -82,9 +82,14 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
     let sha512_only = if request.rehash { sha512_only(workspace, &mut present)? } else { Vec::new() };
     let now = workspace.now();
     let expiries = expiries(&present)?;
+    let (above, signs_above) = (workspace.floor(), workspace.signs_above(&present));
     let mut due: Vec<Due> = Vec::new();
     for (role, expires) in &expiries {
-        let reason = if *expires <= now {
+        let reason = if *role != Role::Root && above.of(*role) > present.versions().of(*role) {
+            below(workspace, *role)
+        } else if *role != Role::Root && signs_above {
+            "signed above the state that clients have seen".into()
+        } else if *expires <= now {
             format!("expired on {}", format_expiry(*expires))
         } else if role.is_due(*expires, now) {
             format!("older than {}", describe(role.refresh_age()))
@@ -111,8 +116,10 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
         }
     } else if let Some(bins) = &present.bins {
         let expires = bins.role.expires();
-        if expires <= now || Role::Targets.is_due(expires, now) {
-            let reason = if expires <= now {
+        if signs_above || expires <= now || Role::Targets.is_due(expires, now) {
+            let reason = if signs_above {
+                "clients have seen a newer state".into()
+            } else if expires <= now {
                 format!("expired on {}", format_expiry(expires))
             } else {
                 format!("older than {}", describe(Role::Targets.refresh_age()))
@@ -125,7 +132,7 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
     let absent = |due: &Due| match due.which {
         Renewed::Role(role) => {
             let valid = expiries.iter().any(|(other, expires)| *other == role && *expires > now);
-            valid && workspace.signs(role) && !workspace.has_enough_keys(present.trust.root(), role)
+            valid && !signs_above && workspace.signs(role) && !workspace.has_enough_keys(present.trust.root(), role)
         }
         Renewed::Bins => false,
     };
@@ -170,7 +177,7 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
     Ok(RefreshPlan {
         plain_names,
         repairs: request.all,
-        roles: steps(&present.versions(), &roles)?,
+        roles: steps(workspace, &present, &roles)?,
         consistent_snapshot: switch,
         switch_waits,
         postponed,
@@ -255,6 +262,12 @@ fn follow(workspace: &Workspace, repairs: bool, plain_names: Option<PlainSwitch>
     let known = outcome.warnings.clone();
     outcome.warnings.extend(troubles.iter().take(10).map(ToString::to_string).filter(|warning| !known.contains(warning)));
     Ok(())
+}
+
+/// Why a role is due that is older than the one that clients have seen.
+fn below(workspace: &Workspace, role: Role) -> String {
+    let seen = workspace.seen_versions().filter(|_| workspace.accept_rollback).unwrap_or_default();
+    format!("below version {}, which clients have seen", seen.newest(&workspace.versions_above).of(role))
 }
 
 /// A client that trusts the newest root, whatever has expired.

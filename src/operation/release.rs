@@ -147,7 +147,7 @@ pub fn plan(workspace: &Workspace, request: &ReleaseRequest) -> Result<ReleasePl
     }
     plan.empty = plan.work.artifacts.is_empty() && plan.channels.as_ref().is_none_or(|channels| channels.empty);
     if !plan.empty {
-        plan.roles = steps(&present.versions(), &Role::ONLINE)?;
+        plan.roles = steps(workspace, &present, &Role::ONLINE)?;
     }
     let channels = plan.channels.as_ref().map(ChannelsPlan::names).unwrap_or_default().0;
     let names = plan.work.artifacts.iter().flat_map(|artifact| [Some(artifact.target.as_str()), artifact.signature.as_deref()]);

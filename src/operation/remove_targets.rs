@@ -56,7 +56,7 @@ pub fn plan(workspace: &Workspace, patterns: &[String]) -> Result<RemoveTargetsP
         }
     }
     let targets: Vec<String> = chosen.into_iter().map(str::to_owned).collect();
-    let roles = target_steps(&present, edit.names())?;
+    let roles = target_steps(workspace, &present, edit.names())?;
     let digest = digest_of(&targets, &signatures);
     Ok(RemoveTargetsPlan { targets, signatures, digest, roles, work: Some(Box::new((present, edit))) })
 }

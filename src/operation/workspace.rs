@@ -9,7 +9,7 @@ use crate::metadata::{RepositoryLabel, Role, Root, Target};
 use crate::openpgp::SigningKey;
 use crate::policy::clocks;
 use crate::repository::{
-    Committed, Committer, Edit, Home, KnownStore, PlainNames, Present, Progress, Versions, Witness, check_signers, load,
+    BINS, Committed, Committer, Edit, Home, KnownStore, PlainNames, Present, Progress, Renewal, Versions, Witness, check_signers, load,
 };
 use crate::storage::probe::Probe;
 use crate::storage::{Conditions, RawPlus, Storage};
@@ -97,13 +97,21 @@ impl Workspace {
 
     /// The versions that clients have seen, where the repository is older and that was accepted: a restored backup goes on
     /// above them, or clients would refuse it for ever.
-    fn floor(&self) -> Versions {
+    pub(super) fn floor(&self) -> Versions {
         let mut floor = if self.accept_rollback { self.seen_versions().unwrap_or_default() } else { Versions::default() };
         if self.workers.is_some() && floor != Versions::default() {
             // A worker remembers the state that it began with, and has not seen what became of its last signatures.
             floor = Versions { root: 0, targets: floor.targets + LAG, snapshot: floor.snapshot + LAG, timestamp: floor.timestamp + LAG };
         }
         floor.newest(&self.versions_above)
+    }
+
+    /// Whether new versions skip some, because the published state is older than the one that clients have seen. Every online
+    /// role must follow then, and every bin: clients refuse each of them that is older than they know it.
+    pub(super) fn signs_above(&self, present: &Present) -> bool {
+        let (now, floor) = (present.versions(), self.floor());
+        let rolled_back = self.accept_rollback && self.seen_versions().is_some_and(|seen| seen.root > now.root);
+        rolled_back || Role::ONLINE.iter().any(|role| floor.of(*role) > now.of(*role))
     }
 
     /// Must be called before anything is written: refuses while work is paused.
@@ -323,7 +331,13 @@ impl Workspace {
         witness: Option<&dyn Witness>,
     ) -> Result<Committed> {
         let Some(workers) = self.workers.as_ref().filter(|_| !edit.is_empty()) else {
-            return self.commit_here(present, edit, signers, witness);
+            if edit.is_empty() || !self.signs_above(&present) {
+                return self.commit_here(present, edit, signers, witness);
+            }
+            let edit = with_every_role(edit, &present);
+            let mut signers = self.signers(present.trust.root(), &Role::ONLINE)?;
+            self.add_bin_signers(&present, &mut signers)?;
+            return self.commit_here(present, &edit, &signers, witness);
         };
         witness.map_or(Ok(()), |witness| witness.asks(&present))?;
         let committed = super::workers::commit(self, workers, present, edit)?;
@@ -417,4 +431,17 @@ pub(super) fn bins_unsigned(present: &Present, failure: Failure) -> Failure {
     } else {
         "if their keys are lost: `publish bins --rekey` delegates the bins to the configured keys and signs them again"
     })
+}
+
+/// The edit, which signs every online role and the bins too.
+fn with_every_role(edit: &Edit, present: &Present) -> Edit {
+    let (mut edit, versions) = (edit.clone(), present.versions());
+    let online = Role::ONLINE.iter().map(|role| Renewal { role: role.name().into(), version: versions.of(*role) });
+    let bins = present.bins.as_ref().map(|bins| Renewal { role: BINS.into(), version: bins.role.version() });
+    for renewal in online.chain(bins) {
+        if !edit.renewals.iter().any(|known| known.role == renewal.role) {
+            edit.renewals.push(renewal);
+        }
+    }
+    edit
 }

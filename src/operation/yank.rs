@@ -79,7 +79,7 @@ pub fn plan(workspace: &Workspace, request: &YankRequest) -> Result<YankPlan> {
     let digest = openssl::sha::sha256(&channel_content(&version));
     edit.conditions.push(Condition::NoneHas { prefix: "channels/".into(), sha256: digest });
     let empty = removed.is_empty();
-    let roles = if empty { Vec::new() } else { steps(&present.versions(), &Role::ONLINE)? };
+    let roles = if empty { Vec::new() } else { steps(workspace, &present, &Role::ONLINE)? };
     let others = released_versions(targets.below("releases/"));
     let others = others.into_iter().filter(|other| *other != version && full_number(other) == full_number(&version));
     let warnings = others

@@ -238,7 +238,9 @@ impl Committer<'_> {
         if !spread.is_empty() {
             return Ok(spread);
         }
-        drafts(present, &work.edits, &work.renewed, work.rekey.as_ref(), &work.undelegate, (self.clock)())
+        // Clients have seen a newer state, and refuse every bin that is older than in it.
+        let every_bin = self.floor.snapshot > present.versions().snapshot;
+        drafts(present, &work.edits, &work.renewed, work.rekey.as_ref(), &work.undelegate, every_bin, (self.clock)())
     }
 
     /// A prune deletes staged content that no metadata names once it is old. A publisher that was slow, or suspended,

@@ -31,13 +31,14 @@ pub(super) type Keys = (Vec<(String, PublicKey)>, u64);
 type Content<'a> = Box<dyn Fn(u64, Expiry) -> Result<Vec<u8>> + Send + Sync + 'a>;
 
 /// The roles to write so that the edits are made and the renewed roles signed again. The bins of all edited names must
-/// have been read, and all of them if the role that lists them is renewed.
+/// have been read, and all of them if the role that lists them is renewed. `every_bin` renews also those that are not due.
 pub(super) fn drafts<'a>(
     present: &'a Present,
     edits: &TargetEdits,
     renewed: &BTreeSet<String>,
     rekey: Option<&BinKeys>,
     undelegate: &[String],
+    every_bin: bool,
     now: DateTime<Utc>,
 ) -> Result<Vec<Draft<'a>>> {
     let mut by_home: BTreeMap<Home, TargetEdits> = BTreeMap::new();
@@ -71,7 +72,7 @@ pub(super) fn drafts<'a>(
     } else if let Some(bins) = present.bins.as_ref().filter(|_| renewed.contains(BINS)) {
         // All bins that are due are renewed with the role that lists them: nobody has to read a thousand bins every hour
         // to know that none is.
-        for (bin, _) in bins.known().filter(|(_, targets)| Role::Targets.is_due(targets.expires(), now)) {
+        for (bin, _) in bins.known().filter(|(_, targets)| every_bin || Role::Targets.is_due(targets.expires(), now)) {
             by_home.entry(Home::Bin(bin)).or_default();
         }
         let role = &bins.role;

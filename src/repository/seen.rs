@@ -126,6 +126,6 @@ impl Versions {
         }
         Err(Failure::new(Kind::Untrusted, format!("the repository is in an older state than {witness}"))
             .details(back)
-            .hint("if a backup was restored on purpose: publish refresh --all --accept-rollback; versions go on above those that readers have seen"))
+            .hint("if a backup was restored on purpose: publish refresh --accept-rollback; it signs every online role above the versions that clients have seen"))
     }
 }

@@ -199,3 +199,112 @@ fn a_public_copy_that_is_of_no_use_stops_no_command() {
         sandbox.publish(&["verify"]).ok();
     }
 }
+
+/// The versions of targets, snapshot and timestamp that are remembered.
+fn remembered(sandbox: &Sandbox) -> Vec<u64> {
+    let seen = state(sandbox)["repositories"][0]["versions"].clone();
+    ["targets", "snapshot", "timestamp"].iter().map(|role| seen[role].as_u64().unwrap()).collect()
+}
+
+/// A repository that was put back: its targets role has version 2, and clients have seen version 4.
+fn rolled_back() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    copy(&sandbox, "backup");
+    sandbox.publish(&["refresh", "--all"]).ok();
+    sandbox.publish(&["refresh", "--all"]).ok();
+    put_back(&sandbox, "backup");
+    sandbox
+}
+
+#[test]
+fn an_accepted_rollback_makes_every_online_role_due() {
+    let sandbox = rolled_back();
+    let plan = sandbox.publish(&["refresh", "--accept-rollback", "--dry-run"]).ok();
+    for role in ["targets", "snapshot", "timestamp"] {
+        assert!(plan.stdout.contains(&format!("{role}: below version 4, which clients have seen")), "{plan:#?}");
+        assert!(plan.stdout.contains(&format!("{role} 2 -> 5")), "{plan:#?}");
+    }
+    let run = sandbox.publish(&["refresh", "--accept-rollback"]).ok();
+    assert!(run.stdout.contains("targets 5, snapshot 5, timestamp 5"), "{run:#?}");
+    assert_eq!(remembered(&sandbox), [5, 5, 5]);
+    // Accepted once, the state is like any other.
+    let run = sandbox.publish(&["refresh", "--accept-rollback"]).ok();
+    assert!(run.stdout.contains("nothing is due"), "{run:#?}");
+    sandbox.publish(&["status"]).ok();
+}
+
+#[test]
+fn an_accepted_rollback_lowers_no_memory() {
+    let sandbox = rolled_back();
+    sandbox.write("none.yaml", "groups: []\n");
+    let published = files(&sandbox.path("repo"));
+    for command in [
+        &["status"][..],
+        &["verify"],
+        &["refresh", "--dry-run"],
+        &["refresh", "--all", "--dry-run"],
+        &["release", "1.0.0", "--from", "dist"],
+        &["release", "1.0.1", "--from", "dist", "--dry-run"],
+        &["channels", "--file", "none.yaml"],
+        &["prune"],
+    ] {
+        sandbox.publish(&[command, &["--accept-rollback"]].concat());
+        assert_eq!(remembered(&sandbox), [4, 4, 4], "{command:?}");
+        assert_eq!(files(&sandbox.path("repo")), published, "{command:?}");
+    }
+    sandbox.publish(&["status"]).fails(9, &[OLDER]);
+    let plan = sandbox.publish(&["release", "1.0.1", "--from", "dist", "--accept-rollback", "--dry-run"]).ok();
+    assert!(plan.stdout.contains("targets 2 -> 5, snapshot 2 -> 5, timestamp 2 -> 5"), "{plan:#?}");
+    let run = sandbox.publish(&["release", "1.0.1", "--from", "dist", "--accept-rollback"]).ok();
+    assert!(run.stdout.contains("targets 5, snapshot 5, timestamp 5"), "{run:#?}");
+    sandbox.publish(&["status"]).ok();
+}
+
+/// Clients compare the version of every bin too, and of roles that the command alone would leave as they are.
+#[test]
+fn an_accepted_rollback_signs_every_bin_above_what_clients_have_seen() {
+    for command in [&["refresh"][..], &["release", "1.0.1", "--from", "dist"], &["add-targets", "file.txt", "--prefix", "one"]] {
+        let sandbox = Sandbox::new();
+        sandbox.release("1.0.0").ok();
+        sandbox.write("file.txt", "1\n");
+        sandbox.publish(&["bins", "--count", "4", "--not-for-trdl"]).ok();
+        copy(&sandbox, "backup");
+        for number in 0..9 {
+            sandbox.publish(&["add-targets", "file.txt", "--prefix", &number.to_string()]).ok();
+        }
+        sandbox.publish(&["refresh", "--all"]).ok();
+        let versions = || -> Vec<(String, u64)> {
+            let json = |name: &str| -> Value { serde_json::from_slice(&fs::read(sandbox.path(&format!("repo/{name}"))).unwrap()).unwrap() };
+            let snapshot = &json("timestamp.json")["signed"]["meta"]["snapshot.json"]["version"];
+            let meta = json(&format!("{snapshot}.snapshot.json"))["signed"]["meta"].clone();
+            meta.as_object().unwrap().iter().map(|(name, role)| (name.clone(), role["version"].as_u64().unwrap())).collect()
+        };
+        let seen = versions();
+        put_back(&sandbox, "backup");
+        sandbox.publish(&[command, &["--accept-rollback"]].concat()).ok();
+        let now = versions();
+        assert_eq!(now.len(), seen.len());
+        for ((name, now), (_, seen)) in now.iter().zip(&seen) {
+            assert!(now > seen, "{command:?}: {name} {now} {seen}");
+        }
+        sandbox.publish(&["verify"]).ok();
+    }
+}
+
+#[test]
+fn a_root_that_was_rolled_back_is_forgotten_once_all_is_signed_above() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    copy(&sandbox, "backup");
+    let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    sandbox.write("publish.yaml", config.replace("consistent_snapshot: true", "consistent_snapshot: false"));
+    sandbox.publish(&["refresh"]).ok();
+    sandbox.write("publish.yaml", config);
+    put_back(&sandbox, "backup");
+    sandbox.publish(&["status"]).fails(9, &["root: version 1 there, version 2 was seen before"]);
+    sandbox.publish(&["release", "1.0.0", "--from", "dist", "--accept-rollback"]).ok();
+    sandbox.publish(&["status"]).fails(9, &[OLDER]);
+    sandbox.publish(&["refresh", "--accept-rollback"]).ok();
+    sandbox.publish(&["status"]).ok();
+}
