@@ -7,7 +7,8 @@ use crate::failure::{Failure, Kind};
 use crate::keys::write_private;
 use crate::layout::signed_name;
 use crate::openpgp::{Generated, SigningKey, sign};
-use crate::repository::{Change, Edit, Present, digest_for_signature, each, stage_bytes};
+use crate::policy::signatures::is_misplaced;
+use crate::repository::{Change, Edit, Present, View, digest_for_signature, each, stage_bytes};
 use anyhow::Result;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -54,12 +55,13 @@ pub fn plan(workspace: &Workspace, resign: &Resign) -> Result<OpenPgpPlan> {
             versions.iter().any(|version| name.strip_prefix("signatures/").and_then(|rest| rest.split('/').next()) == Some(version))
         }
     };
-    let resigned: Vec<String> = present
-        .entries()
-        .map(|(name, _)| name)
-        .filter(|name| name.starts_with("signatures/") && name.ends_with(".sig") && wanted(name))
-        .map(str::to_owned)
-        .collect();
+    let view = View::new(&present);
+    let mut resigned: Vec<String> = Vec::new();
+    for (name, _) in present.entries().filter(|(name, _)| name.starts_with("signatures/") && name.ends_with(".sig") && wanted(name)) {
+        if !is_misplaced(name, &view)? {
+            resigned.push(name.to_owned());
+        }
+    }
     if let Resign::Versions(versions) = resign
         && let Some(missing) =
             versions.iter().find(|version| !resigned.iter().any(|name| name.starts_with(&format!("signatures/{version}/"))))

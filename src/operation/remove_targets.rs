@@ -4,7 +4,7 @@
 use super::{Outcome, RoleStep, Workspace, target_steps};
 use crate::failure::{Failure, Kind};
 use crate::layout::is_reserved;
-use crate::policy::signatures::signature_of;
+use crate::policy::signatures::{is_stray, signature_of};
 use crate::repository::{Change, Edit, Present, View};
 use anyhow::Result;
 use serde::Serialize;
@@ -31,6 +31,7 @@ pub fn plan(workspace: &Workspace, patterns: &[String]) -> Result<RemoveTargetsP
     let mut present = workspace.load()?;
     workspace.check_root(&present)?;
     present.read_all_bins(workspace.storage.as_ref())?;
+    let view = View::new(&present);
     let mut chosen: BTreeSet<&str> = BTreeSet::new();
     for pattern in patterns {
         let found: Vec<&str> = present.entries().map(|(name, _)| name).filter(|name| matches(pattern, name)).collect();
@@ -39,7 +40,8 @@ pub fn plan(workspace: &Workspace, patterns: &[String]) -> Result<RemoveTargetsP
                 .hint("quote patterns, or the shell may expand them; `publish status --verbose` lists what is published")
                 .into());
         }
-        if let Some(reserved) = found.iter().find(|name| is_reserved(name)) {
+        let mut kept = found.iter().filter(|name| is_reserved(name) && !is_stray(name, &view).unwrap_or(false));
+        if let Some(reserved) = kept.next() {
             return Err(Failure::invalid(format!("`{}` matches {reserved}, which has commands of its own", pattern.escape_debug()))
                 .hint("releases are withdrawn with `publish yank`, channels with `publish channels --prune`")
                 .into());
@@ -50,7 +52,7 @@ pub fn plan(workspace: &Workspace, patterns: &[String]) -> Result<RemoveTargetsP
     let mut signatures = Vec::new();
     for name in &chosen {
         edit.changes.push(removal(name, present.target(name)?));
-        if let Some((signature, target)) = signature_of(name, &View::new(&present))? {
+        if let Some((signature, target)) = signature_of(name, &view)? {
             edit.changes.push(removal(&signature, Some(target)));
             signatures.push(signature);
         }

@@ -32,12 +32,37 @@ pub fn artifact_of(signature: &str, state: &dyn State) -> Option<String> {
     signed_name(signature, |artifact| state.target(artifact).is_ok_and(|target| target.is_some()))
 }
 
+/// Whether this is where the signature of this artifact belongs. Channels, certificates, records of yanks and signatures have
+/// none: no command would replace it together with them. An artifact of a release has one place, not a second one below
+/// `signatures/releases/`.
+pub fn mirrors(signature: &str, artifact: &str) -> bool {
+    (artifact.starts_with("releases/") || !is_reserved(artifact)) && name_of(artifact) == signature
+}
+
+/// Whether a signature is of a target that has none of this name.
+pub fn is_misplaced(signature: &str, state: &dyn State) -> Result<bool> {
+    match artifact_of(signature, state) {
+        Some(artifact) => Ok(state.target(&artifact)?.is_some() && !mirrors(signature, &artifact)),
+        None => Ok(false),
+    }
+}
+
+/// Whether no artifact of a state needs this signature, so that it may be removed by itself.
+pub fn is_stray(signature: &str, state: &dyn State) -> Result<bool> {
+    Ok(match artifact_of(signature, state) {
+        _ if !signature.starts_with(SIGNATURES) => false,
+        Some(artifact) => !mirrors(signature, &artifact) || state.target(&artifact)?.is_none(),
+        None => true,
+    })
+}
+
 /// The name and the target of an artifact's signature in a state. A target whose name begins with a version would share the
 /// name with the signature of a release's artifact, which is not its own.
 pub fn signature_of(artifact: &str, state: &dyn State) -> Result<Option<(String, Target)>> {
     let name = name_of(artifact);
     let Some(target) = state.target(&name)? else { return Ok(None) };
-    Ok(artifact_of(&name, state).is_none_or(|signed| signed == artifact).then_some((name, target)))
+    let own = mirrors(&name, artifact) && artifact_of(&name, state).is_none_or(|signed| signed == artifact);
+    Ok(own.then_some((name, target)))
 }
 
 fn check_signature(step: &Step<'_>, name: &str, change: &Change) -> Result<()> {
@@ -49,9 +74,12 @@ fn check_signature(step: &Step<'_>, name: &str, change: &Change) -> Result<()> {
     };
     let there = step.after.target(&artifact)?.is_some();
     match change {
-        Change::Removed(_) if there => Err(Failure::new(Kind::Conflict, format!("{artifact} would lose its signature"))
+        Change::Removed(_) if is_stray(name, step.after)? => Ok(()),
+        Change::Removed(_) => Err(Failure::new(Kind::Conflict, format!("{artifact} would lose its signature"))
             .hint("a signature is replaced with --resign, and removed only together with what it signs")),
-        Change::Removed(_) => Ok(()),
+        Change::Added(_) if there && !mirrors(name, &artifact) => {
+            Err(Failure::invalid(format!("{name} would sign {artifact}, which has no detached signature of this name")))
+        }
         Change::Added(_) if there && shares_a_release(&artifact) => {
             Err(Failure::invalid(format!("{artifact} begins with a version, so its signature would be where a release's is")))
         }
@@ -98,6 +126,8 @@ pub enum Unpaired {
     Artifact(String),
     /// A signature without an artifact.
     Signature(String),
+    /// A signature of a target that has none of this name.
+    Misplaced(String, String),
 }
 
 /// The artifacts of releases without signatures, and the signatures without artifacts, among these names of a state.
@@ -110,9 +140,12 @@ pub fn unpaired<'n>(names: impl Iterator<Item = &'n str>, state: &dyn State) -> 
             }
         } else if name.starts_with(SIGNATURES)
             && let Some(artifact) = artifact_of(name, state)
-            && state.target(&artifact)?.is_none()
         {
-            found.push(Unpaired::Signature(name.to_owned()));
+            if state.target(&artifact)?.is_none() {
+                found.push(Unpaired::Signature(name.to_owned()));
+            } else if !mirrors(name, &artifact) {
+                found.push(Unpaired::Misplaced(name.to_owned(), artifact));
+            }
         }
     }
     Ok(found)

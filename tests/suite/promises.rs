@@ -181,6 +181,30 @@ fn signatures_mirror_artifacts_whoever_asks() {
 }
 
 #[test]
+fn channels_certificates_and_signatures_have_no_signatures() {
+    let t = Published::new();
+    let targets = t.present().targets;
+    let certificate = targets.below("openpgp/").next().unwrap().to_owned();
+    let signature = "signatures/2.0.0/linux-amd64/bin/acme.sig";
+    for artifact in ["channels/1/stable", &certificate, signature, TOOL] {
+        let words = format!("signatures/{artifact}.sig would sign {artifact}, which has no detached signature");
+        t.refuses(t.edit(&[(&format!("signatures/{artifact}.sig"), Some(b"x"))]), &words);
+    }
+    // One that an earlier version accepted is reported, is in the way of no change, and can be removed.
+    let stray = ["signatures/channels/1/stable.sig".to_owned(), format!("signatures/{TOOL}.sig")];
+    for name in &stray {
+        crate::verify::with_target(&t.sandbox, name, &fs::read(t.sandbox.path("repo/targets").join(signature)).unwrap());
+    }
+    let verify = t.sandbox.publish(&["verify", "--root", "keys/1.root.json"]);
+    verify.says(&["signs channels/1/stable, which has no detached signature of this name", TOOL]);
+    t.accepts(t.edit(&[("channels/1/stable", Some(b"1.0.0\n"))]));
+    t.sandbox.publish(&["remove-targets", signature]).fails(6, &["which has commands of its own"]);
+    t.sandbox.publish(&["remove-targets", &stray[1], "--confirm", "1"]).ok();
+    t.accepts(t.edit(&[(&stray[0], None)]));
+    assert!(t.target(signature).is_some() && stray.iter().all(|name| t.target(name).is_none()));
+}
+
+#[test]
 fn a_yank_is_whole_and_for_ever_whoever_asks() {
     let t = Published::new();
     let yank = |version: &str, content: &[u8]| {

@@ -141,6 +141,12 @@ impl Signatures {
                     "signs an artifact that is not published",
                     "remove the signature, or publish the artifact",
                 ),
+                Unpaired::Misplaced(name, artifact) => findings.add(
+                    Severity::Warning,
+                    name,
+                    format!("signs {artifact}, which has no detached signature of this name; it is not kept up to date"),
+                    "find out who published it, and remove it: publish remove-targets",
+                ),
             }
         }
     }

@@ -173,7 +173,7 @@ impl Content<'_> {
                 continue;
             }
             let signature = signatures::name_of(name);
-            if self.after(&signature)?.is_some() {
+            if signatures::mirrors(&signature, name) && self.after(&signature)?.is_some() {
                 names.insert(signature);
             }
         }
