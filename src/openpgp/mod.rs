@@ -9,6 +9,7 @@ mod openssl_signer;
 mod remote;
 mod signature;
 mod signing_key;
+mod single;
 
 pub use certificate::{Certificates, Standing};
 pub use generate::{Algorithm, Generated, generate};

@@ -38,6 +38,9 @@ impl DetachedSignature {
     /// Reads one signature, binary or armored. `what` names the file.
     pub fn parse(bytes: &[u8], what: &str) -> Result<Self> {
         let broken = |why: &str| Failure::new(Kind::Untrusted, format!("{what} is not a detached OpenPGP signature: {why}"));
+        if let Some(why) = super::single::fault(bytes) {
+            return Err(broken(why));
+        }
         let pile = PacketPile::from_bytes(bytes).map_err(|error| broken("it cannot be parsed").source(error))?;
         let mut packets = pile.into_children();
         match (packets.next(), packets.next()) {

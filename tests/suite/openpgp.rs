@@ -58,6 +58,37 @@ fn fingerprint(sandbox: &Sandbox) -> String {
     run.stdout.lines().find_map(|line| line.strip_prefix("fpr:::::::::")).unwrap().trim_end_matches(':').to_owned()
 }
 
+/// What GnuPG refuses beside a good signature, and parsers pass over.
+#[test]
+fn a_signature_file_is_one_signature() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    let good = fs::read(sandbox.path("repo/targets/signatures/1.0.0/linux-amd64/bin/acme.sig")).unwrap();
+    let armored = |with: &dyn Fn(String) -> String| {
+        let body = openssl::base64::encode_block(&good);
+        with(format!("-----BEGIN PGP SIGNATURE-----\nVersion: x\n\n{body}\n-----END PGP SIGNATURE-----\n")).into_bytes()
+    };
+    let parse = |bytes: &[u8]| publish::openpgp::DetachedSignature::parse(bytes, "acme.sig");
+    parse(&good).unwrap();
+    parse(&armored(&|text| text)).unwrap();
+    parse(&armored(&|text| text.replace('\n', "\r\n"))).unwrap();
+    for (bytes, words) in [
+        ([&good[..], &good[..]].concat(), "more follows the signature"),
+        ([&good[..], b"\xff\xffjunk"].concat(), "more follows the signature"),
+        ([&good[..], b"\n"].concat(), "more follows the signature"),
+        (good[..good.len() - 1].to_vec(), "it is cut off"),
+        (armored(&|text| format!("hello\n{text}")), "does not begin with an armor block"),
+        (armored(&|text| format!("{text}{text}")), "more follows the signature"),
+        (armored(&|text| format!("{text}junk")), "more follows the signature"),
+        (armored(&|text| text.replace("Version: x", "junk")), "a header that is none"),
+        (armored(&|text| text.replace("\n-----END", "\n=AAAA\n-----END")), "the checksum of its armor is wrong"),
+        (armored(&|text| text.replace("\n-----END", "\n!\n-----END")), "its armor is not base64"),
+    ] {
+        let failure = parse(&bytes).expect_err(words);
+        assert!(failure.message.contains(words), "{failure:?}");
+    }
+}
+
 #[test]
 fn a_new_key_comes_with_the_old_ones_word_and_signs_what_is_asked_for() {
     let sandbox = Sandbox::new();
