@@ -43,6 +43,17 @@ impl fmt::Display for TargetPath {
     }
 }
 
+/// Characters that change how a name is shown and are not seen themselves: format characters, separators of lines, fillers
+/// and tags.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'
+        | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
 fn fault(name: &str) -> Option<String> {
     if name.is_empty() {
         return Some("it is empty".into());
@@ -52,6 +63,9 @@ fn fault(name: &str) -> Option<String> {
     }
     if let Some(c) = name.chars().find(|c| c.is_control()) {
         return Some(format!("it holds the control character U+{:04X}", c as u32));
+    }
+    if let Some(c) = name.chars().find(|c| is_invisible(*c)) {
+        return Some(format!("it holds the invisible character U+{:04X}", c as u32));
     }
     if let Some(c) = name.chars().find(|c| "%#?\\:*<>\"|".contains(*c)) {
         return Some(format!("it holds `{c}`"));

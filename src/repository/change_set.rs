@@ -6,6 +6,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::metadata::{PublicKey, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// The form of the file.
 #[derive(Serialize, Deserialize)]
@@ -75,7 +76,11 @@ impl Edit {
         }
         let (conditions, renewals, may_lose_platforms) = (set.conditions, set.renewals, set.may_lose_platforms);
         let mut edit = Self { conditions, renewals, may_lose_platforms, ..Self::default() };
+        let mut named = BTreeSet::new();
         for change in set.changes {
+            if !named.insert(change.name.clone()) {
+                return Err(Failure::invalid(format!("a change set that names target {} twice", change.name.escape_debug())));
+            }
             let entry = |json: Option<Value>| json.map(|json| Target::parse(&json.to_string(), &change.name)).transpose();
             let (expected, wanted) = (entry(change.replaces)?, entry(change.becomes)?);
             edit.changes.push(Change { name: change.name.clone(), expected, wanted, keep_existing: change.keep_existing, content: None });

@@ -78,7 +78,11 @@ impl Worker<'_> {
                 return Ok(Opened::Taken);
             }
         }
-        let edit = Edit::from_change_set(&self.workspace.shared.changes(&request.id, changes)?)?;
+        // The sender signed for these bytes: what is wrong with them is the sender's to hear.
+        let edit = match Edit::from_change_set(&self.workspace.shared.changes(&request.id, changes)?) {
+            Ok(edit) => edit,
+            Err(failure) => return Ok(Opened::Unwanted(failure)),
+        };
         if let Err(failure) = check_request(sender, &self.workers.limits, &edit) {
             return Ok(Opened::Unwanted(failure));
         }
