@@ -208,6 +208,13 @@ impl ChannelsPlan {
         };
         let losses: Vec<Loss> = self.changes.iter().filter_map(loss).collect();
         self.loses_platforms = !losses.is_empty();
+        // A channel may be new because it was pruned: its users are not known here, the release before shows what they had.
+        let new = |change: &ChannelChange| change.to.clone().filter(|_| change.from.is_none()).map(|to| (change.channel.clone(), to));
+        let of_before = |(_, to): &(String, String)| releasing.is_none_or(|(version, _)| version.to_string() != *to);
+        for loss in platforms::behind(targets, &self.changes.iter().filter_map(new).filter(of_before).collect())? {
+            let machines = loss.machines.join(", ");
+            self.warnings.push(format!("{} is new at {}, which has nothing for {machines}; {} does", loss.channel, loss.to, loss.from));
+        }
         match platforms::refusal(&losses) {
             Some(refusal) if !request.allow_missing_platforms => Err(refusal.into()),
             _ => Ok(()),

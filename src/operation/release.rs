@@ -132,12 +132,12 @@ pub fn plan(workspace: &Workspace, request: &ReleaseRequest) -> Result<ReleasePl
     for platform in build.platforms.keys() {
         plan.add_platform(workspace, request, &build, *platform, targets)?;
     }
-    plan.warn_about_choice(&request.version, &build, targets);
+    plan.warn_about_choice(&build, targets);
     if let Some(channels) = &request.channels {
         let mut platforms = Platforms::of_release(&plan.version, targets);
         build.platforms.keys().for_each(|platform| platforms.add(platform));
         let channels = channels::plan_on(workspace, channels, targets, Some((&request.version, &platforms)))?;
-        plan.work.edit.may_lose_platforms = channels.loses_platforms;
+        plan.work.edit.may_lose_platforms |= channels.loses_platforms;
         plan.warnings.extend_from_slice(&channels.warnings);
         plan.work.edit.conditions.extend(channels.conditions());
         plan.channels = Some(channels);
@@ -351,23 +351,14 @@ impl ReleasePlan {
         }
     }
 
-    /// A platform that is added later can change which directory a machine picks.
-    fn warn_about_choice(&mut self, version: &ReleaseVersion, build: &Build, targets: &Targets) {
-        let prefix = format!("releases/{version}/");
-        let mut published: Vec<Platform> =
-            targets.below(&prefix).filter_map(|name| Platform::parse(name[prefix.len()..].split('/').next()?).ok()).collect();
-        published.dedup();
-        let after: Vec<Platform> = published.iter().chain(build.platforms.keys()).copied().collect();
-        for machine in ["linux-amd64", "linux-arm64", "darwin-amd64", "darwin-arm64", "windows-amd64", "windows-arm64"] {
-            let Ok(machine) = Platform::parse(machine) else { continue };
-            let pick = |platforms: &[Platform]| {
-                platforms.iter().copied().filter(|platform| platform.serves(machine)).min_by_key(|platform| platform.precedence())
-            };
-            if let (Some(old), Some(new)) = (pick(&published), pick(&after))
-                && old != new
-            {
-                self.warnings.push(format!("{machine} machines took {old} so far and take {new} from now on"));
-            }
+    /// A platform that is added later can change which directory a machine picks. A worker requires a right for that.
+    fn warn_about_choice(&mut self, build: &Build, targets: &Targets) {
+        let published = Platforms::of_release(&self.version, targets);
+        let mut after = published.clone();
+        build.platforms.keys().for_each(|platform| after.add(platform));
+        for (machine, old, new) in published.diverted_by(&after) {
+            self.warnings.push(format!("{machine} machines took {old} so far and take {new} from now on"));
+            self.work.edit.may_lose_platforms = true;
         }
     }
 

@@ -1,4 +1,5 @@
-//! Platforms: a channel never moves to a release that machines of its users cannot install.
+//! Platforms: a channel never moves to a release that machines of its users cannot install, and a published release stays
+//! what it is for the machines that it serves.
 
 use super::{Change, State, Step, channels::Released};
 use crate::failure::{Failure, Kind, Result};
@@ -28,10 +29,25 @@ impl Platforms {
         self.0.insert(directory.to_string());
     }
 
-    /// Whether a machine finds a directory, as the trdl client looks for it: `os-arch`, `os-any`, `any-arch`, `any-any`.
-    fn serve(&self, machine: &str) -> bool {
+    /// The directory that a machine takes, as the trdl client looks for it: `os-arch`, `os-any`, `any-arch`, `any-any`.
+    fn taken_by(&self, machine: &str) -> Option<&str> {
         let (os, arch) = machine.split_once('-').unwrap_or((machine, ""));
-        [machine.to_owned(), format!("{os}-any"), format!("any-{arch}"), "any-any".into()].iter().any(|known| self.0.contains(known))
+        let tried = [machine.to_owned(), format!("{os}-any"), format!("any-{arch}"), "any-any".into()];
+        tried.iter().find_map(|known| self.0.get(known)).map(String::as_str)
+    }
+
+    /// Whether a machine finds a directory.
+    fn serve(&self, machine: &str) -> bool {
+        self.taken_by(machine).is_some()
+    }
+
+    /// The machines that take another directory once this release has become `next`: each with the directory that it took
+    /// and the one that it takes.
+    pub fn diverted_by<'p>(&'p self, next: &'p Self) -> Vec<(String, &'p str, &'p str)> {
+        let exact = next.0.iter().map(String::as_str).filter(|name| name.split('-').all(|part| part != "any"));
+        let machines: BTreeSet<&str> = MACHINES.into_iter().chain(exact).collect();
+        let taken = |machine: &str| Some((machine.to_owned(), self.taken_by(machine)?, next.taken_by(machine)?));
+        machines.into_iter().filter_map(taken).filter(|(_, old, new)| old != new).collect()
     }
 
     /// The machines that this release serves and another does not. Directories that other tools named for further machines
@@ -68,11 +84,34 @@ pub fn refusal(losses: &[Loss]) -> Option<Failure> {
     )
 }
 
-/// Refuses to move a channel to a release that machines of its users cannot install.
+/// Refuses a platform that is added to a published release for machines which another directory serves: they would find
+/// other content under the same version, without a move of a channel.
+fn check_diverted(step: &Step<'_>) -> Result<()> {
+    let mut checked = BTreeSet::new();
+    for change in step.changes_below("releases/") {
+        let (name, Change::Added(_)) = change? else { continue };
+        let version = name.split('/').nth(1).unwrap_or_default();
+        if !checked.insert(version) {
+            continue;
+        }
+        let (before, after) = (Platforms::of_release(version, step.before), Platforms::of_release(version, step.after));
+        let diverted = before.diverted_by(&after);
+        if !diverted.is_empty() {
+            let lines = diverted.iter().map(|(machine, old, new)| format!("{machine} takes {old}, and would take {new}"));
+            return Err(Failure::new(Kind::Conflict, format!("release {version} would change for machines that it serves already"))
+                .details(lines)
+                .hint("publish the platform under a new version"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to move a channel to a release that machines of its users cannot install, and to divert machines within one.
 pub(super) fn check(step: &Step<'_>) -> Result<()> {
     if step.may_lose_platforms {
         return Ok(());
     }
+    check_diverted(step)?;
     let mut losses = Vec::new();
     let mut released: Option<(Released, Released)> = None;
     for change in step.changes_below(CHANNELS) {

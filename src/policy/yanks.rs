@@ -68,14 +68,27 @@ fn check_record(step: &Step<'_>, name: &str, record: &Target) -> Result<()> {
     Ok(())
 }
 
-/// Refuses to withdraw a part of a release, or one that a channel points at.
+/// Refuses to withdraw a part of a release, or one that a channel points at. A channel that pointed at it must have moved:
+/// its users would find nothing if it were removed instead.
 fn check_withdrawn(step: &Step<'_>, version: &str) -> Result<()> {
     let left: Vec<String> = ["releases", "signatures"].iter().flat_map(|of| step.after.below(&format!("{of}/{version}/"))).collect();
     if !left.is_empty() {
         return Err(Failure::new(Kind::Conflict, format!("a yank of {version} withdraws all of it, and this one leaves targets behind"))
             .details(left.into_iter().take(10).map(|name| format!("left: {name}"))));
     }
-    check_no_channel(version, step.after, step.read)
+    check_no_channel(version, step.after, step.read)?;
+    let mut cut_off = Vec::new();
+    for channel in channels::pointing_at(version, step.before, step.read)? {
+        if step.after.target(&format!("channels/{channel}"))?.is_none() {
+            cut_off.push(channel);
+        }
+    }
+    if cut_off.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(Kind::Conflict, format!("release {version} would be yanked and the channels that point at it removed"))
+        .details(cut_off)
+        .hint("move the channels to another release, in this change or before it"))
 }
 
 /// Refuses to yank a version while a channel points at it.

@@ -26,7 +26,8 @@ pub struct Edit {
     pub signed_by: Option<(String, Expiry)>,
     /// Roles that the top-level role no longer delegates to. Never part of a request to workers.
     pub undelegate: Vec<String>,
-    /// Channels may move to releases without platforms that their users have.
+    /// Channels may move to releases without platforms that their users have, and machines may take another directory of a
+    /// release than before.
     pub may_lose_platforms: bool,
 }
 

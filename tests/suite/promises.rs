@@ -248,6 +248,51 @@ fn a_yank_is_whole_and_for_ever_whoever_asks() {
 }
 
 #[test]
+fn a_yank_moves_the_channels_of_its_release() {
+    let t = Published::new();
+    let stage = |name: &str, content: &[u8]| {
+        let (name, wanted) = (name.to_owned(), t.stage(name, content));
+        Change { expected: t.target(&name), name, wanted, keep_existing: false, content: None }
+    };
+    let mut changes = t.removal("2.0.0");
+    changes.push(stage("yanked/2.0.0", b"2.0.0\n"));
+    let mut cut_off = changes.clone();
+    cut_off.extend(t.edit(&[("channels/1/stable", None)]).changes);
+    t.refuses(Edit { changes: cut_off, ..Edit::default() }, "and the channels that point at it removed");
+    changes.push(stage("channels/1/stable", b"1.0.0\n"));
+    t.accepts(Edit { changes, ..Edit::default() });
+    // A channel that is gone and comes back at a release with fewer platforms: the plan shows it.
+    t.sandbox.write("wide/any-any/acme", "x");
+    t.sandbox.publish(&["release", "3.0.0", "--from", "wide"]).ok();
+    t.sandbox.release("3.0.1").ok();
+    t.sandbox.channels(&[("3", "stable", "3.0.1")]);
+    let plan = t.sandbox.publish(&["channels", "--dry-run", "--json"]).ok().json();
+    assert!(plan.to_string().contains("3/stable is new at 3.0.1, which has nothing for"), "{plan}");
+}
+
+#[test]
+fn machines_keep_the_directory_that_they_take() {
+    let t = Published::new();
+    for (version, first) in [("3.0.0", "any-any"), ("4.0.0", "linux-any"), ("5.0.0", "any-amd64")] {
+        t.sandbox.write(&format!("{version}/{first}/acme"), "x");
+        t.sandbox.publish(&["release", version, "--from", version]).ok();
+        let (name, signature) = (format!("releases/{version}/linux-amd64/acme"), format!("signatures/{version}/linux-amd64/acme.sig"));
+        let more = t.edit(&[(&name, Some(b"evil")), (&signature, Some(b"x"))]);
+        t.refuses(more.clone(), &format!("release {version} would change for machines that it serves already"));
+        t.accepts(Edit { may_lose_platforms: true, ..more });
+    }
+    // Machines that found nothing may find something.
+    let more = [("releases/4.0.0/any-arm64/acme", Some(&b"x"[..])), ("signatures/4.0.0/any-arm64/acme.sig", Some(b"x"))];
+    t.accepts(t.edit(&more));
+    // With a plan it is shown, and then done.
+    t.sandbox.write("5.0.0/linux-any/acme", "y");
+    t.sandbox.write("5.0.0/linux-arm64/acme", "y");
+    t.sandbox.publish(&["release", "5.0.0", "--from", "5.0.0"]).ok();
+    t.sandbox.write("3.0.0/darwin-amd64/acme", "y");
+    t.sandbox.publish(&["release", "3.0.0", "--from", "3.0.0"]).ok();
+}
+
+#[test]
 fn channels_point_at_releases_whoever_asks() {
     let t = Published::new();
     let not_released = "which is not released";

@@ -119,9 +119,12 @@ impl Team {
 
     /// A request that an attacker signs with the identity of CI.
     fn forge(&self, id: &str, edit: &Edit) -> Vec<u8> {
-        let set = edit.to_change_set().unwrap();
-        self.sandbox.write(&format!("shared/requests/{id}.json"), &set);
-        let changes = Changes { sha256: hex::encode(openssl::sha::sha256(&set)), length: set.len() as u64 };
+        self.forge_set(id, &edit.to_change_set().unwrap())
+    }
+
+    fn forge_set(&self, id: &str, set: &[u8]) -> Vec<u8> {
+        self.sandbox.write(&format!("shared/requests/{id}.json"), set);
+        let changes = Changes { sha256: hex::encode(openssl::sha::sha256(set)), length: set.len() as u64 };
         let life = chrono::TimeDelta::minutes(5);
         let request = Request::new(id.into(), &self.repository, "ci", chrono::Utc::now(), life, Ask::Targets { changes });
         let identity = self.signer("ci/keys/identity.pem");
@@ -423,6 +426,23 @@ fn a_stolen_identity_publishes_nothing_that_breaks_a_promise() {
         let result = ask(id, changes);
         assert!(result["is"] == "refused" && result["message"].as_str().unwrap().contains(words), "{result}");
     }
+    // A change set that names a target twice, and one that cannot be read, under a genuine signature.
+    let twice = vec![team.change("packages/t", Some(b"t")), team.change("packages/t", None)];
+    for (id, edit, words) in [
+        ("11", Some(Edit { changes: twice, ..Edit::default() }), "names target packages/t twice"),
+        ("12", None, "cannot be read"),
+        ("13", Some(Edit { changes: vec![team.change("packages/\u{202e}gpj.exe", Some(b"x"))], ..Edit::default() }), "U+202E"),
+    ] {
+        let set = edit.map_or(b"{\"schema\":1,".to_vec(), |edit| edit.to_change_set().unwrap());
+        attacker.send(&team.queue("targets"), &team.forge_set(&id.repeat(16), &set), BasicProperties::default());
+        let result = team.result(&id.repeat(16));
+        assert!(result["is"] == "refused" && result["message"].as_str().unwrap().contains(words), "{result}");
+    }
+    // A channel that is removed could come back at a release with fewer platforms.
+    team.sandbox.write("ci/trdl_channels.yaml", "groups:\n- name: \"1\"\n  channels:\n  - name: stable\n    version: 1.0.0\n");
+    team.ci(&["channels"]).ok();
+    let result = ask(14, vec![team.change("channels/1/stable", None)]);
+    assert!(result["is"] == "refused" && result["message"].as_str().unwrap().contains("may not ask for"), "{result}");
     // Together, the one that breaks a promise fails alone.
     let batch = [
         (team.forge(&"b1".repeat(16), &Edit { changes: vec![team.change("packages/a", Some(b"a"))], ..Edit::default() })),

@@ -7,7 +7,7 @@ use crate::layout::{TargetPath, signed_name};
 use crate::metadata::{PublicKey, Target, TargetEdits};
 use crate::openpgp::{Certificates, DetachedSignature};
 use crate::policy::signatures;
-use crate::repository::{Edit, Present, View, digest_for_signature, each, holds_target};
+use crate::repository::{Change, Edit, Present, View, digest_for_signature, each, holds_target};
 use crate::storage::Storage;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -37,7 +37,8 @@ pub enum Right {
     Remove,
     /// Roles signed again before they expire.
     Refresh,
-    /// Channels moved to releases without platforms that their users have.
+    /// Machines that find another directory than before, or none: channels removed or moved to releases without platforms
+    /// that their users have, and platforms added to a release for machines that another directory serves.
     #[serde(rename = "missing-platforms")]
     MissingPlatforms,
     /// Another number of bins.
@@ -72,7 +73,8 @@ pub(super) fn check_rights(sender: &Sender, elsewhere: bool, edit: &Edit) -> Res
         (edit.changes.iter().any(|change| change.wanted.is_none()), Right::Remove, "remove"),
         (!edit.renewals.is_empty(), Right::Refresh, "refresh"),
         (edit.rebin.is_some(), Right::Bins, "bins"),
-        (edit.may_lose_platforms, Right::MissingPlatforms, "missing-platforms"),
+        // A channel that is removed serves no machine any more, and could be added again at any release.
+        (edit.may_lose_platforms || edit.changes.iter().any(removes_channel), Right::MissingPlatforms, "missing-platforms"),
         (
             edit.changes.iter().filter_map(|change| change.wanted.as_ref()).any(|target| target.elsewhere || elsewhere),
             Right::Elsewhere,
@@ -89,6 +91,10 @@ pub(super) fn check_rights(sender: &Sender, elsewhere: bool, edit: &Edit) -> Res
         Some(name) => Err(refused(format!("this sender may not change target {name}"))
             .detail(format!("allowed prefixes: {}", sender.prefixes.join(", ")))),
     }
+}
+
+fn removes_channel(change: &Change) -> bool {
+    change.wanted.is_none() && change.name.starts_with("channels/")
 }
 
 /// Refuses what this sender may not ask for, and what nobody may.
