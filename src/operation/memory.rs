@@ -72,6 +72,14 @@ impl Workspace {
     /// Learns again what was forgotten, and warns.
     fn learn(&self, pinned: &[u8], present: &Present) -> Versions {
         let (public, from) = match &self.recall.public_url {
+            None if !self.recall.configured => {
+                self.progress.warning(&format!(
+                    "no versions are remembered for {}, and `public_url` belongs to the configured location, so a rollback cannot be noticed in this run",
+                    self.storage.location()
+                ));
+                let _ = self.recall.learned.set(present.versions());
+                return Versions::default();
+            }
             None => (None, "the config has no `public_url` to compare it with".to_owned()),
             Some(url) => match ask(url, pinned, self.now()) {
                 Ok(versions) => (Some(versions), format!("it was compared with {url}")),
@@ -79,10 +87,13 @@ impl Workspace {
             },
         };
         let file = self.state_file.display();
-        let lost = if self.state_file.exists() { "holds nothing readable about" } else { "is not there to say what was seen of" };
+        let lost = match read_regular(&self.state_file) {
+            Ok(content) if Memory::parse(&content).is_some() => format!("no versions are remembered for {}", self.storage.location()),
+            Err(_) if !self.state_file.exists() => format!("{file} is missing"),
+            _ => format!("{file} cannot be read"),
+        };
         self.progress.warning(&format!(
-            "{file} {lost} the repository at {}; {from}. A rollback to an older state before this run would go unnoticed; keep the file between runs",
-            self.storage.location()
+            "{lost}: {from}. A rollback to an older state before this run would go unnoticed; keep the file between runs"
         ));
         // What was served before a root that replaced the keys of all roles does not count.
         let learned = public.filter(|public| present.trust.reset_at().is_none_or(|root| root <= public.root)).unwrap_or_default();

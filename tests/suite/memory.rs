@@ -171,7 +171,7 @@ fn memory_is_learned_from_where_users_reach_the_repository() {
     // The copy has the same root, and is not what users reach.
     copy(&sandbox, "staging");
     let run = sandbox.publish(&["status", "--repo", "staging"]).ok();
-    assert!(run.stderr.contains("no `public_url`"), "{run:#?}");
+    assert!(run.stderr.contains("`public_url` belongs to the configured location"), "{run:#?}");
     put_back(&sandbox, "backup");
     sandbox.unchanged(|| sandbox.release("1.0.1").fails(9, &[&format!("older state than {url} serves"), "--accept-rollback"]));
     sandbox.publish(&["refresh", "--all", "--accept-rollback"]).ok();
@@ -307,4 +307,19 @@ fn a_root_that_was_rolled_back_is_forgotten_once_all_is_signed_above() {
     sandbox.publish(&["status"]).fails(9, &[OLDER]);
     sandbox.publish(&["refresh", "--accept-rollback"]).ok();
     sandbox.publish(&["status"]).ok();
+}
+
+#[test]
+fn the_warning_says_why_no_versions_are_remembered() {
+    let sandbox = Sandbox::new();
+    copy(&sandbox, "repo2");
+    let run = sandbox.publish(&["--repo", "repo2", "status"]).ok();
+    assert!(run.stderr.contains("no versions are remembered for") && run.stderr.contains("belongs to the configured location"), "{run:#?}");
+    assert!(!run.stderr.contains("has no `public_url`"), "{run:#?}");
+    sandbox.write(STATE, "nonsense");
+    let run = sandbox.publish(&["status"]).ok();
+    assert!(run.stderr.contains(".publish-state.json cannot be read: "), "{run:#?}");
+    fs::remove_file(sandbox.path(STATE)).unwrap();
+    let run = sandbox.publish(&["status"]).ok();
+    assert!(run.stderr.contains(".publish-state.json is missing: "), "{run:#?}");
 }
