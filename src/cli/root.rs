@@ -60,7 +60,13 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
             let _ = writeln!(
                 text,
                 "{}",
-                if global.dry_run { "plan only: no draft was written" } else { "nothing is published; next: publish root sign" }
+                if global.dry_run {
+                    "plan only: no draft was written"
+                } else if report.problems.is_empty() {
+                    "nothing is published; next: publish root sign"
+                } else {
+                    "nothing is published; next: change the draft; it cannot be published because of the lines with X"
+                }
             );
             Ok(Report::new("root", text, json!({"dry_run": global.dry_run, "root": report})))
         }

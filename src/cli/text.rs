@@ -43,11 +43,7 @@ pub(super) fn confirm(shown: &str, what: &str, flag: &str, output: &super::outpu
     super::output::eprint(&format!("{}{what}? [y/N] ", super::output::visible(shown)));
     let mut answer = String::new();
     let _ = std::io::stdin().read_line(&mut answer);
-    if matches!(answer.trim(), "y" | "Y" | "yes") {
-        Ok(())
-    } else {
-        Err(Failure::new(Kind::Conflict, format!("you did not want to {what}; nothing was done")))
-    }
+    if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(Failure::new(Kind::Conflict, "not confirmed; nothing was done")) }
 }
 
 /// `targets 3 -> 4, snapshot 3 -> 4`.
