@@ -83,7 +83,11 @@ fn check_root(source: &dyn Source, chain: &Chain, findings: &mut Findings) -> Re
             some if some < Client::PROMISED.len() => Severity::Warning,
             _ => Severity::Error,
         };
-        findings.add(severity, "root", lockout.to_string(), "publish a root without it, unless users of these clients do not matter");
+        let remedy = match severity {
+            Severity::Note => "nothing, unless users of these clients must read this repository: docs/from-rugged.md for php-tuf",
+            _ => "publish a root without it: users of these clients cannot go on",
+        };
+        findings.add(severity, "root", lockout.to_string(), remedy);
     }
     for (id, key) in root.keys() {
         if *id == key.old_id() {
