@@ -96,7 +96,7 @@ fn run(workspace: &Workspace, config: &Path, command: &[&str]) -> Result<()> {
         }
         ["refresh"] => drop(refresh::apply(workspace, refresh::plan(workspace, Default::default())?)?),
         ["yank", version] => {
-            let request = YankRequest { version: ReleaseVersion::parse(version)?, reason: None };
+            let request = YankRequest { version: (*version).to_owned(), reason: None };
             yank::apply(workspace, yank::plan(workspace, &request)?)?;
         }
         ["prune"] => {
