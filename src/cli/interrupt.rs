@@ -14,7 +14,7 @@ pub(super) fn speak_as(output: &Output) {
     JSON.store(output.is_json(), Ordering::Relaxed);
 }
 
-/// The terminal as it was before a prompt switched its echo off. Whoever ends the process puts it back.
+/// The terminal as it was before a prompt switched its echo off. Every exit of the process restores it.
 static BEFORE_PROMPT: Mutex<Option<(File, Termios)>> = Mutex::new(None);
 
 /// Held while a prompt shows nothing of what is typed.

@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(super) struct Sources {
     roles: Source,
     openpgp: Source,
-    /// Starts no command and asks nobody.
+    /// Starts no command and shows no prompt.
     dry_run: bool,
     known: Mutex<HashMap<Use, Secret>>,
     /// Several keys may be opened at once; one of them asks, and the others get what was answered.

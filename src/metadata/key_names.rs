@@ -63,7 +63,7 @@ fn looks_of(name: &str) -> [String; 2] {
     [look(name), look(&name.to_lowercase())]
 }
 
-/// Text from a file of anybody's, for a message: what is not plain ASCII is escaped.
+/// Text from an untrusted file, for a message: what is not plain ASCII is escaped.
 pub(super) fn escaped(text: &str) -> String {
     let shown = |c: char| if c.is_ascii_graphic() || c == ' ' { c.to_string() } else { c.escape_unicode().to_string() };
     text.chars().map(shown).collect()

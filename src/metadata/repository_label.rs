@@ -1,7 +1,7 @@
 use super::key_names::escaped;
 use serde::{Deserialize, Serialize};
 
-/// What people call a repository. In a draft this is a claim of whoever wrote the draft: nothing signs it.
+/// What people call a repository. In a draft this is a claim of its author: nothing signs it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RepositoryLabel {

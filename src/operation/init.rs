@@ -142,7 +142,7 @@ fn taken_keys(workspace: &Workspace) -> Vec<String> {
 
 /// Makes what is missing.
 pub fn apply(workspace: &Workspace, request: &InitRequest) -> Result<InitReport> {
-    // The caller has shown a plan; whoever calls without one is held to it as well.
+    // The caller has shown a plan; a caller without one is held to the same rule.
     plan(workspace, request)?;
     workspace.begin_changes()?;
     create_file(&request.config, config_text(workspace, request).as_bytes())?;

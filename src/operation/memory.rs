@@ -219,7 +219,7 @@ fn ask(url: &str, pinned: &[u8], now: DateTime<Utc>) -> std::result::Result<Vers
     let (tell, told) = mpsc::channel();
     let asking = move || {
         let versions = HttpSource::new(&url).and_then(|source| load_versions(&source, &pinned, now));
-        // Nobody listens any more if this took too long.
+        // The caller may have stopped listening if this took too long.
         let _ = tell.send(versions.map_err(|failure| failure.message));
     };
     std::thread::Builder::new().name("public copy".into()).spawn(asking).map_err(|error| error.to_string())?;

@@ -433,7 +433,7 @@ impl Committer<'_> {
             match there.filter(|there| there.bytes == present.timestamp_file) {
                 None => return Ok(false),
                 Some(there) if attempt + 1 >= SWAPS => return Err(unchanged(self.storage, &there.token)),
-                // Nobody was faster: some stores refuse while another request is in flight.
+                // No other publisher was faster: some stores refuse while another request is in flight.
                 Some(there) => token = there.token,
             }
             std::thread::sleep(jitter(attempt));

@@ -60,7 +60,7 @@ pub fn check_as_client(source: &dyn Source, mut trust: Trust) -> Result<()> {
     while let Some(parent) = open.pop() {
         let Some(delegations) = delegations(&parent)? else { continue };
         for role in &delegations.roles {
-            // A delegation that nobody has signed for yet is legal.
+            // A delegation whose role is not signed yet is legal.
             let Ok((version, limit)) = listed(&trust, &role.name) else { continue };
             if seen.insert(role.name.clone()) {
                 open.push(trust.delegated_at_any_age(&delegations, role, read(&role.name, version, limit)?)?);

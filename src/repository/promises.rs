@@ -50,7 +50,7 @@ impl View<'_> {
         Ok(more)
     }
 
-    /// Refuses new names that cannot stand beside the others. What the same edit takes away is in nobody's way.
+    /// Refuses new names that cannot stand beside the others. What the same edit removes is in no name's way.
     fn check_new_names(&self, more: &TargetEdits) -> Result<()> {
         let mut new = BTreeSet::new();
         for (name, _) in more.iter().filter(|(_, wanted)| wanted.is_some()) {

@@ -1,6 +1,6 @@
 //! One monitor at a time has a drop box. Two locks, because neither is enough alone:
 //!
-//! - in the monitor's own state directory, a file that only its user can open: nobody else can take or hold it. It keeps
+//! - in the monitor's own state directory, a file that only its user can open: no other user can take or hold it. It keeps
 //!   apart the monitors of one state directory.
 //! - in the drop box, for monitors with other state directories or on other hosts. It counts only while it is a file of
 //!   the monitor's user with mode 0600, which others cannot open. A user who may write to the drop box can remove it or

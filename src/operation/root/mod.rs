@@ -30,7 +30,7 @@ use std::path::Path;
 /// What the next root shall change; names stand for the keys they are known by.
 #[derive(Clone, Debug, Default)]
 pub struct RootWish {
-    /// Keys that shall sign a role, with the name of whoever holds each.
+    /// Keys that shall sign a role, with the name of the person who holds each.
     pub add: Vec<(Role, PublicKey, Option<String>)>,
     /// Keys that shall not any more: a name, or the beginning of a key id.
     pub remove: Vec<(Role, String)>,

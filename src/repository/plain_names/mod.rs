@@ -7,7 +7,7 @@
 //!
 //! - The marker `plain.json` says for which targets plain names were completed. It is compared and swapped: a publisher that was
 //!   overtaken notices, reads the newest state, and looks again at every name that it wrote itself.
-//! - Whoever advances the marker lists in it the names whose older writes may still be under way: every target that was replaced
+//! - A publisher that advances the marker lists in it the names whose older writes may still be under way: every target that was replaced
 //!   or removed, also by commits between the marker's state and the present one, whose publishers have not come to their end.
 //!   A target that is only added is not listed: there is no older content that could come back.
 //! - Every run that changes something, or that finds nothing to do, compares the listed names with the published state and

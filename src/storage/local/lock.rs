@@ -1,6 +1,6 @@
 //! A lock between publishers that other users cannot take.
 //!
-//! Whoever can open a file can lock it, and a lock that is kept hangs all publishers. So the file is readable by its owner only,
+//! A user who can open a file can lock it, and a lock that is kept hangs all publishers. So the file is readable by its owner only,
 //! and by the group where the group may write to the directory. Files of earlier versions are readable by everybody:
 //! the first publisher that holds such a lock puts a new file in its place, and where a process of another user holds it, it is
 //! replaced without. A lock counts only while its file still has the name: a publisher that waited for the old one takes the new.
