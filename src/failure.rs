@@ -86,6 +86,15 @@ impl Failure {
         self
     }
 
+    /// Adds one line for each problem, 20 at most, and the number of the others: a wrong directory would give thousands.
+    #[must_use]
+    pub fn problems(self, problems: Vec<String>) -> Self {
+        const SHOWN: usize = 20;
+        let more = problems.len().saturating_sub(SHOWN);
+        let rest = (more > 0).then(|| format!("and {more} more"));
+        self.details(problems.into_iter().take(SHOWN).chain(rest))
+    }
+
     /// Adds what else went wrong, as a line with its hints.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {

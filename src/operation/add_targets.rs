@@ -15,9 +15,6 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-/// At most so many problems are listed.
-const MAX_PROBLEMS: usize = 20;
-
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub struct AddTargetsRequest {
@@ -284,13 +281,8 @@ fn named_files(request: &AddTargetsRequest) -> Result<NamedFiles> {
     if problems.is_empty() {
         return Ok(files);
     }
-    let more = problems.len().saturating_sub(MAX_PROBLEMS);
-    problems.truncate(MAX_PROBLEMS);
-    if more > 0 {
-        problems.push(format!("and {more} more"));
-    }
     Err(Failure::invalid("these files cannot become targets")
-        .details(problems)
+        .problems(problems)
         .hint("names are paths below --base, with --prefix before them; nothing was published")
         .into())
 }

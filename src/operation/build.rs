@@ -25,9 +25,6 @@ pub struct BuildFile {
     pub file: TreeFile,
 }
 
-/// At most so many problems are listed; a wrong directory would give thousands.
-const MAX_PROBLEMS: usize = 20;
-
 impl Build {
     /// Walks a directory and refuses, all at once and by name, whatever cannot be published.
     pub fn read(directory: &Path, version: &ReleaseVersion) -> Result<Self> {
@@ -73,13 +70,8 @@ impl Build {
         if problems.is_empty() {
             return Ok(build);
         }
-        let more = problems.len().saturating_sub(MAX_PROBLEMS);
-        problems.truncate(MAX_PROBLEMS);
-        if more > 0 {
-            problems.push(format!("and {more} more"));
-        }
         hints.dedup();
-        let failure = Failure::invalid(format!("the build in {} cannot be published", directory.display())).details(problems);
+        let failure = Failure::invalid(format!("the build in {} cannot be published", directory.display())).problems(problems);
         Err(hints.into_iter().take(3).fold(failure, Failure::hint))
     }
 

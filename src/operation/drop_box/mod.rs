@@ -38,9 +38,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// So many problems of one directory are told.
-const MAX_PROBLEMS: usize = 20;
-
 /// A drop box that this process alone empties, for as long as the value lives.
 #[derive(Debug)]
 pub struct DropBox {
@@ -294,8 +291,9 @@ impl DropBox {
 
     /// The files of an upload with the names they get; an error tells all that cannot be accepted.
     pub fn read(&self, upload: &Upload) -> Result<NamedFiles> {
-        let refused =
-            |problems: Vec<String>| Failure::invalid(format!("upload {} cannot be accepted", upload.name.escape_debug())).details(problems);
+        let refused = |problems: Vec<String>| {
+            Failure::invalid(format!("upload {} cannot be accepted", upload.name.escape_debug())).problems(problems)
+        };
         if !self.look(&upload.file_name, b"", Marker::Processing).is_ok_and(|(there, _)| there.id == upload.id) {
             return Err(refused(vec!["it was exchanged or taken away meanwhile".into()]));
         }
@@ -313,11 +311,6 @@ impl DropBox {
         }
         if problems.is_empty() {
             return Ok(files);
-        }
-        let more = problems.len().saturating_sub(MAX_PROBLEMS);
-        problems.truncate(MAX_PROBLEMS);
-        if more > 0 {
-            problems.push(format!("and {more} more"));
         }
         Err(refused(problems))
     }
