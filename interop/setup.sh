@@ -47,15 +47,13 @@ for version in 0.12.0 0.12.1; do
 done
 
 # The trdl client: yours, else the real one from the Go module proxy, else our imitation around the real client's own
-# TUF library. Which one it was is said at the end.
-export TRDL_KIND=real
+# TUF library.
 if [ -z "${TRDL:-}" ]; then
     TRDL=$cache/trdl
     # One refusal by the proxy stands for a day: four suites need not ask again.
     refused=$cache/trdl-refused
     if [ ! -x "$TRDL" ] && [ -n "$(find "$refused" -mmin -1440 2>/dev/null)" ]; then
         TRDL=$cache/trdl-imitation
-        TRDL_KIND=imitation
     elif [ ! -x "$TRDL" ]; then
         rm -rf "$cache/trdl-module" && mkdir -p "$cache/trdl-module"
         if (cd "$cache/trdl-module" && go mod init trdl-module \
@@ -64,7 +62,6 @@ if [ -z "${TRDL:-}" ]; then
             echo "built the real trdl client"
         else
             TRDL=$cache/trdl-imitation
-            TRDL_KIND=imitation
             touch "$refused"
             (cd interop/trdl-imitation && go build -o "$TRDL" .)
         fi
@@ -72,5 +69,33 @@ if [ -z "${TRDL:-}" ]; then
 fi
 (cd interop/trdl-imitation && go build -o "$cache/go-tuf" github.com/theupdateframework/go-tuf/cmd/tuf \
     && go build -o "$cache/tuf-client" github.com/theupdateframework/go-tuf/cmd/tuf-client)
-export TRDL INTEROP_CACHE=$cache
+
+# The suites call the trdl client through a wrapper that records each call, and end with report_trdl: which program it
+# was, by what the Go linker wrote into it and by its own `version`, and how often it ran.
+export TRDL_PROGRAM=$(realpath "$TRDL")
+export TRDL_CALLS=$(mktemp)
+export TRDL=$cache/counted/trdl
+mkdir -p "$cache/counted"
+cat >"$TRDL.new" <<'WRAPPER'
+#!/bin/sh
+echo "$1" >>"$TRDL_CALLS"
+exec "$TRDL_PROGRAM" "$@"
+WRAPPER
+chmod +x "$TRDL.new" && mv "$TRDL.new" "$TRDL"
+report_trdl() { # report_trdl [SCENARIO...]: a suite without scenarios named must have called it
+    local calls module version
+    calls=$(wc -l <"$TRDL_CALLS")
+    module=$(go version -m "$TRDL_PROGRAM" 2>/dev/null | awk '$1 == "mod" { print $2 }')
+    version=$("$TRDL_PROGRAM" version 2>/dev/null | head -1)
+    rm -f "$TRDL_CALLS"
+    case $module in
+        github.com/werf/trdl/client) echo "trdl client: the real one ($TRDL_PROGRAM, built from $module, version \"$version\"), called $calls times" ;;
+        trdl-imitation)
+            echo "trdl client: an IMITATION around the real client's own TUF library, called $calls times; the real one cannot be installed here."
+            echo "             Check against yours with: TRDL=/path/to/trdl $0" ;;
+        *) echo "trdl client: $TRDL_PROGRAM was not built from github.com/werf/trdl/client (\`go version -m\` shows \"$module\")"; return 1 ;;
+    esac
+    [ "$calls" -gt 0 ] || [ $# -gt 0 ] || { echo "no scenario called the trdl client"; return 1; }
+}
+export INTEROP_CACHE=$cache
 exec 9>&-

@@ -639,8 +639,4 @@ SCENARIOS = [
     gpg_exported_keys_sign,
 ]
 
-
-if os.environ["TRDL_KIND"] != "real":
-    print("PREVIEW: the real trdl client cannot be installed here; its place is taken by an imitation around the real client's")
-    print("         own TUF library. Check against yours with: TRDL=/path/to/trdl interop/run")
 scenarios.run("interop", SCENARIOS)
