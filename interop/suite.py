@@ -325,7 +325,7 @@ def verify_reads_repositories_of_go_tuf():
         report = json.loads(run(PUBLISH, "verify", Path(directory, "repository"), "--json"))
         assert report["good"] and report["report"]["targets"] == 2, report
         Path(directory, "repository/targets/releases/1.0.0/any-any/bin/tool").write_text("jello")
-        assert "is not what its entry says" in run(PUBLISH, "verify", Path(directory, "repository"), "--json", fails=True)
+        assert "differs from its entry" in run(PUBLISH, "verify", Path(directory, "repository"), "--json", fails=True)
 
 
 class GoTuf:

@@ -44,7 +44,7 @@ pub const KEYS: [(&str, &str, &str); 50] = [
         "file:keys/<role>.pem each",
         "where the secret key of each role lives, or a list of such places: root, targets, snapshot, timestamp; bins, if hashed bins have a key of their own",
     ),
-    ("key_names", "keys/names.json", "who holds which key, as `publish root` was told"),
+    ("key_names", "keys/names.json", "the names of key holders, set by `publish root edit`"),
     ("root_draft", "root-draft.json", "where `publish root` keeps its draft"),
     ("openpgp", "file:keys/openpgp.asc", "where the OpenPGP secret key lives, as exported by gpg or made by init; or any key URI"),
     (
@@ -66,12 +66,12 @@ pub const KEYS: [(&str, &str, &str); 50] = [
     ("store.endpoint", "the service's own", "the URL of an S3-compatible store, an Azure account or an emulator; also AWS_ENDPOINT_URL"),
     ("store.region", "AWS_REGION", "the region of an S3 bucket"),
     ("store.path_style", "true with an endpoint", "the bucket in the path instead of the host name"),
-    ("store.etag_quotes", "tried out", "keep or strip: how the store wants ETags in conditions, as `publish store check` finds"),
+    ("store.etag_quotes", "tried out", "keep or strip: how the store expects ETags in conditions, as `publish store check` finds"),
     ("store.conditions", "tried out", "enforced or ignored: whether the store refuses what it must, as `publish store check` finds"),
     ("store.raw_plus", "unknown", "works or broken: whether clients that send `+` as it is get the object, as `publish store check` finds"),
     ("store.instance_metadata", "false", "take credentials from the machine's own identity when nothing else is set"),
     ("store.timeout", "180", "seconds after which a request counts as hung and is tried again; more for uplinks below 5 Mbit/s"),
-    ("single_publisher", "false", "nobody else ever publishes here: the only way to publish to a store that ignores conditions"),
+    ("single_publisher", "false", "there is never another publisher: the only way to publish to a store that ignores conditions"),
     ("openpgp_passphrase_file", "as for the role keys", "a file with the passphrase of the OpenPGP key"),
     (
         "broker",
@@ -85,7 +85,7 @@ pub const KEYS: [(&str, &str, &str); 50] = [
     (
         "workers.state",
         ".publish-shared",
-        "where requests, results and the pause flag lie: a directory or bucket that all take part in and no reader can see",
+        "where requests, results and the pause flag are stored: a directory or bucket that all hosts share and no client can read",
     ),
     ("workers.name", "none", "the name under which the others' configs know this process"),
     (
@@ -105,9 +105,9 @@ pub const KEYS: [(&str, &str, &str); 50] = [
     ("workers.target_bytes", "10737418240", "the longest target, in bytes"),
     ("workers.patience", "600", "seconds that a caller waits for its result"),
     ("monitor.drop_box", "none", "the directory where pipelines leave uploads, for `publish monitor`"),
-    ("monitor.prefix", "none", "stands before the names of what comes through the drop box"),
+    ("monitor.prefix", "none", "prefix of the names of all uploads"),
     ("monitor.sign", "false", "give each target that comes through the drop box an OpenPGP signature"),
-    ("monitor.scan", "5", "seconds between two looks into the drop box; where the file system tells of changes, they are seen at once"),
+    ("monitor.scan", "5", "seconds between two scans of the drop box; with inotify, changes are seen at once"),
     ("monitor.refresh", "60", "seconds between two looks at whether a role is due"),
     ("monitor.upload_bytes", "21474836480", "the most bytes of one upload, by the apparent sizes of its files"),
     ("monitor.upload_files", "100000", "the most files and directories of one upload"),
@@ -582,7 +582,7 @@ impl Config {
         let name = self.workers.name.clone();
         let name = name.ok_or_else(|| {
             Failure::invalid("the config has a `broker` and no `workers.name`")
-                .hint("say under which name the others know this process, for example `workers: {name: ci}`")
+                .hint("set the name under which the other hosts know this process, for example `workers: {name: ci}`")
         })?;
         let mut senders = BTreeMap::new();
         for (name, sender) in &self.workers.senders {

@@ -122,7 +122,7 @@ impl Checker {
                 self.failure(node.line, &failure);
             }
             match self.groups.iter().find(|(known, _)| known == name) {
-                Some((_, line)) => self.problem(node.line, format!("group `{name}` stands already in line {line}")),
+                Some((_, line)) => self.problem(node.line, format!("group `{name}` is already defined on line {line}")),
                 None => self.groups.push((name.clone(), node.line)),
             }
         }
@@ -143,7 +143,7 @@ impl Checker {
                 self.failure(node.line, &failure);
             }
             match seen.iter().find(|(known, _)| known == name) {
-                Some((_, line)) => self.problem(node.line, format!("channel `{name}` stands already in line {line}")),
+                Some((_, line)) => self.problem(node.line, format!("channel `{name}` is already defined on line {line}")),
                 None => seen.push((name.clone(), node.line)),
             }
         }
@@ -166,7 +166,7 @@ impl Checker {
         let mut values = vec![None; known.len()];
         for (key, value) in entries {
             let Content::Scalar(key_text) = &key.content else {
-                self.problem(key.line, format!("{what} has a key that is no word"));
+                self.problem(key.line, format!("{what} has a key that is not a string"));
                 continue;
             };
             match known.iter().position(|name| name == key_text) {
@@ -175,7 +175,7 @@ impl Checker {
                     let hint = near.map_or(format!("known: {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
                     self.problem(key.line, format!("unknown key `{}` in {what}; {hint}", key_text.escape_debug()));
                 }
-                Some(at) if values[at].is_some() => self.problem(key.line, format!("key `{key_text}` stands twice in {what}")),
+                Some(at) if values[at].is_some() => self.problem(key.line, format!("key `{key_text}` occurs twice in {what}")),
                 Some(at) => values[at] = Some(value),
             }
         }

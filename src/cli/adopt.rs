@@ -71,7 +71,7 @@ pub(super) fn run(global: &Global, arguments: &Adopt, output: &Output) -> Result
         "adopted; nothing in the repository was changed\n\nNext, each verified with `publish verify`:\n  publish refresh                        renews what is due, with the keys as they are\n  publish release, channels, add-targets\n"
     );
     if !plan.consistent_snapshot {
-        text.push_str("  consistent_snapshot: true              in the config, then `publish refresh` with the root key: readers are safe at every instant\n");
+        text.push_str("  consistent_snapshot: true              in the config, then `publish refresh` with the root key: clients are safe at every instant\n");
     }
     text.push_str("Stop the tool that published until now: two that do not know each other would overwrite each other's work.\n");
     Ok(Report::new("adopt", text, json!({"dry_run": false, "plan": document})))

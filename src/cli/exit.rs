@@ -10,7 +10,7 @@ pub(super) const TABLE: [(u8, &str); 14] = [
     (USAGE, "wrong arguments"),
     (3, "`status --fail-within`: a role expires within the span"),
     (4, "access refused: permissions, read-only file systems, key files that others can read"),
-    (5, "conflict: published already with other content, a downgrade, or somebody else was faster"),
+    (5, "conflict: published already with other content, a downgrade, or another publisher was faster"),
     (6, "a config, channels file, key, build or name is not acceptable"),
     (7, "not found: a file, key or release that was named"),
     (9, "the repository does not verify: bad signature, tampered file, expired root, rollback"),

@@ -75,7 +75,7 @@ fn config(global: &Global, arguments: &Init) -> Result<(Config, String)> {
         let config = Config::read(&global.config)?;
         let differs = |given: &Option<String>, there: Option<&str>| given.as_deref().is_some_and(|given| Some(given) != there);
         if differs(&arguments.name, config.name.as_deref()) || differs(&arguments.public_url, config.public_url.as_deref()) {
-            return Err(Failure::invalid(format!("the config {what} exists and says otherwise"))
+            return Err(Failure::invalid(format!("the config {what} exists and has another value"))
                 .hint("edit the file, or leave the flags out")
                 .into());
         }

@@ -230,7 +230,7 @@ pub(super) fn finish(text: &mut String, outcome: &Outcome, done: &str, empty: &s
             versions.root, versions.targets, versions.snapshot, versions.timestamp
         );
     } else if empty.is_empty() {
-        let _ = writeln!(text, "somebody else has published exactly this meanwhile; nothing to do");
+        let _ = writeln!(text, "another publisher has published exactly this meanwhile; nothing to do");
     } else {
         let _ = writeln!(text, "{empty}");
     }

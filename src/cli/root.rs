@@ -229,7 +229,7 @@ fn added(text: &str, workspace: &Workspace) -> Result<(Role, PublicKey, Option<S
 fn describe(report: &RootReport) -> String {
     let mut text = format!("root {} -> {} ({})\n", report.from, report.to, report.draft);
     if let Some(label) = &report.repository {
-        let claim = if report.repository_is_claim { " (the draft says so; nothing vouches for it)" } else { "" };
+        let claim = if report.repository_is_claim { " (the draft says so; nothing confirms it)" } else { "" };
         let _ = writeln!(text, "  repository: {}{claim}", describe_label(label));
     }
     let _ = writeln!(text, "  present root: sha512 {}", report.present_sha512);
@@ -247,7 +247,7 @@ fn describe(report: &RootReport) -> String {
         quorum.missing.iter().for_each(|id| text.push_str(&format!("  missing  {}\n", name(id))));
     }
     report.surplus.iter().for_each(|id| {
-        text.push_str(&format!("  ! a signature of {} counts for nothing: a stranger's, or over something else\n", name(id)))
+        text.push_str(&format!("  ! a signature of {} counts for nothing: it is by an unknown key, or for another draft\n", name(id)))
     });
     let _ = writeln!(text, "{}", waiting_line(report));
     text
@@ -279,5 +279,5 @@ fn next_step(report: &RootReport) -> String {
     if report.waiting.is_empty() {
         return "next: publish root commit, where the repository is published from".into();
     }
-    format!("next: carry {} to them; each runs publish root sign --draft {} --key KEY", report.draft, report.draft)
+    format!("next: give {} to them; each runs publish root sign --draft {} --key KEY", report.draft, report.draft)
 }

@@ -176,7 +176,7 @@ fn drop_from_config(
 
 fn next_after(role: Role, now: bool) -> String {
     if now {
-        return "nobody else publishes here: the second half follows".into();
+        return "--now: the second half follows".into();
     }
     format!("next: copy the new key to every other publisher and worker, beside the old one; then publish rotate {role} --finish")
 }
@@ -299,7 +299,7 @@ fn openpgp(global: &Global, arguments: &Rotate, output: &Output) -> Result<Repor
         if let Some(old) = &old {
             match vouch(old, &keys::read_secret(&uri)?, &path.display().to_string(), now)? {
                 Some(vouched) => keys::replace_private(path, &vouched)?,
-                None => text.push_str("the old key may not certify others: the new one comes without its word\n"),
+                None => text.push_str("the old key cannot certify other keys: the new key is not certified by it\n"),
             }
         }
     }

@@ -25,10 +25,10 @@ pub(super) fn run(global: &Global, arguments: &Status, output: &Output) -> Resul
         status.location,
         count(status.targets, "target"),
         if status.bins > 0 { format!(" at the top level, others in {}", count(status.bins, "bin")) } else { String::new() },
-        if status.consistent_snapshot { "on" } else { "off: single publisher, and readers may fail during a publish" }
+        if status.consistent_snapshot { "on" } else { "off: one publisher only, and clients may fail during a publish" }
     );
     match (status.store.conditions, status.store.single_publisher) {
-        (_, true) => text.push_str("single publisher: you vouch that nobody else publishes here; nothing enforces it\n\n"),
+        (_, true) => text.push_str("single publisher: the config states that there is no other publisher; nothing enforces it\n\n"),
         (Some(Conditions::Enforced), false) => {}
         (Some(Conditions::Ignored), false) => text.push_str("the store ignores conditions: every change will be refused\n\n"),
         (None, false) => text.push_str("the store has not been tried out yet: publish store check\n\n"),

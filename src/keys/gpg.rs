@@ -46,7 +46,7 @@ impl AgentKey {
         let listing = gpg(&["--with-colons", "--with-keygrip", "--list-secret-keys", fingerprint]).map_err(|why| {
             Failure::new(Kind::NotFound, format!("{origin}: gpg has no such secret key"))
                 .detail(why)
-                .hint("gpg --list-secret-keys shows those it has; GNUPGHOME says where")
+                .hint("`gpg --list-secret-keys` shows the keys it has; GNUPGHOME selects its directory")
         })?;
         let keys = listed(&String::from_utf8_lossy(&listing));
         let exact = keys.iter().skip(1).find(|key| key.fingerprint == fingerprint);

@@ -34,7 +34,7 @@ impl<'a> Envelope<'a> {
             }
             failure
                 .detail("it is a web page or XML")
-                .hint("the network wants a login (a captive portal), a proxy answers, or the server answers every request with a page: open the URL in a browser; a repository answers 404 for what is not there")
+                .hint("the network requires a login (a captive portal), a proxy answers, or the server answers every request with a page: open the URL in a browser; a repository returns 404 for missing files")
         })
     }
 

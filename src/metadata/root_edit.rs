@@ -90,7 +90,7 @@ impl Root {
         for role in Role::ALL {
             let (keys, threshold) = (next.distinct_keys_of(role), next.role(role).threshold);
             if keys == 0 {
-                return Err(Failure::invalid(format!("{role} would have no key left: nobody could sign it any more"))
+                return Err(Failure::invalid(format!("{role} would have no key left and could not be signed any more"))
                     .hint("add the new key in the same root, or before"));
             }
             if threshold > keys {
@@ -103,7 +103,7 @@ impl Root {
         let length = next.to_signed_json().len() as u64;
         if length > ROOT_LIMIT - ROOT_LIMIT / 10 {
             return Err(Failure::invalid(format!("the next root would have {length} bytes; clients stop at {ROOT_LIMIT}"))
-                .hint("fewer or shorter keys: an RSA key takes ten times the room of an Ed25519 key"));
+                .hint("fewer or shorter keys: an RSA key is ten times as large as an Ed25519 key"));
         }
         Ok(next)
     }

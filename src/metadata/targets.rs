@@ -334,7 +334,7 @@ impl<'de> Visitor<'de> for FieldsReader {
                 others.insert(name.clone(), map.next_value()?).is_some()
             };
             if twice {
-                return Err(serde::de::Error::custom(format!("field {name} stands twice")));
+                return Err(serde::de::Error::custom(format!("field {name} occurs twice")));
             }
         }
         Ok((entries, others))

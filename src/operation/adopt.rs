@@ -128,7 +128,7 @@ pub fn plan(workspace: &Workspace, request: &AdoptRequest) -> Result<AdoptPlan> 
     }
     let own = root.keys().iter().filter(|(id, key)| **id != key.id()).count();
     if own > 0 {
-        notes.push(format!("{own} of {} keys keep ids that are not computed as the specification says now", root.keys().len()));
+        notes.push(format!("{own} of {} keys keep ids that the current specification computes otherwise", root.keys().len()));
     }
     notes.extend(client_roots::lockouts(root, &[]).iter().map(ToString::to_string));
     let (mut targets, mut sha512_only, mut some) = (0, 0, None);
@@ -151,7 +151,7 @@ pub fn plan(workspace: &Workspace, request: &AdoptRequest) -> Result<AdoptPlan> 
         None => workspace.plain_names == PlainNames::Elsewhere,
     };
     if elsewhere {
-        notes.push("no content lies below targets/: another server serves it, as `plain_names: elsewhere` says".into());
+        notes.push("there is no content below targets/: another server serves it (`plain_names: elsewhere`)".into());
     }
     if sha512_only > 0 {
         notes.push(format!("{sha512_only} targets are named by SHA-512 alone and stay so; new ones get SHA-256"));

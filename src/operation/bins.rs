@@ -68,7 +68,7 @@ pub fn plan(workspace: &Workspace, request: BinsRequest) -> Result<BinsPlan> {
     if reshapes && !request.not_for_trdl {
         return Err(Failure::invalid("the trdl client reads top-level targets only: it does not find what is in bins")
             .hint("releases and channels stay at the top level, but no trdl user will see any other target")
-            .hint("if no trdl client needs to, say so with --not-for-trdl")
+            .hint("if no trdl client needs them, add --not-for-trdl")
             .into());
     }
     if reshapes && (!to.is_power_of_two() || !(2..=1 << 16).contains(&to)) {

@@ -260,7 +260,7 @@ impl ChannelsPlan {
         }
         Err(Failure::new(Kind::Conflict, "channels would move to an older version")
             .details(downgrades)
-            .hint("if that is meant, say so with --allow-downgrade")
+            .hint("if you want the downgrade, add --allow-downgrade")
             .into())
     }
 }

@@ -61,7 +61,7 @@ impl BackTo {
             (None, Ok(present)) => present.versions(),
             (None, Err(failure)) => {
                 return Err(Failure::new(failure.kind, format!("it is not known above which versions to go on: {}", failure.message))
-                    .hint("say it: --reset-versions with the highest version of any role that you ever published"));
+                    .hint("add --reset-versions with the highest version of any role that you ever published"));
             }
         };
         let mut going_back = GoingBack {
@@ -159,10 +159,10 @@ fn check_covers(published: &Present, restored: &Present) -> Result<()> {
         if good < listed.version {
             return Err(Failure::new(
                 Kind::Conflict,
-                format!("readers have seen {file} in version {}, and the snapshot to go back to lists version {good}", listed.version),
+                format!("clients have seen {file} in version {}, and the snapshot to go back to lists version {good}", listed.version),
             )
             .hint(
-                "whoever could publish that has the snapshot key too: replace every key of targets, snapshot and timestamp in this root",
+                "an attacker who could publish that has the snapshot key too: replace every key of targets, snapshot and timestamp in this root",
             ));
         }
     }

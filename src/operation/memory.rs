@@ -74,7 +74,7 @@ impl Workspace {
         let (public, from) = match &self.recall.public_url {
             None if !self.recall.configured => {
                 self.progress.warning(&format!(
-                    "no versions are remembered for {}, and `public_url` belongs to the configured location, so a rollback cannot be noticed in this run",
+                    "no versions are remembered for {}, and `public_url` belongs to the configured location, so a rollback cannot be detected in this run",
                     self.storage.location()
                 ));
                 let _ = self.recall.learned.set(present.versions());

@@ -316,7 +316,7 @@ fn renew_root(workspace: &Workspace, present: &mut Present, signers: &Signers, c
         workspace.progress.status(&format!("root signed (version {})", root.version()));
         return Ok(());
     }
-    Err(Failure::new(Kind::Conflict, format!("somebody else published root version {} meanwhile", root.version()))
+    Err(Failure::new(Kind::Conflict, format!("another publisher has published root version {} meanwhile", root.version()))
         .hint("run the same command again")
         .into())
 }
@@ -345,7 +345,7 @@ fn rehashed(workspace: &Workspace, targets: &[(String, Target)]) -> Result<Vec<C
         for source in hashed.chain([ObjectName::plain_target(name)]) {
             let Some(digests) = digest_object(storage, &source)? else { continue };
             if !target.matches(&digests) {
-                return Err(Failure::new(Kind::Untrusted, format!("{source} is not what the targets role says"))
+                return Err(Failure::new(Kind::Untrusted, format!("{source} differs from its entry in the targets role"))
                     .hint("`publish verify` lists everything that is wrong"));
             }
             storage.copy(&source, &ObjectName::hashed_target(name, &hex::encode(digests.sha256)), None)?;
@@ -380,7 +380,7 @@ fn place_hashed_names(workspace: &Workspace, present: &mut Present) -> Result<()
         // What gets a hashed name is served for ever without a question: it is read and checked first.
         let digests = digest_object(workspace.storage.as_ref(), &plain)?;
         if !digests.is_some_and(|digests| target.matches(&digests)) {
-            return Err(Failure::new(Kind::Untrusted, format!("{plain} is missing or is not what the targets role says"))
+            return Err(Failure::new(Kind::Untrusted, format!("{plain} is missing or differs from its entry in the targets role"))
                 .hint("`publish verify` lists everything that is wrong")
                 .into());
         }

@@ -190,7 +190,7 @@ fn check_files(workspace: &Workspace, build: &Build) -> Result<()> {
     for file in build.platforms.values().flatten() {
         if file.file.length() > workspace.storage.longest_copy() && workspace.plain_names == PlainNames::All {
             return Err(Failure::invalid(format!("{} has {} bytes, more than the store can copy", file.file.shown(), file.file.length()))
-                .hint("its plain name would be such a copy: set `plain_names: none` in the config if all readers are TUF clients, or split the file")
+                .hint("its plain name would be such a copy: set `plain_names: none` in the config if all users have TUF clients, or split the file")
                 .into());
         }
         if file.name.contains('+') && workspace.plus_is_broken()? {

@@ -94,7 +94,7 @@ pub(super) fn plan_review(workspace: &Workspace, review: Review<'_>, wish: Commi
             .details(root.problems.iter().skip(1).cloned());
         return Err(match root.vouched_by {
             VouchedBy::Nothing => failure.hint(START_AGAIN),
-            _ => failure.hint("`publish root show` tells all of it"),
+            _ => failure.hint("`publish root show` shows the whole draft"),
         }
         .into());
     }
@@ -282,9 +282,9 @@ impl Replacement for AtOnce<'_> {
             None => {
                 let present = load_before_root(storage, &self.workspace.pinned()?, to, self.workspace.now())?;
                 if self.draft.base() != Some(present.digest().as_str()) {
-                    return Err(Failure::new(Kind::Conflict, "somebody else has published while keys were being replaced")
+                    return Err(Failure::new(Kind::Conflict, "another publisher has published while keys were being replaced")
                         .hint("stop the other publishers, then run the same command again")
-                        .hint("if it was the thief: publish root commit --replace-now --back-to SNAPSHOT, the last one that you know"));
+                        .hint("if it was the attacker: publish root commit --replace-now --back-to SNAPSHOT, the last one that you know"));
                 }
                 present
             }

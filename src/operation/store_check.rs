@@ -121,12 +121,12 @@ impl StoreReport {
             return Err(Failure::new(Kind::Storage, format!("{} does not give back what it took", storage.location())));
         }
         match storage.get(missing, 64) {
-            Ok(None) => self.add("missing objects", Verdict::Ok, "are told apart from refused ones"),
+            Ok(None) => self.add("missing objects", Verdict::Ok, "are distinguished from refused ones"),
             Ok(Some(_)) => self.add("missing objects", Verdict::Failed, "an object that was never written is there"),
             Err(failure) if failure.kind == Kind::Permission => self.add(
                 "missing objects",
                 Verdict::Failed,
-                "are refused instead of missing: these credentials may not list the bucket (s3:ListBucket), and without it nobody can tell 403 from 404",
+                "are refused instead of missing: these credentials may not list the bucket (s3:ListBucket), and without it a missing object looks like a refused one",
             ),
             Err(failure) => return Err(failure),
         }
@@ -254,33 +254,33 @@ impl StoreReport {
     fn check_public(&mut self, public_url: Option<&str>, plus: &ObjectName, missing: &ObjectName) -> Option<RawPlus> {
         let Some(url) = public_url else {
             self.add(
-                "readers",
+                "clients",
                 Verdict::Skipped,
-                "no `public_url` in the config: what readers get was not looked at, nor whether names with `+` reach them",
+                "no `public_url` in the config: what clients get was not checked, nor whether names with `+` reach them",
             );
             return None;
         };
         let look = |name: &ObjectName| HttpSource::new(url)?.look(name);
         match look(missing) {
-            Ok((404, _)) => self.add("readers: missing root", Verdict::Ok, "404, as clients need it to see that there is no newer root"),
+            Ok((404, _)) => self.add("clients: missing root", Verdict::Ok, "404, as clients need it to see that there is no newer root"),
             Ok((status, _)) => self.add(
-                "readers: missing root",
+                "clients: missing root",
                 Verdict::Failed,
                 format!("{status} instead of 404: the trdl client fails on it. On S3 give everybody s3:ListBucket, or map it to 404 at the CDN (docs/stores.md)"),
             ),
             Err(failure) => {
-                self.add("readers", Verdict::Warning, format!("{}: what readers get could not be looked at from here", failure.message));
+                self.add("clients", Verdict::Warning, format!("{}: what clients get could not be checked from here", failure.message));
                 return None;
             }
         }
         match look(plus) {
             Ok((200, body)) if body == b"plus" => {
-                self.add("readers: + in names", Verdict::Ok, "a raw + reaches its object");
+                self.add("clients: + in names", Verdict::Ok, "a raw + reaches its object");
                 Some(RawPlus::Works)
             }
             Ok((status, _)) => {
                 self.add(
-                    "readers: + in names",
+                    "clients: + in names",
                     Verdict::Warning,
                     format!(
                         "a raw + does not reach its object ({status}); the trdl client sends it raw, so versions with + will be refused"
@@ -289,7 +289,7 @@ impl StoreReport {
                 Some(RawPlus::Broken)
             }
             Err(failure) => {
-                self.add("readers: + in names", Verdict::Warning, failure.message);
+                self.add("clients: + in names", Verdict::Warning, failure.message);
                 None
             }
         }

@@ -137,7 +137,7 @@ impl Workspace {
         }
         Err(Failure::new(Kind::Invalid, format!("{} ignores the conditions that keep publishers apart", self.storage.location()))
             .hint("use a store that enforces them; `publish store check` shows what was found")
-            .hint("if nobody else ever publishes there, say so with `single_publisher: true` in the config; nothing enforces that"))
+            .hint("if there is no other publisher, put `single_publisher: true` into the config; nothing enforces it"))
     }
 
     /// Warns of a clock that is not the store's. A store that does not report its time is no reason to stop.

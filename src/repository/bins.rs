@@ -111,7 +111,9 @@ impl Bins {
     }
 
     fn find(&self, name: &str) -> Result<usize> {
-        self.index.find(name).ok_or_else(|| Failure::new(Kind::Untrusted, format!("no bin of {BINS}.json speaks for target {name}")))
+        self.index
+            .find(name)
+            .ok_or_else(|| Failure::new(Kind::Untrusted, format!("no bin of {BINS}.json is responsible for target {name}")))
     }
 
     /// Takes over what is known of the same bins before a commit, and what the commit wrote.

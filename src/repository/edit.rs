@@ -188,7 +188,7 @@ impl Edit {
                 if there.is_empty() || there == *names {
                     return Ok(());
                 }
-                Err(Failure::new(Kind::Conflict, format!("somebody else has published other files below {prefix} meanwhile"))
+                Err(Failure::new(Kind::Conflict, format!("another publisher has published other files below {prefix} meanwhile"))
                     .details(there.iter().map(|name| format!("published: {name}")))
                     .details(names.iter().map(|name| format!("yours:     {name}")))
                     .hint("a published platform never changes; publish yours under a new version"))
@@ -197,13 +197,13 @@ impl Edit {
                 if targets.get(name)?.is_none() {
                     return Ok(());
                 }
-                Err(Failure::new(Kind::Conflict, format!("somebody else has published {name} meanwhile"))
+                Err(Failure::new(Kind::Conflict, format!("another publisher has published {name} meanwhile"))
                     .hint("look at `publish status`; a yanked version is never published again, so release under a new one"))
             }
             Condition::NoneHas { prefix, sha256 } => {
                 for name in targets.below(prefix) {
                     if targets.get(&name)?.is_some_and(|target| target.hashes.sha256 == Some(*sha256)) {
-                        return Err(Failure::new(Kind::Conflict, format!("somebody else has moved {name} to that version meanwhile"))
+                        return Err(Failure::new(Kind::Conflict, format!("another publisher has moved {name} to that version meanwhile"))
                             .hint("move the channel to another version first: edit the channels file, then publish channels"));
                     }
                 }
@@ -286,7 +286,7 @@ fn conflict(name: &str, now: &Option<Target>, wanted: &Option<Target>) -> Failur
     let say = |target: &Option<Target>| {
         target.as_ref().map_or("absent".to_owned(), |target| format!("{} ({} bytes)", target.hashes, target.length))
     };
-    Failure::new(Kind::Conflict, format!("target {name} was changed by somebody else meanwhile"))
+    Failure::new(Kind::Conflict, format!("target {name} was changed by another publisher meanwhile"))
         .detail(format!("published: {}", say(now)))
         .detail(format!("yours:     {}", say(wanted)))
         .hint("look at `publish status`, then run the command again if the change is still wanted")

@@ -86,7 +86,7 @@ fn check_roles(storage: &dyn Storage, present: &mut Present, new: &[NewRole], as
                 (None, None) => present.targets.field("delegations").map(str::to_owned),
             };
             if !same_json(wanted.as_deref(), top.field("delegations")) {
-                return Err(untrusted("the new targets.json has other delegations, which nobody asked for"));
+                return Err(untrusted("the new targets.json has other delegations, which no request contains"));
             }
             top
         }
@@ -109,7 +109,7 @@ fn check_roles(storage: &dyn Storage, present: &mut Present, new: &[NewRole], as
             };
             let known = rebinned || !keys_of_bins(present)?.0.is_empty();
             if wanted.is_none() || !known || !same_json(wanted.as_deref(), role.field("delegations")) {
-                return Err(untrusted("the new bins.json lists other bins, which nobody asked for"));
+                return Err(untrusted("the new bins.json lists other bins, which no request contains"));
             }
             Bins::of(role, scope)?
         }

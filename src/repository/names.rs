@@ -43,7 +43,7 @@ impl Present {
                 Some(Obstacle::Directory(within)) if plain => return Err(blocked(storage, name, &within)),
                 Some(Obstacle::File(file)) => {
                     return Err(Failure::new(Kind::Conflict, format!("`{name}` needs a directory where the file {file} is"))
-                        .detail("no target has that name: it is left over from an earlier version, or a stranger's")
+                        .detail("no target has that name: an earlier version or another program left it there")
                         .hint("`publish refresh --all` removes plain names that belong to no target; remove any other file yourself"));
                 }
                 _ => {}

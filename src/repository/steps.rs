@@ -95,7 +95,7 @@ pub fn version_after(role: &str, version: u64) -> Result<u64> {
         return Ok(version + 1);
     }
     Err(Failure::new(Kind::Untrusted, format!("{role} is at version {version}, and clients read none above {LAST_VERSION}"))
-        .hint("if somebody with stolen keys did that, replace them and take the versions back: docs/recovery.md"))
+        .hint("if an attacker with stolen keys did that, replace the keys and reset the versions: docs/recovery.md"))
 }
 
 /// The keys of a role, and how many must sign.

@@ -52,7 +52,7 @@ impl HttpSource {
             200 => Ok(Some(response)),
             404 => Ok(None),
             403 => Err(Failure::new(Kind::Permission, format!("{url} answered 403"))
-                .hint("clients take only 404 for \"no such file\" and fail on 403; on S3, give readers s3:ListBucket so that missing objects answer 404")),
+                .hint("clients take only 404 for \"no such file\" and fail on 403; on S3, grant clients s3:ListBucket so that missing objects return 404")),
             status => Err(Failure::new(Kind::Storage, format!("{url} answered {status}")).hint("clients take only 200 and 404")),
         }
     }

@@ -314,7 +314,7 @@ fn the_snapshot_worker_lists_only_bins_that_follow_the_root() {
         (good.clone(), vec![Edit { renewals: vec![Renewal { role: "snapshot".into(), version: 1 }], ..Edit::default() }]),
     ] {
         let refused = attempt(keys, asked).unwrap_err();
-        assert!(refused.message.contains("which nobody asked for"), "{refused}");
+        assert!(refused.message.contains("which no request contains"), "{refused}");
         assert_eq!(fs::read(rotating.trial.path("repo/timestamp.json")).unwrap(), before);
     }
     attempt(good, asked()).unwrap();

@@ -539,7 +539,7 @@ fn signing_shows_which_repository_it_is() {
     let shown = board.root(&["sign", "--yes", "--dry-run"]).ok().says(&[&line]);
     assert!(!shown.stdout.contains("the draft says so"), "{shown:#?}");
     board.gives("bob", &board.draft());
-    board.at("bob", &["show"]).ok().says(&[&format!("{line} (the draft says so; nothing vouches for it)")]);
+    board.at("bob", &["show"]).ok().says(&[&format!("{line} (the draft says so; nothing confirms it)")]);
     // A draft that names another one is contradicted where the repository is at hand.
     let mut lying = board.draft();
     lying["repository"]["name"] = "other".into();

@@ -239,7 +239,7 @@ fn consistent_snapshots_can_be_off() {
     let sandbox = Sandbox::empty();
     sandbox.publish(&["init", "--name", "acme", "--no-passphrase", "--consistent-snapshot", "false"]).ok();
     sandbox.release("1.0.0").ok();
-    sandbox.publish(&["status"]).ok().says(&["consistent snapshots off: single publisher"]);
+    sandbox.publish(&["status"]).ok().says(&["consistent snapshots off: one publisher only"]);
     sandbox.publish(&["verify"]).ok();
     let repository = sandbox.repository();
     assert!(repository.contains_key("targets/releases/1.0.0/linux-amd64/bin/acme") && repository.contains_key("targets.json"));

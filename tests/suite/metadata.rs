@@ -202,7 +202,7 @@ fn unknown_fields_survive_an_edit() {
     assert_eq!(edited, expected);
     for (broken, words) in [
         (r#"{"_type":"targets","expires":"2030-01-01T00:00:00Z","targets":{"a":{},"a":{}},"version":1}"#, "target a is listed twice"),
-        (r#"{"_type":"targets","_type":"targets","expires":"x","targets":{},"version":1}"#, "field _type stands twice"),
+        (r#"{"_type":"targets","_type":"targets","expires":"x","targets":{},"version":1}"#, "field _type occurs twice"),
         (r#"{"_type":"snapshot","expires":"2030-01-01T00:00:00Z","targets":{},"version":1}"#, "holds a `snapshot` role"),
         (r#"{"_type":"targets","expires":"2030-01-01T00:00:00Z","targets":{},"version":0}"#, "versions start at 1"),
         (r#"{"_type":"targets","expires":"tomorrow","targets":{},"version":1}"#, "is not an RFC 3339 time"),

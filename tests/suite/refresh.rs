@@ -205,7 +205,7 @@ fn what_is_named_by_sha512_alone_gets_a_sha256_on_request() {
             fs::rename(&victim, &hidden).unwrap();
             fs::write(&victim, "evil").unwrap();
             let error = refresh::apply(&workspace, rehash()).unwrap_err().to_string();
-            assert!(error.contains("is not what the targets role says"), "{error}");
+            assert!(error.contains("differs from its entry in the targets role"), "{error}");
             fs::rename(&hidden, &victim).unwrap();
         }
         assert_eq!(rehash().rehashed, names.len());

@@ -155,7 +155,7 @@ fn a_store_that_ignores_conditions_takes_nothing_without_the_operators_word() {
     sandbox.write("publish.yaml", format!("{config}single_publisher: true\n"));
     sandbox.publish(&["init", "--no-passphrase"]).ok();
     sandbox.release("1.0.0").ok();
-    sandbox.publish(&["status"]).ok().says(&["you vouch that nobody else publishes here; nothing enforces it"]);
+    sandbox.publish(&["status"]).ok().says(&["the config states that there is no other publisher; nothing enforces it"]);
     sandbox.publish(&["verify"]).ok();
     // The word is needed for every change.
     sandbox.write("publish.yaml", config);
@@ -187,7 +187,7 @@ fn store_check_says_what_the_store_does() {
         "ok       conditions:",
         "ok       race:",
         "ok       headers:",
-        "ok       readers: missing root: 404",
+        "ok       clients: missing root: 404",
         "conditions: enforced",
         "raw_plus: works",
     ]);
@@ -275,7 +275,7 @@ fn a_store_that_reads_plus_as_a_space_is_found() {
     let missing = serve(|_| Some(Response::new(404)));
     let sandbox = initialised(&gcs, &format!("public_url: {missing}\n"));
     sandbox.release("1.0.0+fix1").ok();
-    sandbox.publish(&["store", "check"]).ok().says(&["warning  readers: + in names", "raw_plus: broken"]);
+    sandbox.publish(&["store", "check"]).ok().says(&["warning  clients: + in names", "raw_plus: broken"]);
     // Remembered from then on.
     sandbox.unchanged(|| sandbox.release("1.0.1+fix1").fails(6, &["has a `+`", "reads a raw + as a space"]));
     sandbox.release("1.0.1").ok();
@@ -283,7 +283,7 @@ fn a_store_that_reads_plus_as_a_space_is_found() {
     sandbox.write("publish.yaml", config.replace(&missing, &readers));
     let check = sandbox.publish(&["store", "check"]);
     assert_eq!(check.code, 6);
-    check.says(&["FAILED   readers: missing root: 200 instead of 404"]);
+    check.says(&["FAILED   clients: missing root: 200 instead of 404"]);
 }
 
 #[test]

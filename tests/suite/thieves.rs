@@ -139,7 +139,7 @@ fn a_thief_who_is_faster_than_the_second_run_gets_nothing_signed() {
     assert!(error.contains("valid signatures"), "{error}");
     // Nobody could have made that with the timestamp key alone: going back would strand those who saw it.
     let error = theft.commit(back_to(good.snapshot, None)).unwrap_err().to_string();
-    assert!(error.contains("readers have seen targets.json in version"), "{error}");
+    assert!(error.contains("clients have seen targets.json in version"), "{error}");
     // A thief with that key alone can show an old snapshot again, and delay nothing else.
     fs::remove_file(&second).unwrap();
     fs::remove_file(trial.path("repo/timestamp.json")).unwrap();

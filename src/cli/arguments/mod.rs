@@ -144,7 +144,7 @@ pub(super) enum Command {
     Rotate(Rotate),
     /// Serve one role from its queue, with the one key that this host holds
     #[command(
-        after_help = "Stops on SIGTERM or ctrl-C when the running request is done. Run a second one on another host as a standby.\nWith --json, what happens is told as JSON lines. docs/workers.md shows the set-up.\n\nExample:\n  publish worker targets --config targets/publish.yaml"
+        after_help = "Stops on SIGTERM or ctrl-C when the running request is done. Run a second one on another host as a standby.\nWith --json, events are printed as JSON lines. docs/workers.md shows the set-up.\n\nExample:\n  publish worker targets --config targets/publish.yaml"
     )]
     Worker {
         /// The role
@@ -189,7 +189,7 @@ pub(super) enum Command {
     Root(Root),
     /// Withdraw a release: out of the metadata now, its version burned for ever
     #[command(
-        after_help = "No channel may point at it. Its files stay reachable for readers that have begun, until a prune.\n\nExamples:\n  publish yank 1.0.1 --dry-run\n  publish yank 1.0.1 --reason https://example.org/advisories/7"
+        after_help = "No channel may point at it. Its files stay available to clients that have begun to download them, until a prune.\n\nExamples:\n  publish yank 1.0.1 --dry-run\n  publish yank 1.0.1 --reason https://example.org/advisories/7"
     )]
     Yank(Yank),
     /// Delete what neither present metadata nor any superseded within the grace names; without --yes only the plan

@@ -44,7 +44,7 @@ fn half_done(workspace: &Workspace, draft: &RootDraft, failure: Failure) -> Fail
     match workspace.storage.get(&name, ROOT_LIMIT) {
         Ok(Some(_)) => failure
             .hint(format!("{name} is published and the roles are not signed for it: run the same `publish root commit` again, with all its options"))
-            .hint("if somebody else has published with the replaced keys: publish root commit --replace-now --back-to SNAPSHOT, the last one that you know"),
+            .hint("if an attacker has published with the replaced keys: publish root commit --replace-now --back-to SNAPSHOT, the last one that you know"),
         _ => failure,
     }
 }

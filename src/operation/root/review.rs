@@ -59,7 +59,7 @@ impl<'w> Review<'w> {
             None => Ok(()),
             Some((problem, more)) => Err(Failure::new(Kind::Conflict, format!("root {} is not signed: {problem}", self.report.to))
                 .details(more.to_vec())
-                .hint("`publish root show` tells all of it")
+                .hint("`publish root show` shows the whole draft")
                 .into()),
         }
     }

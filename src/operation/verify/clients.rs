@@ -192,7 +192,7 @@ fn check_php_tuf(chain: &Chain, findings: &mut Findings) {
                 Severity::Warning,
                 file.clone(),
                 format!(
-                    "has {} bytes and the snapshot does not state its length; php-tuf stops at {PHP_TUF_LIMIT} unless told otherwise",
+                    "has {} bytes and the snapshot does not state its length; php-tuf stops at {PHP_TUF_LIMIT} unless it is configured otherwise",
                     targets.file().len()
                 ),
                 "any change of the role states its length; more bins make it smaller",

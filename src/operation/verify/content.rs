@@ -133,7 +133,7 @@ fn pass(request: &VerifyRequest<'_>, object: &ObjectName, target: &Target, want:
 }
 
 fn different(object: &ObjectName, target: &Target, digests: &Digests) -> Failure {
-    Failure::new(Kind::Untrusted, format!("{object} is not what its entry says"))
+    Failure::new(Kind::Untrusted, format!("{object} differs from its entry"))
         .detail(format!("stated: {} ({} bytes)", target.hashes, target.length))
         .detail(format!("found: sha256 {} ({} bytes)", digests.hex(), digests.length))
 }

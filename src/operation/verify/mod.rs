@@ -218,7 +218,7 @@ fn anchor(request: &VerifyRequest<'_>, findings: &mut Findings) -> Result<Vec<u8
             findings.add(
                 Severity::Warning,
                 "1.root.json",
-                "trusted because it was there: whoever controls the repository controls this check",
+                "trusted without a check: an attacker who controls the repository controls this result too",
                 "give the root you trust with --root FILE or --root-sha512 HEX",
             );
             first()

@@ -44,7 +44,7 @@ impl Promise {
             findings.add(
                 Severity::Error,
                 name,
-                "its plain name holds other bytes than its hashed name: curl and gpg users get something that nobody signed",
+                "its plain name holds other bytes than its hashed name: curl and gpg users get a file that is not signed",
                 "find out who changed it; `publish refresh --all` restores it from the hashed name",
             );
         }
@@ -54,7 +54,7 @@ impl Promise {
     pub(super) fn missing(&self, name: &str, findings: &mut Findings) {
         if let Some(why) = self.state.open.get(name) {
             let message = format!("its plain name could not be written: {why}");
-            findings.add(Severity::Warning, name, message, "`publish status` says what helps; `publish refresh` tries again");
+            findings.add(Severity::Warning, name, message, "`publish status` shows the remedy; `publish refresh` tries again");
         } else if self.complete {
             findings.add(
                 Severity::Warning,

@@ -77,7 +77,7 @@ impl Signatures {
         let mut by_artifact = BTreeMap::new();
         for (name, bytes) in small.iter().filter(|(name, _)| name.starts_with("signatures/")) {
             let Some(artifact) = signed_name(name, |artifact| targets.contains_key(artifact)) else {
-                findings.add(Severity::Note, name, "is below signatures/ and does not end in .sig", "nothing; readers do not look for it");
+                findings.add(Severity::Note, name, "is below signatures/ and does not end in .sig", "nothing; clients do not look for it");
                 continue;
             };
             if DetachedSignature::is_armored(bytes) {

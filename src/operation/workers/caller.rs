@@ -56,7 +56,7 @@ pub(in crate::operation) fn commit(workspace: &Workspace, workers: &Workers, pre
 fn open_plain_names(workspace: &Workspace) -> Vec<String> {
     let open = plain_state(workspace.storage.as_ref()).open;
     let warning =
-        |(name, why): (String, String)| format!("the plain name of {name} is not up to date: {why}; `publish status` says what helps");
+        |(name, why): (String, String)| format!("the plain name of {name} is not up to date: {why}; `publish status` shows the remedy");
     open.into_iter().take(10).map(warning).collect()
 }
 

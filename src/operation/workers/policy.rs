@@ -83,7 +83,7 @@ pub(super) fn check_rights(sender: &Sender, elsewhere: bool, edit: &Edit) -> Res
     ];
     if let Some((.., word)) = needs.iter().find(|(needed, right, _)| *needed && !sender.may.contains(right)) {
         return Err(Failure::new(Kind::Permission, format!("this sender may not ask for `{word}`"))
-            .hint("`workers.senders` in the worker's config says what each sender may"));
+            .hint("`workers.senders` in the worker's config lists the rights of each sender"));
     }
     let strange = edit.names().find(|name| !sender.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str())));
     match strange {
@@ -157,7 +157,7 @@ struct Content<'a> {
 impl Content<'_> {
     fn check(&self, name: &str, target: &Target) -> Result<()> {
         if !self.is_elsewhere(target) && !holds_target(self.storage, &self.present.place_of(self.storage, name, target)?, target)? {
-            return Err(refused(format!("the content of target {name} is missing or is not what the request says")));
+            return Err(refused(format!("the content of target {name} is missing or differs from the request")));
         }
         if name.starts_with("openpgp/") {
             let mut theirs = Certificates::default();
@@ -198,7 +198,7 @@ impl Content<'_> {
         let signature = DetachedSignature::parse(&self.small(name, &signature)?, name)?;
         let place = self.present.place_of(self.storage, &artifact, &signed)?;
         let state = digest_for_signature(self.storage, &place, &signed, signature.hash())?;
-        let state = state.ok_or_else(|| refused(format!("the content of {artifact} is missing or is not what its entry says")))?;
+        let state = state.ok_or_else(|| refused(format!("the content of {artifact} is missing or differs from its entry")))?;
         self.certificates.verify(&signature, &state, self.now, &artifact).map(drop)
     }
 

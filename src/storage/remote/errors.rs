@@ -55,7 +55,7 @@ pub(super) fn translate(what: &str, location: &Location, error: &Error) -> Failu
     } else if matches!(error, Error::NotFound { .. }) {
         (Kind::NotFound, "")
     } else if matches!(error, Error::NotImplemented { .. } | Error::NotSupported { .. }) || has("NotImplemented") {
-        (Kind::Invalid, "the store cannot do this; `publish store check` says what it can do")
+        (Kind::Invalid, "the store cannot do this; `publish store check` shows what it supports")
     } else {
         (Kind::Storage, "the request was retried without success; check the network and run the same command again, nothing was lost")
     };

@@ -116,7 +116,7 @@ fn all_set(names: &[&str]) -> bool {
 fn no_credentials(service: &str, hints: &[&str]) -> Failure {
     let failure = Failure::new(Kind::Permission, format!("no credentials for {service} are configured"));
     let failure = hints.iter().fold(failure, |failure, hint| failure.hint(*hint));
-    failure.hint("on a machine whose own identity may publish, say so: `store: {instance_metadata: true}` in the config")
+    failure.hint("on a machine whose own identity may publish, put `store: {instance_metadata: true}` into the config")
 }
 
 fn refused(service: &str, error: &object_store::Error) -> Failure {
