@@ -18,14 +18,13 @@ mod memory;
 mod names;
 
 pub(super) use begun::{Noted, Took, superseded, took_place};
-pub use names::order;
+pub use names::{Marker, candidates, marked, order};
 
 use super::add_targets::NamedFiles;
 use crate::failure::{Failure, Result};
 use crate::layout::{TargetPath, is_reserved};
 use crate::tree::{Found, Limits, Rules, Tree, TreeFile, What};
 use memory::{End, Memory};
-use names::{Marker, candidates, marked};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, fchmod, openat, renameat_with, statat, unlinkat};
 use rustix::io::Errno;
 use std::collections::{HashMap, HashSet};

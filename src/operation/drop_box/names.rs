@@ -4,9 +4,12 @@ use std::cmp::Ordering;
 
 /// What a name says about its directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Marker {
+pub enum Marker {
+    /// Complete: `tuf_ready_`.
     Ready,
+    /// Claimed by a monitor: `tuf_processing_`.
     Processing,
+    /// Published: `tuf_done_`.
     Done,
 }
 
@@ -16,7 +19,7 @@ const LONGEST: usize = 200;
 const SHORT: usize = 60;
 
 /// The marker of a name and what follows it, where the monitor has to do with it.
-pub(super) fn marked(file_name: &[u8]) -> Option<(Marker, &[u8])> {
+pub fn marked(file_name: &[u8]) -> Option<(Marker, &[u8])> {
     let (head, rest) = file_name.split_at_checked(4)?;
     let end = rest.iter().position(|byte| *byte == b'_')?;
     let (marker, name) = (&rest[..end], &rest[end + 1..]);
@@ -27,7 +30,7 @@ pub(super) fn marked(file_name: &[u8]) -> Option<(Marker, &[u8])> {
 
 /// Names with another marker in the case of the old one, the first choice first. Others may have taken all that can be
 /// foreseen, so the last ones are random; and the very last is short.
-pub(super) fn candidates(file_name: &str, marker: &str) -> Vec<String> {
+pub fn candidates(file_name: &str, marker: &str) -> Vec<String> {
     let (head, rest) = file_name.split_at_checked(4).unwrap_or(("tuf_", file_name));
     let (old, name) = rest.split_once('_').unwrap_or(("", rest));
     let upper = old.bytes().any(|byte| byte.is_ascii_uppercase());
