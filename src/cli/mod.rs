@@ -27,8 +27,8 @@ mod workers;
 mod workspace;
 
 use arguments::{Arguments, Command};
+use clap::FromArgMatches;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
 use output::{Output, Report};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -39,13 +39,13 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, rustix::process::Rlimit { current: Some(0), maximum: Some(0) });
     interrupt::survive_file_limit();
     let arguments: Vec<OsString> = arguments.collect();
-    let parsed = match Arguments::try_parse_from(&arguments) {
+    let parsed = match arguments::command().try_get_matches_from(&arguments).and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(parsed) => parsed,
         Err(error) => return usage(&error, &arguments),
     };
     if let Some(name) = parsed.command.without_dry_run().filter(|_| parsed.global.dry_run) {
         let message = format!("`publish {name}` has no dry run: without --dry-run (PUBLISH_DRY_RUN) it does its work");
-        return usage(&Arguments::command().error(ErrorKind::ArgumentConflict, message), &arguments);
+        return usage(&arguments::command().error(ErrorKind::ArgumentConflict, message), &arguments);
     }
     let output = Output::new(&parsed.global);
     interrupt::speak_as(&output);

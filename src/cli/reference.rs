@@ -1,22 +1,22 @@
 //! The reference page and completions, made from the definitions that the program itself uses.
 
-use super::arguments::{Arguments, SECRET_VARIABLES};
+use super::arguments::{self, SECRET_VARIABLES};
 use super::exit;
 use super::output::Report;
 use crate::config;
-use clap::{Arg, Command, CommandFactory};
+use clap::{Arg, Command};
 use std::fmt::Write;
 
 /// `publish completions`.
 pub(super) fn completions(shell: clap_complete::Shell) -> Report {
     let mut out = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "publish", &mut out);
+    clap_complete::generate(shell, &mut arguments::command(), "publish", &mut out);
     Report::text("completions", String::from_utf8_lossy(&out).into_owned())
 }
 
 /// `docs/reference.md`; a test fails when the file is another one.
 pub(super) fn page() -> String {
-    let mut command = Arguments::command();
+    let mut command = arguments::command();
     command.build();
     let mut page = String::from("# Reference\n\nMade by `publish reference`; a test fails when this page is stale.\n\n## Commands\n");
     for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
@@ -68,7 +68,7 @@ fn describe(page: &mut String, command: &Command, name: &str) {
         }
         page.push('\n');
     }
-    if let Some(after) = command.get_after_help() {
+    if let Some(after) = command.get_after_long_help() {
         let _ = writeln!(page, "```\n{after}\n```");
     }
 }

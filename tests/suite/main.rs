@@ -51,6 +51,7 @@ mod root;
 mod rotate;
 mod rugged;
 mod sandbox;
+mod screens;
 mod storage;
 mod stores;
 mod targets;

@@ -1,8 +1,10 @@
+mod help;
 mod keys;
 mod publishing;
 mod root;
 mod workers;
 
+pub(super) use help::command;
 pub(super) use keys::{Key, KeyForm, KeyType, Rotate, Rotated};
 pub(super) use publishing::{
     AddTargets, Adopt, Bins, Channels, Init, KeyIds, OpenPgpAlgorithm, Prune, Refresh, Release, RemoveDelegation, RemoveTargets, Yank,
@@ -12,16 +14,14 @@ pub(super) use workers::{Queue, QueueCommand, WorkerName};
 
 use clap::builder::BoolishValueParser;
 use clap::error::{ContextKind, ContextValue};
-use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Publishes releases into a TUF repository that trdl, curl with gpg, and any TUF client can install from.
+/// Publishes releases to a TUF repository for trdl, TUF clients, and curl with gpg.
 #[derive(Debug, Parser)]
 #[command(name = "publish", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
-#[command(
-    after_help = "Example:\n  publish init --no-passphrase && publish release 1.0.0 --from dist\n\nExit codes, variables and every key of publish.yaml: docs/reference.md"
-)]
+#[command(after_help = "Example:\n  publish init --no-passphrase && publish release 1.0.0 --from dist")]
 pub(super) struct Arguments {
     #[command(flatten)]
     pub global: Global,
@@ -42,16 +42,16 @@ pub(super) struct Global {
     /// Print the plan and change nothing
     #[arg(long, short = 'n', global = true, env = "PUBLISH_DRY_RUN", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub dry_run: bool,
-    /// Print one JSON document, errors too
+    /// Print one JSON document, also for errors
     #[arg(long, global = true, env = "PUBLISH_JSON", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub json: bool,
-    /// No status lines; warnings and errors stay
+    /// Print only warnings and errors
     #[arg(long, short, global = true, env = "PUBLISH_QUIET", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub quiet: bool,
-    /// List everything, however long
+    /// Do not shorten lists
     #[arg(long, short, global = true, env = "PUBLISH_VERBOSE", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub verbose: bool,
-    /// Progress bars: on a terminal, always, or never
+    /// When to show progress bars
     #[arg(long, global = true, env = "PUBLISH_PROGRESS", value_name = "WHEN", value_enum, default_value_t = When::Auto)]
     pub progress: When,
     /// Read the passphrase of the key files from a file
@@ -66,13 +66,13 @@ pub(super) struct Global {
     /// Read the passphrase of the OpenPGP key from a command's output
     #[arg(long, global = true, env = "PUBLISH_OPENPGP_PASSPHRASE_COMMAND", hide_env_values = true, value_name = "COMMAND")]
     pub openpgp_passphrase_command: Option<String>,
-    /// Refuse a config file with another SHA-256: for jobs that run where others can change it
+    /// Refuse the config file unless it has this SHA-256: for jobs where others can change the file
     #[arg(long, global = true, env = "PUBLISH_CONFIG_SHA256", value_name = "HEX")]
     pub config_sha256: Option<String>,
-    /// Send credentials unencrypted to other hosts than this one; only here, never by a variable or the config
+    /// Send credentials unencrypted to other hosts; a variable or the config cannot set this
     #[arg(long, global = true)]
     pub allow_plain_http: bool,
-    /// Take a repository that is older than the one seen before
+    /// Accept a repository that is older than the last known state
     #[arg(long, global = true, env = "PUBLISH_ACCEPT_ROLLBACK", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub accept_rollback: bool,
 }
@@ -98,110 +98,116 @@ pub(super) const SECRET_VARIABLES: [(&str, &str); 4] = [
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make keys, root metadata and config, and print what users type
+    /// Make the keys, the first root and publish.yaml
     #[command(after_help = "Example:\n  publish init --name acme --public-url https://tuf.example.org --no-passphrase")]
     Init(Init),
-    /// Take over a repository that trdl's server, go-tuf, python-tuf or tuftool made; readers notice nothing
+    /// Take over a repository of trdl's server or another TUF tool
     #[command(
-        after_help = "The repository is verified as a client would; its keys are looked for in the files given (go-tuf's and securesystemslib's JSON,\nencrypted or not, PEM, and the JSON in which trdl's server keeps them) and kept in key files of ours. Nothing is published.\nRun it in an empty directory, or name a new config. docs/adopt.md has the whole way, buckets too.\n\nExamples:\n  publish adopt old/repository --keys old/keys --config new/publish.yaml --dry-run\n  publish adopt old/repository --keys old/keys --config new/publish.yaml --no-passphrase"
+        after_help = "The repository is verified as a client does. Keys are searched in the files of --keys: PEM, the JSON of go-tuf and of securesystemslib (encrypted or not), and the JSON in which trdl's server keeps its keys. They are written as key files of publish. Nothing is published. Run it in an empty directory, or name a new config. docs/adopt.md has all steps, also for buckets.\n\nExamples:\n  publish adopt old/repository --keys old/keys --config new/publish.yaml --dry-run\n  publish adopt old/repository --keys old/keys --config new/publish.yaml --no-passphrase"
     )]
     Adopt(Adopt),
-    /// Publish a build: DIR/<os>-<arch>/… becomes releases/VERSION/…, signed
-    #[command(after_help = "Examples:\n  publish release 1.0.0 --from dist --dry-run\n  publish release 1.0.0 --from dist --channels")]
-    Release(Release),
-    /// Publish trdl_channels.yaml as channels/<group>/<channel>
-    #[command(after_help = "Examples:\n  publish channels --dry-run\n  publish channels")]
-    Channels(Channels),
-    /// Publish any files as targets, in one commit: packages and their metadata together
+    /// Publish a build as a release
     #[command(
-        after_help = "A target's name is the file's path below --base, with --prefix before it. Directories stand for everything below them.\nreleases/, signatures/, channels/, openpgp/ and yanked/ are reserved for their own commands.\n\nExamples:\n  publish add-targets dist --dry-run\n  publish add-targets dist --base dist --prefix packages --sign\n  publish add-targets --changed dist --base dist --prefix packages"
+        after_help = "DIR/<os>-<arch>/… becomes releases/VERSION/<os>-<arch>/…, each file with a detached OpenPGP signature below signatures/. Published files of a release never change. A platform can be added later.\n\nExamples:\n  publish release 1.0.0 --from dist --dry-run\n  publish release 1.0.0 --from dist --channels"
+    )]
+    Release(Release),
+    /// Publish the channels in trdl_channels.yaml
+    #[command(
+        after_help = "Each channel becomes the target channels/<group>/<channel>, which contains its version.\n\nExamples:\n  publish channels --dry-run\n  publish channels"
+    )]
+    Channels(Channels),
+    /// Publish any files as targets, in one commit
+    #[command(
+        after_help = "The name of a target is the file's path below --base, with --prefix before it. A directory includes everything below it. releases/, signatures/, channels/, openpgp/ and yanked/ are reserved for their own commands.\n\nExamples:\n  publish add-targets dist --dry-run\n  publish add-targets dist --base dist --prefix packages --sign\n  publish add-targets --changed dist --base dist --prefix packages"
     )]
     AddTargets(AddTargets),
-    /// Take targets out of the metadata; the plan first, then again with --confirm and their number
+    /// Remove targets: first the plan, then again with --confirm
     #[command(
-        after_help = "A PATTERN is a name, or has * for any part of one directory's names, ** for any number of directories, ? for one character.\nSignatures go with their targets.\n\nExamples:\n  publish remove-targets 'packages/**'\n  publish remove-targets packages/linux-amd64/bin/acme --confirm 1"
+        after_help = "A PATTERN is a name; * matches any part of a file or directory name, ** any number of directories, ? one character. The signatures of the targets are removed too.\n\nExamples:\n  publish remove-targets 'packages/**'\n  publish remove-targets packages/linux-amd64/bin/acme --confirm 1"
     )]
     RemoveTargets(RemoveTargets),
-    /// End a delegation of targets.json: clients no longer find what its role lists
+    /// Remove a delegation from targets.json
     #[command(
-        after_help = "`publish status` lists delegations to keys of others. The role's files stay where they are, and the snapshot goes on listing the\nrole, since clients refuse one that loses an entry.\n\nExample:\n  publish remove-delegation mallory --dry-run"
+        after_help = "Clients then no longer find the targets of the role. `publish status` lists delegations to keys of others. The files of the role stay, and the snapshot still lists the role, because clients refuse a snapshot that loses an entry.\n\nExample:\n  publish remove-delegation mallory --dry-run"
     )]
     RemoveDelegation(RemoveDelegation),
-    /// Spread targets over hashed bins, so that clients of very many targets fetch kilobytes; or change their number
+    /// Distribute very many targets over hashed bins
     #[command(
-        after_help = "Releases, signatures of releases, channels and certificates stay in targets.json; every other target moves to the bin that the\nhash of its name says. A commit rewrites only the bins it touches.\nThe number changes in one commit. Bins never leave the snapshot, since clients refuse that: the plan says what stays.\n\nExamples:\n  publish bins --count 1024 --not-for-trdl --dry-run\n  publish bins --count 1024 --not-for-trdl"
+        after_help = "Clients then download one bin instead of one large role. Releases, their signatures, channels and certificates stay in targets.json; the hash of its name assigns every other target to a bin. A commit rewrites only the bins that change. The number of bins can be changed in one commit. The snapshot keeps old bins, because clients refuse a snapshot that loses an entry; the plan lists them.\n\nExamples:\n  publish bins --count 1024 --not-for-trdl --dry-run\n  publish bins --count 1024 --not-for-trdl"
     )]
     Bins(Bins),
-    /// Sign again what is due and touch nothing otherwise; made for cron
+    /// Sign roles again before they expire; made for cron
     #[command(
-        after_help = "Roles fall due when they are older than: root 90 days, targets 21 days, snapshot 2 days, timestamp 4 hours.\nThe timestamp expires after a day: run this every hour or two, or with --watch as a service.\nA role whose key is not on this machine is left to others while it is valid, and named with what is left.\n\nExample:\n  publish refresh --quiet"
+        after_help = "Roles are due when they are older than: root 90 days, targets 21 days, snapshot 2 days, timestamp 4 hours. If nothing is due, nothing changes. The timestamp expires after a day: run this every hour or two, or with --watch as a service. A role whose key is not on this machine is left to other publishers while it is valid, and is named with its expiry.\n\nExample:\n  publish refresh --quiet"
     )]
     Refresh(Refresh),
-    /// Give an online role another key, in two roots that clients of any age follow
+    /// Replace the key of an online role, or the OpenPGP key
     #[command(
-        after_help = "The first root adds the new key beside the old one, and the role is signed by both. When every publisher and worker has the\nnew key, --finish drops the old one with a second root. Roots that need other people are left as drafts.\nAn OpenPGP key is replaced in one commit: its certificate stays published for what it signed, and it vouches for the new one.\nFor a lost or stolen key see docs/recovery.md.\n\nExamples:\n  publish rotate snapshot --no-passphrase --dry-run\n  publish rotate snapshot --no-passphrase\n  publish rotate snapshot --finish\n  publish rotate openpgp --no-passphrase --resign all"
+        after_help = "Two roots replace the key of a role, so that clients of any age can follow. The first adds the new key beside the old one, and the role is signed by both. When every publisher and worker has the new key, --finish drops the old one with the second root. Roots that other people must sign too are left as drafts. An OpenPGP key is replaced in one commit: its certificate stays published, and the old key certifies the new one. For a lost or stolen key see docs/recovery.md.\n\nExamples:\n  publish rotate snapshot --no-passphrase --dry-run\n  publish rotate snapshot --no-passphrase\n  publish rotate snapshot --finish\n  publish rotate openpgp --no-passphrase --resign all"
     )]
     Rotate(Rotate),
-    /// Serve one role from its queue, with the one key that this host holds
+    /// Sign one role for requests that arrive through RabbitMQ
     #[command(
-        after_help = "Stops on SIGTERM or ctrl-C when the running request is done. Run a second one on another host as a standby.\nWith --json, events are printed as JSON lines. docs/workers.md shows the set-up.\n\nExample:\n  publish worker targets --config targets/publish.yaml"
+        after_help = "A worker holds the key of its role only. On SIGTERM or ctrl-C it finishes the running request and exits. Run a second one on another host as a standby. With --json, events are printed as JSON lines. docs/workers.md describes the set-up.\n\nExample:\n  publish worker targets --config targets/publish.yaml"
     )]
     Worker {
         /// The role
         #[arg(value_enum)]
         role: WorkerName,
-        /// Give versions above this, for as long as it runs: the repository is an old copy, and clients have seen versions up to it
+        /// Use versions above this while it runs: the repository is an old copy, and clients have seen versions up to it
         #[arg(long, value_name = "VERSION", value_parser = a_version())]
         versions_above: Option<u64>,
     },
-    /// Publish what pipelines leave in the drop box, and sign again what is due, as a service
+    /// Publish finished uploads from a drop box, and refresh roles
     #[command(
-        after_help = "A pipeline fills tuf_tmp_X in the drop box and renames it to tuf_ready_X. All uploads that are ready become one commit;\nwhat cannot be accepted is set aside as tuf_failed_X with the reason beside it.\nSIGTERM stops it when the running work is done, SIGHUP makes it read its config again. With --json, it logs JSON lines.\n\nExamples:\n  publish monitor --once\n  publish monitor --json"
+        after_help = "A pipeline fills tuf_tmp_X in the drop box and renames it to tuf_ready_X. All uploads that are ready are published in one commit. An upload that cannot be accepted is renamed to tuf_failed_X, with the reason in a file beside it. On SIGTERM the monitor finishes the running work and exits; on SIGHUP it reads its config again. With --json, it logs JSON lines.\n\nExamples:\n  publish monitor --once\n  publish monitor --json"
     )]
     Monitor {
         /// One round only: what is ready and due now
         #[arg(long)]
         once: bool,
     },
-    /// Show what waits for the workers, who serves, and requests that none could deal with
-    #[command(after_help = "Examples:\n  publish queue\n  publish queue requeue --all")]
-    Queue(Queue),
-    /// Let running work finish and no new work start, for example for a backup
+    /// Show the workers' queues and dead letters
     #[command(
-        after_help = "Roles are not refreshed while paused: the timestamp expires after a day.\n\nExample:\n  publish pause --reason backup"
+        after_help = "Dead letters are requests that no worker could process.\n\nExamples:\n  publish queue\n  publish queue requeue --all"
+    )]
+    Queue(Queue),
+    /// Prevent new work, for example during a backup
+    #[command(
+        after_help = "Running work is finished. Roles are not refreshed during the pause: the timestamp expires after a day.\n\nExample:\n  publish pause --reason backup"
     )]
     Pause {
-        /// Why, for everybody who is kept waiting
+        /// The reason, shown to everyone who waits
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
-    /// Go on after a pause
+    /// End a pause
     #[command(after_help = "Example:\n  publish resume")]
     Resume,
-    /// Make keys, show what each may sign, export public keys, change passphrases
+    /// Make, inspect and export keys, change passphrases
     #[command(subcommand, after_help = "Example:\n  publish key list")]
     Key(Key),
-    /// Change keys, thresholds and expiry by the next root: a draft that people sign on their own machines
+    /// Change keys, thresholds and expiry in the next root
     #[command(
         subcommand,
-        after_help = "A draft is one file. It can be carried to machines without a network, signed there with `publish root sign`, and brought\ntogether again with `publish root merge`, in any order. docs/ceremony.md is the ceremony as a script.\n\nExample:\n  publish root edit --threshold root=1"
+        after_help = "The next root is a draft, one file. People sign it on their own machines, also without a network, with `publish root sign`; `publish root merge` combines the signatures, in any order. docs/ceremony.md is a script for the ceremony.\n\nExample:\n  publish root edit --threshold root=1"
     )]
     Root(Root),
-    /// Withdraw a release: out of the metadata now, its version burned for ever
+    /// Withdraw a release permanently
     #[command(
-        after_help = "No channel may point at it. Its files stay available to clients that have begun to download them, until a prune.\n\nExamples:\n  publish yank 1.0.1 --dry-run\n  publish yank 1.0.1 --reason https://example.org/advisories/7"
+        after_help = "The release leaves the metadata at once, and its version can never be published again. No channel may point at it. Its files stay available to clients that have begun to download them, until a prune.\n\nExamples:\n  publish yank 1.0.1 --dry-run\n  publish yank 1.0.1 --reason https://example.org/advisories/7"
     )]
     Yank(Yank),
-    /// Delete what neither present metadata nor any superseded within the grace names; without --yes only the plan
-    #[command(after_help = "Examples:\n  publish prune\n  publish prune --yes")]
+    /// Delete files that no current or recent metadata refers to
+    #[command(after_help = "Without --yes it only prints the plan.\n\nExamples:\n  publish prune\n  publish prune --yes")]
     Prune(Prune),
-    /// Look at the store that holds the repository
+    /// Check how the store of the repository behaves
     #[command(subcommand, after_help = "Example:\n  publish store check")]
     Store(Store),
-    /// Show roles, expiry, releases, channels, and what is next
+    /// Show the health, channels, releases and roles
     #[command(after_help = "Examples:\n  publish status\n  publish status --fail-within 3h")]
     Status(Status),
-    /// Check a repository as a stranger's client would
+    /// Verify a repository as a new client would
     #[command(after_help = "Examples:\n  publish verify\n  publish verify repo --root keys/1.root.json")]
     Verify(Verify),
     /// Print shell completions
@@ -249,9 +255,9 @@ impl Command {
 
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum Store {
-    /// Try out conditions, races, copies, headers, clock and what readers get; say what it means
+    /// Test conditional writes, races, copies, headers, the clock and what clients get
     #[command(
-        after_help = "Objects of its own below probe/ are written and removed. Google Cloud Storage is a preview: this is how you try yours.\n\nExample:\n  publish store check"
+        after_help = "It writes and removes its own objects below probe/. Google Cloud Storage is a preview: check yours with this command.\n\nExample:\n  publish store check"
     )]
     Check,
 }
@@ -291,7 +297,7 @@ pub(super) fn variable_behind(error: &clap::Error, arguments: &[OsString]) -> Op
     let ContextValue::String(named) = error.get(ContextKind::InvalidArg)? else { return None };
     let flag = named.split([' ', '=']).next()?;
     let given = arguments.iter().any(|argument| argument.to_string_lossy().split('=').next() == Some(flag));
-    let command = Arguments::command();
+    let command = command();
     let argument = command.get_arguments().find(|argument| argument.get_long().is_some_and(|long| format!("--{long}") == flag))?;
     let variable = argument.get_env()?.to_str()?;
     (!given && std::env::var_os(variable).is_some()).then(|| format!("the value comes from the variable {variable}"))

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct Init {
-    /// What users call the repository [default: the directory's name]
+    /// The name of the repository for users [default: the directory's name]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// Where users will reach the repository over http(s)
+    /// The http(s) URL at which users reach the repository
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
-    /// Leave new keys unencrypted
+    /// Do not encrypt new keys
     #[arg(long)]
     pub no_passphrase: bool,
     /// Sign with this OpenPGP key, as exported by gpg --export-secret-keys, instead of a new one
@@ -25,37 +25,37 @@ pub(in crate::cli) struct Init {
     /// The user id of a new OpenPGP key [default: NAME releases]
     #[arg(long, value_name = "TEXT")]
     pub openpgp_user_id: Option<String>,
-    /// How key ids are computed: as the specification says, or as php-tuf (Drupal, Joomla) does; no root suits all clients
+    /// How to compute key ids: as in the specification, or as php-tuf (Drupal, Joomla) does; no root suits all clients
     #[arg(long, value_enum, default_value_t = KeyIds::Specification, value_name = "STYLE")]
     pub key_ids: KeyIds,
-    /// Whether clients fetch versioned names, which is what makes publishing safe for readers at every instant
+    /// Whether clients use versioned names; with them, publishing is safe for clients at every instant
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     pub consistent_snapshot: bool,
 }
 
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct Adopt {
-    /// The directory or bucket that holds the metadata
+    /// The directory or bucket with the metadata
     pub location: String,
-    /// A file with keys, or a directory of such
+    /// A file with keys, or a directory with such files
     #[arg(long, value_name = "PATH")]
     pub keys: Vec<PathBuf>,
     /// The root to pin [default: the repository's first]
     #[arg(long, value_name = "FILE")]
     pub root: Option<PathBuf>,
-    /// What users call the repository [default: the directory's name]
+    /// The name of the repository for users [default: the directory's name]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// Where users reach the repository over http(s)
+    /// The http(s) URL at which users reach the repository
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
     /// The OpenPGP key that signs artifacts from now on
     #[arg(long, value_name = "FILE")]
     pub openpgp_key: Option<PathBuf>,
-    /// Leave the key files unencrypted
+    /// Do not encrypt the key files
     #[arg(long)]
     pub no_passphrase: bool,
-    /// Take it over without asking, though keys that were not found can sign roles or delegations
+    /// Do not ask, even if keys that were not found can sign roles or delegations
     #[arg(long)]
     pub yes: bool,
 }
@@ -63,9 +63,9 @@ pub(in crate::cli) struct Adopt {
 /// How key ids are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum KeyIds {
-    /// Over the key's three fields: every client but php-tuf
+    /// Over the key's three fields: for every client except php-tuf
     Specification,
-    /// Over keyid_hash_algorithms too: php-tuf, and every client that does not compute key ids
+    /// Also over keyid_hash_algorithms: for php-tuf, and every client that does not compute key ids
     PhpTuf,
 }
 
@@ -89,7 +89,7 @@ pub(in crate::cli) enum OpenPgpAlgorithm {
 pub(in crate::cli) struct Release {
     /// The version, MAJOR.MINOR.PATCH; a leading v is dropped
     pub version: String,
-    /// The build: a directory that holds <os>-<arch> directories
+    /// The build: a directory with <os>-<arch> directories
     #[arg(long, value_name = "DIR")]
     pub from: PathBuf,
     /// Publish the channels file in the same commit
@@ -98,7 +98,7 @@ pub(in crate::cli) struct Release {
     /// Replace the signatures of what is published already
     #[arg(long)]
     pub resign: bool,
-    /// Publish what a desktop left in bin/ too, such as .DS_Store
+    /// Also publish files in bin/ that a desktop left there, such as .DS_Store
     #[arg(long)]
     pub allow_desktop_files: bool,
     /// Let --channels move a channel to an older version
@@ -133,26 +133,26 @@ pub(in crate::cli) struct AddTargets {
     /// Names are paths below this directory
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub base: PathBuf,
-    /// Stands before every name
+    /// Put this before every name
     #[arg(long, value_name = "PREFIX", default_value = "")]
     pub prefix: String,
     /// Sign each target with the OpenPGP key, as signatures/NAME.sig
     #[arg(long)]
     pub sign: bool,
-    /// Enter the files' lengths and digests only: another server serves them
+    /// Publish only lengths and digests: another server serves the files
     #[arg(long, conflicts_with = "sign")]
     pub metadata_only: bool,
-    /// Publish again what below DIR differs from its target; report what is no target at all
+    /// Publish the files below DIR that differ from their targets, and list files that are not targets
     #[arg(long, value_name = "DIR", conflicts_with = "files")]
     pub changed: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct RemoveTargets {
-    /// Which targets
+    /// The targets to remove
     #[arg(value_name = "PATTERN", required = true)]
     pub patterns: Vec<String>,
-    /// Remove them, if they are exactly those that the plan listed; without the digest, if they are so many
+    /// Remove them, if they are exactly those of the plan; without the digest, if their number is the same
     #[arg(long, value_name = "COUNT-DIGEST", value_parser = Confirmation::parse)]
     pub confirm: Option<Confirmation>,
 }
@@ -176,32 +176,32 @@ impl Confirmation {
 
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct Refresh {
-    /// Sign the online roles whether they are due or not, as after a change of keys
+    /// Sign all online roles, due or not, for example after a change of keys
     #[arg(long)]
     pub all: bool,
-    /// With --all, give the roles versions above this: clients have seen versions up to it, and the repository is an old copy
+    /// With --all, use versions above this: the repository is an old copy, and clients have seen versions up to it
     #[arg(long, value_name = "VERSION", requires = "all", value_parser = a_version())]
     pub versions_above: Option<u64>,
-    /// Read what is named by SHA-512 alone, as other tools may have left it, and name it by SHA-256 too
+    /// Read targets that have only a SHA-512, as other tools make them, and add the SHA-256
     #[arg(long)]
     pub rehash: bool,
-    /// Run as a service that looks every `monitor.refresh` seconds
+    /// Run as a service that checks every `monitor.refresh` seconds
     #[arg(long, conflicts_with_all = ["all", "rehash"])]
     pub watch: bool,
 }
 
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct Bins {
-    /// How many bins: a power of two; about one for each 1000 targets
+    /// The number of bins: a power of two, about one for each 1000 targets
     #[arg(long, value_name = "COUNT", required_unless_present = "rekey")]
     pub count: Option<usize>,
     /// Delegate the bins to the configured keys (keys: bins:, or else the root's targets keys) and sign all of them again
     #[arg(long)]
     pub rekey: bool,
-    /// With keys: bins: how the ids of keys that are new to the bins are computed [default: as those of the root]
+    /// With keys: bins: how to compute the ids of new keys [default: as those of the root]
     #[arg(long, value_enum, value_name = "STYLE")]
     pub key_ids: Option<KeyIds>,
-    /// The trdl client, which reads targets.json only, is not meant to find what is in bins
+    /// Confirm that no trdl client needs the targets in bins: it reads targets.json only
     #[arg(long)]
     pub not_for_trdl: bool,
 }
@@ -220,17 +220,17 @@ pub(in crate::cli) struct RemoveDelegation {
 pub(in crate::cli) struct Yank {
     /// The version to withdraw, or the exact name of a release that another tool published
     pub version: String,
-    /// Why, for everybody who looks at yanked/VERSION
+    /// The reason, published in yanked/VERSION
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct Prune {
-    /// Readers may still use metadata that was superseded within this span; at least 1d
+    /// Keep files that metadata of this span refers to; at least 1d
     #[arg(long, value_name = "SPAN", default_value = "30d", value_parser = crate::cli::text::parse_span)]
     pub grace: chrono::TimeDelta,
-    /// Delete what the plan lists
+    /// Delete the files of the plan
     #[arg(long)]
     pub yes: bool,
 }

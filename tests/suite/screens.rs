@@ -1,0 +1,85 @@
+//! Whole screens. `.ci/accept` accepts a change: look at the difference before the commit.
+
+use crate::sandbox::Sandbox;
+use std::path::{Path, PathBuf};
+
+fn screens() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/screens")
+}
+
+/// What differs from run to run: digests, fingerprints, dates, spans of time, and the directory of the test.
+fn redacted(sandbox: &Sandbox) -> insta::Settings {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(screens().join("snapshots"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.add_filter(&regex_of(&sandbox.dir.path().display().to_string()), "[DIR]");
+    settings.add_filter(r"\b[0-9a-fA-F]{128}\b", "[SHA512]");
+    settings.add_filter(r"\b[0-9a-fA-F]{64}\b", "[SHA256]");
+    settings.add_filter(r"\b[0-9A-F]{40}\b", "[FINGERPRINT]");
+    settings.add_filter(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z\b", "[TIME]");
+    settings.add_filter(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}( [0-9]{2}:[0-9]{2}( UTC)?)?\b", "[DATE]");
+    settings
+}
+
+fn regex_of(text: &str) -> String {
+    text.chars().flat_map(|c| (!c.is_ascii_alphanumeric() && c != '/').then_some('\\').into_iter().chain([c])).collect()
+}
+
+/// stdout and stderr of a command, as a terminal shows them one after the other.
+fn screen(sandbox: &Sandbox, arguments: &[&str]) -> String {
+    let run = sandbox.publish(arguments);
+    format!("$ publish {}\n{}{}[exit code {}]\n", arguments.join(" "), run.stderr, run.stdout, run.code)
+}
+
+#[test]
+fn help_and_errors() {
+    trycmd::TestCases::new()
+        .register_bin("publish", Path::new(env!("CARGO_BIN_EXE_publish")))
+        .case("tests/screens/commands/*.trycmd")
+        .run();
+}
+
+/// The overview names every command exactly once, and fits a terminal.
+#[test]
+fn the_overview_is_complete() {
+    let sandbox = Sandbox::empty();
+    let overview = sandbox.publish(&["--help"]).ok().stdout;
+    assert!(overview.lines().count() <= 40 && overview.lines().all(|line| line.chars().count() <= 80), "{overview}");
+    let reference = sandbox.publish(&["reference"]).ok().stdout;
+    let commands: Vec<&str> =
+        reference.lines().filter_map(|line| line.strip_prefix("### publish ")).filter(|name| !name.contains(' ')).collect();
+    assert!(commands.len() > 20, "{commands:?}");
+    let words: Vec<&str> = overview
+        .lines()
+        .flat_map(|line| match line.strip_prefix("  ") {
+            Some(listed) => listed.split_once("  ").map_or(vec![], |(names, _)| names.split(", ").collect()),
+            None => line.rsplit_once("More commands: ").map_or(vec![], |(_, names)| names.trim_end_matches('.').split(", ").collect()),
+        })
+        .collect();
+    for command in &commands {
+        assert_eq!(words.iter().filter(|word| *word == command).count(), 1, "{command} in {overview}");
+    }
+    assert_eq!(words.len(), commands.len(), "{words:?}");
+}
+
+/// What a release engineer sees on the first day.
+#[test]
+fn a_first_release() {
+    let sandbox = Sandbox::empty();
+    sandbox.write("dist/linux-amd64/share/README", b"read me\n");
+    sandbox.write("dist/darwin-arm64/bin/acme", b"#!/bin/sh\necho hello from a mac\n");
+    sandbox.channels(&[("1", "stable", "1.0.0"), ("1", "beta", "1.0.0")]);
+    let mut seen = String::new();
+    for arguments in [
+        &["init", "--name", "acme", "--public-url", "https://tuf.example.org", "--no-passphrase"][..],
+        &["release", "1.0.0", "--from", "dist", "--channels", "--dry-run"],
+        &["release", "1.0.0", "--from", "dist", "--channels"],
+        &["release", "1.0.0", "--from", "dist", "--channels"],
+        &["status"],
+    ] {
+        seen.push_str(&screen(&sandbox, arguments));
+        seen.push('\n');
+    }
+    redacted(&sandbox).bind(|| insta::assert_snapshot!("a_first_release", seen));
+}
