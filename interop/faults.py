@@ -160,7 +160,7 @@ def prepare(place, base):
     publish(base, "init", "--no-passphrase")
     for version in ["0.9.0", "1.0.0", "1.0.1"]:
         publish(base, "release", version, "--from", "dist")
-    publish(base, "yank", "0.9.0")
+    publish(base, "yank", "0.9.0", "--confirm", "0.9.0")
     channels(base, "1.0.0")
     publish(base, "channels")
 

@@ -67,9 +67,9 @@ class Publisher:
         self.publish("release", "1.0.1+fix1", "--from", "dist")
         channels(self.directory, "1.0.1+fix1")
         self.publish("channels")
-        self.publish("yank", "1.0.0")
+        self.publish("yank", "1.0.0", "--confirm", "1.0.0")
         self.publish("refresh")
-        self.publish("prune", "--yes")
+        self.publish("prune", "--confirm", "acme")
         self.publish("verify", says=["good: 0 errors"])
 
 
@@ -160,7 +160,7 @@ def wrong_settings_are_told():
     other = on(there)
     other.publish("init", "--no-passphrase", code=7, says=["there is a repository at s3://settings/acme already", "nothing was made"])
     assert not (other.directory / "keys").exists(), "refused before anything was made"
-    p.publish("prune", says=["index.html is none of a repository's objects"])
+    p.publish("prune", "--dry-run", says=["index.html is none of a repository's objects"])
     assert s3().get_object(Bucket="settings", Key="acme/index.html")["Body"].read() == b"mine"
 
 
@@ -288,7 +288,7 @@ def large_artifacts_take_bounded_memory_and_are_resumed():
     assert peak < 300, f"{peak} MiB"
     p.publish("verify")
     # What the killed run left in the store is no object; prune finds it once it is older than the grace.
-    sweep = json.loads(p.publish("prune", "--yes", "--json"))
+    sweep = json.loads(p.publish("prune", "--confirm", "acme", "--json"))
     assert sweep["result"]["swept"] == 0, sweep
     assert uploads(), "too young to go"
     subprocess.run([os.environ["FAULTY"], "none", str(40 * 24), "publish.yaml", "prune"], cwd=p.directory, check=True, stdout=subprocess.DEVNULL)

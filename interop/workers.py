@@ -184,7 +184,7 @@ def the_basic_workflow_has_each_step_in_its_order():
             t.package(1), t.package(2)
             done = t.ci.run("add-targets", "packages", "--sign")
             steps = [line for line in done.stderr.splitlines() if "signed (" in line or "visible" in line]
-            assert steps == ["targets signed (5 targets, version 2)", "snapshot signed (version 2)", "timestamp signed (version 2)", "visible to clients"], done
+            assert steps == ["targets signed (version 2)", "snapshot signed (version 2)", "timestamp signed (version 2)", "visible to clients"], done
             tool = t.ci.home / "dist/any-any/bin/tool"
             tool.parent.mkdir(parents=True)
             tool.write_text("#!/bin/sh\n")

@@ -3,7 +3,7 @@
 use super::arguments::{Global, RemoveDelegation};
 use super::output::{Output, Report};
 use super::publishing::{finish, finish_plan};
-use super::text::{confirm, count, steps};
+use super::text::{confirm_loss, count, steps};
 use super::workspace::open;
 use crate::config::Config;
 use crate::operation::delegations::{self as operation, Delegation};
@@ -26,9 +26,8 @@ pub(super) fn remove(global: &Global, arguments: &RemoveDelegation, output: &Out
         finish_plan(&mut text, false, &steps(&plan.roles));
         return Ok(Report::new("remove-delegation", text, json!({"dry_run": true, "plan": document})));
     }
-    if !arguments.yes {
-        confirm(&text, "end this delegation", "--yes", output)?;
-    }
+    output.plan(Some(std::mem::take(&mut text)), &[]);
+    confirm_loss(&arguments.name, arguments.confirm.as_deref(), "remove this delegation", output)?;
     let done = format!("targets.json does not delegate to {} any more", arguments.name.escape_debug());
     let outcome = operation::apply_removal(&workspace, plan)?;
     finish(&mut text, &outcome, &done, "");

@@ -4,6 +4,7 @@ mod adopt;
 mod arguments;
 mod connections;
 mod delegations;
+mod diff;
 mod exit;
 mod init;
 mod interrupt;
@@ -13,6 +14,7 @@ mod metrics;
 mod monitor;
 mod output;
 mod passphrases;
+mod plan;
 mod progress;
 mod publishing;
 mod reference;
@@ -94,6 +96,7 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Report> {
         Command::Prune(prune) => store::prune(global, prune, output),
         Command::Store(arguments::Store::Check) => store::check(global, output),
         Command::Status(status) => status::run(global, status, output),
+        Command::Diff(diff) => diff::run(global, diff, output),
         Command::Verify(verify) => verify::run(global, verify, output),
         Command::Completions { shell } => Ok(reference::completions(*shell)),
         Command::Reference => Ok(Report::text("reference", reference::page())),
@@ -125,7 +128,9 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    let hint = arguments::variable_behind(error, arguments);
+    let takes_equals = error.kind() == ErrorKind::UnknownArgument && arguments.iter().any(|argument| argument == "--channels");
+    let hint = arguments::variable_behind(error, arguments)
+        .or_else(|| takes_equals.then(|| "another channels file is given with `=`: --channels=FILE".to_owned()));
     if arguments.iter().any(|argument| argument == "--json") || arguments::is_set("PUBLISH_JSON") {
         output::print(&output::usage_document(error, hint.as_deref()));
     } else {

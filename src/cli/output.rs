@@ -21,6 +21,8 @@ pub(super) struct Report {
     text: String,
     json: Value,
     warnings: Vec<String>,
+    /// Warnings that were printed with the plan.
+    known: Vec<String>,
     /// The exit code.
     pub exit: u8,
 }
@@ -28,7 +30,7 @@ pub(super) struct Report {
 impl Report {
     /// A report in both forms.
     pub fn new(command: &'static str, text: String, json: Value) -> Self {
-        Self { command, text, json, warnings: Vec::new(), exit: 0 }
+        Self { command, text, json, warnings: Vec::new(), known: Vec::new(), exit: 0 }
     }
 
     /// A report that is its text.
@@ -47,6 +49,13 @@ impl Report {
     pub fn warnings(mut self, warnings: &[String]) -> Self {
         self.warnings.extend_from_slice(warnings);
         self
+    }
+
+    /// Adds warnings of a plan that was shown before, and those of its result.
+    #[must_use]
+    pub fn shown(mut self, plan: &[String], result: &[String]) -> Self {
+        self.known.extend_from_slice(plan);
+        self.warnings(result)
     }
 
     /// Sets another exit code than 0.
@@ -80,9 +89,19 @@ impl Output {
         }
         report.warnings.iter().for_each(|warning| self.warning(warning));
         let is_answer =
-            matches!(report.command, "status" | "verify" | "store check" | "queue" | "key" | "root" | "completions" | "reference");
+            matches!(report.command, "status" | "diff" | "verify" | "store check" | "queue" | "key" | "root" | "completions" | "reference");
         if !self.quiet || is_answer || report.exit != 0 {
             print(&visible(&report.text));
+        }
+    }
+
+    /// Prints a plan before it is carried out.
+    pub fn plan(&self, text: Option<String>, warnings: &[String]) {
+        if !self.json {
+            warnings.iter().for_each(|warning| self.warning(warning));
+        }
+        if let Some(text) = text.filter(|_| !self.is_silent()) {
+            print(&format!("{}\n", visible(&text)));
         }
     }
 

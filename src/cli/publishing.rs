@@ -1,27 +1,28 @@
 //! The commands that change a published repository: plan, show or apply, report.
 
-use super::arguments::{Channels, Global, Refresh, Release, Yank};
+use super::arguments::{Channels, Global, PlanFormat, Refresh, Release, Yank};
 use super::output::{Output, Report};
-use super::text::{count, size, steps};
+use super::plan::{Plan, size_after, totals};
+use super::text::{confirm_loss, count, size, steps};
 use super::workspace::open;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::layout::ReleaseVersion;
-use crate::operation::channels::{ChannelsPlan, ChannelsRequest};
+use crate::operation::channels::{ChannelChange, ChannelsPlan, ChannelsRequest, lines_with};
 use crate::operation::refresh::RefreshRequest;
 use crate::operation::release::{PlatformState, ReleasePlan, ReleaseRequest};
-use crate::operation::yank::{self as yank_operation, YankRequest};
-use crate::operation::{Outcome, channels as channels_operation, refresh as refresh_operation, release as release_operation};
+use crate::operation::yank::{self as yank_operation, YankPlan, YankRequest};
+use crate::operation::{
+    Outcome, RoleStep, Workspace, channels as channels_operation, refresh as refresh_operation, release as release_operation,
+};
 use crate::repository::{PlainNames, PlainSwitch, Versions};
 use anyhow::Result;
 use serde_json::json;
 use std::fmt::Write;
 
-/// Longer lists are cut unless `--verbose`.
-pub(super) const MAX_LISTED: usize = 30;
-
 /// `publish release`.
 pub(super) fn release(global: &Global, arguments: &Release, output: &Output) -> Result<Report> {
+    check_format(global, arguments.format)?;
     let version = ReleaseVersion::from_argument(&arguments.version)?;
     let config = Config::read(&global.config)?;
     let workspace = open(global, &config, output)?;
@@ -39,30 +40,36 @@ pub(super) fn release(global: &Global, arguments: &Release, output: &Output) -> 
         channels,
     };
     let plan = release_operation::plan(&workspace, &request)?;
-    let mut text = describe_release(&plan, output.verbose);
     let document = json!(plan);
     let warnings = plan.warnings.clone();
     let version = plan.version.clone();
-    let (done, empty) = match (plan.empty, plan.platforms.iter().any(|platform| platform.state == PlatformState::New)) {
+    let new = plan.platforms.iter().any(|platform| platform.state == PlatformState::New);
+    let lines = describe_release(&plan, &workspace, output.verbose);
+    if global.dry_run {
+        let text = planned(lines, arguments.format, &warnings, plan.empty);
+        return Ok(Report::new("release", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
+    }
+    output.plan(if plan.empty { None } else { Some(lines.render(PlanFormat::Text)) }, &warnings);
+    let (done, empty) = match (plan.empty, new) {
         (true, _) => (String::new(), format!("release {version} is already published; nothing to do")),
         (false, true) => (format!("release {version} is published"), String::new()),
         (false, false) => {
             (format!("release {version} was published already; its signatures or channels are up to date now"), String::new())
         }
     };
-    if global.dry_run {
-        finish_plan(&mut text, plan.empty, &steps(&plan.roles));
-        return Ok(Report::new("release", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
-    }
+    let next = next_for_users(&workspace, &plan);
     let outcome = release_operation::apply(&workspace, plan)?;
+    let mut text = String::new();
     finish(&mut text, &outcome, &done, &empty);
-    Ok(Report::new("release", text, json!({"dry_run": false, "plan": document, "result": outcome}))
-        .warnings(&warnings)
-        .warnings(&outcome.warnings))
+    if outcome.changed {
+        text.push_str(&next);
+    }
+    Ok(Report::new("release", text, json!({"dry_run": false, "plan": document, "result": outcome})).shown(&warnings, &outcome.warnings))
 }
 
 /// `publish channels`.
 pub(super) fn channels(global: &Global, arguments: &Channels, output: &Output) -> Result<Report> {
+    check_format(global, arguments.format)?;
     let config = Config::read(&global.config)?;
     let workspace = open(global, &config, output)?;
     let file = arguments.file.clone().unwrap_or_else(|| config.channels());
@@ -75,17 +82,30 @@ pub(super) fn channels(global: &Global, arguments: &Channels, output: &Output) -
             prune: arguments.prune,
         },
     )?;
-    let mut text = describe_channels(&plan);
     let (document, warnings) = (json!(plan), plan.warnings.clone());
+    let mut lines = Plan::new(format!("Channels{}", of_repository(&workspace)), output.verbose);
+    describe_channels(&mut lines, &plan, "");
+    lines.summary(summary(
+        &plan.roles,
+        &totals(&[
+            ("to add", &[(plan.added(), "channel")]),
+            ("to change", &[(plan.moved(), "channel")]),
+            ("to remove", &[(plan.removed(), "channel")]),
+        ]),
+    ));
     if global.dry_run {
-        finish_plan(&mut text, plan.empty, &steps(&plan.roles));
+        let text = planned(lines, arguments.format, &warnings, plan.empty);
         return Ok(Report::new("channels", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
     }
+    output.plan(if plan.empty && plan.vanished.is_empty() { None } else { Some(lines.render(PlanFormat::Text)) }, &warnings);
+    let next = users_run(&workspace, usual(plan.changes.iter().filter(|change| change.to.is_some())));
     let outcome = channels_operation::apply(&workspace, plan)?;
+    let mut text = String::new();
     finish(&mut text, &outcome, "channels are published", "channels are published as they stand; nothing to do");
-    Ok(Report::new("channels", text, json!({"dry_run": false, "plan": document, "result": outcome}))
-        .warnings(&warnings)
-        .warnings(&outcome.warnings))
+    if outcome.changed {
+        text.push_str(&next);
+    }
+    Ok(Report::new("channels", text, json!({"dry_run": false, "plan": document, "result": outcome})).shown(&warnings, &outcome.warnings))
 }
 
 /// `publish refresh`.
@@ -142,82 +162,205 @@ pub(super) fn refresh(global: &Global, arguments: &Refresh, output: &Output) -> 
 
 /// `publish yank`.
 pub(super) fn yank(global: &Global, arguments: &Yank, output: &Output) -> Result<Report> {
+    check_format(global, arguments.format)?;
     let config = Config::read(&global.config)?;
     let workspace = open(global, &config, output)?;
-    let plan = yank_operation::plan(&workspace, &YankRequest { version: arguments.version.clone(), reason: arguments.reason.clone() })?;
+    let request = YankRequest {
+        version: arguments.version.clone(),
+        reason: arguments.reason.clone(),
+        move_to: arguments.move_to.clone(),
+        allow_missing_platforms: arguments.allow_missing_platforms,
+    };
+    let plan = yank_operation::plan(&workspace, &request)?;
     let warnings = plan.warnings.clone();
-    let mut text = String::new();
-    let shown = if output.verbose { plan.removed.len() } else { MAX_LISTED };
-    plan.removed.iter().take(shown).for_each(|name| text.push_str(&format!("  - {name}\n")));
-    if plan.removed.len() > shown {
-        let _ = writeln!(text, "    and {} more (--verbose lists them)", plan.removed.len() - shown);
+    let mut lines = Plan::new(format!("Withdraw release {}{}", plan.version, of_repository(&workspace)), output.verbose);
+    lines.section("");
+    plan.removed.iter().for_each(|name| lines.line('-', name, ""));
+    if !plan.empty {
+        lines.line('+', format!("yanked/{}", plan.version), "the version can never be published again");
     }
+    describe_channels(&mut lines, &plan.channels, "Channels");
+    let of = |directory: &str| plan.removed.iter().filter(|name| name.starts_with(directory)).count();
+    lines.summary(summary(
+        &plan.roles,
+        &totals(&[
+            ("to change", &[(plan.channels.changes.len(), "channel")]),
+            ("to remove", &[(of("releases/"), "file"), (of("signatures/"), "signature")]),
+        ]),
+    ));
     let document = json!(plan);
+    let version = plan.version.clone();
     let (done, empty) = (
-        format!("release {} is yanked; its version is burned", plan.version),
-        format!("release {} was yanked already; nothing to do", plan.version),
+        format!("release {version} is yanked; its version can never be published again"),
+        format!("release {version} was yanked already; nothing to do"),
     );
     if global.dry_run {
-        finish_plan(&mut text, plan.empty, &steps(&plan.roles));
+        let text = planned(lines, arguments.format, &warnings, plan.empty);
         return Ok(Report::new("yank", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
     }
+    output.plan(if plan.empty { None } else { Some(lines.render(PlanFormat::Text)) }, &warnings);
+    if !plan.empty {
+        confirm_loss(&version, arguments.confirm.as_deref(), &format!("withdraw release {version}"), output)?;
+    }
+    let next = file_to_edit(&config, &plan);
     let outcome = yank_operation::apply(&workspace, plan)?;
+    let mut text = String::new();
     finish(&mut text, &outcome, &done, &empty);
-    let report = Report::new("yank", text, json!({"dry_run": false, "plan": document, "result": outcome}));
-    Ok(report.warnings(&warnings).warnings(&outcome.warnings))
+    text.push_str(&next);
+    Ok(Report::new("yank", text, json!({"dry_run": false, "plan": document, "result": outcome})).shown(&warnings, &outcome.warnings))
 }
 
-fn describe_release(plan: &ReleasePlan, verbose: bool) -> String {
-    let mut text = String::new();
+/// After channels were moved by a yank: the lines of the channels file that still name the withdrawn version.
+fn file_to_edit(config: &Config, plan: &YankPlan) -> String {
+    let path = config.channels();
+    let Some(to) = plan.channels.changes.iter().find_map(|change| change.to.as_ref()) else { return String::new() };
+    let stale: String =
+        lines_with(&path, &plan.version).into_iter().map(|line| format!("  {}:{line}: version: {to}\n", path.display())).collect();
+    if stale.is_empty() {
+        return stale;
+    }
+    format!("\nChange these lines of the channels file, or the next `publish channels` fails:\n{stale}")
+}
+
+/// ` of acme`, if the repository has a name.
+fn of_repository(workspace: &Workspace) -> String {
+    workspace.label.name.as_ref().map(|name| format!(" of {name}")).unwrap_or_default()
+}
+
+/// Markdown is a form of the plan alone.
+fn check_format(global: &Global, format: PlanFormat) -> Result<()> {
+    if format == PlanFormat::Markdown && !global.dry_run {
+        return Err(Failure::invalid("--format markdown is a form of the plan").hint("add --dry-run").into());
+    }
+    Ok(())
+}
+
+/// The answer of a dry run.
+fn planned(mut lines: Plan, format: PlanFormat, warnings: &[String], empty: bool) -> String {
+    lines.warnings(warnings);
+    let mut text = lines.render(format);
+    if format == PlanFormat::Text && !empty {
+        text.push_str("Nothing was written. Run it without --dry-run to publish.\n");
+    }
+    text
+}
+
+fn describe_release(plan: &ReleasePlan, workspace: &Workspace, verbose: bool) -> Plan {
+    let compared = plan.previous.as_ref().map(|previous| format!(", compared with {previous}")).unwrap_or_default();
+    let mut lines = Plan::new(format!("Release {}{}{compared}", plan.version, of_repository(workspace)), verbose);
+    let (mut added, mut signed) = (0, 0);
     for platform in &plan.platforms {
-        let (sign, words) = match platform.state {
-            PlatformState::New => ("+", "new"),
-            PlatformState::Identical => ("=", "published, identical"),
-            PlatformState::Resign => ("~", "published, to be signed"),
-        };
+        let files = count(platform.files.len(), "file");
         let bytes: u64 = platform.files.iter().map(|file| file.length).sum();
-        let _ = writeln!(text, "  {sign} {} ({words}: {}, {})", platform.platform, count(platform.files.len(), "file"), size(bytes));
-        let shown = if verbose { platform.files.len() } else { MAX_LISTED };
-        if platform.state != PlatformState::Identical || verbose {
-            for file in platform.files.iter().take(shown) {
-                let _ = writeln!(text, "      {} {}", file.name, size(file.length));
-            }
-            if platform.files.len() > shown {
-                let _ = writeln!(text, "      and {} more (--verbose lists them)", platform.files.len() - shown);
-            }
+        let before = platform.files.iter().filter_map(|file| file.previous_length).sum::<u64>();
+        let compared = (before > 0 && platform.lost_files.is_empty()).then_some(before);
+        match platform.state {
+            PlatformState::New if platform.gained => lines.line('+', &platform.platform, format!("new platform: {files}, {}", size(bytes))),
+            PlatformState::New => lines.line('+', &platform.platform, format!("{files}, {}", size_after(bytes, compared))),
+            PlatformState::Identical => lines.line('=', &platform.platform, format!("published, identical: {files}, {}", size(bytes))),
+            PlatformState::Resign => lines.line('~', &platform.platform, format!("published, gets new signatures: {files}")),
+        }
+        match platform.state {
+            PlatformState::New => added += platform.files.len(),
+            PlatformState::Resign => signed += platform.files.len(),
+            PlatformState::Identical if !verbose => continue,
+            PlatformState::Identical => {}
+        }
+        let prefix = format!("releases/{}/{}/", plan.version, platform.platform);
+        for file in &platform.files {
+            let sign = if platform.state == PlatformState::New { '+' } else { '=' };
+            lines.file(sign, file.name.strip_prefix(&prefix).unwrap_or(&file.name), size_after(file.length, file.previous_length));
+        }
+        let previous = plan.previous.as_deref().unwrap_or_default();
+        platform.lost_files.iter().for_each(|name| lines.file('-', name, format!("only in {previous}")));
+    }
+    for platform in &plan.lost_platforms {
+        lines.line('-', platform, format!("only in {}", plan.previous.as_deref().unwrap_or_default()));
+    }
+    let (mut new, mut moved, mut gone) = (0, 0, 0);
+    if let Some(channels) = &plan.channels {
+        describe_channels(&mut lines, channels, "Channels");
+        (new, moved, gone) = (channels.added(), channels.moved(), channels.removed());
+    }
+    lines.summary(summary(
+        &plan.roles,
+        &totals(&[
+            ("to add", &[(added, "file"), (new, "channel")]),
+            ("to sign again", &[(signed, "file")]),
+            ("to change", &[(moved, "channel")]),
+            ("to remove", &[(gone, "channel")]),
+        ]),
+    ));
+    lines
+}
+
+fn describe_channels(lines: &mut Plan, plan: &ChannelsPlan, heading: &str) {
+    lines.section(heading);
+    for change in &plan.changes {
+        match (&change.from, &change.to) {
+            (Some(from), Some(to)) if change.is_downgrade() => lines.line('~', &change.channel, format!("{from} -> {to} (downgrade)")),
+            (Some(from), Some(to)) => lines.line('~', &change.channel, format!("{from} -> {to}")),
+            (None, Some(to)) => lines.line('+', &change.channel, to),
+            (from, None) => lines.line('-', &change.channel, from.as_deref().unwrap_or("?")),
         }
     }
-    if let Some(channels) = &plan.channels {
-        text.push_str(&describe_channels(channels));
-    }
-    text
-}
-
-fn describe_channels(plan: &ChannelsPlan) -> String {
-    let mut text = String::new();
-    for change in &plan.changes {
-        let sign = match (&change.from, &change.to) {
-            (None, _) => "+",
-            (_, None) => "-",
-            _ => "~",
-        };
-        let _ = writeln!(text, "  {sign} {change}");
-    }
     if plan.unchanged > 0 {
-        let _ = writeln!(text, "  = {} unchanged", count(plan.unchanged, "channel"));
+        lines.line('=', count(plan.unchanged, "channel"), "unchanged");
+    }
+    for loss in &plan.left_behind {
+        let machines = loss.machines.join(", ");
+        lines.line('!', &loss.channel, format!("{} has nothing for {machines}: these users stay on {}", loss.to, loss.from));
     }
     for channel in &plan.vanished {
-        let _ = writeln!(text, "  ! {channel} is published but not in the file; kept (remove it with `publish channels --prune`)");
+        lines.line('!', channel, "published, but not in the file; `publish channels --prune` removes it");
     }
-    text
+}
+
+/// The roles that a plan signs, and what it comes to.
+fn summary(roles: &[RoleStep], totals: &str) -> String {
+    if roles.is_empty() {
+        totals.to_owned()
+    } else {
+        format!(
+            "Signs: {}.
+{totals}",
+            steps(roles)
+        )
+    }
+}
+
+/// What users run to get a release.
+fn next_for_users(workspace: &Workspace, plan: &ReleasePlan) -> String {
+    let moved = plan.channels.iter().flat_map(|channels| &channels.changes);
+    match usual(moved.filter(|change| change.to.as_ref() == Some(&plan.version))) {
+        Some(channel) => users_run(workspace, Some(channel)),
+        None if plan.channels.is_none() => {
+            "\nNo channel was changed. To offer the release to users, edit the channels file, then: publish channels\n".into()
+        }
+        None => String::new(),
+    }
+}
+
+/// The channel that most users have: `stable` if it is among them.
+fn usual<'c>(changes: impl Iterator<Item = &'c ChannelChange>) -> Option<&'c str> {
+    let names: Vec<&str> = changes.map(|change| change.channel.as_str()).collect();
+    names.iter().find(|name| name.ends_with("/stable")).or(names.first()).copied()
+}
+
+/// The command that installs a channel.
+fn users_run(workspace: &Workspace, channel: Option<&str>) -> String {
+    let (Some(name), Some((group, channel))) = (&workspace.label.name, channel.and_then(|channel| channel.rsplit_once('/'))) else {
+        return String::new();
+    };
+    format!("\nYour users run:\n  trdl update {name} {group} {channel}\n")
 }
 
 pub(super) fn finish_plan(text: &mut String, empty: bool, steps: &str) {
     if empty {
-        text.push_str("plan: nothing to do\n");
+        text.push_str("Plan: nothing to do.\n");
     } else {
         let _ = writeln!(text, "  ~ {steps}");
-        text.push_str("plan only, nothing was written; run it without --dry-run to publish\n");
+        text.push_str("Nothing was written. Run it without --dry-run to publish.\n");
     }
 }
 

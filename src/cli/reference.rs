@@ -7,6 +7,14 @@ use crate::config;
 use clap::{Arg, Command};
 use std::fmt::Write;
 
+/// What the commands with `--confirm` take away.
+const LOSSES: [(&str, &str, &str); 4] = [
+    ("yank", "the release, and its version for ever", "the version"),
+    ("remove-targets", "the targets and their signatures", "the number and digest that the plan prints"),
+    ("remove-delegation", "the targets of the role, for clients", "the role's name"),
+    ("prune", "files that no current or recent metadata refers to", "`name` of the config"),
+];
+
 /// `publish completions`.
 pub(super) fn completions(shell: clap_complete::Shell) -> Report {
     let mut out = Vec::new();
@@ -48,6 +56,11 @@ pub(super) fn page() -> String {
     for (code, meaning) in exit::TABLE {
         let _ = writeln!(page, "| {code} | {meaning} |");
     }
+    page.push_str("\n## What cannot be undone\n\nThese commands show their plan and need `--confirm` with the value below. On a terminal they ask for it instead.\n\n| command | loses | `--confirm` |\n|---|---|---|\n");
+    for (command, loses, value) in LOSSES {
+        let _ = writeln!(page, "| `publish {command}` | {loses} | {value} |");
+    }
+    page.push_str("\nA published root is permanent too: `publish root commit` is confirmed by the signatures on the draft.\n");
     page.push_str("\n## JSON\n\n`--json` prints one document to stdout. `schema` is 1; within it, fields are only ever added. Changing commands have `command`, `dry_run`, `plan` and, unless it is a dry run, `result`; a plan has `empty`. `status` has `status`; `verify` has `good` and `report`. An error is a document too: `error` with `kind`, `exit_code`, `message`, `details`, `causes` and `hints`.\n");
     page
 }

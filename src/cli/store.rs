@@ -3,8 +3,8 @@
 use super::arguments::{Global, Prune};
 use super::exit;
 use super::output::{Output, Report};
-use super::publishing::MAX_LISTED;
-use super::text::{count, size};
+use super::plan::MAX_LISTED;
+use super::text::{confirm_loss, count, size};
 use super::workspace::open;
 use crate::config::Config;
 use crate::failure::{Failure, Kind};
@@ -56,28 +56,28 @@ pub(super) fn prune(global: &Global, arguments: &Prune, output: &Output) -> Resu
     }
     let warnings: Vec<String> = plan.strange.iter().map(|name| format!("{name} is none of a repository's objects; it stays")).collect();
     let document = json!(plan);
-    let what = format!("{} with {}", count(plan.objects.len(), "object"), size(plan.bytes));
-    let only_plan = global.dry_run || !arguments.yes;
-    if plan.empty && only_plan {
-        let _ = writeln!(text, "nothing to delete; {} are needed", count(plan.kept, "object"));
-    } else if only_plan {
-        let _ = writeln!(text, "plan: {what} would go, {} stay; nothing was deleted", plan.kept);
-        if !global.dry_run {
-            text.push_str("run it with --yes to delete them\n");
-        }
+    let what = format!("{} ({})", count(plan.objects.len(), "file"), size(plan.bytes));
+    if plan.empty {
+        let _ = writeln!(text, "nothing to delete; {} are needed", count(plan.kept, "file"));
+    } else {
+        let _ = writeln!(text, "Plan: {what} to delete, {} stay.", count(plan.kept, "file"));
     }
-    if only_plan {
+    if global.dry_run {
         return Ok(Report::new("prune", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
+    }
+    output.plan(Some(text), &warnings);
+    let mut text = String::new();
+    if !plan.empty {
+        let name = config.name.as_deref().unwrap_or("repository");
+        confirm_loss(name, arguments.confirm.as_deref(), &format!("delete {what}"), output)?;
     }
     let pruned = prune_operation::apply(&workspace, &plan)?;
     match (pruned.deleted, pruned.swept) {
-        (0, 0) => {
-            let _ = writeln!(text, "nothing to delete; {} are needed", count(plan.kept, "object"));
-        }
+        (0, 0) => {}
         (deleted, swept) => {
             let what = if swept > 0 { format!(" and {swept} unfinished leftovers") } else { String::new() };
-            let _ = writeln!(text, "deleted {}{what}; {} stay", count(deleted, "object"), plan.kept + pruned.skipped);
+            let _ = writeln!(text, "deleted {}{what}; {} stay", count(deleted, "file"), plan.kept + pruned.skipped);
         }
     }
-    Ok(Report::new("prune", text, json!({"dry_run": false, "plan": document, "result": pruned})).warnings(&warnings))
+    Ok(Report::new("prune", text, json!({"dry_run": false, "plan": document, "result": pruned})).shown(&warnings, &[]))
 }

@@ -2,8 +2,9 @@
 
 use super::arguments::{AddTargets, Bins, Global, KeyIds, RemoveTargets};
 use super::output::{Output, Report};
-use super::publishing::{MAX_LISTED, finish, finish_plan};
-use super::text::{count, size, steps};
+use super::plan::MAX_LISTED;
+use super::publishing::{finish, finish_plan};
+use super::text::{confirm_loss, count, size, steps};
 use super::workspace::open;
 use crate::config::Config;
 use crate::failure::{Failure, Kind};
@@ -81,13 +82,16 @@ pub(super) fn remove(global: &Global, arguments: &RemoveTargets, output: &Output
                 .hint("look at the list again: run it without --confirm")
                 .into());
         }
-        Some(_) if !global.dry_run => {}
-        _ => {
-            let _ = writeln!(text, "  ~ {}", steps(&plan.roles));
-            let digest = &plan.digest;
-            let _ = writeln!(text, "plan only, nothing was removed; to remove exactly these, run it with --confirm {number}-{digest}");
-            return Ok(Report::new("remove-targets", text, json!({"dry_run": true, "plan": document})));
-        }
+        _ => {}
+    }
+    let value = format!("{number}-{}", plan.digest);
+    if global.dry_run {
+        let _ = writeln!(text, "  ~ {}\nNothing was removed. To remove exactly these: --confirm {value}", steps(&plan.roles));
+        return Ok(Report::new("remove-targets", text, json!({"dry_run": true, "plan": document})));
+    }
+    output.plan(Some(std::mem::take(&mut text)), &[]);
+    if arguments.confirm.is_none() {
+        confirm_loss(&value, None, &format!("remove {}", count(number, "target")), output)?;
     }
     let outcome = remove_operation::apply(&workspace, plan)?;
     finish(&mut text, &outcome, &format!("{} removed", count(number, "target")), "");

@@ -46,6 +46,26 @@ pub(super) fn confirm(shown: &str, what: &str, flag: &str, output: &super::outpu
     if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(Failure::new(Kind::Conflict, "not confirmed; nothing was done")) }
 }
 
+/// Asks for the confirmation of something that cannot be taken back: `value` is what it names, `given` what --confirm says.
+pub(super) fn confirm_loss(value: &str, given: Option<&str>, what: &str, output: &super::output::Output) -> crate::failure::Result<()> {
+    let shown = value.escape_debug().to_string();
+    if given.is_none() && !output.is_json() && std::io::stdin().is_terminal() {
+        super::output::eprint(&format!("This cannot be undone. To {what}, type {shown}: "));
+        let mut answer = String::new();
+        let _ = std::io::stdin().read_line(&mut answer);
+        return if answer.trim() == value { Ok(()) } else { Err(Failure::new(Kind::Conflict, "not confirmed; nothing was changed")) };
+    }
+    match given {
+        Some(given) if given == value => Ok(()),
+        Some(given) => {
+            Err(Failure::new(Kind::Conflict, format!("--confirm names {}, not {shown}; nothing was changed", given.escape_debug()))
+                .hint(format!("if you want to {what}: --confirm {shown}")))
+        }
+        None => Err(Failure::new(Kind::Conflict, "this cannot be undone and needs a confirmation; nothing was changed")
+            .hint(format!("to {what}, run the same command with --confirm {shown}"))),
+    }
+}
+
 /// `targets 3 -> 4, snapshot 3 -> 4`.
 pub(super) fn steps(steps: &[RoleStep]) -> String {
     steps.iter().map(|step| format!("{} {} -> {}", step.role, step.from, step.to)).collect::<Vec<_>>().join(", ")

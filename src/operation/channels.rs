@@ -13,7 +13,7 @@ use crate::repository::{Change, Condition, Edit, Present, each, stage_bytes};
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -45,6 +45,8 @@ pub struct ChannelsPlan {
     pub warnings: Vec<String>,
     /// Whether a channel moves to a release without platforms that its users have, which was allowed.
     pub loses_platforms: bool,
+    /// These moves: whose users get no update.
+    pub left_behind: Vec<Loss>,
     #[serde(skip)]
     present: Option<Box<Present>>,
 }
@@ -109,6 +111,36 @@ pub fn apply(workspace: &Workspace, mut plan: ChannelsPlan) -> Result<Outcome> {
 
 fn as_names(names: &[String]) -> BTreeSet<&str> {
     names.iter().map(String::as_str).collect()
+}
+
+/// The lines of a channels file that name this version; none if the file cannot be read.
+pub fn lines_with(file: &Path, version: &str) -> Vec<usize> {
+    let assignments = ChannelsFile::read(file).map(|file| file.assignments).unwrap_or_default();
+    assignments.into_iter().filter(|assignment| assignment.version == version).map(|assignment| assignment.line).collect()
+}
+
+/// The plan that moves every channel at one release to another release.
+pub(super) fn moved_to(
+    targets: &Targets,
+    channels: &[String],
+    from: &str,
+    to: &str,
+    allow_missing_platforms: bool,
+) -> Result<ChannelsPlan> {
+    let mut plan = ChannelsPlan::default();
+    for channel in channels {
+        plan.changes.push(ChannelChange {
+            channel: channel.clone(),
+            from: Some(from.to_owned()),
+            to: Some(to.to_owned()),
+            published: targets.get(&format!("channels/{channel}"))?,
+        });
+    }
+    let request = ChannelsRequest { file: PathBuf::new(), allow_downgrade: true, allow_missing_platforms, prune: false };
+    plan.check_platforms(&request, targets, None)?;
+    plan.warn_about_prereleases();
+    plan.empty = plan.changes.is_empty();
+    Ok(plan)
 }
 
 /// The published channels, as `group/channel`, and the version that each holds (`?` if it cannot be read).
@@ -217,7 +249,10 @@ impl ChannelsPlan {
         }
         match platforms::refusal(&losses) {
             Some(refusal) if !request.allow_missing_platforms => Err(refusal.into()),
-            _ => Ok(()),
+            _ => {
+                self.left_behind = losses;
+                Ok(())
+            }
         }
     }
 
@@ -243,6 +278,21 @@ impl ChannelsPlan {
         }
     }
 
+    /// New channels.
+    pub fn added(&self) -> usize {
+        self.changes.iter().filter(|change| change.from.is_none()).count()
+    }
+
+    /// Channels that move to another version.
+    pub fn moved(&self) -> usize {
+        self.changes.iter().filter(|change| change.from.is_some() && change.to.is_some()).count()
+    }
+
+    /// Channels that are removed.
+    pub fn removed(&self) -> usize {
+        self.changes.iter().filter(|change| change.to.is_none()).count()
+    }
+
     fn check_downgrades(&self, request: &ChannelsRequest) -> Result<()> {
         // The order of build metadata too: a trdl client does not look at it, and the older build comes back.
         let versions = |change: &ChannelChange| {
@@ -262,6 +312,14 @@ impl ChannelsPlan {
             .details(downgrades)
             .hint("if you want the downgrade, add --allow-downgrade")
             .into())
+    }
+}
+
+impl ChannelChange {
+    /// Whether it moves to an older version.
+    pub fn is_downgrade(&self) -> bool {
+        let parse = |text: &Option<String>| ReleaseVersion::of_release(text.as_deref()?);
+        parse(&self.from).zip(parse(&self.to)).is_some_and(|(from, to)| to < from)
     }
 }
 
@@ -285,19 +343,20 @@ fn check_released(request: &ChannelsRequest, assignments: &[Assignment], release
         let near = nearest(&assignment.version, released);
         let near = if near.is_empty() { "nothing is released yet".to_owned() } else { format!("nearest released: {}", near.join(", ")) };
         format!(
-            "{}:{}: {}/{} is {}, which {} ({near})",
+            "{}:{}: {}/{}: {} {} ({near})",
             request.file.display(),
             assignment.line,
             assignment.group,
             assignment.channel,
             assignment.version,
-            if is_yanked(&assignment.version, targets) { "was yanked" } else { "is not released" },
+            if is_yanked(&assignment.version, targets) { "was yanked; choose another" } else { "is not released" },
         )
     });
-    Err(Failure::new(Kind::NotFound, "channels point at versions that are not released")
-        .details(lines)
-        .hint("publish the release first, or together with its channels: publish release VERSION --from DIR --channels")
-        .into())
+    let failure = Failure::new(Kind::NotFound, "channels point at versions that are not released").details(lines);
+    if missing.iter().all(|assignment| is_yanked(&assignment.version, targets)) {
+        return Err(failure.hint("a yanked version is never published again: put another version into the channels file").into());
+    }
+    Err(failure.hint("publish the release first, or together with its channels: publish release VERSION --from DIR --channels").into())
 }
 
 fn is_yanked(version: &str, targets: &Targets) -> bool {

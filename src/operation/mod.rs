@@ -7,6 +7,7 @@ pub mod bins;
 pub mod build;
 pub mod channels;
 pub mod delegations;
+pub mod difference;
 pub mod drop_box;
 pub mod going_back;
 pub mod init;

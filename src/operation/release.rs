@@ -2,6 +2,7 @@
 
 use super::build::{Build, BuildFile};
 use super::channels::{ChannelsPlan, ChannelsRequest};
+use super::difference::{self, previous};
 use super::{Outcome, RoleStep, Workspace, channels, steps};
 use crate::digest::Digests;
 use crate::failure::{Failure, Kind};
@@ -18,7 +19,7 @@ use crate::policy::{releases::check_spelling, yanks::check_not_yanked};
 use crate::repository::{Artifact, Change, Condition, Edit, PlainNames, Present, digest_file, stage, stage_bytes};
 use anyhow::Result;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// At most so many names are listed.
@@ -44,8 +45,14 @@ pub struct ReleaseRequest {
 pub struct ReleasePlan {
     /// The version.
     pub version: String,
+    /// The newest older release: what sizes are compared with.
+    pub previous: Option<String>,
     /// Each platform of the build.
     pub platforms: Vec<PlatformPlan>,
+    /// Platforms of the previous release that neither the build nor the published release has.
+    pub lost_platforms: Vec<String>,
+    /// Another release with exactly these files.
+    pub identical_to: Option<String>,
     /// Channel changes of the same commit.
     pub channels: Option<ChannelsPlan>,
     /// Roles that will be signed.
@@ -67,8 +74,12 @@ pub struct PlatformPlan {
     pub platform: String,
     /// What happens to it.
     pub state: PlatformState,
+    /// Whether the previous release does not have it.
+    pub gained: bool,
     /// Its artifacts.
     pub files: Vec<PlannedFile>,
+    /// Files of the previous release that it no longer has, by their path below the platform.
+    pub lost_files: Vec<String>,
 }
 
 /// What a release does to a platform.
@@ -90,6 +101,8 @@ pub struct PlannedFile {
     pub name: String,
     /// Its length in bytes.
     pub length: u64,
+    /// Its length in the previous release.
+    pub previous_length: Option<u64>,
 }
 
 /// What apply needs beyond what people see.
@@ -119,7 +132,10 @@ pub fn plan(workspace: &Workspace, request: &ReleaseRequest) -> Result<ReleasePl
     check_files(workspace, &build)?;
     let mut plan = ReleasePlan {
         version: request.version.to_string(),
+        previous: previous(&request.version, targets),
         platforms: Vec::new(),
+        lost_platforms: Vec::new(),
+        identical_to: None,
         channels: None,
         roles: Vec::new(),
         warnings: Vec::new(),
@@ -132,6 +148,7 @@ pub fn plan(workspace: &Workspace, request: &ReleaseRequest) -> Result<ReleasePl
     for platform in build.platforms.keys() {
         plan.add_platform(workspace, request, &build, *platform, targets)?;
     }
+    plan.compare(workspace, &build, targets)?;
     plan.warn_about_choice(&build, targets);
     if let Some(channels) = &request.channels {
         let mut platforms = Platforms::of_release(&plan.version, targets);
@@ -334,8 +351,74 @@ impl ReleasePlan {
             self.work.replaced.push(published_signature(&artifact, targets)?);
             self.work.artifacts.push(artifact);
         }
-        let files = files.iter().zip(names).map(|(file, name)| PlannedFile { name, length: file.file.length() }).collect();
-        self.platforms.push(PlatformPlan { platform: platform.to_string(), state, files });
+        let planned = |(file, name): (&BuildFile, String)| PlannedFile { name, length: file.file.length(), previous_length: None };
+        let files = files.iter().zip(names).map(planned).collect();
+        self.platforms.push(PlatformPlan { platform: platform.to_string(), state, gained: false, files, lost_files: Vec::new() });
+        Ok(())
+    }
+
+    /// Fills in what the previous release has, and looks for a release with the same files.
+    fn compare(&mut self, workspace: &Workspace, build: &Build, targets: &Targets) -> Result<()> {
+        let before = match &self.previous {
+            Some(previous) => difference::files(previous, targets)?,
+            None => return Ok(()),
+        };
+        for platform in &mut self.platforms {
+            let Some(old) = before.get(&platform.platform) else {
+                platform.gained = true;
+                continue;
+            };
+            let prefix = format!("releases/{}/{}/", self.version, platform.platform);
+            let path = |file: &PlannedFile| file.name.strip_prefix(&prefix).unwrap_or(&file.name).to_owned();
+            let kept: BTreeSet<String> = platform.files.iter().map(path).collect();
+            platform.lost_files = old.keys().filter(|name| !kept.contains(*name)).cloned().collect();
+            platform.files.iter_mut().for_each(|file| file.previous_length = old.get(&path(file)).map(|target| target.length));
+        }
+        let here = |name: &String| {
+            self.platforms.iter().any(|platform| platform.platform == *name)
+                || targets.below(&format!("releases/{}/{name}/", self.version)).next().is_some()
+        };
+        self.lost_platforms = before.keys().filter(|name| !here(name)).cloned().collect();
+        self.find_identical(workspace, build, targets)
+    }
+
+    /// A release with the bytes of another one is often a build that was not made anew. Files are read only if all names and
+    /// lengths are those of another release.
+    fn find_identical(&mut self, workspace: &Workspace, build: &Build, targets: &Targets) -> Result<()> {
+        if self.platforms.iter().any(|platform| platform.state != PlatformState::New) {
+            return Ok(());
+        }
+        let mut digests = BTreeMap::new();
+        for version in released_versions(targets.below("releases/")).into_iter().rev() {
+            let other = difference::files(version, targets)?;
+            let mut pairs = Vec::new();
+            for (platform, files) in &build.platforms {
+                let theirs = other.get(&platform.to_string());
+                pairs.extend(files.iter().map(|file| (file, theirs.and_then(|theirs| theirs.get(&file.name)))));
+            }
+            let count: usize = other.values().map(BTreeMap::len).sum();
+            let fits =
+                pairs.len() == count && pairs.iter().all(|(file, target)| target.is_some_and(|target| target.length == file.file.length()));
+            if !fits {
+                continue;
+            }
+            let mut same = true;
+            for (file, target) in pairs {
+                let shown = file.file.shown();
+                if !digests.contains_key(&shown) {
+                    digests.insert(shown.clone(), digest_file(&file.file, workspace.progress.as_ref())?);
+                }
+                same &= digests.get(&shown).zip(target).is_some_and(|(digests, target)| target.matches(digests));
+                if !same {
+                    break;
+                }
+            }
+            if same {
+                self.warnings.push(format!("this build is identical to release {version}: check that it was built from {}", self.version));
+                self.identical_to = Some(version.to_owned());
+                return Ok(());
+            }
+        }
         Ok(())
     }
 

@@ -1,11 +1,13 @@
 //! `publish yank`: withdraws a release. Its targets go from the metadata in one commit, its plain names with it, its
 //! hashed objects with a later prune; a target `yanked/<version>` keeps the version from ever being published again.
 
+use super::channels::{self, ChannelsPlan};
 use super::{Outcome, RoleStep, Workspace, steps};
 use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
 use crate::layout::{ReleaseVersion, channel_content, full_number, released_versions, yanked_name};
-use crate::metadata::{Role, Targets};
+use crate::metadata::{Role, Target, Targets};
+use crate::policy::channels::pointing_at;
 use crate::policy::signatures;
 use crate::policy::yanks::check_no_channel;
 use crate::repository::{Change, Condition, Edit, Present, View, stage_bytes};
@@ -14,12 +16,16 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 
 /// What is asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct YankRequest {
     /// The version to withdraw: the exact name of a release, or with a leading `v`.
     pub version: String,
     /// Why, for readers of `yanked/<version>`.
     pub reason: Option<String>,
+    /// The release to which channels move that point at it.
+    pub move_to: Option<String>,
+    /// Channels may move to a release without platforms that their users have.
+    pub allow_missing_platforms: bool,
 }
 
 /// What a yank will do.
@@ -29,6 +35,8 @@ pub struct YankPlan {
     pub version: String,
     /// The targets that go: artifacts and their signatures.
     pub removed: Vec<String>,
+    /// The channels that move to another release in the same commit.
+    pub channels: ChannelsPlan,
     /// Roles that will be signed.
     pub roles: Vec<RoleStep>,
     /// Things worth a second look.
@@ -62,10 +70,15 @@ pub fn plan(workspace: &Workspace, request: &YankRequest) -> Result<YankPlan> {
             .hint(if released.is_empty() { "nothing is released".into() } else { format!("released: {released}") })
             .into());
     }
-    if !removed.is_empty() {
-        check_no_channel(&version, targets, &|name, target| workspace.read_small(name, target))?;
-    }
-    let mut edit = Edit::default();
+    let channels = match &request.move_to {
+        _ if removed.is_empty() => ChannelsPlan::default(),
+        Some(to) => moves(workspace, &version, to, targets, request.allow_missing_platforms)?,
+        None => {
+            check_no_channel(&version, targets, &|name, target| workspace.read_small(name, target))?;
+            ChannelsPlan::default()
+        }
+    };
+    let mut edit = Edit { conditions: channels.conditions(), may_lose_platforms: channels.loses_platforms, ..Edit::default() };
     for name in &removed {
         edit.changes.push(Change {
             name: name.clone(),
@@ -76,18 +89,37 @@ pub fn plan(workspace: &Workspace, request: &YankRequest) -> Result<YankPlan> {
         });
     }
     edit.conditions.push(Condition::Sealed { prefix: prefixes[0].clone(), names: artifacts });
-    let digest = openssl::sha::sha256(&channel_content(&version));
-    edit.conditions.push(Condition::NoneHas { prefix: "channels/".into(), sha256: digest });
+    // Channels that move in the same commit are checked by the promises, on the result.
+    if channels.changes.is_empty() {
+        let digest = openssl::sha::sha256(&channel_content(&version));
+        edit.conditions.push(Condition::NoneHas { prefix: "channels/".into(), sha256: digest });
+    }
     let empty = removed.is_empty();
     let roles = if empty { Vec::new() } else { steps(workspace, &present, &Role::ONLINE)? };
     let others = released_versions(targets.below("releases/"));
     let others = others.into_iter().filter(|other| *other != version && full_number(other) == full_number(&version));
     let warnings = others
         .map(|other| format!("{other} is another spelling of {version} and stays published; `publish verify` reports it from now on"))
+        .chain(channels.warnings.iter().cloned())
         .collect();
     let mut record = format!("{version}\n");
     record.extend(request.reason.iter().map(|reason| format!("{}\n", reason.trim())));
-    Ok(YankPlan { version, removed, roles, warnings, empty, work: Some(Box::new((present, edit, record.into_bytes()))) })
+    Ok(YankPlan { version, removed, channels, roles, warnings, empty, work: Some(Box::new((present, edit, record.into_bytes()))) })
+}
+
+/// The moves of all channels that point at a release.
+fn moves(workspace: &Workspace, version: &str, to: &str, targets: &Targets, allow_missing_platforms: bool) -> Result<ChannelsPlan> {
+    let to = named(to, targets)?;
+    let released = released_versions(targets.below("releases/"));
+    if to == version || !released.contains(&to.as_str()) {
+        let others = released.into_iter().filter(|other| *other != version).collect::<Vec<_>>().join(", ");
+        return Err(Failure::new(Kind::NotFound, format!("channels cannot move to {}: it is not another release", to.escape_debug()))
+            .hint(if others.is_empty() { "nothing else is released".into() } else { format!("released: {others}") })
+            .into());
+    }
+    let read = |name: &str, target: &Target| workspace.read_small(name, target);
+    let channels = pointing_at(version, targets, &read)?;
+    channels::moved_to(targets, &channels, version, &to, allow_missing_platforms)
 }
 
 /// The release, or the yanked version, that a user means.
@@ -113,10 +145,12 @@ pub fn apply(workspace: &Workspace, plan: YankPlan) -> Result<Outcome> {
         return Ok(workspace.commit(present, &Edit::default(), &Signers::new())?.into());
     }
     let name = yanked_name(&plan.version);
-    let names = plan.removed.iter().chain([&name]).map(String::as_str);
+    let moved = plan.channels.names().0;
+    let names = plan.removed.iter().chain([&name]).chain(&moved).map(String::as_str);
     let signers = workspace.target_signers(&present, names)?;
     workspace.progress.phase("committing");
     let wanted = stage_bytes(workspace.storage.as_ref(), &name, &record, workspace.sha512)?;
     edit.changes.push(Change { name, expected: None, wanted: Some(wanted), keep_existing: true, content: Some(record) });
+    edit.changes.extend(plan.channels.stage(workspace)?);
     Ok(workspace.commit(present, &edit, &signers)?.into())
 }

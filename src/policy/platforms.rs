@@ -5,6 +5,7 @@ use super::{Change, State, Step, channels::Released};
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ReleaseVersion;
 use crate::metadata::Target;
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The machines that the trdl client is built for.
@@ -60,7 +61,7 @@ impl Platforms {
 }
 
 /// A channel that would move to a release which lacks machines.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Loss {
     /// `group/channel`.
     pub channel: String,

@@ -99,7 +99,7 @@ pub fn check_no_channel(version: &str, state: &dyn State, read: &Read<'_>) -> Re
     }
     Err(Failure::new(Kind::Conflict, format!("release {version} cannot be yanked: channels point at it"))
         .details(pointing)
-        .hint("move them first: edit the channels file, then `publish channels` (an older version needs --allow-downgrade)"))
+        .hint("move them in the same commit with --move-to VERSION, or before: edit the channels file, then `publish channels`"))
 }
 
 /// Whether a step removes all of a version and leaves the record of it.

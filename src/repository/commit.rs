@@ -7,7 +7,7 @@
 //! - A new root appears while we sign: asked for right before the swap, and then everything starts over.
 
 use super::bin_keys::BinKeys;
-use super::bins::{BINS, Bins, Home};
+use super::bins::{BINS, Bins};
 use super::draft::{Draft, drafts, rebin};
 use super::edit::{Change, View};
 use super::handed_over::read_written;
@@ -275,7 +275,7 @@ impl Committer<'_> {
         if !drafts.is_empty() {
             let Some(written) = self.write_targets(&drafts, numbers, moment)? else { return Ok(Attempt::Again) };
             new = written;
-            self.progress.status(&targets_status(present, &work.edits, &new)?);
+            self.progress.status(&targets_status(&work.edits, &new));
         }
         if !present.trust.root().consistent_snapshot() {
             self.place_plain_targets(&work.edits)?;
@@ -592,17 +592,13 @@ fn bins_as_client(
     }
 }
 
-/// For example `targets signed (12 targets, version 4)`.
-fn targets_status(present: &Present, edits: &TargetEdits, new: &[NewRole]) -> Result<String> {
-    let added = |target: &&String| !present.targets.contains(target);
+/// For example `targets signed (version 4)`.
+fn targets_status(edits: &TargetEdits, new: &[NewRole]) -> String {
     if let Some(top) = new.iter().find(|new| new.role == Role::Targets.name()).filter(|_| new.len() == 1) {
-        let at_top: Vec<_> = edits.iter().filter(|(name, _)| present.home(name).is_ok_and(|home| home == Home::Top)).collect();
-        let count = present.targets.len() + at_top.iter().filter(|(name, edit)| edit.is_some() && added(name)).count()
-            - at_top.iter().filter(|(_, edit)| edit.is_none()).count();
-        return Ok(format!("targets signed ({count} targets, version {})", top.signed.version));
+        return format!("targets signed (version {})", top.signed.version);
     }
     let bins = new.iter().filter(|new| ![Role::Targets.name(), BINS].contains(&new.role.as_str())).count();
-    Ok(format!("targets signed ({} changed, in {bins} {})", edits.len(), if bins == 1 { "bin" } else { "bins" }))
+    format!("targets signed ({} changed, in {bins} {})", edits.len(), if bins == 1 { "bin" } else { "bins" })
 }
 
 /// Stands for what a snapshot is to list anew.

@@ -12,7 +12,7 @@ pub trait Progress: Send + Sync {
     /// A file done.
     fn file(&self);
 
-    /// A status line of a commit, such as "targets signed (12 targets, version 4)".
+    /// A status line of a commit, such as "targets signed (version 4)".
     fn status(&self, line: &str);
 
     /// A warning, which is shown even to those who want no status lines.

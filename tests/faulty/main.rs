@@ -96,7 +96,7 @@ fn run(workspace: &Workspace, config: &Path, command: &[&str]) -> Result<()> {
         }
         ["refresh"] => drop(refresh::apply(workspace, refresh::plan(workspace, Default::default())?)?),
         ["yank", version] => {
-            let request = YankRequest { version: (*version).to_owned(), reason: None };
+            let request = YankRequest { version: (*version).to_owned(), reason: None, ..YankRequest::default() };
             yank::apply(workspace, yank::plan(workspace, &request)?)?;
         }
         ["prune"] => {

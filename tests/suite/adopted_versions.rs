@@ -77,7 +77,9 @@ fn yank_takes_the_exact_name_of_any_release() {
     sandbox.release("2.0.0").ok();
     sandbox.channels(&[("1", "stable", "1.2")]);
     sandbox.publish(&["channels"]).ok();
-    sandbox.unchanged(|| sandbox.publish(&["yank", "1.2"]).fails(5, &["1.2 cannot be yanked: channels point at it", "1/stable"]));
+    sandbox.unchanged(|| {
+        sandbox.publish(&["yank", "1.2", "--confirm", "1.2"]).fails(5, &["1.2 cannot be yanked: channels point at it", "1/stable"])
+    });
     for (version, code, words) in [
         ("1.2.0", 7, "no release 1.2.0"),
         ("v1.2", 6, "not a semantic version"),
@@ -88,21 +90,21 @@ fn yank_takes_the_exact_name_of_any_release() {
         sandbox.unchanged(|| sandbox.publish(&["yank", version]).fails(code, &[words]));
     }
     // The exact name comes before the version without its `v`.
-    let run = sandbox.publish(&["yank", "v0.0.2"]).ok().says(&["v0.0.2 is yanked"]);
+    let run = sandbox.publish(&["yank", "v0.0.2", "--confirm", "v0.0.2"]).ok().says(&["v0.0.2 is yanked"]);
     assert!(run.stderr.contains("warning: 0.0.2 is another spelling of v0.0.2 and stays published"), "{run:?}");
     assert_eq!(fs::read(sandbox.path("repo/targets/yanked/v0.0.2")).unwrap(), b"v0.0.2\n");
     assert!(sandbox.path("repo/targets/releases/0.0.2/linux-amd64/bin/acme").is_file());
     assert!(!sandbox.path("repo/targets/releases/v0.0.2/linux-amd64/bin/acme").exists());
     assert!(!sandbox.path("repo/targets/signatures/v0.0.2/linux-amd64/bin/acme.sig").exists());
-    sandbox.publish(&["yank", "0.0.2"]).ok();
-    sandbox.unchanged(|| sandbox.publish(&["yank", "v0.0.2"]).ok().says(&["v0.0.2 was yanked already"]));
-    sandbox.publish(&["yank", "nightly"]).ok();
-    sandbox.publish(&["yank", "v2.0.0"]).ok().says(&["release 2.0.0 is yanked"]);
+    sandbox.publish(&["yank", "0.0.2", "--confirm", "0.0.2"]).ok();
+    sandbox.unchanged(|| sandbox.publish(&["yank", "v0.0.2", "--confirm", "v0.0.2"]).ok().says(&["v0.0.2 was yanked already"]));
+    sandbox.publish(&["yank", "nightly", "--confirm", "nightly"]).ok();
+    sandbox.publish(&["yank", "v2.0.0", "--confirm", "2.0.0"]).ok().says(&["release 2.0.0 is yanked"]);
     sandbox.channels(&[("1", "stable", "nightly")]);
-    sandbox.unchanged(|| sandbox.publish(&["channels"]).fails(7, &["1/stable is nightly, which was yanked"]));
+    sandbox.unchanged(|| sandbox.publish(&["channels"]).fails(7, &["1/stable: nightly was yanked; choose another"]));
     // No spelling of a yanked version is published again.
     with_target(&sandbox, "releases/v3/linux-amd64/bin/acme", b"3");
-    sandbox.publish(&["yank", "v3"]).ok();
+    sandbox.publish(&["yank", "v3", "--confirm", "v3"]).ok();
     sandbox.unchanged(|| sandbox.release("3.0.0").fails(5, &["3.0.0 was yanked as v3"]));
 }
 
@@ -117,7 +119,7 @@ fn a_yank_takes_signatures_out_of_bins() {
         Targets::parse(bytes, "f").unwrap()
     };
     assert_eq!(top().below("signatures/").count(), 0, "they are in bins");
-    sandbox.publish(&["yank", "v0.0.2"]).ok().says(&["- signatures/v0.0.2/linux-amd64/bin/acme.sig"]);
+    sandbox.publish(&["yank", "v0.0.2", "--confirm", "v0.0.2"]).ok().says(&["- signatures/v0.0.2/linux-amd64/bin/acme.sig"]);
     assert!(!sandbox.path("repo/targets/signatures/v0.0.2/linux-amd64/bin/acme.sig").exists());
     assert!(sandbox.path("repo/targets/signatures/v0.0.3/linux-amd64/bin/acme.sig").is_file());
 }

@@ -9,14 +9,14 @@ fn shows_and_publishes_each_change() {
         sandbox.release(version).ok();
     }
     sandbox.channels(&[("1.2", "stable", "1.2.19"), ("1.2", "alpha", "1.2.19")]);
-    sandbox.publish(&["channels"]).ok().says(&["+ 1.2/alpha 1.2.19 (new)", "+ 1.2/stable 1.2.19 (new)"]);
+    sandbox.publish(&["channels"]).ok().says(&["+ 1.2/alpha   1.2.19", "+ 1.2/stable  1.2.19", "Plan: 2 channels to add."]);
     assert_eq!(fs::read(sandbox.path("repo/targets/channels/1.2/stable")).unwrap(), b"1.2.19\n");
     sandbox.channels(&[("1.2", "stable", "1.2.20"), ("1.2", "alpha", "1.2.19")]);
     sandbox.unchanged(|| {
         sandbox.publish(&["channels", "--dry-run"]).ok().says(&[
-            "~ 1.2/stable 1.2.19 -> 1.2.20",
-            "= 1 channel unchanged",
-            "nothing was written",
+            "~ 1.2/stable  1.2.19 -> 1.2.20",
+            "= 1 channel   unchanged",
+            "Nothing was written",
         ])
     });
     sandbox.publish(&["channels"]).ok();
@@ -49,8 +49,10 @@ fn vanished_channels_are_kept_unless_pruned() {
     sandbox.channels(&[("1", "stable", "1.0.0"), ("2", "stable", "1.0.0")]);
     sandbox.publish(&["channels"]).ok();
     sandbox.channels(&[("1", "stable", "1.0.0")]);
-    sandbox.unchanged(|| sandbox.publish(&["channels"]).ok().says(&["! 2/stable is published but not in the file; kept", "--prune"]));
-    sandbox.publish(&["channels", "--prune"]).ok().says(&["- 2/stable 1.0.0 (removed)"]);
+    sandbox.unchanged(|| {
+        sandbox.publish(&["channels"]).ok().says(&["! 2/stable   published, but not in the file; `publish channels --prune` removes it"])
+    });
+    sandbox.publish(&["channels", "--prune"]).ok().says(&["- 2/stable   1.0.0"]);
     assert!(!sandbox.path("repo/targets/channels/2/stable").exists());
     let status = sandbox.publish(&["status", "--json"]).ok().json();
     assert_eq!(status["status"]["channels"], serde_json::json!({"1/stable": "1.0.0"}));
@@ -64,13 +66,13 @@ fn vanished_channels_are_kept_unless_pruned() {
 fn versions_that_are_not_released_name_the_nearest() {
     let sandbox = Sandbox::new();
     sandbox.channels(&[("1", "stable", "1.0.0")]);
-    sandbox.publish(&["channels"]).fails(7, &["trdl_channels.yaml:5: 1/stable is 1.0.0, which is not released (nothing is released yet)"]);
+    sandbox.publish(&["channels"]).fails(7, &["trdl_channels.yaml:5: 1/stable: 1.0.0 is not released (nothing is released yet)"]);
     for version in ["1.2.0", "1.2.9", "3.0.0", "1.3.0"] {
         sandbox.release(version).ok();
     }
     sandbox.channels(&[("1", "alpha", "1.2.7"), ("1", "stable", "9.0.0")]);
     sandbox.unchanged(|| {
-        sandbox.publish(&["channels"]).fails(7, &["1/alpha is 1.2.7", "nearest released: 1.2.9, 1.2.0, 1.3.0", "1/stable is 9.0.0"])
+        sandbox.publish(&["channels"]).fails(7, &["1/alpha: 1.2.7", "nearest released: 1.2.9, 1.2.0, 1.3.0", "1/stable: 9.0.0"])
     });
 }
 

@@ -123,7 +123,7 @@ fn variables_stand_behind_flags_and_before_the_config() {
     run("PUBLISH_REPO", &elsewhere, &["status"]).fails(9, &["valid signatures"]);
     run("PUBLISH_REPO", &elsewhere, &["status", "--repo", "repo"]).ok();
     run("PUBLISH_CONFIG", "nowhere.yaml", &["status"]).fails(7, &["nowhere.yaml"]);
-    run("PUBLISH_DRY_RUN", "1", &["release", "1.0.0", "--from", "dist"]).ok().says(&["nothing was written"]);
+    run("PUBLISH_DRY_RUN", "1", &["release", "1.0.0", "--from", "dist"]).ok().says(&["Nothing was written"]);
     assert_eq!(run("PUBLISH_JSON", "true", &["status"]).ok().json()["command"], "status");
     run("PUBLISH_PROGRESS", "sometimes", &["status"]).fails(2, &["sometimes", "PUBLISH_PROGRESS"]);
     run("PUBLISH_DRY_RUN", "perhaps", &["status"]).fails(2, &["perhaps", "PUBLISH_DRY_RUN"]);
@@ -149,7 +149,7 @@ fn a_commit_tells_each_status_as_it_comes() {
         [
             "staging",
             "committing",
-            "targets signed (3 targets, version 2)",
+            "targets signed (version 2)",
             "snapshot signed (version 2)",
             "timestamp signed (version 2)",
             "visible to clients"

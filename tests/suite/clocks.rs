@@ -225,12 +225,12 @@ fn a_bucket_reports_its_time_with_every_answer() {
     sandbox.write("publish.yaml", format!("name: acme\nrepo: gs://bucket/acme\nstore:\n  endpoint: {}\n", gcs.url));
     sandbox.publish(&["init", "--no-passphrase"]).ok();
     assert!(!sandbox.release("1.0.0").ok().stderr.contains("warning"));
-    sandbox.publish(&["prune"]).ok();
+    sandbox.publish(&["prune", "--dry-run"]).ok();
     gcs.set_ahead(600);
     let run = sandbox.publish(&["refresh", "--all", "--quiet"]).ok();
     assert!(run.stderr.matches("disagree by").count() == 1, "{run:?}");
-    sandbox.publish(&["prune", "--yes"]).fails(5, &["the store's disagree", "hint: set the wrong clock"]);
-    sandbox.publish(&["prune"]).fails(5, &["nothing was deleted"]);
+    sandbox.publish(&["prune", "--confirm", "acme"]).fails(5, &["the store's disagree", "hint: set the wrong clock"]);
+    sandbox.publish(&["prune", "--dry-run"]).fails(5, &["nothing was deleted"]);
 }
 
 /// A publisher whose clock jumps by this when its storage is called so.

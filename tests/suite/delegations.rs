@@ -200,9 +200,9 @@ fn a_delegation_ends_on_request() {
     let given = given("mallory", &everything(), None);
     given.adopt(&["--yes"]).ok();
     given.publish(&["remove-delegation", "bob"]).fails(7, &["does not delegate to `bob`", "delegated to: mallory"]);
-    given.publish(&["remove-delegation", "mallory"]).fails(6, &["no terminal to ask", "--yes"]);
-    given.publish(&["remove-delegation", "mallory", "-n"]).ok().says(&["- role targets delegates to mallory", "plan only"]);
-    given.publish(&["remove-delegation", "mallory", "--yes"]).ok().says(&["does not delegate to mallory any more"]);
+    given.publish(&["remove-delegation", "mallory"]).fails(5, &["needs a confirmation", "--confirm mallory"]);
+    given.publish(&["remove-delegation", "mallory", "-n"]).ok().says(&["- role targets delegates to mallory", "Nothing was written"]);
+    given.publish(&["remove-delegation", "mallory", "--confirm", "mallory"]).ok().says(&["does not delegate to mallory any more"]);
     let targets = fs::read_to_string(given.sandbox.path("old/metadata/2.targets.json")).unwrap();
     assert!(!targets.contains("mallory") && !targets.contains(&given.mallory.id()), "{targets}");
     // Clients refuse a snapshot that loses an entry.

@@ -183,7 +183,7 @@ fn channels_moved_by_two_publishers_end_where_the_second_put_them() {
 fn a_release_that_is_yanked_before_its_publisher_has_ended_does_not_come_back() {
     let a: Act = |trial, workspace| trial.release_on(workspace, "1.0.1").map(drop);
     let b: Act = |_, workspace| {
-        let request = YankRequest { version: "1.0.1".into(), reason: None };
+        let request = YankRequest { version: "1.0.1".into(), reason: None, ..YankRequest::default() };
         yank::apply(workspace, yank::plan(workspace, &request)?).map(drop)
     };
     every_pair(&base(), a, b);
@@ -230,7 +230,7 @@ fn refresh_all_compares_every_plain_name() {
     }
     let withdrawn = "repo/targets/releases/1.0.0/linux-amd64/bin/acme";
     let content = fs::read(sandbox.path(withdrawn)).unwrap();
-    sandbox.publish(&["yank", "1.0.0"]).ok();
+    sandbox.publish(&["yank", "1.0.0", "--confirm", "1.0.0"]).ok();
     // As an earlier version left them: nothing says which names may be wrong.
     let marker: serde_json::Value = serde_json::from_slice(&fs::read(sandbox.path("repo/plain.json")).unwrap()).unwrap();
     sandbox.write("repo/plain.json", serde_json::json!({"root": marker["root"], "targets": marker["targets"]}).to_string());
@@ -334,7 +334,7 @@ fn plain_names_elsewhere_is_a_step_of_refresh_that_spares_the_files_of_another_s
     theirs.iter().for_each(|path| drop(sandbox.write(path, "v2")));
     add("g", "v2");
     add("h", "v2");
-    sandbox.publish(&["yank", "1.0.0"]).ok();
+    sandbox.publish(&["yank", "1.0.0", "--confirm", "1.0.0"]).ok();
     assert!(!sandbox.path("repo/targets/releases/1.0.0/linux-amd64/bin/acme").exists());
     sandbox.write("repo/targets/releases/other.txt", "of the other server");
     sandbox.publish(&["status"]).ok().says(&["plain_names: elsewhere", "publish refresh"]);

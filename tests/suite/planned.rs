@@ -12,7 +12,7 @@ fn a_yank_takes_what_it_listed_or_nothing() {
     trial.release("1.0.0").unwrap();
     trial.release("1.0.1").unwrap();
     let workspace = trial.workspace();
-    let request = YankRequest { version: "1.0.1".into(), reason: None };
+    let request = YankRequest { version: "1.0.1".into(), reason: None, ..YankRequest::default() };
     let plan = yank::plan(&workspace, &request).unwrap();
     // Another publisher adds a platform, which the plan did not list.
     trial.build("darwin-arm64/bin/acme", b"later");

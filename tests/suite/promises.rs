@@ -340,7 +340,7 @@ fn odd_names_stay_and_stop_nothing() {
     }
     t.sandbox.release("2.0.1").ok();
     t.sandbox.release("0.0.1").fails(5, &["was yanked as v0.0.1"]);
-    t.sandbox.publish(&["yank", "1.0.0"]).ok();
+    t.sandbox.publish(&["yank", "1.0.0", "--confirm", "1.0.0"]).ok();
     t.sandbox.channels(&[("1", "stable", "2.0.1")]);
     t.sandbox.publish(&["channels"]).ok();
     t.sandbox.write("packages/p.zip", "p");

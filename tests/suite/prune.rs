@@ -17,7 +17,7 @@ fn age(trial: &Trial, days: u64) {
 }
 
 fn yank(trial: &Trial, version: &str) {
-    let request = YankRequest { version: version.to_owned(), reason: None };
+    let request = YankRequest { version: version.to_owned(), reason: None, ..YankRequest::default() };
     let workspace = trial.workspace();
     yank::apply(&workspace, yank::plan(&workspace, &request).unwrap()).unwrap();
 }
@@ -140,10 +140,10 @@ fn without_yes_nothing_is_deleted() {
     let left = sandbox.write("repo/targets/left", b"behind");
     let file = std::fs::File::options().write(true).open(&left).unwrap();
     file.set_modified(std::time::SystemTime::now() - Duration::from_secs(40 * 24 * 3600)).unwrap();
-    sandbox.unchanged(|| sandbox.publish(&["prune"]).ok().says(&["- targets/left", "nothing was deleted", "--yes"]));
-    sandbox.unchanged(|| sandbox.publish(&["prune", "--dry-run", "--yes"]).ok().says(&["nothing was deleted"]));
-    sandbox.publish(&["prune", "--yes"]).ok().says(&["deleted 1 object"]);
+    sandbox.unchanged(|| sandbox.publish(&["prune"]).fails(5, &["nothing was changed", "--confirm acme"]).says(&["- targets/left"]));
+    sandbox.unchanged(|| sandbox.publish(&["prune", "--dry-run", "--confirm", "acme"]).ok().says(&["1 file"]));
+    sandbox.publish(&["prune", "--confirm", "acme"]).ok().says(&["deleted 1 file"]);
     assert!(!left.exists());
-    sandbox.publish(&["prune", "--yes"]).ok().says(&["nothing to delete"]);
+    sandbox.publish(&["prune", "--confirm", "acme"]).ok().says(&["nothing to delete"]);
     sandbox.publish(&["prune", "--grace", "3h"]).fails(6, &["too short", "at least 1d"]);
 }

@@ -7,9 +7,10 @@ fn a_dry_run_shows_the_plan_and_writes_nothing() {
     let sandbox = Sandbox::new();
     sandbox.unchanged(|| {
         sandbox.publish(&["release", "v1.0.0", "--from", "dist", "--dry-run"]).ok().says(&[
-            "releases/1.0.0/linux-amd64/bin/acme 21 B",
+            "+ linux-amd64  1 file, 21 B",
+            "    + bin/acme  21 B",
             "targets 1 -> 2, snapshot 1 -> 2, timestamp 1 -> 2",
-            "nothing was written",
+            "Nothing was written",
         ])
     });
     let plan = sandbox.publish(&["release", "1.0.0", "--from", "dist", "-n", "--json"]).ok().json();
@@ -123,19 +124,29 @@ fn signatures_are_replaced_on_request_only() {
 fn channels_can_come_in_the_same_commit() {
     let sandbox = Sandbox::new();
     sandbox.channels(&[("1", "stable", "1.0.0")]);
-    sandbox.publish(&["release", "1.0.0", "--from", "dist", "--channels"]).ok().says(&["+ 1/stable 1.0.0 (new)", "targets 2"]);
+    sandbox.publish(&["release", "1.0.0", "--from", "dist", "--channels"]).ok().says(&[
+        "+ 1/stable  1.0.0",
+        "trdl update acme 1 stable",
+        "targets 2",
+    ]);
     sandbox.channels(&[("1", "stable", "1.0.1")]);
     let other = sandbox.path("trdl_channels.yaml");
     sandbox
-        .publish(&["release", "1.0.1", "--from", "dist", "--channels", other.to_str().unwrap()])
+        .publish(&["release", "1.0.1", "--from", "dist", &format!("--channels={}", other.display())])
         .ok()
-        .says(&["~ 1/stable 1.0.0 -> 1.0.1"]);
+        .says(&["~ 1/stable  1.0.0 -> 1.0.1"]);
+    // Without `=` the next argument is the version, and a file there is refused with what to write.
+    sandbox.channels(&[("1", "stable", "1.0.2")]);
+    let given = ["release", "1.0.2", "--from", "dist", "--channels", other.to_str().unwrap()];
+    sandbox.unchanged(|| sandbox.publish(&given).fails(2, &["--channels=FILE"]));
+    sandbox.publish(&["release", "--from", "dist", "--channels", "1.0.2"]).ok().says(&["~ 1/stable  1.0.1 -> 1.0.2"]);
+    sandbox.channels(&[("1", "stable", "1.0.1")]);
     // A mistake in the channels refuses the release too, before anything is written.
     sandbox.channels(&[("1", "stable", "9.9.9")]);
     sandbox.unchanged(|| {
         sandbox
             .publish(&["release", "1.0.2", "--from", "dist", "--channels"])
-            .fails(7, &["9.9.9, which is not released", "nearest released: 1.0.2"])
+            .fails(7, &["9.9.9 is not released", "nearest released: 1.0.2"])
     });
     sandbox.publish(&["verify"]).ok();
 }
@@ -327,4 +338,19 @@ fn a_version_is_not_released_beside_another_spelling_of_it() {
             (outcome, _) => panic!("{version}: {outcome:?}"),
         }
     }
+}
+
+#[test]
+fn a_build_with_the_bytes_of_another_release_is_reported() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    let same = sandbox.unchanged(|| sandbox.publish(&["release", "1.1.0", "--from", "dist", "--dry-run"]).ok());
+    assert!(same.stderr.contains("identical to release 1.0.0"), "{same:?}");
+    sandbox.write("dist/linux-amd64/bin/acme", b"#!/bin/sh\necho hullo\n");
+    let other = sandbox.publish(&["release", "1.1.0", "--from", "dist", "--dry-run", "--json"]).ok();
+    assert_eq!(other.json()["plan"]["identical_to"], serde_json::Value::Null, "as long, but other bytes");
+    sandbox.publish(&["release", "1.1.0", "--from", "dist"]).ok();
+    sandbox.write("dist/darwin-arm64/bin/acme", b"mac");
+    let more = sandbox.publish(&["release", "1.2.0", "--from", "dist", "--dry-run", "--json"]).ok();
+    assert_eq!(more.json()["plan"]["identical_to"], serde_json::Value::Null, "a platform more");
 }

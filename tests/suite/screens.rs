@@ -83,3 +83,35 @@ fn a_first_release() {
     }
     redacted(&sandbox).bind(|| insta::assert_snapshot!("a_first_release", seen));
 }
+
+/// The plan of a second release, in both forms, and the comparison afterwards.
+#[test]
+fn a_second_release() {
+    let sandbox = Sandbox::new();
+    sandbox.write("dist/darwin-arm64/bin/acme", b"#!/bin/sh\necho hello from a mac\n");
+    sandbox.write("dist/linux-amd64/share/old.txt", b"only in the first\n");
+    sandbox.channels(&[("1", "stable", "1.0.0")]);
+    sandbox.publish(&["release", "1.0.0", "--from", "dist", "--channels"]).ok();
+    std::fs::remove_dir_all(sandbox.path("dist/darwin-arm64")).unwrap();
+    std::fs::remove_file(sandbox.path("dist/linux-amd64/share/old.txt")).unwrap();
+    sandbox.write("dist/linux-amd64/bin/acme", b"#!/bin/sh\necho hello again, and longer than before\n");
+    // Nothing in a file's name ends the code block of the Markdown form.
+    sandbox.write("dist/windows-amd64/bin/``` @everyone [x](y).exe", b"x");
+    sandbox.channels(&[("1", "stable", "1.1.0"), ("1", "beta", "1.1.0")]);
+    let mut seen = String::new();
+    for arguments in [
+        &["release", "1.1.0", "--from", "dist", "--channels"][..],
+        &["release", "1.1.0", "--from", "dist", "--channels", "--allow-missing-platforms", "--dry-run"],
+        &["release", "1.1.0", "--from", "dist", "--channels", "--allow-missing-platforms", "--dry-run", "--format", "markdown"],
+        &["release", "1.1.0", "--from", "dist", "--channels", "--allow-missing-platforms", "--format", "markdown"],
+        &["release", "1.1.0", "--from", "dist", "--channels", "--allow-missing-platforms"],
+        &["diff", "1.0.0", "1.1.0"],
+        &["diff", "1/stable", "1.0.0", "--format", "markdown"],
+        &["diff", "1.0.0", "1.0.9"],
+        &["yank", "1.1.0", "--move-to", "1.0.0", "--dry-run"],
+    ] {
+        seen.push_str(&screen(&sandbox, arguments));
+        seen.push('\n');
+    }
+    redacted(&sandbox).bind(|| insta::assert_snapshot!("a_second_release", seen));
+}

@@ -100,7 +100,7 @@ fn a_copy_that_the_store_carries_out_late_is_undone_by_the_next_run() {
         sandbox.channels(&[("1", "stable", version)]);
         sandbox.publish(&["channels"]).ok();
     }
-    sandbox.publish(&["yank", "1.0.1"]).ok();
+    sandbox.publish(&["yank", "1.0.1", "--confirm", "1.0.1"]).ok();
     // The client had given the first request up, and the store served it all the same.
     let late = || {
         gcs.put("acme/targets/channels/1/stable", b"1.0.0\n");
@@ -160,7 +160,12 @@ fn a_store_that_ignores_conditions_takes_nothing_without_the_operators_word() {
     // The word is needed for every change.
     sandbox.write("publish.yaml", config);
     let before = gcs.names();
-    for command in [&["release", "1.0.1", "--from", "dist"][..], &["refresh"], &["yank", "1.0.0"], &["prune", "--yes"]] {
+    for command in [
+        &["release", "1.0.1", "--from", "dist"][..],
+        &["refresh"],
+        &["yank", "1.0.0", "--confirm", "1.0.0"],
+        &["prune", "--confirm", "acme"],
+    ] {
         sandbox.publish(command).fails(6, &["ignores the conditions"]);
     }
     assert_eq!(gcs.names(), before);

@@ -86,7 +86,7 @@ fn changed_files_are_found_and_strangers_reported() {
     let changed = ["add-targets", "--changed", "pool", "--base", "pool", "--prefix", "packages"];
     let mut dry = changed.to_vec();
     dry.push("--dry-run");
-    sandbox.unchanged(|| sandbox.publish(&dry).ok().says(&["~ packages/b/b.zip", "! pool/new.txt is no target", "plan only"]));
+    sandbox.unchanged(|| sandbox.publish(&dry).ok().says(&["~ packages/b/b.zip", "! pool/new.txt is no target", "Nothing was written"]));
     sandbox.publish(&changed).ok().says(&["1 target published"]);
     sandbox.unchanged(|| sandbox.publish(&changed).ok().says(&["! pool/new.txt", "nothing to do"]));
     assert!(!sandbox.path("repo/targets/packages/new.txt").exists());
@@ -124,13 +124,13 @@ fn names_that_differ_in_case_only_are_refused() {
 fn removal_needs_the_right_number() {
     let sandbox = with_packages();
     sandbox.publish(&SIGNED).ok();
-    let told = sandbox.unchanged(|| sandbox.publish(&["remove-targets", "packages/**"]).ok());
+    let told = sandbox.unchanged(|| sandbox.publish(&["remove-targets", "packages/**", "--dry-run"]).ok());
     told.says(&["- packages/a/a_1.0.0~rc1+dfsg.deb", "- packages/index.json", "3 signatures of them", "--confirm 3"]);
     sandbox.unchanged(|| {
         sandbox.publish(&["remove-targets", "packages/**", "--confirm", "2"]).fails(5, &["3 targets would be removed, not 2"])
     });
     // As many targets are not the same targets.
-    let listed = sandbox.publish(&["remove-targets", "packages/*/*.zip", "packages/ind?x.json", "--json"]).ok().json();
+    let listed = sandbox.publish(&["remove-targets", "packages/*/*.zip", "packages/ind?x.json", "--dry-run", "--json"]).ok().json();
     let confirm = format!("2-{}", listed["plan"]["digest"].as_str().unwrap());
     let other = ["remove-targets", "packages/a/*", "packages/ind?x.json", "--confirm", &confirm];
     sandbox.unchanged(|| sandbox.publish(&other).fails(5, &["other targets would be removed than those that the plan listed"]));
@@ -155,7 +155,7 @@ fn patterns_mean_what_they_say() {
     }
     sandbox.publish(&["add-targets", "pool", "--base", "pool"]).ok();
     let matched = |pattern: &str| -> Vec<String> {
-        let plan = sandbox.publish(&["remove-targets", pattern, "--json"]).ok().json();
+        let plan = sandbox.publish(&["remove-targets", pattern, "--dry-run", "--json"]).ok().json();
         serde_json::from_value(plan["plan"]["targets"].clone()).unwrap()
     };
     assert_eq!(matched("x/*.txt"), ["x/a.txt", "x/b.txt"]);

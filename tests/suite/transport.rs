@@ -236,7 +236,7 @@ fn a_dry_run_starts_no_passphrase_command() {
         &["refresh"],
         &["refresh", "--all"],
         &["rotate", "openpgp", "--resign", "all"],
-        &["yank", "1.0.0"],
+        &["yank", "1.0.0", "--confirm", "1.0.0"],
         &["prune"],
         &["key", "new", "new.pem"],
         &["key", "passphrase", "keys/targets.pem"],

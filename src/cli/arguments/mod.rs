@@ -7,7 +7,8 @@ mod workers;
 pub(super) use help::command;
 pub(super) use keys::{Key, KeyForm, KeyType, Rotate, Rotated};
 pub(super) use publishing::{
-    AddTargets, Adopt, Bins, Channels, Init, KeyIds, OpenPgpAlgorithm, Prune, Refresh, Release, RemoveDelegation, RemoveTargets, Yank,
+    AddTargets, Adopt, Bins, Channels, Diff, Init, KeyIds, OpenPgpAlgorithm, PlanFormat, Prune, Refresh, Release, RemoveDelegation,
+    RemoveTargets, Yank,
 };
 pub(super) use root::{KnownRoots, Root, RootDraftFile};
 pub(super) use workers::{Queue, QueueCommand, WorkerName};
@@ -121,9 +122,9 @@ pub(super) enum Command {
         after_help = "The name of a target is the file's path below --base, with --prefix before it. A directory includes everything below it. releases/, signatures/, channels/, openpgp/ and yanked/ are reserved for their own commands.\n\nExamples:\n  publish add-targets dist --dry-run\n  publish add-targets dist --base dist --prefix packages --sign\n  publish add-targets --changed dist --base dist --prefix packages"
     )]
     AddTargets(AddTargets),
-    /// Remove targets: first the plan, then again with --confirm
+    /// Remove targets
     #[command(
-        after_help = "A PATTERN is a name; * matches any part of a file or directory name, ** any number of directories, ? one character. The signatures of the targets are removed too.\n\nExamples:\n  publish remove-targets 'packages/**'\n  publish remove-targets packages/linux-amd64/bin/acme --confirm 1"
+        after_help = "A PATTERN is a name; * matches any part of a file or directory name, ** any number of directories, ? one character. The signatures of the targets are removed too.\n\nExamples:\n  publish remove-targets 'packages/**' --dry-run\n  publish remove-targets packages/linux-amd64/bin/acme --confirm 1"
     )]
     RemoveTargets(RemoveTargets),
     /// Remove a delegation from targets.json
@@ -195,11 +196,13 @@ pub(super) enum Command {
     Root(Root),
     /// Withdraw a release permanently
     #[command(
-        after_help = "The release leaves the metadata at once, and its version can never be published again. No channel may point at it. Its files stay available to clients that have begun to download them, until a prune.\n\nExamples:\n  publish yank 1.0.1 --dry-run\n  publish yank 1.0.1 --reason https://example.org/advisories/7"
+        after_help = "The release leaves the metadata at once, and its version can never be published again. No channel may point at it; --move-to moves them to another release in the same commit. Its files stay available to clients that have begun to download them, until a prune.\n\nExamples:\n  publish yank 1.0.1 --dry-run\n  publish yank 1.0.1 --confirm 1.0.1 --reason https://example.org/advisories/7"
     )]
     Yank(Yank),
     /// Delete files that no current or recent metadata refers to
-    #[command(after_help = "Without --yes it only prints the plan.\n\nExamples:\n  publish prune\n  publish prune --yes")]
+    #[command(
+        after_help = "It never deletes roots, or files that do not belong to the repository.\n\nExamples:\n  publish prune --dry-run\n  publish prune --confirm acme"
+    )]
     Prune(Prune),
     /// Check how the store of the repository behaves
     #[command(subcommand, after_help = "Example:\n  publish store check")]
@@ -207,6 +210,11 @@ pub(super) enum Command {
     /// Show the health, channels, releases and roles
     #[command(after_help = "Examples:\n  publish status\n  publish status --fail-within 3h")]
     Status(Status),
+    /// Compare two releases
+    #[command(
+        after_help = "It shows files and platforms that were added, changed or removed, with their sizes, and the channels of each release.\n\nExamples:\n  publish diff 1.0.0 1.1.0\n  publish diff 1/stable 1.1.0 --format markdown"
+    )]
+    Diff(Diff),
     /// Verify a repository as a new client would
     #[command(after_help = "Examples:\n  publish verify\n  publish verify repo --root keys/1.root.json")]
     Verify(Verify),
@@ -248,7 +256,7 @@ impl Command {
             Self::Key(Key::New { .. } | Key::Passphrase { .. } | Key::Certify { .. } | Key::Extend { .. }) => None,
             // These only read.
             Self::Key(Key::List | Key::Show { .. } | Key::Export { .. }) => None,
-            Self::Status(_) | Self::Verify(_) | Self::Completions { .. } | Self::Reference => None,
+            Self::Status(_) | Self::Diff(_) | Self::Verify(_) | Self::Completions { .. } | Self::Reference => None,
         }
     }
 }

@@ -93,7 +93,7 @@ pub(in crate::cli) struct Release {
     #[arg(long, value_name = "DIR")]
     pub from: PathBuf,
     /// Publish the channels file in the same commit
-    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub channels: Option<Option<PathBuf>>,
     /// Replace the signatures of what is published already
     #[arg(long)]
@@ -107,6 +107,18 @@ pub(in crate::cli) struct Release {
     /// Let --channels move a channel to a release without platforms that its users have
     #[arg(long, requires = "channels")]
     pub allow_missing_platforms: bool,
+    /// The form of the plan of --dry-run: markdown is for comments on pull requests
+    #[arg(long, value_enum, default_value_t = PlanFormat::Text, value_name = "FORM")]
+    pub format: PlanFormat,
+}
+
+/// The form of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum PlanFormat {
+    /// For a terminal
+    Text,
+    /// For a comment on a pull request
+    Markdown,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -123,6 +135,9 @@ pub(in crate::cli) struct Channels {
     /// Remove published channels that the file does not have
     #[arg(long)]
     pub prune: bool,
+    /// The form of the plan of --dry-run: markdown is for comments on pull requests
+    #[arg(long, value_enum, default_value_t = PlanFormat::Text, value_name = "FORM")]
+    pub format: PlanFormat,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -211,9 +226,9 @@ pub(in crate::cli) struct RemoveDelegation {
     /// The role that targets.json delegates to
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// Do not ask
-    #[arg(long)]
-    pub yes: bool,
+    /// Remove it: the name again
+    #[arg(long, value_name = "NAME")]
+    pub confirm: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -223,6 +238,18 @@ pub(in crate::cli) struct Yank {
     /// The reason, published in yanked/VERSION
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+    /// Withdraw it: the version again, as the plan names it
+    #[arg(long, value_name = "VERSION")]
+    pub confirm: Option<String>,
+    /// Move the channels that point at it to this release, in the same commit
+    #[arg(long, value_name = "VERSION")]
+    pub move_to: Option<String>,
+    /// Let --move-to choose a release without platforms that the users of these channels have
+    #[arg(long, requires = "move_to")]
+    pub allow_missing_platforms: bool,
+    /// The form of the plan of --dry-run: markdown is for comments on pull requests
+    #[arg(long, value_enum, default_value_t = PlanFormat::Text, value_name = "FORM")]
+    pub format: PlanFormat,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -230,7 +257,18 @@ pub(in crate::cli) struct Prune {
     /// Keep files that metadata of this span refers to; at least 1d
     #[arg(long, value_name = "SPAN", default_value = "30d", value_parser = crate::cli::text::parse_span)]
     pub grace: chrono::TimeDelta,
-    /// Delete the files of the plan
-    #[arg(long)]
-    pub yes: bool,
+    /// Delete the files of the plan: the repository's `name` in the config
+    #[arg(long, value_name = "NAME")]
+    pub confirm: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(in crate::cli) struct Diff {
+    /// The old release: a version, or a channel as group/channel
+    pub from: String,
+    /// The new release
+    pub to: String,
+    /// The form: markdown is for comments on pull requests
+    #[arg(long, value_enum, default_value_t = PlanFormat::Text, value_name = "FORM")]
+    pub format: PlanFormat,
 }

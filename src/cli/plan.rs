@@ -1,0 +1,171 @@
+//! A plan as people read it: on a terminal, or as Markdown for a pull request.
+
+use super::arguments::PlanFormat;
+use super::output::one_line;
+use super::text::{count, size};
+use std::fmt::Write;
+
+/// Longer lists are cut unless `--verbose`.
+pub(super) const MAX_LISTED: usize = 30;
+
+/// GitHub takes comments of up to 65536 characters.
+const LONGEST_MARKDOWN: usize = 60_000;
+
+/// A plan: a title, sections of lines, and what it comes to.
+pub(super) struct Plan {
+    title: String,
+    sections: Vec<(String, Vec<Line>)>,
+    warnings: Vec<String>,
+    verbose: bool,
+    /// For example `3 files and 2 channels to add`.
+    summary: String,
+}
+
+/// One line: `+ ~ - = !`, what, and the details beside it. Lines of files belong to the line above.
+struct Line {
+    sign: char,
+    what: String,
+    detail: String,
+    files: Vec<Line>,
+}
+
+impl Plan {
+    /// A plan without lines.
+    pub fn new(title: String, verbose: bool) -> Self {
+        Self { title, sections: Vec::new(), warnings: Vec::new(), verbose, summary: String::new() }
+    }
+
+    /// Begins a section; one without lines is not shown.
+    pub fn section(&mut self, heading: &str) {
+        self.sections.push((heading.to_owned(), Vec::new()));
+    }
+
+    /// Adds a line to the last section.
+    pub fn line(&mut self, sign: char, what: impl Into<String>, detail: impl Into<String>) {
+        let line = Line { sign, what: what.into(), detail: detail.into(), files: Vec::new() };
+        if self.sections.is_empty() {
+            self.section("");
+        }
+        if let Some((_, lines)) = self.sections.last_mut() {
+            lines.push(line);
+        }
+    }
+
+    /// Adds a line below the last one.
+    pub fn file(&mut self, sign: char, what: impl Into<String>, detail: impl Into<String>) {
+        let line = Line { sign, what: what.into(), detail: detail.into(), files: Vec::new() };
+        if let Some(last) = self.sections.last_mut().and_then(|(_, lines)| lines.last_mut()) {
+            last.files.push(line);
+        }
+    }
+
+    /// Sets the last line.
+    pub fn summary(&mut self, summary: impl Into<String>) {
+        self.summary = summary.into();
+    }
+
+    /// Adds warnings to the Markdown form; on a terminal they are printed as warnings.
+    pub fn warnings(&mut self, warnings: &[String]) {
+        self.warnings.extend_from_slice(warnings);
+    }
+
+    /// In this form.
+    pub fn render(&self, format: PlanFormat) -> String {
+        match format {
+            PlanFormat::Text => self.text(),
+            PlanFormat::Markdown => self.markdown(),
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("{}\n", self.title);
+        for (heading, lines) in self.shown() {
+            let _ = write!(text, "\n{}", if heading.is_empty() { String::new() } else { format!("{heading}\n") });
+            lines.iter().for_each(|(depth, line)| text.push_str(&format!("{}{line}\n", "    ".repeat(*depth) + "  ")));
+        }
+        let _ = writeln!(text, "\n{}", self.summary);
+        text
+    }
+
+    /// The lines are in a code block: nothing in a file's name is a link, an image or a mention there. The fence is longer
+    /// than any row of backticks in it.
+    fn markdown(&self) -> String {
+        let mut body = String::new();
+        for (heading, lines) in self.shown() {
+            if !heading.is_empty() {
+                let _ = writeln!(body, "{}{heading}", if body.is_empty() { "" } else { "\n" });
+            }
+            // The sign comes first: it gives the line its colour.
+            for (depth, line) in lines {
+                let (sign, rest) = line.split_at_checked(1).unwrap_or(("", &line));
+                let _ = writeln!(body, "{sign}{}{rest}", "    ".repeat(depth));
+            }
+        }
+        self.warnings.iter().for_each(|warning| body.push_str(&format!("! warning: {}\n", one_line(warning))));
+        let mut kept: String = body.chars().take(LONGEST_MARKDOWN).collect();
+        if kept.len() < body.len() {
+            kept.truncate(kept.rfind('\n').map_or(0, |at| at + 1));
+            let left = body.lines().count() - kept.lines().count();
+            let _ = writeln!(kept, "… and {}: run it with --dry-run --verbose", count(left, "more line"));
+        }
+        let row = kept.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+        let fence = "`".repeat((row + 1).max(3));
+        format!("### {}\n\n{fence}diff\n{kept}{fence}\n\n{}\n", self.title, self.summary)
+    }
+
+    /// Each section with its lines and their depth, names padded to one column.
+    fn shown(&self) -> Vec<(&str, Vec<(usize, String)>)> {
+        let section = |lines: &[Line]| {
+            let mut shown = Vec::new();
+            let width = lines.iter().map(|line| line.what.chars().count()).max().unwrap_or(0).min(40);
+            let limit = if self.verbose { usize::MAX } else { MAX_LISTED };
+            for line in lines.iter().take(limit) {
+                shown.push((0, line.padded(width)));
+                let files = line.files.iter().map(|file| file.what.chars().count()).max().unwrap_or(0).min(40);
+                shown.extend(line.files.iter().take(limit).map(|file| (1, file.padded(files))));
+                shown.extend(more(line.files.len(), limit).map(|more| (1, more)));
+            }
+            shown.extend(more(lines.len(), limit).map(|more| (0, more)));
+            shown
+        };
+        let sections = self.sections.iter().filter(|(_, lines)| !lines.is_empty());
+        sections.map(|(heading, lines)| (heading.as_str(), section(lines))).collect()
+    }
+}
+
+impl Line {
+    fn padded(&self, width: usize) -> String {
+        let what = one_line(&self.what);
+        let line = format!("{} {what:<width$}  {}", self.sign, one_line(&self.detail));
+        line.trim_end().to_owned()
+    }
+}
+
+fn more(number: usize, limit: usize) -> Option<String> {
+    (number > limit).then(|| format!("  and {} more (--verbose lists them)", number - limit))
+}
+
+/// `12.3 MiB (+4 %)`: a size, and how it differs from the one before.
+pub(super) fn size_after(bytes: u64, before: Option<u64>) -> String {
+    let size = size(bytes);
+    match before {
+        Some(before) if before == bytes => format!("{size} (same size)"),
+        Some(before) if before > 0 => {
+            let percent = (bytes as f64 - before as f64) / before as f64 * 100.0;
+            let shown = if percent.abs() < 10.0 { format!("{percent:+.1}") } else { format!("{percent:+.0}") };
+            format!("{size} ({shown} %)")
+        }
+        Some(_) => format!("{size} (was empty)"),
+        None => size,
+    }
+}
+
+/// `Plan: 3 files and 2 channels to add, 1 channel to change.`
+pub(super) fn totals(groups: &[(&str, &[(usize, &str)])]) -> String {
+    let part = |(verb, counts): &(&str, &[(usize, &str)])| {
+        let counted: Vec<String> = counts.iter().filter(|(number, _)| *number > 0).map(|(number, noun)| count(*number, noun)).collect();
+        (!counted.is_empty()).then(|| format!("{} {verb}", counted.join(" and ")))
+    };
+    let parts: Vec<String> = groups.iter().filter_map(part).collect();
+    if parts.is_empty() { "Plan: nothing to do.".into() } else { format!("Plan: {}.", parts.join(", ")) }
+}
