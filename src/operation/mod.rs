@@ -11,6 +11,7 @@ pub mod difference;
 pub mod drop_box;
 pub mod going_back;
 pub mod init;
+pub mod install;
 pub mod keys;
 mod memory;
 pub mod monitor;

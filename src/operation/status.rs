@@ -4,19 +4,44 @@ use super::delegations::{Delegation, of_others};
 use super::refresh::expiries;
 use super::workers::Pause;
 use super::{Workspace, channels};
-use crate::layout::ReleaseVersion;
+use crate::layout::{ReleaseVersion, released_versions};
 use crate::metadata::{Role, Targets, format_expiry};
 use crate::policy::clocks;
-use crate::repository::{BINS, Bins, Present, Trouble, stale};
-use crate::storage::Conditions;
+use crate::repository::{BINS, Bins, Present, Trouble, Versions, each, load, stale};
+use crate::storage::{Conditions, Source};
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// Dates are looked up for this many of the newest releases, and for those that channels point at.
+const DATED: usize = 15;
+
+/// The verdict on a repository, the most serious state that applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// A role has expired: clients refuse updates.
+    Expired,
+    /// Work is paused.
+    Paused,
+    /// Something that belongs to the published state is missing or stale.
+    Incomplete,
+    /// A role expires within the span that was asked for.
+    ExpiresSoon,
+    /// A role is due to be signed again.
+    RefreshDue,
+    /// Clients can update, and nothing is due.
+    Healthy,
+}
+
 /// The state of a repository.
 #[derive(Debug, Serialize)]
 pub struct Status {
+    /// The verdict.
+    pub health: Health,
+    /// The verdict as one line, with what to do.
+    pub verdict: String,
     /// Where it is.
     pub location: String,
     /// What keeps publishers apart there.
@@ -88,6 +113,8 @@ pub struct ReleaseStatus {
     pub platforms: Vec<String>,
     /// How many artifacts it has.
     pub files: usize,
+    /// When its first file was stored, by the store's clock; of a few old releases it is not looked up.
+    pub published: Option<String>,
     /// Channels that point at it.
     pub channels: Vec<String>,
 }
@@ -122,7 +149,13 @@ pub fn status(workspace: &Workspace, fail_within: Option<TimeDelta>) -> Result<S
         (false, true) => Some("publish release VERSION --from DIR".to_owned()),
         (false, false) => None,
     };
+    let paused = workspace.shared.pause()?;
+    let mut releases = releases;
+    date_releases(workspace, &present, &mut releases)?;
+    let health = health(&roles, paused.is_some(), !plain_names.is_empty(), fail_within);
     Ok(Status {
+        health,
+        verdict: verdict(health, &roles, paused.as_ref(), &plain_names, releases.is_empty()),
         location: workspace.storage.location(),
         consistent_snapshot: root.consistent_snapshot(),
         roles,
@@ -133,12 +166,116 @@ pub fn status(workspace: &Workspace, fail_within: Option<TimeDelta>) -> Result<S
         yanked: targets.below("yanked/").map(|name| name["yanked/".len()..].to_owned()).collect(),
         channels,
         plain_names,
-        paused: workspace.shared.pause()?,
+        paused,
         store: StoreStatus { conditions: workspace.known_conditions()?, single_publisher: workspace.single_publisher },
         next,
         long_lived,
         alarms,
     })
+}
+
+/// What clients get from a web server.
+#[derive(Debug, Serialize)]
+pub struct Served {
+    /// The verdict.
+    pub health: Health,
+    /// The verdict as one line, with what to do.
+    pub verdict: String,
+    /// Where.
+    pub location: String,
+    /// Each role.
+    pub roles: Vec<RoleStatus>,
+    /// How many releases the metadata lists.
+    pub releases: usize,
+    /// How many channels it lists.
+    pub channels: usize,
+}
+
+/// Reads what a web server serves, verified from a pinned root as a client does. `published` are the versions in the
+/// repository behind it, if they are known.
+pub fn served(
+    source: &dyn Source,
+    pinned: &[u8],
+    published: Option<Versions>,
+    now: DateTime<Utc>,
+    fail_within: Option<TimeDelta>,
+) -> Result<Served> {
+    let present = load(source, pinned, now)?;
+    let versions = present.versions();
+    let roles: Vec<RoleStatus> =
+        expiries(&present)?.into_iter().map(|(role, expires)| role_status(&present, role, versions.of(role), expires, now)).collect();
+    let behind = published.filter(|published| published.timestamp != versions.timestamp);
+    let mut health = health(&roles, false, behind.is_some(), fail_within);
+    // Whether a role is due is the publisher's concern.
+    if health == Health::RefreshDue {
+        health = Health::Healthy;
+    }
+    let verdict = match (behind, health) {
+        (Some(published), Health::Incomplete) => format!(
+            "not current: clients get timestamp version {}, the repository has {}; a cache or a copy is behind",
+            versions.timestamp, published.timestamp
+        ),
+        _ => verdict(health, &roles, None, &[], false),
+    };
+    let releases = released_versions(present.targets.below("releases/")).len();
+    let channels = present.targets.below("channels/").count();
+    Ok(Served { health, verdict, location: source.location(), roles, releases, channels })
+}
+
+fn health(roles: &[RoleStatus], paused: bool, incomplete: bool, fail_within: Option<TimeDelta>) -> Health {
+    let sooner = |span: i64| roles.iter().any(|role| role.seconds_left < span);
+    match () {
+        () if sooner(0) => Health::Expired,
+        () if paused => Health::Paused,
+        () if incomplete => Health::Incomplete,
+        () if fail_within.is_some_and(|span| sooner(span.num_seconds())) => Health::ExpiresSoon,
+        () if roles.iter().any(|role| role.refresh_in < 0) => Health::RefreshDue,
+        () => Health::Healthy,
+    }
+}
+
+fn verdict(health: Health, roles: &[RoleStatus], paused: Option<&Pause>, stale: &[Trouble], empty: bool) -> String {
+    let names = |wanted: &dyn Fn(&RoleStatus) -> bool| {
+        roles.iter().filter(|role| wanted(role)).map(|role| role.role).collect::<Vec<_>>().join(", ")
+    };
+    let first = roles.iter().min_by_key(|role| role.seconds_left);
+    match health {
+        Health::Expired => {
+            format!("EXPIRED: {}; clients refuse updates; run `publish refresh`", names(&|role| role.seconds_left < 0))
+        }
+        Health::Paused => {
+            let since = paused.map(|pause| format_expiry(pause.since)).unwrap_or_default();
+            let reason = paused.and_then(|pause| pause.reason.as_ref()).map_or(String::new(), |reason| format!(" ({reason})"));
+            format!("paused since {since}{reason}; end it with `publish resume`")
+        }
+        Health::Incomplete => {
+            let what = if stale.len() == 1 { "1 plain name is".to_owned() } else { format!("{} plain names are", stale.len()) };
+            format!("incomplete: {what} not up to date; {}", stale.first().map_or("run `publish refresh`", |trouble| &trouble.remedy))
+        }
+        Health::ExpiresSoon => {
+            let soon = first.map_or(String::new(), |role| format!("{} expires {}", role.role, role.expires));
+            format!("expires soon: {soon}; run `publish refresh`")
+        }
+        Health::RefreshDue => format!("refresh due: {}; run `publish refresh`", names(&|role| role.refresh_in < 0)),
+        Health::Healthy if empty => "healthy, nothing is released yet; next: publish release VERSION --from DIR".into(),
+        Health::Healthy => "healthy: clients can update".into(),
+    }
+}
+
+/// Dates of the releases that channels point at and of the newest ones: one request to the store for each.
+fn date_releases(workspace: &Workspace, present: &Present, releases: &mut [ReleaseStatus]) -> Result<()> {
+    let wanted = |(at, release): &(usize, &ReleaseStatus)| *at < DATED || !release.channels.is_empty();
+    let indices: Vec<usize> = releases.iter().enumerate().filter(wanted).map(|(at, _)| at).collect();
+    let date = |at: &usize, (): &mut ()| {
+        let prefix = format!("releases/{}/", releases[*at].version);
+        let Some(name) = present.targets.below(&prefix).next() else { return Ok(None) };
+        let Some(target) = present.targets.get(name)? else { return Ok(None) };
+        let place = present.place_of(workspace.storage.as_ref(), name, &target)?;
+        Ok(workspace.storage.stat(&place)?.map(|stored| format_expiry(DateTime::<Utc>::from(stored.modified))))
+    };
+    let dates = each(&indices, workspace.storage.parallelism(), || Ok(()), date)?;
+    indices.into_iter().zip(dates).for_each(|(at, date)| releases[at].published = date);
+    Ok(())
 }
 
 fn role_status(present: &Present, role: Role, version: u64, expires: DateTime<Utc>, now: DateTime<Utc>) -> RoleStatus {
@@ -178,7 +315,7 @@ fn read_releases(targets: &Targets, channels: &BTreeMap<String, String>) -> Vec<
         let (Some(version), Some(platform)) = (parts.next(), parts.next()) else { continue };
         if releases.last().is_none_or(|release| release.version != version) {
             let channels = channels.iter().filter(|(_, points)| *points == version).map(|(channel, _)| channel.clone()).collect();
-            releases.push(ReleaseStatus { version: version.into(), platforms: Vec::new(), files: 0, channels });
+            releases.push(ReleaseStatus { version: version.into(), platforms: Vec::new(), files: 0, published: None, channels });
         }
         if let Some(release) = releases.last_mut() {
             release.files += 1;

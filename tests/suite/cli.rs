@@ -136,7 +136,9 @@ fn quiet_drops_status_and_keeps_warnings() {
     let run = sandbox.publish(&["release", "1.0.0", "--from", "dist", "--quiet"]).ok();
     assert_eq!(run.stdout, "");
     assert_eq!(run.stderr, "warning: linux-arm64 has no bin/ directory; `trdl use`, `exec` and `bin-path` need one\n");
-    assert!(sandbox.publish(&["status", "-q"]).ok().stdout.contains("ROLE"));
+    assert_eq!(sandbox.publish(&["status", "-q"]).ok().stdout, "", "healthy");
+    let due = sandbox.publish(&["status", "-q", "--fail-within", "2d"]).fails(3, &[]).stdout;
+    assert!(due.starts_with("expires soon: timestamp") && due.lines().count() == 1, "{due}");
 }
 
 #[test]

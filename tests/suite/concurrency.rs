@@ -41,7 +41,7 @@ fn targets_added_to_bins_while_their_number_changes_all_land() {
         Run::from(rival.wait_with_output().unwrap()).ok();
     }
     sandbox.publish(&["verify"]).ok().says(&["12 targets"]);
-    sandbox.publish(&["status"]).ok().says(&["16 bins"]);
+    sandbox.publish(&["status"]).ok().says(&["16 hashed bins"]);
     assert_eq!(std::fs::read(sandbox.path("repo/targets/p7.zip")).unwrap(), b"package 7");
 }
 
@@ -55,7 +55,7 @@ fn a_release_and_a_channel_change_at_once_both_land() {
         Run::from(rival.wait_with_output().unwrap()).ok();
     }
     sandbox.publish(&["verify"]).ok();
-    sandbox.publish(&["status"]).ok().says(&["1.0.1", "1/stable                 1.0.0"]);
+    sandbox.publish(&["status"]).ok().says(&["1.0.1", "1/stable  1.0.0"]);
 }
 
 #[test]

@@ -204,7 +204,7 @@ fn nothing_about_plain_names_fails_a_command() {
     assert_eq!(fs::read(sandbox.path("repo/targets/releases/1.0.1/linux-amd64/bin/acme")).unwrap(), b"#!/bin/sh\necho hello\n");
     let document = sandbox.publish(&["refresh", "--json"]).ok().json();
     assert!(document["result"]["warnings"][0].as_str().unwrap().contains(warned), "{document}");
-    sandbox.publish(&["status"]).ok().says(&[warned]);
+    sandbox.publish(&["status"]).fails(11, &[]).says(&[warned]);
     sandbox.publish(&["verify"]).ok().says(&["its plain name could not be written"]);
     sandbox.channels(&[("1", "stable", "1.0.1")]);
     sandbox.publish(&["channels"]).ok();
@@ -265,7 +265,7 @@ fn plain_names_none_is_a_step_of_refresh() {
     sandbox.channels(&[("1", "stable", "1.0.1")]);
     sandbox.publish(&["channels"]).ok();
     assert_eq!(fs::read(sandbox.path("repo/targets/channels/1/stable")).unwrap(), b"1.0.1\n");
-    sandbox.publish(&["status"]).ok().says(&["plain_names: none", "publish refresh"]);
+    sandbox.publish(&["status"]).fails(11, &[]).says(&["plain_names: none", "publish refresh"]);
     sandbox.unchanged(|| sandbox.publish(&["refresh", "--dry-run"]).ok().says(&["- plain names: removed"]));
     let run = sandbox.publish(&["refresh"]).ok();
     assert!(!run.stderr.contains("warning"), "{run:#?}");
@@ -337,7 +337,7 @@ fn plain_names_elsewhere_is_a_step_of_refresh_that_spares_the_files_of_another_s
     sandbox.publish(&["yank", "1.0.0", "--confirm", "1.0.0"]).ok();
     assert!(!sandbox.path("repo/targets/releases/1.0.0/linux-amd64/bin/acme").exists());
     sandbox.write("repo/targets/releases/other.txt", "of the other server");
-    sandbox.publish(&["status"]).ok().says(&["plain_names: elsewhere", "publish refresh"]);
+    sandbox.publish(&["status"]).fails(11, &[]).says(&["plain_names: elsewhere", "publish refresh"]);
     sandbox.unchanged(|| sandbox.publish(&["refresh", "--dry-run"]).ok().says(&["- plain names: those with the content of a hashed name"]));
     let run = sandbox.publish(&["refresh"]).ok();
     assert!(!run.stderr.contains("warning"), "{run:#?}");
@@ -399,7 +399,7 @@ fn the_remedy_for_a_directory_at_the_name_of_a_release_works() {
     fs::remove_file(sandbox.path(plain)).unwrap();
     sandbox.write(&format!("{plain}/x"), "x");
     for command in [&["refresh", "--all"][..], &["status"]] {
-        let run = sandbox.publish(command).ok();
+        let run = sandbox.publish(command).fails(if command == ["status"] { 11 } else { 0 }, &[]);
         let text = format!("{}{}", run.stdout, run.stderr);
         assert!(text.contains("bin/acme/x") && !text.contains("remove-targets"), "{text}");
         assert!(text.contains("move any other file out of the repository, then: publish refresh"), "{text}");
@@ -430,7 +430,7 @@ fn a_plain_json_that_cannot_be_read_stops_no_command() {
         sandbox.release("1.0.0").ok();
         let marker = sandbox.path("repo/plain.json");
         spoil(&marker);
-        sandbox.publish(&["status"]).ok().says(&["publish refresh"]);
+        sandbox.publish(&["status"]).fails(11, &[]).says(&["publish refresh"]);
         sandbox.publish(&["verify"]).ok();
         let run = sandbox.publish(&["refresh", "--all"]).ok();
         if case == 3 {
@@ -474,7 +474,7 @@ fn a_pipe_in_the_repository_stops_no_command() {
     let run = sandbox.publish(&["refresh", "--all"]).ok();
     assert!(run.stderr.contains("plain names: 1 put right") && sandbox.path(plain).is_file(), "{run:#?}");
     pipe("repo/plain.json");
-    sandbox.publish(&["status"]).ok().says(&["no regular file", "publish refresh"]);
+    sandbox.publish(&["status"]).fails(11, &[]).says(&["no regular file", "publish refresh"]);
     sandbox.publish(&["verify"]).ok().says(&["no regular file"]);
     sandbox.release("1.0.1").ok();
     assert!(sandbox.path("repo/plain.json").is_file());

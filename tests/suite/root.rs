@@ -46,7 +46,7 @@ impl Ceremony {
     }
 
     fn version(&self) -> u64 {
-        self.sandbox.publish(&["status", "--json"]).ok().json()["status"]["roles"][0]["version"].as_u64().unwrap()
+        self.sandbox.publish(&["status", "--json"]).json()["status"]["roles"][0]["version"].as_u64().unwrap()
     }
 
     fn draft(&self) -> Value {

@@ -211,7 +211,7 @@ fn the_command_makes_the_key_and_writes_the_config() {
     assert_eq!(fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
     let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
     assert!(config.contains("  snapshot: [file:keys/snapshot.pem, file:keys/snapshot-2.pem]\n"), "{config}");
-    sandbox.publish(&["status"]).ok().says(&["2 of 1"]);
+    sandbox.publish(&["status"]).ok().says(&["signed by 2 of 2 keys"]);
     sandbox.unchanged(|| sandbox.publish(&["rotate", "snapshot"]).fails(5, &["the first half of a rotation is done", "--finish"]));
     sandbox.release("1.0.1").ok();
     sandbox.publish(&["rotate", "snapshot", "--finish"]).ok().says(&["root 3 drops file:keys/snapshot.pem", "root 3 is published"]);

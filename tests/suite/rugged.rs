@@ -46,7 +46,7 @@ fn changed(sandbox: &Sandbox, run: impl FnOnce() -> Run) -> Vec<String> {
 #[test]
 fn it_is_read_and_verified() {
     let sandbox = taken_over();
-    sandbox.publish(&["status"]).ok().says(&["others in 16 bins", "3 of 2"]);
+    sandbox.publish(&["status"]).ok().says(&["others in 16 hashed bins", "signed by 3 of 3 keys"]);
     let report = sandbox.publish(&["verify", "--metadata-only"]).ok().says(&["good: 0 errors", "keyid_hash_algorithms, as go-tuf"]);
     assert!(!report.stdout.contains("an id of its own"), "{report:#?}");
 }

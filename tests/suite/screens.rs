@@ -19,6 +19,7 @@ fn redacted(sandbox: &Sandbox) -> insta::Settings {
     settings.add_filter(r"\b[0-9A-F]{40}\b", "[FINGERPRINT]");
     settings.add_filter(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z\b", "[TIME]");
     settings.add_filter(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}( [0-9]{2}:[0-9]{2}( UTC)?)?\b", "[DATE]");
+    settings.add_filter(r"\bin [0-9]+ (d|h|min)( [0-9]+ (h|min))? *", "in [SPAN] ");
     settings
 }
 
@@ -114,4 +115,39 @@ fn a_second_release() {
         seen.push('\n');
     }
     redacted(&sandbox).bind(|| insta::assert_snapshot!("a_second_release", seen));
+}
+
+/// The verdict, the exit code and the sections of `status`; and what users need to install.
+#[test]
+fn status_screens() {
+    let sandbox = Sandbox::empty();
+    for platform in ["linux-arm64", "darwin-amd64", "darwin-arm64", "windows-amd64", "windows-arm64"] {
+        sandbox.write(&format!("dist/{platform}/bin/acme"), platform);
+    }
+    sandbox.publish(&["init", "--name", "acme", "--public-url", "https://tuf.example.org", "--no-passphrase"]).ok();
+    let mut seen = screen(&sandbox, &["status"]);
+    for version in ["1.0.0", "1.1.0-rc.1", "1.1.0"] {
+        sandbox.channels(&[("1", "stable", version), ("1", "beta", version), ("2", "alpha", "1.0.0")]);
+        sandbox.write("dist/linux-amd64/bin/acme", version);
+        sandbox.publish(&["release", version, "--from", "dist", "--channels"]).ok();
+    }
+    for arguments in [
+        &["status"][..],
+        &["status", "--quiet"],
+        &["status", "--quiet", "--fail-within", "3d"],
+        &["status", "--install"],
+        &["status", "file:repo"],
+    ] {
+        seen.push_str(&format!("\n{}", screen(&sandbox, arguments)));
+    }
+    std::fs::write(sandbox.path("repo/plain.json"), b"{}").unwrap();
+    seen.push_str(&format!("\n{}", screen(&sandbox, &["status", "--quiet"])));
+    redacted(&sandbox).bind(|| insta::assert_snapshot!("status", seen));
+    let screen = sandbox.publish(&["status", "--json"]).fails(11, &[]);
+    assert_eq!(screen.json()["status"]["health"], "incomplete");
+    let screen = sandbox.publish(&["status"]).stdout;
+    assert!(
+        screen.lines().filter(|line| !line.starts_with('!') && !line.starts_with("incomplete")).all(|line| line.chars().count() <= 80),
+        "{screen}"
+    );
 }

@@ -208,7 +208,9 @@ pub(super) enum Command {
     #[command(subcommand, after_help = "Example:\n  publish store check")]
     Store(Store),
     /// Show the health, channels, releases and roles
-    #[command(after_help = "Examples:\n  publish status\n  publish status --fail-within 3h")]
+    #[command(
+        after_help = "The first line is the verdict, and the exit code agrees: 0 healthy; 3 expired, due, or within --fail-within; 11 paused or incomplete. With --quiet, a healthy repository prints nothing.\n\nExamples:\n  publish status\n  publish status --quiet --fail-within 3h\n  publish status --install"
+    )]
     Status(Status),
     /// Compare two releases
     #[command(
@@ -272,6 +274,11 @@ pub(super) enum Store {
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct Status {
+    /// An http(s) URL: what clients get from there [default: the configured repository]
+    pub url: Option<String>,
+    /// Print every way to install: trdl, curl with gpg, PowerShell
+    #[arg(long, conflicts_with = "url")]
+    pub install: bool,
     /// Exit with code 3 if a role expires within this span, such as 90m, 12h or 3d
     #[arg(long, value_name = "SPAN", value_parser = super::text::parse_span)]
     pub fail_within: Option<chrono::TimeDelta>,

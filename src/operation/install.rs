@@ -1,0 +1,76 @@
+//! What users need to install a release: roots to pin, the certificate, and a file as an example.
+
+use super::Workspace;
+use crate::failure::{Failure, Kind};
+use crate::layout::{ObjectName, ReleaseVersion, released_versions};
+use crate::metadata::ROOT_LIMIT;
+use crate::openpgp::Certificates;
+use anyhow::Result;
+use serde::Serialize;
+
+/// Everything that the install instructions name.
+#[derive(Debug, Serialize)]
+pub struct Install {
+    /// The repository's name for users.
+    pub name: String,
+    /// Where users reach it, without a slash at the end.
+    pub url: String,
+    /// Roots that a user can pin: version and SHA-512 in hex. The first and the newest.
+    pub roots: Vec<(u64, String)>,
+    /// Published OpenPGP certificates, by fingerprint.
+    pub certificates: Vec<String>,
+    /// The newest release, if there is one.
+    pub release: Option<String>,
+    /// A file of it, by its path below the release, for example `linux-amd64/bin/acme`.
+    pub file: Option<String>,
+    /// A file for Windows, if there is one.
+    pub windows_file: Option<String>,
+    /// A channel, as `group` and `channel`: `stable` if there is one.
+    pub channel: Option<(String, String)>,
+}
+
+/// Reads the published state and the root files.
+pub fn install(workspace: &Workspace) -> Result<Install> {
+    let url = workspace.label.url.clone().ok_or_else(|| {
+        Failure::new(Kind::Invalid, "the config has no `public_url`: users need the URL of the repository")
+            .hint("put `public_url: https://…` into the config")
+    })?;
+    let present = workspace.load()?;
+    let targets = &present.targets;
+    let newest = present.trust.root().version();
+    let mut roots = Vec::new();
+    for version in if newest == 1 { vec![1] } else { vec![1, newest] } {
+        if let Some(root) = workspace.storage.get(&ObjectName::versioned("root", version), ROOT_LIMIT)? {
+            roots.push((version, hex::encode(openssl::sha::sha512(&root.bytes))));
+        }
+    }
+    let certificates = targets.below("openpgp/").filter_map(|name| Some(name.strip_prefix("openpgp/")?.strip_suffix(".asc")?.to_owned()));
+    // The key that signs now comes last.
+    let signing = signing_fingerprints(workspace);
+    let mut certificates: Vec<String> = certificates.collect();
+    certificates.sort_by_key(|fingerprint| signing.contains(fingerprint));
+    let release =
+        released_versions(targets.below("releases/")).into_iter().max_by_key(|name| ReleaseVersion::of_release(name)).map(str::to_owned);
+    let prefix = release.as_ref().map(|release| format!("releases/{release}/")).unwrap_or_default();
+    let files = || targets.below(&prefix).filter(|_| release.is_some()).map(|name| &name[prefix.len()..]);
+    let preferred = |wanted: &str| files().find(|name| name.starts_with(wanted) && name.contains("/bin/")).map(str::to_owned);
+    let channels: Vec<&str> = targets.below("channels/").map(|name| &name["channels/".len()..]).collect();
+    let channel = channels.iter().rev().find(|name| name.ends_with("/stable")).or(channels.first());
+    Ok(Install {
+        name: workspace.label.name.clone().unwrap_or_else(|| "NAME".into()),
+        url: url.trim_end_matches('/').to_owned(),
+        roots,
+        certificates,
+        file: preferred("linux-amd64/").or_else(|| preferred("")).or_else(|| files().next().map(str::to_owned)),
+        windows_file: preferred("windows-amd64/").or_else(|| preferred("windows-")),
+        channel: channel.and_then(|name| name.rsplit_once('/')).map(|(group, channel)| (group.to_owned(), channel.to_owned())),
+        release,
+    })
+}
+
+/// Of the configured OpenPGP key, where it can be read.
+fn signing_fingerprints(workspace: &Workspace) -> Vec<String> {
+    let mut certificates = Certificates::default();
+    let read = workspace.openpgp_certificate().is_ok_and(|bytes| certificates.add(&bytes, "the OpenPGP key").is_ok());
+    if read { certificates.standings(workspace.now()).map(|(fingerprint, _)| fingerprint).collect() } else { Vec::new() }
+}
