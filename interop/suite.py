@@ -7,7 +7,9 @@ import http.server
 import json
 import os
 import random
+import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -622,7 +624,36 @@ def readers_forget_versions_that_a_thief_drove_up():
         assert "good: 0 errors" in p.publish("verify", p.url, "--root-sha512", p.sha512)
 
 
+def the_five_minutes_of_the_readme_work():
+    """All shell blocks of the section, pasted into one shell, with the trdl client of this suite."""
+    readme = Path("README.md").read_text()
+    section = readme.split("## Five minutes\n")[1].split("\n## ")[0]
+    blocks = re.findall(r"```sh\n(.*?)```", section, re.S)
+    assert len(blocks) >= 7, blocks
+    with tempfile.TemporaryDirectory() as home, socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port, home = probe.getsockname()[1], Path(home)
+        probe.close()
+        script = "".join(blocks).replace("8000", str(port)).replace("/tmp/acme", str(home / "acme"))
+        # A web server needs a moment before it answers.
+        script = script.replace("publish status\n", f"curl -sf --retry 20 --retry-connrefused -o /dev/null http://127.0.0.1:{port}/timestamp.json\npublish status\n", 1)
+        (home / "bin").mkdir()
+        (home / "bin/publish").symlink_to(PUBLISH)
+        (home / "bin/trdl").symlink_to(TRDL)
+        (home / "gnupg").mkdir(mode=0o700)
+        env = {"PATH": f"{home / 'bin'}:{os.environ['PATH']}", "HOME": str(home), "GNUPGHOME": str(home / "gnupg"), "TRDL_HOME_DIR": str(home / ".trdl"), "TRDL_NO_SELF_UPDATE": "1"}
+        said = run("bash", "-euc", f"trap 'kill $(jobs -p)' EXIT\n{script}", env=env)
+        assert "release 1.0.0 is published" in said and "healthy: clients can update" in said, said
+        # What the README shows is what was printed.
+        shown = re.search(r"```text\n(.*?)```", section, re.S)[1]
+        assert shown in said, f"the README shows\n{shown}\nbut this was printed:\n{said}"
+        assert "hello from acme" in said, f"trdl exec did not run the program: {said}"
+        downloads = {path.name for path in (home / "acme/download").iterdir()}
+        assert {"acme", "acme.sig"} < downloads, downloads
+
+
 SCENARIOS = [
+    the_five_minutes_of_the_readme_work,
     readers_forget_versions_that_a_thief_drove_up,
     a_repository_of_go_tuf_is_adopted_and_clients_notice_nothing,
     a_repository_of_python_tuf_is_adopted_with_keys_of_every_kind,
