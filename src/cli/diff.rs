@@ -19,7 +19,7 @@ pub(super) fn run(global: &Global, arguments: &arguments::Diff, output: &Output)
 
 fn describe(difference: &ReleaseDifference, verbose: bool) -> Plan {
     let mut plan = Plan::new(format!("Release {}, compared with {}", difference.to, difference.from), verbose);
-    let mut counts = [0; 3];
+    let (mut counts, mut same) = ([0; 3], 0);
     for platform in &difference.platforms {
         let bytes = |length: fn(&FileDifference) -> Option<u64>| platform.files.iter().filter_map(length).sum::<u64>();
         let (before, after) = (bytes(|file| file.from), bytes(|file| file.to));
@@ -35,11 +35,13 @@ fn describe(difference: &ReleaseDifference, verbose: bool) -> Plan {
                 Difference::Added => ('+', size(file.to.unwrap_or(0)), 0),
                 Difference::Changed => ('~', size_after(file.to.unwrap_or(0), file.from), 1),
                 Difference::Removed => ('-', format!("{} in {}", size(file.from.unwrap_or(0)), difference.from), 2),
-                Difference::Same if verbose => {
-                    plan.file('=', &file.name, size(file.to.unwrap_or(0)));
+                Difference::Same => {
+                    same += 1;
+                    if verbose {
+                        plan.file('=', &file.name, size(file.to.unwrap_or(0)));
+                    }
                     continue;
                 }
-                Difference::Same => continue,
             };
             counts[at] += 1;
             plan.file(sign, &file.name, detail);
@@ -53,8 +55,13 @@ fn describe(difference: &ReleaseDifference, verbose: bool) -> Plan {
     let [added, changed, removed] = counts;
     plan.summary(match added + changed + removed {
         0 => "The releases are identical.".to_owned(),
-        _ => totals(&[("added", &[(added, "file")]), ("changed", &[(changed, "file")]), ("removed", &[(removed, "file")])])
-            .replacen("Plan: ", "", 1),
+        _ => totals(&[
+            ("added", &[(added, "file")]),
+            ("changed", &[(changed, "file")]),
+            ("removed", &[(removed, "file")]),
+            ("identical", &[(same, "file")]),
+        ])
+        .replacen("Plan: ", "", 1),
     });
     plan
 }

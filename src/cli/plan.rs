@@ -78,8 +78,8 @@ impl Plan {
     }
 
     fn text(&self) -> String {
-        let mut text = format!("{}\n", self.title);
-        for (heading, lines) in self.shown() {
+        let mut text = format!("{}\n", one_line(&self.title));
+        for (heading, lines) in self.shown(self.limit()) {
             let _ = write!(text, "\n{}", if heading.is_empty() { String::new() } else { format!("{heading}\n") });
             lines.iter().for_each(|(depth, line)| text.push_str(&format!("{}{line}\n", "    ".repeat(*depth) + "  ")));
         }
@@ -88,12 +88,32 @@ impl Plan {
     }
 
     /// The lines are in a code block: nothing in a file's name is a link, an image or a mention there. The fence is longer
-    /// than any row of backticks in it.
+    /// than any row of backticks in it. What does not fit is cut where the least is lost: in the lists of files.
     fn markdown(&self) -> String {
+        let limits = [self.limit(), MAX_LISTED, 5, 0];
+        let bodies = limits.iter().map(|limit| self.markdown_body((*limit).min(self.limit())));
+        let mut longest = String::new();
+        for body in bodies {
+            longest = body;
+            if longest.chars().count() <= LONGEST_MARKDOWN {
+                break;
+            }
+        }
+        let body = cut(longest);
+        let fence = "`".repeat((longest_row(&body) + 1).max(3));
+        format!("### {}\n\n{fence}diff\n{body}{fence}\n\n{}\n", heading(&self.title), self.summary)
+    }
+
+    fn markdown_body(&self, limit: usize) -> String {
         let mut body = String::new();
-        for (heading, lines) in self.shown() {
+        self.warnings.iter().take(limit).for_each(|warning| body.push_str(&format!("! warning: {}\n", one_line(warning))));
+        more(self.warnings.len(), limit).iter().for_each(|more| body.push_str(&format!("! warning:{more}\n")));
+        for (heading, lines) in self.shown(limit) {
+            if !body.is_empty() {
+                body.push('\n');
+            }
             if !heading.is_empty() {
-                let _ = writeln!(body, "{}{heading}", if body.is_empty() { "" } else { "\n" });
+                let _ = writeln!(body, "{heading}");
             }
             // The sign comes first: it gives the line its colour.
             for (depth, line) in lines {
@@ -101,31 +121,27 @@ impl Plan {
                 let _ = writeln!(body, "{sign}{}{rest}", "    ".repeat(depth));
             }
         }
-        self.warnings.iter().for_each(|warning| body.push_str(&format!("! warning: {}\n", one_line(warning))));
-        let mut kept: String = body.chars().take(LONGEST_MARKDOWN).collect();
-        if kept.len() < body.len() {
-            kept.truncate(kept.rfind('\n').map_or(0, |at| at + 1));
-            let left = body.lines().count() - kept.lines().count();
-            let _ = writeln!(kept, "… and {}: run it with --dry-run --verbose", count(left, "more line"));
-        }
-        let row = kept.split(|c| c != '`').map(str::len).max().unwrap_or(0);
-        let fence = "`".repeat((row + 1).max(3));
-        format!("### {}\n\n{fence}diff\n{kept}{fence}\n\n{}\n", self.title, self.summary)
+        body
+    }
+
+    /// So many lines of each list are shown.
+    fn limit(&self) -> usize {
+        if self.verbose { usize::MAX } else { MAX_LISTED }
     }
 
     /// Each section with its lines and their depth, names padded to one column.
-    fn shown(&self) -> Vec<(&str, Vec<(usize, String)>)> {
+    fn shown(&self, limit: usize) -> Vec<(&str, Vec<(usize, String)>)> {
         let section = |lines: &[Line]| {
             let mut shown = Vec::new();
             let width = lines.iter().map(|line| line.what.chars().count()).max().unwrap_or(0).min(40);
-            let limit = if self.verbose { usize::MAX } else { MAX_LISTED };
-            for line in lines.iter().take(limit) {
+            let rows = limit.max(MAX_LISTED);
+            for line in lines.iter().take(rows) {
                 shown.push((0, line.padded(width)));
                 let files = line.files.iter().map(|file| file.what.chars().count()).max().unwrap_or(0).min(40);
                 shown.extend(line.files.iter().take(limit).map(|file| (1, file.padded(files))));
                 shown.extend(more(line.files.len(), limit).map(|more| (1, more)));
             }
-            shown.extend(more(lines.len(), limit).map(|more| (0, more)));
+            shown.extend(more(lines.len(), rows).map(|more| (0, more)));
             shown
         };
         let sections = self.sections.iter().filter(|(_, lines)| !lines.is_empty());
@@ -139,6 +155,31 @@ impl Line {
         let line = format!("{} {what:<width$}  {}", self.sign, one_line(&self.detail));
         line.trim_end().to_owned()
     }
+}
+
+/// A heading that is only its text: names that a config or another tool chose may hold links and mentions.
+fn heading(title: &str) -> String {
+    let title = one_line(title);
+    if title.chars().all(|c| c.is_ascii_alphanumeric() || " .,+-".contains(c)) {
+        return title;
+    }
+    let fence = "`".repeat(longest_row(&title) + 1);
+    format!("{fence} {title} {fence}")
+}
+
+fn longest_row(text: &str) -> usize {
+    text.split(|c| c != '`').map(str::len).max().unwrap_or(0)
+}
+
+/// Whole lines, as many as fit.
+fn cut(body: String) -> String {
+    let mut kept: String = body.chars().take(LONGEST_MARKDOWN).collect();
+    if kept.len() < body.len() {
+        kept.truncate(kept.rfind('\n').map_or(0, |at| at + 1));
+        let left = body.lines().count() - kept.lines().count();
+        let _ = writeln!(kept, "  and {}: run it with --dry-run --verbose", count(left, "more line"));
+    }
+    kept
 }
 
 fn more(number: usize, limit: usize) -> Option<String> {

@@ -20,6 +20,10 @@ use anyhow::Result;
 use serde_json::json;
 use std::fmt::Write;
 
+const TO_PUBLISH: &str = " Run it without --dry-run to publish.";
+
+const CHANNELS_UNCHANGED: &str = "all channels are published already; nothing to do";
+
 /// `publish release`.
 pub(super) fn release(global: &Global, arguments: &Release, output: &Output) -> Result<Report> {
     check_format(global, arguments.format)?;
@@ -46,12 +50,13 @@ pub(super) fn release(global: &Global, arguments: &Release, output: &Output) -> 
     let new = plan.platforms.iter().any(|platform| platform.state == PlatformState::New);
     let lines = describe_release(&plan, &workspace, output.verbose);
     if global.dry_run {
-        let text = planned(lines, arguments.format, &warnings, plan.empty);
+        let nothing = plan.empty.then(|| already_published(&version));
+        let text = planned(lines, arguments.format, &warnings, nothing.as_deref(), TO_PUBLISH);
         return Ok(Report::new("release", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
     }
     output.plan(if plan.empty { None } else { Some(lines.render(PlanFormat::Text)) }, &warnings);
     let (done, empty) = match (plan.empty, new) {
-        (true, _) => (String::new(), format!("release {version} is already published; nothing to do")),
+        (true, _) => (String::new(), already_published(&version)),
         (false, true) => (format!("release {version} is published"), String::new()),
         (false, false) => {
             (format!("release {version} was published already; its signatures or channels are up to date now"), String::new())
@@ -65,6 +70,10 @@ pub(super) fn release(global: &Global, arguments: &Release, output: &Output) -> 
         text.push_str(&next);
     }
     Ok(Report::new("release", text, json!({"dry_run": false, "plan": document, "result": outcome})).shown(&warnings, &outcome.warnings))
+}
+
+fn already_published(version: &str) -> String {
+    format!("release {version} is already published; nothing to do")
 }
 
 /// `publish channels`.
@@ -85,23 +94,22 @@ pub(super) fn channels(global: &Global, arguments: &Channels, output: &Output) -
     let (document, warnings) = (json!(plan), plan.warnings.clone());
     let mut lines = Plan::new(format!("Channels{}", of_repository(&workspace)), output.verbose);
     describe_channels(&mut lines, &plan, "");
-    lines.summary(summary(
-        &plan.roles,
-        &totals(&[
-            ("to add", &[(plan.added(), "channel")]),
-            ("to change", &[(plan.moved(), "channel")]),
-            ("to remove", &[(plan.removed(), "channel")]),
-        ]),
-    ));
+    describe_roles(&mut lines, &plan.roles);
+    lines.summary(totals(&[
+        ("to add", &[(plan.added(), "channel")]),
+        ("to change", &[(plan.moved(), "channel")]),
+        ("to remove", &[(plan.removed(), "channel")]),
+    ]));
     if global.dry_run {
-        let text = planned(lines, arguments.format, &warnings, plan.empty);
+        let nothing = (plan.empty && plan.vanished.is_empty()).then_some(CHANNELS_UNCHANGED);
+        let text = planned(lines, arguments.format, &warnings, nothing, if plan.empty { "" } else { TO_PUBLISH });
         return Ok(Report::new("channels", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
     }
     output.plan(if plan.empty && plan.vanished.is_empty() { None } else { Some(lines.render(PlanFormat::Text)) }, &warnings);
     let next = users_run(&workspace, usual(plan.changes.iter().filter(|change| change.to.is_some())));
     let outcome = channels_operation::apply(&workspace, plan)?;
     let mut text = String::new();
-    finish(&mut text, &outcome, "channels are published", "channels are published as they stand; nothing to do");
+    finish(&mut text, &outcome, "channels are published", CHANNELS_UNCHANGED);
     if outcome.changed {
         text.push_str(&next);
     }
@@ -174,28 +182,41 @@ pub(super) fn yank(global: &Global, arguments: &Yank, output: &Output) -> Result
     let plan = yank_operation::plan(&workspace, &request)?;
     let warnings = plan.warnings.clone();
     let mut lines = Plan::new(format!("Withdraw release {}{}", plan.version, of_repository(&workspace)), output.verbose);
-    lines.section("");
-    plan.removed.iter().for_each(|name| lines.line('-', name, ""));
+    for (platform, files) in &plan.platforms {
+        lines.line('-', platform, format!("{}, {}", count(files.len(), "file"), size(files.values().sum())));
+        files.iter().filter(|_| output.verbose).for_each(|(name, length)| lines.file('-', name, size(*length)));
+    }
+    let prefix = format!("releases/{}/", plan.version);
+    for name in &plan.removed {
+        match name.strip_prefix(&prefix) {
+            Some(file) if file.contains('/') => {}
+            Some(_) => lines.line('-', name, ""),
+            None if output.verbose => lines.line('-', name, ""),
+            None => {}
+        }
+    }
     if !plan.empty {
-        lines.line('+', format!("yanked/{}", plan.version), "the version can never be published again");
+        lines.line('+', format!("yanked/{}", plan.version), "this version can never be published again");
     }
     describe_channels(&mut lines, &plan.channels, "Channels");
     let of = |directory: &str| plan.removed.iter().filter(|name| name.starts_with(directory)).count();
-    lines.summary(summary(
-        &plan.roles,
-        &totals(&[
-            ("to change", &[(plan.channels.changes.len(), "channel")]),
-            ("to remove", &[(of("releases/"), "file"), (of("signatures/"), "signature")]),
-        ]),
-    ));
+    describe_roles(&mut lines, &plan.roles);
+    lines.summary(totals(&[
+        ("to change", &[(plan.channels.changes.len(), "channel")]),
+        ("to remove", &[(of("releases/"), "file"), (of("signatures/"), "signature")]),
+    ]));
     let document = json!(plan);
     let version = plan.version.clone();
     let (done, empty) = (
         format!("release {version} is yanked; its version can never be published again"),
         format!("release {version} was yanked already; nothing to do"),
     );
+    let to_withdraw = format!(" To withdraw it: --confirm {version} instead of --dry-run.");
     if global.dry_run {
-        let text = planned(lines, arguments.format, &warnings, plan.empty);
+        let mut text = planned(lines, arguments.format, &warnings, plan.empty.then_some(empty.as_str()), &to_withdraw);
+        if arguments.format == PlanFormat::Text {
+            text.push_str(&file_to_edit(&config, &plan));
+        }
         return Ok(Report::new("yank", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
     }
     output.plan(if plan.empty { None } else { Some(lines.render(PlanFormat::Text)) }, &warnings);
@@ -219,7 +240,7 @@ fn file_to_edit(config: &Config, plan: &YankPlan) -> String {
     if stale.is_empty() {
         return stale;
     }
-    format!("\nChange these lines of the channels file, or the next `publish channels` fails:\n{stale}")
+    format!("\nChange these lines of the channels file; until then, `publish channels` refuses it:\n{stale}")
 }
 
 /// ` of acme`, if the repository has a name.
@@ -235,12 +256,16 @@ fn check_format(global: &Global, format: PlanFormat) -> Result<()> {
     Ok(())
 }
 
-/// The answer of a dry run.
-fn planned(mut lines: Plan, format: PlanFormat, warnings: &[String], empty: bool) -> String {
+/// The answer of a dry run; `nothing` is the whole answer on a terminal where nothing is to be done, `next` the hint at its
+/// end.
+fn planned(mut lines: Plan, format: PlanFormat, warnings: &[String], nothing: Option<&str>, next: &str) -> String {
+    if let (PlanFormat::Text, Some(nothing)) = (format, nothing) {
+        return format!("{nothing}\n");
+    }
     lines.warnings(warnings);
     let mut text = lines.render(format);
-    if format == PlanFormat::Text && !empty {
-        text.push_str("Nothing was written. Run it without --dry-run to publish.\n");
+    if format == PlanFormat::Text {
+        let _ = writeln!(text, "Nothing was written.{next}");
     }
     text
 }
@@ -282,15 +307,13 @@ fn describe_release(plan: &ReleasePlan, workspace: &Workspace, verbose: bool) ->
         describe_channels(&mut lines, channels, "Channels");
         (new, moved, gone) = (channels.added(), channels.moved(), channels.removed());
     }
-    lines.summary(summary(
-        &plan.roles,
-        &totals(&[
-            ("to add", &[(added, "file"), (new, "channel")]),
-            ("to sign again", &[(signed, "file")]),
-            ("to change", &[(moved, "channel")]),
-            ("to remove", &[(gone, "channel")]),
-        ]),
-    ));
+    describe_roles(&mut lines, &plan.roles);
+    lines.summary(totals(&[
+        ("to add", &[(added, "file"), (new, "channel")]),
+        ("to sign again", &[(signed, "file")]),
+        ("to change", &[(moved, "channel")]),
+        ("to remove", &[(gone, "channel")]),
+    ]));
     lines
 }
 
@@ -309,23 +332,20 @@ fn describe_channels(lines: &mut Plan, plan: &ChannelsPlan, heading: &str) {
     }
     for loss in &plan.left_behind {
         let machines = loss.machines.join(", ");
-        lines.line('!', &loss.channel, format!("{} has nothing for {machines}: these users stay on {}", loss.to, loss.from));
+        lines.line('!', &loss.channel, format!("{machines} users stay on {}", loss.from));
     }
     for channel in &plan.vanished {
-        lines.line('!', channel, "published, but not in the file; `publish channels --prune` removes it");
+        lines.line('!', channel, "stays, but is not in the file; remove it: publish channels --prune");
     }
 }
 
-/// The roles that a plan signs, and what it comes to.
-fn summary(roles: &[RoleStep], totals: &str) -> String {
-    if roles.is_empty() {
-        totals.to_owned()
-    } else {
-        format!(
-            "Signs: {}.
-{totals}",
-            steps(roles)
-        )
+/// The roles that a plan signs.
+fn describe_roles(lines: &mut Plan, roles: &[RoleStep]) {
+    lines.section("Metadata to sign");
+    for step in roles {
+        let expires = step.expires.replace('T', " ");
+        let expires = expires.get(..16).unwrap_or(&expires);
+        lines.line('~', step.role, format!("{} -> {}, expires {expires} UTC", step.from, step.to));
     }
 }
 

@@ -81,14 +81,21 @@ fn named(given: &str, targets: &Targets, channels: &BTreeMap<String, String>) ->
     let released = released_versions(targets.below("releases/"));
     let known = |name: &str| released.contains(&name).then(|| name.to_owned());
     let plain = ReleaseVersion::from_argument(given).ok().and_then(|version| known(&version.to_string()));
-    if let Some(version) = known(given).or(plain).or_else(|| channels.get(given).cloned()) {
+    if let Some(version) = known(given).or(plain).or_else(|| channel(given, channels)) {
         return Ok(version);
     }
     let listed = if released.is_empty() { "nothing is released".into() } else { format!("released: {}", released.join(", ")) };
     Err(Failure::new(Kind::NotFound, format!("there is no release or channel {}", given.escape_debug()))
         .hint(listed)
-        .hint("write a version, or a channel as group/channel")
+        .hint("write a version, or a channel: stable, or 1/stable where several groups have one")
         .into())
+}
+
+/// The version of a channel; its name alone is enough where one group has it.
+fn channel(given: &str, channels: &BTreeMap<String, String>) -> Option<String> {
+    let mut named = channels.iter().filter(|(name, _)| name.rsplit_once('/').is_some_and(|(_, channel)| channel == given));
+    let only = named.next().filter(|_| named.next().is_none());
+    channels.get(given).or(only.map(|(_, version)| version)).cloned()
 }
 
 /// The files of a release.

@@ -67,8 +67,7 @@ pub fn duties_of(workspace: &Workspace, key: &PublicKey) -> Result<Vec<Duty>> {
         threshold: root.role(role).threshold,
         seconds_left: (expires - now).num_seconds(),
     };
-    let expiries =
-        expiries(&present).map_err(|error| error.downcast().unwrap_or_else(|_| crate::failure::Failure::invalid("no published state")))?;
+    let expiries = expiries(&present)?;
     Ok(expiries.into_iter().filter(|(role, _)| may(*role)).map(duty).collect())
 }
 

@@ -37,12 +37,13 @@ pub use workspace::Workspace;
 pub(crate) use workspace::read_pinned_root;
 
 use crate::failure::{Failure, Result};
-use crate::metadata::Role;
+use crate::metadata::{Role, format_expiry};
+use crate::policy::clocks::Moment;
 use crate::repository::{Committed, Home, Present, Versions, version_after};
 use serde::Serialize;
 
 /// A role's step from one version to the next, as plans show it. A rival publisher may make the number larger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RoleStep {
     /// The role's name.
     pub role: &'static str,
@@ -50,6 +51,8 @@ pub struct RoleStep {
     pub from: u64,
     /// Version after.
     pub to: u64,
+    /// When the new version expires.
+    pub expires: String,
 }
 
 /// The steps for signing these roles again; refuses, before anything is written, versions that no client would read. After
@@ -57,13 +60,21 @@ pub struct RoleStep {
 fn steps(workspace: &Workspace, present: &Present, roles: &[Role]) -> Result<Vec<RoleStep>> {
     let (versions, above) = (present.versions(), workspace.floor());
     let signed = |role: &Role| roles.contains(role) || (Role::ONLINE.contains(role) && workspace.signs_above(present));
+    if roles.is_empty() {
+        return Ok(Vec::new());
+    }
+    let replaced = refresh::expiries(present)?;
+    let timestamp = replaced.iter().find_map(|(role, expires)| (*role == Role::Timestamp).then_some(*expires));
+    let moment = timestamp.map_or_else(|| Moment::first(workspace.now()), |timestamp| Moment::after(workspace.now(), timestamp));
     let step = |role: &Role| {
         let from = versions.of(*role);
         // The version of a root follows its predecessor's, and no other.
         let base = if *role == Role::Root { from } else { from.max(above.of(*role)) };
-        Ok(RoleStep { role: role.name(), from, to: version_after(role.name(), base)? })
+        let replaced = replaced.iter().find_map(|(known, expires)| (known == role).then_some(*expires));
+        let expires = format_expiry(moment.expiry(*role, replaced));
+        Ok(RoleStep { role: role.name(), from, to: version_after(role.name(), base)?, expires })
     };
-    if roles.is_empty() { Ok(Vec::new()) } else { Role::ALL.iter().filter(|role| signed(role)).map(step).collect() }
+    Role::ALL.iter().filter(|role| signed(role)).map(step).collect()
 }
 
 /// The steps for a change of these targets. Bins have versions of their own, which nobody asks for.

@@ -281,7 +281,7 @@ fn roles(due: &[Due]) -> Vec<Role> {
 }
 
 /// Expiries of the top-level roles, root first.
-pub(super) fn expiries(present: &Present) -> Result<Vec<(Role, crate::metadata::Expiry)>> {
+pub(super) fn expiries(present: &Present) -> crate::failure::Result<Vec<(Role, crate::metadata::Expiry)>> {
     let (timestamp, snapshot) = present.trust.listings().ok_or_else(|| Failure::new(Kind::Untrusted, "no published state"))?;
     Ok(vec![
         (Role::Root, present.trust.root().expires()),

@@ -2,7 +2,7 @@
 //! hashed objects with a later prune; a target `yanked/<version>` keeps the version from ever being published again.
 
 use super::channels::{self, ChannelsPlan};
-use super::{Outcome, RoleStep, Workspace, steps};
+use super::{Outcome, RoleStep, Workspace, difference, steps};
 use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
 use crate::layout::{ReleaseVersion, channel_content, full_number, released_versions, yanked_name};
@@ -13,7 +13,7 @@ use crate::policy::yanks::check_no_channel;
 use crate::repository::{Change, Condition, Edit, Present, View, stage_bytes};
 use anyhow::Result;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is asked for.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +35,8 @@ pub struct YankPlan {
     pub version: String,
     /// The targets that go: artifacts and their signatures.
     pub removed: Vec<String>,
+    /// The files of each platform with their lengths, by their path below it.
+    pub platforms: BTreeMap<String, BTreeMap<String, u64>>,
     /// The channels that move to another release in the same commit.
     pub channels: ChannelsPlan,
     /// Roles that will be signed.
@@ -102,9 +104,20 @@ pub fn plan(workspace: &Workspace, request: &YankRequest) -> Result<YankPlan> {
         .map(|other| format!("{other} is another spelling of {version} and stays published; `publish verify` reports it from now on"))
         .chain(channels.warnings.iter().cloned())
         .collect();
+    let lengths = |files: BTreeMap<String, Target>| files.into_iter().map(|(name, target)| (name, target.length)).collect();
+    let platforms = difference::files(&version, targets)?.into_iter().map(|(platform, files)| (platform, lengths(files))).collect();
     let mut record = format!("{version}\n");
     record.extend(request.reason.iter().map(|reason| format!("{}\n", reason.trim())));
-    Ok(YankPlan { version, removed, channels, roles, warnings, empty, work: Some(Box::new((present, edit, record.into_bytes()))) })
+    Ok(YankPlan {
+        version,
+        removed,
+        platforms,
+        channels,
+        roles,
+        warnings,
+        empty,
+        work: Some(Box::new((present, edit, record.into_bytes()))),
+    })
 }
 
 /// The moves of all channels that point at a release.

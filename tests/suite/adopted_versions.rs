@@ -119,7 +119,7 @@ fn a_yank_takes_signatures_out_of_bins() {
         Targets::parse(bytes, "f").unwrap()
     };
     assert_eq!(top().below("signatures/").count(), 0, "they are in bins");
-    sandbox.publish(&["yank", "v0.0.2", "--confirm", "v0.0.2"]).ok().says(&["- signatures/v0.0.2/linux-amd64/bin/acme.sig"]);
+    sandbox.publish(&["yank", "v0.0.2", "--confirm", "v0.0.2"]).ok().says(&["1 file and 1 signature to remove"]);
     assert!(!sandbox.path("repo/targets/signatures/v0.0.2/linux-amd64/bin/acme.sig").exists());
     assert!(sandbox.path("repo/targets/signatures/v0.0.3/linux-amd64/bin/acme.sig").is_file());
 }

@@ -50,7 +50,7 @@ fn vanished_channels_are_kept_unless_pruned() {
     sandbox.publish(&["channels"]).ok();
     sandbox.channels(&[("1", "stable", "1.0.0")]);
     sandbox.unchanged(|| {
-        sandbox.publish(&["channels"]).ok().says(&["! 2/stable   published, but not in the file; `publish channels --prune` removes it"])
+        sandbox.publish(&["channels"]).ok().says(&["! 2/stable   stays, but is not in the file; remove it: publish channels --prune"])
     });
     sandbox.publish(&["channels", "--prune"]).ok().says(&["- 2/stable   1.0.0"]);
     assert!(!sandbox.path("repo/targets/channels/2/stable").exists());

@@ -39,6 +39,7 @@ mod openpgp;
 mod operators;
 mod plain_names;
 mod planned;
+mod plans;
 mod promises;
 mod prompts;
 mod properties;

@@ -255,7 +255,7 @@ fn an_accepted_rollback_lowers_no_memory() {
     }
     sandbox.publish(&["status"]).fails(9, &[OLDER]);
     let plan = sandbox.publish(&["release", "1.0.1", "--from", "dist", "--accept-rollback", "--dry-run"]).ok();
-    assert!(plan.stdout.contains("targets 2 -> 5, snapshot 2 -> 5, timestamp 2 -> 5"), "{plan:#?}");
+    plan.says(&["~ targets    2 -> 5, ", "~ snapshot   2 -> 5, ", "~ timestamp  2 -> 5, "]);
     let run = sandbox.publish(&["release", "1.0.1", "--from", "dist", "--accept-rollback"]).ok();
     assert!(run.stdout.contains("targets 5, snapshot 5, timestamp 5"), "{run:#?}");
     sandbox.publish(&["status"]).ok();

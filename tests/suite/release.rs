@@ -9,7 +9,9 @@ fn a_dry_run_shows_the_plan_and_writes_nothing() {
         sandbox.publish(&["release", "v1.0.0", "--from", "dist", "--dry-run"]).ok().says(&[
             "+ linux-amd64  1 file, 21 B",
             "    + bin/acme  21 B",
-            "targets 1 -> 2, snapshot 1 -> 2, timestamp 1 -> 2",
+            "~ targets    1 -> 2, expires 20",
+            "~ snapshot   1 -> 2, expires 20",
+            "~ timestamp  1 -> 2, expires 20",
             "Nothing was written",
         ])
     });

@@ -109,7 +109,10 @@ fn a_second_release() {
         &["diff", "1.0.0", "1.1.0"],
         &["diff", "1/stable", "1.0.0", "--format", "markdown"],
         &["diff", "1.0.0", "1.0.9"],
+        &["diff", "stable", "1.0.0", "--verbose"],
         &["yank", "1.1.0", "--move-to", "1.0.0", "--dry-run"],
+        &["yank", "1.1.0", "--move-to", "1.0.0", "--allow-missing-platforms", "--dry-run"],
+        &["yank", "1.1.0", "--move-to", "1.0.0", "--allow-missing-platforms", "--dry-run", "--format", "markdown"],
     ] {
         seen.push_str(&screen(&sandbox, arguments));
         seen.push('\n');

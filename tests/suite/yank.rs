@@ -9,7 +9,13 @@ fn a_yanked_release_is_gone_and_its_version_is_burned() {
         sandbox
             .publish(&["yank", "1.0.1", "--confirm", "1.0.1", "--dry-run"])
             .ok()
-            .says(&["- releases/1.0.1/linux-amd64/bin/acme", "Nothing was written"])
+            .says(&["- linux-amd64   1 file, 21 B", "Nothing was written"])
+    });
+    sandbox.unchanged(|| {
+        sandbox
+            .publish(&["yank", "1.0.1", "--dry-run", "--verbose"])
+            .ok()
+            .says(&["- bin/acme  21 B", "- signatures/1.0.1/linux-amd64/bin/acme.sig"])
     });
     sandbox
         .publish(&["yank", "v1.0.1", "--confirm", "1.0.1", "--reason", "corrupts its config"])
@@ -93,7 +99,7 @@ fn a_yank_moves_the_channels_in_the_same_commit() {
     let version = sandbox.publish(&["status", "--json"]).ok().json()["status"]["roles"][1]["version"].as_u64().unwrap();
     yank(&["1.0.0", "--allow-missing-platforms"]).ok().says(&[
         "~ 1/stable  1.1.0 -> 1.0.0 (downgrade)",
-        "! 1/stable  1.0.0 has nothing for darwin-arm64: these users stay on 1.1.0",
+        "! 1/stable  darwin-arm64 users stay on 1.1.0",
         "Change these lines of the channels file",
         "trdl_channels.yaml:5: version: 1.0.0",
     ]);
@@ -102,4 +108,21 @@ fn a_yank_moves_the_channels_in_the_same_commit() {
     assert_eq!(status["status"]["channels"], serde_json::json!({"1/beta": "1.0.0", "1/stable": "1.0.0", "2/stable": "1.0.0"}));
     sandbox.publish(&["verify"]).ok();
     sandbox.unchanged(|| sandbox.publish(&["channels"]).fails(7, &["1.1.0 was yanked; choose another"]));
+}
+
+#[test]
+fn the_plan_of_a_yank_says_how_to_go_on() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    sandbox.release("1.1.0").ok();
+    sandbox.channels(&[("1", "stable", "1.1.0")]);
+    sandbox.publish(&["channels"]).ok();
+    sandbox.unchanged(|| {
+        sandbox.publish(&["yank", "v1.1.0", "--move-to", "1.0.0", "--dry-run"]).ok().says(&[
+            "- linux-amd64   1 file, ",
+            "Plan: 1 channel to change, 1 file and 1 signature to remove.",
+            "Nothing was written. To withdraw it: --confirm 1.1.0 instead of --dry-run.",
+            "trdl_channels.yaml:5: version: 1.0.0",
+        ])
+    });
 }

@@ -264,7 +264,7 @@ pub(in crate::cli) struct Prune {
 
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct Diff {
-    /// The old release: a version, or a channel as group/channel
+    /// The old release: a version, or a channel (stable, 1/stable)
     pub from: String,
     /// The new release
     pub to: String,
