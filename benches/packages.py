@@ -138,7 +138,7 @@ def bins(work):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     root = (work / "keys/1.root.json").read_bytes()
     for count in [256, 512, 1024, 2048, 4096]:
-        changed = timed([PUBLISH, "bins", "--count", str(count), "--not-for-trdl"], work)
+        changed = timed([PUBLISH, "bins", "--count", str(count), "--not-for-trdl", "--confirm", str(count)], work)
         mine = statistics.median(add_ten(f"bins{count}-{round_}") for round_ in range(5))
         sizes = []
         for target in ["packages/p0000000.zip", "packages/p0500000.zip", "packages/p0999999.zip"]:

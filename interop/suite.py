@@ -356,7 +356,7 @@ def clients_read_what_is_spread_over_bins():
         # From none to many, to few, and to many again: fresh clients and those that have known each state before.
         for bins in [0, 16, 64, 4, 256]:
             if bins:
-                p.publish("bins", "--count", str(bins), "--not-for-trdl")
+                p.publish("bins", "--count", str(bins), "--not-for-trdl", "--confirm", str(bins))
             changed = p.directory / f"packages/p{bins % 60}/p{bins % 60}.zip"
             changed.write_text(f"another edition, with {bins} bins")
             packages[str(changed.relative_to(p.directory))] = changed.read_text()
@@ -598,7 +598,7 @@ def readers_forget_versions_that_a_thief_drove_up():
 
         see(unaware, OLD)
         # The thief, as high as the trdl client reads numbers.
-        p.publish("refresh", "--all", "--versions-above", "9007199254740980")
+        p.publish("refresh", "--all", "--versions-above", "9007199254740980", "--confirm", "9007199254740980")
         p.point("0", NEW)
         p.release(NEW, "--channels")
         see(fooled, NEW)
@@ -612,7 +612,7 @@ def readers_forget_versions_that_a_thief_drove_up():
         (p.directory / "publish.yaml").write_text(config)
         p.publish("root", "sign", "--yes")
         highest = max(good[role] for role in roles)
-        p.publish("root", "commit", "--replace-now", "--back-to", good["snapshot"], "--reset-versions", highest)
+        p.publish("root", "commit", "--replace-now", "--back-to", good["snapshot"], "--reset-versions", highest, "--confirm", "2")
         now = {role["role"]: role["version"] for role in json.loads(p.publish("status", "--json"))["status"]["roles"]}
         assert now == {"root": 2, **{role: highest + 1 for role in roles}}, now
         fresh = Trdl(p, "fresh"), PythonTuf(p, "fresh"), GoTuf(p, "fresh")

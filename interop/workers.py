@@ -191,7 +191,7 @@ def the_basic_workflow_has_each_step_in_its_order():
             (t.ci.home / "trdl_channels.yaml").write_text('groups:\n- name: "1"\n  channels:\n  - {name: stable, version: 1.0.0}\n')
             t.ci.publish("release", "1.0.0", "--from", "dist", "--channels")
             assert "nothing to do" in t.ci.publish("add-targets", "packages", "--sign")
-            t.ci.publish("bins", "--count", "4", "--not-for-trdl")
+            t.ci.publish("bins", "--count", "4", "--not-for-trdl", "--confirm", "4")
             t.package(2, "second edition")
             t.ci.publish("add-targets", "packages")
             t.ci.publish("remove-targets", "packages/p1.zip", "--confirm", "1")
@@ -237,7 +237,7 @@ def a_restored_backup_goes_on_above_what_readers_have_seen():
                 t.hosts[role].processes.clear(), (t.hosts[role].home / "log").unlink()
                 t.hosts[role].start("worker", role, *(["--accept-rollback"] if remembered else ["--versions-above", "700"]))
                 until(lambda: t.hosts[role].events("ready"), f"the {role} worker is ready")
-            t.ci.fails(6, "the workers give versions here", "refresh", "--all", "--versions-above", "700")
+            t.ci.fails(6, "the workers give versions here", "refresh", "--all", "--versions-above", "700", "--confirm", "700")
             t.ci.publish("refresh", "--all", "--accept-rollback")
             now = python.reads(gateway.targets())
             assert now > (seen if remembered else 700), (seen, now)
@@ -401,7 +401,7 @@ def what_is_forged_outdated_or_misdirected_is_refused_and_logged():
         # Of the oversized one only the beginning is kept.
         assert f"{letters - 1} dead letters requeued" in t.ci.publish("queue", "requeue", "--all")
         until(lambda: len(insider.dead()) == letters, "they are back")
-        assert f"{letters} dead letters removed" in t.ci.publish("queue", "drop", "--all")
+        assert f"{letters} dead letters removed" in t.ci.publish("queue", "drop", "--all", "--confirm", str(letters))
         assert insider.dead() == {}
 
 
@@ -484,7 +484,8 @@ def attackers_get_no_further_than_the_docs_say():
         assert signed("timestamp.json")["version"] == json.loads(before)["signed"]["version"] + 1, "the real requests did nothing again"
         lines = sum(len((t.hosts[role].home / "log").read_text().splitlines()) for role in t.ROLES)
         assert lines < 150, f"{lines} lines of log"
-        t.ci.publish("queue", "drop", "--all")
+        dead = json.loads(t.ci.publish("queue", "--json"))["queue"]["dead"]
+        t.ci.publish("queue", "drop", "--all", "--confirm", str(len(dead)))
 
         # 2. CI's identity: every promise holds, other prefixes are refused, and no other worker signs what nobody asked for.
         insider = Forger(t, sender_key(t.ci))
@@ -652,7 +653,7 @@ def the_targets_key_is_rotated_as_the_page_says():
             t.start()
             package(1), package(2)
             if bins:
-                t.ci.publish("bins", "--count", bins, "--not-for-trdl")
+                t.ci.publish("bins", "--count", bins, "--not-for-trdl", "--confirm", bins)
             with Reading(t, wanted):
                 old = json.loads(worker.publish("key", "show", "keys/targets.pem", "--json"))["key_id"]
                 # 1: the new key, at the worker.

@@ -160,6 +160,10 @@ pub(super) fn refresh(global: &Global, arguments: &Refresh, output: &Output) -> 
         finish_plan(&mut text, plan.empty, &steps(&plan.roles));
         return Ok(Report::new("refresh", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
     }
+    if let Some(version) = arguments.versions_above {
+        output.plan(Some(std::mem::take(&mut text)), &[]);
+        confirm_loss(&version.to_string(), arguments.confirm.as_deref(), &format!("raise every version above {version}"), output)?;
+    }
     let done = if plan.due.is_empty() { "plain names are as the config says" } else { "roles are signed again" };
     let outcome = refresh_operation::apply(&workspace, plan)?;
     finish(&mut text, &outcome, done, &empty);

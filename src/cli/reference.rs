@@ -8,10 +8,18 @@ use clap::{Arg, Command};
 use std::fmt::Write;
 
 /// What the commands with `--confirm` take away.
-const LOSSES: [(&str, &str, &str); 4] = [
+const LOSSES: [(&str, &str, &str); 8] = [
     ("yank", "the release, and its version for ever", "the version"),
     ("remove-targets", "the targets and their signatures", "the number and digest that the plan prints"),
     ("remove-delegation", "the targets of the role, for clients", "the role's name"),
+    ("bins", "one `targets.json` with all targets: bins can be more or fewer, never none", "the number of bins"),
+    ("refresh --versions-above", "all lower versions, for ever: clients refuse them", "the version"),
+    (
+        "root commit --replace-now",
+        "what only the old keys signed; with `--back-to`, what was published after that snapshot",
+        "the version of the new root",
+    ),
+    ("queue drop", "requests that no worker could carry out", "their number"),
     ("prune", "files that no current or recent metadata refers to", "`name` of the config"),
 ];
 
@@ -60,7 +68,7 @@ pub(super) fn page() -> String {
     for (command, loses, value) in LOSSES {
         let _ = writeln!(page, "| `publish {command}` | {loses} | {value} |");
     }
-    page.push_str("\nA published root is permanent too: `publish root commit` is confirmed by the signatures on the draft.\n");
+    page.push_str("\nA confirmation comes after every check, so a wrong one changes nothing. Other commands need none, because their effect can be undone: channels move back (`--allow-downgrade`) and are published again after `channels --prune`; plain names and consistent snapshots are switched back in the config; a later root adds a key again that `rotate` dropped. `root commit` without `--replace-now` is confirmed by the people who signed the draft: `root sign` shows it and asks.\n");
     page.push_str("\n## JSON\n\n`--json` prints one document to stdout. `schema` is 1; within it, fields are only ever added. Changing commands have `command`, `dry_run`, `plan` and, unless it is a dry run, `result`; a plan has `empty`. `status` has `status`; `verify` has `good` and `report`. An error is a document too: `error` with `kind`, `exit_code`, `message`, `details`, `causes` and `hints`.\n");
     page
 }

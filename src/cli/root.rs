@@ -3,7 +3,7 @@
 use super::arguments::{Global, KnownRoots, Root, RootDraftFile};
 use super::output::{Output, Report};
 use super::passphrases::Sources;
-use super::text::{confirm, count};
+use super::text::{confirm as ask, confirm_loss, count};
 use super::workspace::open;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -88,7 +88,7 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
             }
             review.check()?;
             if !yes {
-                confirm(&shown, "sign this root", "--yes", output)?;
+                ask(&shown, "sign this root", "--yes", output)?;
             }
             let signers = signers(global, config.as_ref(), key)?;
             let report = review.sign(&signers)?;
@@ -105,7 +105,7 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
             let text = format!("{}{} new\n{}\n", describe(&report), count(report.added, "signature"), next_step(&report));
             Ok(Report::new("root", text, json!({"root": report})))
         }
-        Root::Commit { draft, replace_now, back_to, reset_versions } => {
+        Root::Commit { draft, replace_now, back_to, reset_versions, confirm } => {
             let config = Config::read(&global.config)?;
             let workspace = open(global, &config, output)?;
             let path = draft_of(draft, Some(&config));
@@ -136,6 +136,10 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
             if global.dry_run {
                 text.push_str("plan only: nothing was published\n");
                 return Ok(Report::new("root", text, json!({"dry_run": true, "plan": document})));
+            }
+            output.plan(Some(std::mem::take(&mut text)), &[]);
+            if *replace_now {
+                confirm_loss(&to.to_string(), confirm.as_deref(), &format!("replace keys with root {to}"), output)?;
             }
             let committed = apply_commit(&workspace, plan)?;
             if let Some(window) = committed.window_ms {

@@ -134,11 +134,15 @@ pub(super) fn bins(global: &Global, arguments: &Bins, output: &Output) -> Result
         return Ok(Report::new("bins", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
     }
     let empty = if plan.empty { "targets are spread that way already; nothing to do" } else { "" };
+    if !plan.empty {
+        output.plan(Some(std::mem::take(&mut text)), &warnings);
+    }
+    if !plan.empty && plan.from != plan.to {
+        confirm_loss(&plan.to.to_string(), arguments.confirm.as_deref(), &format!("distribute targets over {} bins", plan.to), output)?;
+    }
     let outcome = bins_operation::apply(&workspace, plan)?;
     finish(&mut text, &outcome, &done, empty);
-    Ok(Report::new("bins", text, json!({"dry_run": false, "plan": document, "result": outcome}))
-        .warnings(&warnings)
-        .warnings(&outcome.warnings))
+    Ok(Report::new("bins", text, json!({"dry_run": false, "plan": document, "result": outcome})).shown(&warnings, &outcome.warnings))
 }
 
 /// The paths given, with `-` replaced by the list on standard input.

@@ -3,10 +3,10 @@
 use super::arguments::{Global, Queue, QueueCommand, WorkerName};
 use super::interrupt;
 use super::log::tell;
-use super::output::{Output, Report};
-use super::text::count;
+use super::output::{Output, Report, one_line};
+use super::text::{confirm_loss, count};
 use super::workspace::{open, open_service};
-use crate::broker::WorkerRole;
+use crate::broker::{DeadLetter, WorkerRole};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::operation::queue::{self as queue_operation, Selection};
@@ -58,12 +58,26 @@ pub(super) fn why(failure: &Failure) -> String {
 pub(super) fn queue(global: &Global, arguments: &Queue, output: &Output) -> Result<Report> {
     let config = Config::read(&global.config)?;
     let workspace = open(global, &config, output)?;
-    let (selection, verb) = match &arguments.command {
-        None => (Selection::None, ""),
-        Some(QueueCommand::Requeue(letters)) => (Selection::Requeue(chosen(letters.all, &letters.ids)), "requeued"),
-        Some(QueueCommand::Drop(letters)) => (Selection::Drop(chosen(letters.all, &letters.ids)), "removed"),
+    let (letters, verb) = match &arguments.command {
+        None => (None, ""),
+        Some(QueueCommand::Requeue(letters)) => (Some(letters), "requeued"),
+        Some(QueueCommand::Drop { letters, .. }) => (Some(letters), "removed"),
     };
-    let report = queue_operation::queue(&workspace, &selection)?;
+    let mut report = queue_operation::queue(&workspace, &Selection::None)?;
+    // Exactly those that are shown: others may arrive meanwhile.
+    let is_chosen = |id: &String| letters.is_some_and(|letters| letters.all || letters.ids.contains(id));
+    let dead: Vec<_> = report.dead.iter().map(|dead| &dead.letter).filter(|letter| is_chosen(&letter.id)).collect();
+    let chosen: Vec<String> = dead.iter().map(|letter| letter.id.clone()).collect();
+    if let (Some(QueueCommand::Drop { confirm, .. }), false) = (&arguments.command, chosen.is_empty()) {
+        let line = |letter: &&DeadLetter| format!("  - {}\n", one_line(&format!("{} from {}: {}", letter.id, letter.queue, letter.reason)));
+        output.plan(Some(dead.iter().map(line).collect()), &[]);
+        let what = format!("remove {}", count(chosen.len(), "dead letter"));
+        confirm_loss(&chosen.len().to_string(), confirm.as_deref(), &what, output)?;
+    }
+    if !chosen.is_empty() {
+        let selection = if verb == "requeued" { Selection::Requeue(chosen) } else { Selection::Drop(chosen) };
+        report = queue_operation::queue(&workspace, &selection)?;
+    }
     let mut text = format!("{:<40} {:>7} {:>7}\n", "QUEUE", "WAITING", "WORKERS");
     for queue in &report.queues {
         let _ = writeln!(text, "{:<40} {:>7} {:>7}", queue.name, queue.waiting, queue.workers);
@@ -72,14 +86,10 @@ pub(super) fn queue(global: &Global, arguments: &Queue, output: &Output) -> Resu
         let end = if letter.taken { format!(" ({verb})") } else { String::new() };
         let _ = writeln!(text, "dead: {} from {}: {}{end}", letter.letter.id, letter.letter.queue, letter.letter.reason);
     }
-    if !verb.is_empty() {
+    if letters.is_some() {
         let _ = writeln!(text, "{} {verb}", count(report.dead.iter().filter(|letter| letter.taken).count(), "dead letter"));
     }
     Ok(Report::new("queue", text, json!({"queue": report})))
-}
-
-fn chosen(all: bool, ids: &[String]) -> Option<Vec<String>> {
-    (!all).then(|| ids.to_vec())
 }
 
 /// `publish pause`.

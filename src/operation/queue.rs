@@ -6,15 +6,15 @@ use crate::failure::Failure;
 use anyhow::Result;
 use serde::Serialize;
 
-/// What to do with dead letters: those of these ids, or all.
+/// What to do with the dead letters of these ids.
 #[derive(Clone, Debug)]
 pub enum Selection {
     /// Look only.
     None,
     /// Send them to the queue they came from.
-    Requeue(Option<Vec<String>>),
+    Requeue(Vec<String>),
     /// Remove them.
-    Drop(Option<Vec<String>>),
+    Drop(Vec<String>),
 }
 
 /// How things stand.
@@ -45,11 +45,11 @@ pub fn queue(workspace: &Workspace, selection: &Selection) -> Result<QueueReport
     let workers = workspace.workers.as_ref().ok_or_else(none)?;
     let broker = Broker::connect(&workers.broker, &super::workspace::identity(&workspace.pinned()?))?;
     let (chosen, requeue) = match selection {
-        Selection::None => (Some(&[][..]), false),
-        Selection::Requeue(ids) => (ids.as_deref(), true),
-        Selection::Drop(ids) => (ids.as_deref(), false),
+        Selection::None => (&[][..], false),
+        Selection::Requeue(ids) => (ids.as_slice(), true),
+        Selection::Drop(ids) => (ids.as_slice(), false),
     };
-    let take = |letter: &DeadLetter| chosen.is_none_or(|ids| ids.contains(&letter.id));
+    let take = |letter: &DeadLetter| chosen.contains(&letter.id);
     let dead = broker.dead_letters(take, requeue)?.into_iter().map(|(letter, taken)| Letter { letter, taken }).collect();
     Ok(QueueReport { queues: broker.states()?, dead })
 }

@@ -111,7 +111,7 @@ fn yank_takes_the_exact_name_of_any_release() {
 #[test]
 fn a_yank_takes_signatures_out_of_bins() {
     let sandbox = adopted(&["v0.0.2", "v0.0.3"]);
-    sandbox.publish(&["bins", "--count", "4", "--not-for-trdl"]).ok();
+    sandbox.publish(&["bins", "--count", "4", "--not-for-trdl", "--confirm", "4"]).ok();
     let top = || {
         let names = sandbox.repository().into_iter().filter(|(name, _)| name.ends_with(".targets.json"));
         let number = |name: &str| name.split('.').next().and_then(|number| number.parse::<u64>().ok());

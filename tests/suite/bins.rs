@@ -13,7 +13,7 @@ fn with_packages(count: usize) -> Sandbox {
 }
 
 fn bins(sandbox: &Sandbox, count: &str) -> Run {
-    sandbox.publish(&["bins", "--count", count, "--not-for-trdl"])
+    sandbox.publish(&["bins", "--count", count, "--not-for-trdl", "--confirm", count])
 }
 
 /// The newest file of a role.
@@ -31,10 +31,15 @@ fn numbered(sandbox: &Sandbox) -> Vec<String> {
 #[test]
 fn a_commit_rewrites_only_the_bins_it_touches() {
     let sandbox = with_packages(40);
+    sandbox.unchanged(|| sandbox.publish(&["bins", "--count", "16", "--not-for-trdl"]).fails(5, &["cannot be undone", "--confirm 16"]));
     sandbox.publish(&["bins", "--count", "16"]).fails(6, &["the trdl client reads top-level targets only", "--not-for-trdl"]);
     bins(&sandbox, "12").fails(6, &["12 bins", "power of two"]);
-    sandbox
-        .unchanged(|| sandbox.publish(&["bins", "--count", "16", "--not-for-trdl", "-n"]).ok().says(&["+ 16 bins", "40 targets in them"]));
+    sandbox.unchanged(|| {
+        sandbox
+            .publish(&["bins", "--count", "16", "--not-for-trdl", "--confirm", "16", "-n"])
+            .ok()
+            .says(&["+ 16 bins", "40 targets in them"])
+    });
     let made = bins(&sandbox, "16").ok().says(&["40 targets spread over 16 bins"]);
     assert!(made.stderr.contains("warning: go-tuf 2.0 to 2.4.2 finds no target in hashed bins"), "{made:#?}");
     sandbox.publish(&["verify"]).ok().says(&["40 targets", "note: hashed bins: go-tuf 2.0 to 2.4.2"]);
@@ -77,7 +82,7 @@ fn what_releases_are_stays_at_the_top() {
 fn the_number_changes_both_ways_and_no_entry_leaves_the_snapshot() {
     let sandbox = with_packages(30);
     for (count, listed) in [("8", 8), ("32", 32), ("2", 32), ("16", 32)] {
-        let plan = sandbox.publish(&["bins", "--count", count, "--not-for-trdl", "--dry-run"]).ok();
+        let plan = sandbox.publish(&["bins", "--count", count, "--not-for-trdl", "--confirm", count, "--dry-run"]).ok();
         assert_eq!(plan.stdout.contains("30 bins without targets stay listed in the snapshot for ever"), count == "2", "{plan:?}");
         bins(&sandbox, count).ok();
         let snapshot = role(&sandbox, "snapshot");

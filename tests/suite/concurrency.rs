@@ -33,10 +33,10 @@ fn targets_added_to_bins_while_their_number_changes_all_land() {
     for number in 0..12 {
         sandbox.write(&format!("pool{}/p{number}.zip", number % 4), format!("package {number}"));
     }
-    sandbox.publish(&["bins", "--count", "8", "--not-for-trdl"]).ok();
+    sandbox.publish(&["bins", "--count", "8", "--not-for-trdl", "--confirm", "8"]).ok();
     let mut rivals: Vec<Child> =
         (0..4).map(|pool| start(&sandbox, &["add-targets", &format!("pool{pool}"), "--base", &format!("pool{pool}")])).collect();
-    rivals.push(start(&sandbox, &["bins", "--count", "16", "--not-for-trdl"]));
+    rivals.push(start(&sandbox, &["bins", "--count", "16", "--not-for-trdl", "--confirm", "16"]));
     for rival in rivals {
         Run::from(rival.wait_with_output().unwrap()).ok();
     }

@@ -184,7 +184,7 @@ fn status_lists_bins_that_a_stranger_signs_alone() {
     let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
     let with = |keys: &str| sandbox.write("publish.yaml", config.replace("keys:\n", &format!("keys:\n  bins: {keys}\n")));
     with("[file:keys/bins.pem, file:keys/other.pem]");
-    sandbox.publish(&["bins", "--count", "4", "--not-for-trdl"]).ok();
+    sandbox.publish(&["bins", "--count", "4", "--not-for-trdl", "--confirm", "4"]).ok();
     let status = sandbox.publish(&["status"]).ok();
     assert!(!status.stdout.contains("DELEGATIONS"), "{status:#?}");
     with("file:keys/bins.pem");

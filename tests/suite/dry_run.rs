@@ -44,7 +44,7 @@ fn a_dry_run_of_any_command_leaves_everything_as_it_is() {
         (&["channels"], 0),
         (&["add-targets", "files", "--base", "files", "--sign"], 0),
         (&["remove-targets", "a.txt", "--confirm", "1"], 0),
-        (&["bins", "--count", "4", "--not-for-trdl"], 0),
+        (&["bins", "--count", "4", "--not-for-trdl", "--confirm", "4"], 0),
         (&["refresh"], 0),
         (&["refresh", "--all"], 0),
         (&["rotate", "snapshot", "--no-passphrase"], 0),

@@ -86,7 +86,7 @@ fn repositories_for_php_tuf_are_made_on_request() {
     assert!(!locks_out(&root(&sandbox, "repo", 1), Client::PhpTuf) && locks_out(&root(&sandbox, "repo", 1), Client::TufCrate));
     sandbox.write("pool/one.zip", "one");
     sandbox.publish(&["add-targets", "pool", "--base", "pool"]).ok();
-    sandbox.publish(&["bins", "--count", "2", "--not-for-trdl"]).ok();
+    sandbox.publish(&["bins", "--count", "2", "--not-for-trdl", "--confirm", "2"]).ok();
     sandbox.publish(&["rotate", "targets", "--no-passphrase", "--now"]).ok();
     let check = |sandbox: &Sandbox, hashed: bool| {
         for role in ["targets", "bins"] {

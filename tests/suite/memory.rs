@@ -268,7 +268,7 @@ fn an_accepted_rollback_signs_every_bin_above_what_clients_have_seen() {
         let sandbox = Sandbox::new();
         sandbox.release("1.0.0").ok();
         sandbox.write("file.txt", "1\n");
-        sandbox.publish(&["bins", "--count", "4", "--not-for-trdl"]).ok();
+        sandbox.publish(&["bins", "--count", "4", "--not-for-trdl", "--confirm", "4"]).ok();
         copy(&sandbox, "backup");
         for number in 0..9 {
             sandbox.publish(&["add-targets", "file.txt", "--prefix", &number.to_string()]).ok();

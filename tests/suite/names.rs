@@ -213,7 +213,7 @@ fn bins_without_plain_names_refuse_a_file_that_is_a_directory() {
         add(&format!("{name}/below/f")).ok();
     }
     add("x").ok();
-    sandbox.publish(&["bins", "--count", "16", "--not-for-trdl"]).ok();
+    sandbox.publish(&["bins", "--count", "16", "--not-for-trdl", "--confirm", "16"]).ok();
     for name in names {
         sandbox.unchanged(|| add(name).fails(5, &["directory of the other"]));
         sandbox.unchanged(|| add(&format!("{name}/below")).fails(5, &["directory of the other"]));
@@ -227,7 +227,7 @@ fn verify_names_every_pair_that_differs_only_in_case() {
     let names = ["a", "b", "c", "d"];
     names.iter().for_each(|name| drop(sandbox.write(&format!("p/x{name}"), b"1")));
     sandbox.publish(&["add-targets", "p", "--base", "p", "--prefix", "pk"]).ok();
-    sandbox.publish(&["bins", "--count", "16", "--not-for-trdl"]).ok();
+    sandbox.publish(&["bins", "--count", "16", "--not-for-trdl", "--confirm", "16"]).ok();
     fs::remove_dir_all(sandbox.path("p")).unwrap();
     let mut pairs = Vec::new();
     for name in names {

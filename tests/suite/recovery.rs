@@ -43,8 +43,11 @@ fn where_nobody_remembers_the_versions_the_operator_says_them() {
     let sandbox = Sandbox::new();
     sandbox.release("1.0.0").ok();
     fs::remove_file(sandbox.path(".publish-state.json")).unwrap();
-    sandbox.publish(&["refresh", "--versions-above", "500"]).fails(2, &["--all"]);
-    sandbox.publish(&["refresh", "--all", "--versions-above", "500"]).ok();
+    sandbox.publish(&["refresh", "--versions-above", "500", "--confirm", "500"]).fails(2, &["--all"]);
+    let refresh = ["refresh", "--all", "--versions-above", "500"];
+    sandbox.unchanged(|| sandbox.publish(&refresh).fails(5, &["cannot be undone", "--confirm 500"]));
+    sandbox.unchanged(|| sandbox.publish(&[&refresh[..], &["--confirm", "50"]].concat()).fails(5, &["--confirm names 50, not 500"]));
+    sandbox.publish(&[&refresh[..], &["--confirm", "500"]].concat()).ok();
     let status = sandbox.publish(&["status", "--json"]).ok().json();
     let versions: Vec<u64> = status["status"]["roles"].as_array().unwrap().iter().map(|role| role["version"].as_u64().unwrap()).collect();
     assert_eq!(versions, [1, 501, 501, 501]);
@@ -62,7 +65,7 @@ fn a_lost_targets_key_is_replaced_at_once() {
     sandbox.publish(&["key", "new", "keys/targets.pem", "--no-passphrase"]).ok();
     sandbox.publish(&["root", "edit", "--add-key", "targets=keys/targets.pem", "--remove-key", &format!("targets={lost}")]).ok();
     sandbox.publish(&["root", "sign", "--yes"]).ok();
-    sandbox.publish(&["root", "commit", "--replace-now"]).ok();
+    sandbox.publish(&["root", "commit", "--replace-now", "--confirm", "2"]).ok();
     sandbox.release("1.0.1").ok();
     sandbox.publish(&["verify"]).ok().says(&["good: 0 errors"]);
 }

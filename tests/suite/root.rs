@@ -204,11 +204,14 @@ fn a_root_that_would_strand_readers_is_refused_and_replaced_keys_are_said() {
         .sandbox
         .unchanged(|| ceremony.root(&["commit"]).fails(5, &["clients would refuse timestamp", "publish rotate ROLE", "--replace-now"]));
     // The key was stolen: at once, but not without the new one.
-    ceremony.sandbox.unchanged(|| ceremony.root(&["commit", "--replace-now"]).fails(6, &["role timestamp needs 1 signature"]));
+    ceremony
+        .sandbox
+        .unchanged(|| ceremony.root(&["commit", "--replace-now", "--confirm", "2"]).fails(6, &["role timestamp needs 1 signature"]));
     let config = fs::read_to_string(ceremony.sandbox.path("publish.yaml")).unwrap();
     ceremony.sandbox.write("publish.yaml", config.replace("keys/timestamp.pem", "keys/timestamp-2.pem"));
     ceremony.root(&["commit", "--replace-now", "--dry-run"]).ok().says(&["timestamp: clients fail between"]);
-    ceremony.root(&["commit", "--replace-now"]).ok().says(&["clients failed for at most", "root 2 is published"]);
+    ceremony.sandbox.unchanged(|| ceremony.root(&["commit", "--replace-now"]).fails(5, &["cannot be undone", "--confirm 2"]));
+    ceremony.root(&["commit", "--replace-now", "--confirm", "2"]).ok().says(&["clients failed for at most", "root 2 is published"]);
     ceremony.sandbox.publish(&["verify"]).ok();
     ceremony.sandbox.release("1.0.1").ok();
     // The old key is worth nothing now.

@@ -349,12 +349,14 @@ fn the_guide_takes_versions_back() {
     let evil = sandbox.path("dist/linux-amd64/bin/acme");
     let mine = fs::read(&evil).unwrap();
     fs::write(&evil, "evil").unwrap();
-    sandbox.publish(&["refresh", "--all", "--versions-above", "9007199254740980"]).ok();
+    sandbox.publish(&["refresh", "--all", "--versions-above", "9007199254740980", "--confirm", "9007199254740980"]).ok();
     sandbox.publish(&["release", "6.6.6", "--from", "dist"]).ok();
     fs::write(&evil, mine).unwrap();
-    sandbox.publish(&["refresh", "--all", "--versions-above", "9007199254740990"]).ok();
+    sandbox.publish(&["refresh", "--all", "--versions-above", "9007199254740990", "--confirm", "9007199254740990"]).ok();
     sandbox.unchanged(|| sandbox.release("1.0.1").fails(9, &["clients read none above 9007199254740991", "docs/recovery.md"]));
-    sandbox.publish(&["refresh", "--all", "--versions-above", "9007199254740991"]).fails(2, &["--versions-above"]);
+    sandbox
+        .publish(&["refresh", "--all", "--versions-above", "9007199254740991", "--confirm", "9007199254740991"])
+        .fails(2, &["--versions-above"]);
     let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
     let replace = |role: &str| {
         let old =
@@ -372,7 +374,7 @@ fn the_guide_takes_versions_back() {
         roles.iter().fold(config.clone(), |text, role| text.replace(&format!("keys/{role}.pem"), &format!("keys/{role}-2.pem")))
     };
     sandbox.write("publish.yaml", with_new(&["timestamp", "snapshot"]));
-    let commit = |more: &[&str]| sandbox.publish(&[&["root", "commit", "--replace-now"], more].concat());
+    let commit = |more: &[&str]| sandbox.publish(&[&["root", "commit", "--replace-now", "--confirm", "2"], more].concat());
     // The versions come down only with all three.
     sandbox.unchanged(|| {
         commit(&["--back-to", &snapshot, "--reset-versions", &highest.to_string()])

@@ -232,7 +232,7 @@ fn a_dry_run_starts_no_passphrase_command() {
         &["release", "1.0.0", "--from", "dist", "--resign"],
         &["channels"],
         &["add-targets", "files", "--sign"],
-        &["bins", "--count", "4", "--not-for-trdl"],
+        &["bins", "--count", "4", "--not-for-trdl", "--confirm", "4"],
         &["refresh"],
         &["refresh", "--all"],
         &["rotate", "openpgp", "--resign", "all"],

@@ -393,7 +393,10 @@ fn poison_is_buried_unanswered_and_honest_requests_are_served() {
         });
     attacker.send(&team.queue("dead"), b"x", BasicProperties::default().with_headers(headers).with_message_id("foreign".into()));
     team.ci(&["queue", "requeue", "foreign"]).ok().says(&["0 dead letters requeued"]);
-    team.ci(&["queue", "drop", "--all"]).ok();
+    let dead = team.dead().len().to_string();
+    team.ci(&["queue", "drop", "--all"]).fails(5, &["cannot be undone", &format!("--confirm {dead}")]);
+    assert_eq!(team.dead().len().to_string(), dead);
+    team.ci(&["queue", "drop", "--all", "--confirm", &dead]).ok();
     assert!(team.dead().is_empty());
 }
 

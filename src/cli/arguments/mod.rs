@@ -134,7 +134,7 @@ pub(super) enum Command {
     RemoveDelegation(RemoveDelegation),
     /// Distribute very many targets over hashed bins
     #[command(
-        after_help = "Clients then download one bin instead of one large role. Releases, their signatures, channels and certificates stay in targets.json; the hash of its name assigns every other target to a bin. A commit rewrites only the bins that change. The number of bins can be changed in one commit. The snapshot keeps old bins, because clients refuse a snapshot that loses an entry; the plan lists them.\n\nExamples:\n  publish bins --count 1024 --not-for-trdl --dry-run\n  publish bins --count 1024 --not-for-trdl"
+        after_help = "Clients then download one bin instead of one large role. Releases, their signatures, channels and certificates stay in targets.json; the hash of its name assigns every other target to a bin. A commit rewrites only the bins that change. The number of bins can be changed in one commit. The snapshot keeps old bins, because clients refuse a snapshot that loses an entry; the plan lists them.\n\nExamples:\n  publish bins --count 1024 --not-for-trdl --dry-run\n  publish bins --count 1024 --not-for-trdl --confirm 1024"
     )]
     Bins(Bins),
     /// Sign roles again before they expire; made for cron
@@ -246,7 +246,7 @@ impl Command {
             Self::Monitor { .. } => Some("monitor"),
             Self::Refresh(Refresh { watch, .. }) => watch.then_some("refresh --watch"),
             Self::Queue(Queue { command: Some(QueueCommand::Requeue(_)) }) => Some("queue requeue"),
-            Self::Queue(Queue { command: Some(QueueCommand::Drop(_)) }) => Some("queue drop"),
+            Self::Queue(Queue { command: Some(QueueCommand::Drop { .. }) }) => Some("queue drop"),
             Self::Store(Store::Check) => Some("store check"),
             Self::Root(Root::Merge { .. }) => Some("root merge"),
             // It signs, if only to see whether the key can.

@@ -197,6 +197,9 @@ pub(in crate::cli) struct Refresh {
     /// With --all, use versions above this: the repository is an old copy, and clients have seen versions up to it
     #[arg(long, value_name = "VERSION", requires = "all", value_parser = a_version())]
     pub versions_above: Option<u64>,
+    /// Raise the versions for good: the version of --versions-above again
+    #[arg(long, value_name = "VERSION", requires = "versions_above")]
+    pub confirm: Option<String>,
     /// Read targets that have only a SHA-512, as other tools make them, and add the SHA-256
     #[arg(long)]
     pub rehash: bool,
@@ -219,6 +222,9 @@ pub(in crate::cli) struct Bins {
     /// Confirm that no trdl client needs the targets in bins: it reads targets.json only
     #[arg(long)]
     pub not_for_trdl: bool,
+    /// Distribute them for good: the number of bins again
+    #[arg(long, value_name = "COUNT")]
+    pub confirm: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]

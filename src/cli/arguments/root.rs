@@ -96,5 +96,8 @@ pub(in crate::cli) enum Root {
         /// After an attacker raised the versions: continue above this one, the highest of any role that you published yourselves
         #[arg(long, value_name = "VERSION", requires = "back_to", value_parser = a_version())]
         reset_versions: Option<u64>,
+        /// With --replace-now, publish it: the version of the new root, as the plan names it
+        #[arg(long, value_name = "VERSION", requires = "replace_now")]
+        confirm: Option<String>,
     },
 }

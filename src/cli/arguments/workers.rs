@@ -26,8 +26,14 @@ pub(in crate::cli) enum QueueCommand {
     #[command(after_help = "Example:\n  publish queue requeue --all")]
     Requeue(Letters),
     /// Remove dead letters
-    #[command(after_help = "Example:\n  publish queue drop --all")]
-    Drop(Letters),
+    #[command(after_help = "Example:\n  publish queue drop --all --confirm 2")]
+    Drop {
+        #[command(flatten)]
+        letters: Letters,
+        /// Remove them: their number
+        #[arg(long, value_name = "NUMBER")]
+        confirm: Option<String>,
+    },
 }
 
 #[derive(Clone, Debug, Args)]
