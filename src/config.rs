@@ -5,10 +5,12 @@ use crate::broker::BrokerOptions;
 use crate::failure::{Failure, Kind, Result};
 use crate::keys::KeyUri;
 use crate::metadata::{PublicKey, Role};
+#[cfg(feature = "monitor")]
 use crate::operation::monitor::MonitorRequest;
 use crate::operation::workers::{self, Right, Sender, Shared, Workers};
 use crate::repository::{BINS, PlainNames};
 use crate::storage::{Location, StoreOptions};
+#[cfg(feature = "monitor")]
 use crate::tree::Limits;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -26,7 +28,7 @@ const MAX_LENGTH: u64 = 1 << 20;
 const DEEPEST: usize = 100;
 
 /// Every key of the file with its default and its meaning; the reference page is made from this.
-pub const KEYS: [(&str, &str, &str); 50] = [
+pub const KEYS: [(&str, &str, &str); 51] = [
     ("name", "the directory's name", "what users call the repository in `trdl add NAME …`"),
     (
         "repo",
@@ -53,6 +55,11 @@ pub const KEYS: [(&str, &str, &str); 50] = [
         "the certificate of an OpenPGP key that does not live in a file, as made by `publish key certify`",
     ),
     ("channels", "trdl_channels.yaml", "the channels file"),
+    (
+        "platforms",
+        "none: --from has a directory <os>-<arch> for each",
+        "where other build tools put each platform below --from, for example `linux-amd64: app_linux_amd64_v1/app`: a directory, or one program, which goes to bin/",
+    ),
     ("state", ".publish-state.json", "remembers the highest versions seen at each location, against rollbacks; worth caching in CI"),
     (
         "plain_names",
@@ -142,6 +149,9 @@ pub struct Config {
     openpgp_certificate: PathBuf,
     #[serde(default = "default_channels")]
     channels: PathBuf,
+    /// Where each platform lies below a build directory; empty if the directory has one named after each.
+    #[serde(default)]
+    pub platforms: BTreeMap<String, PathBuf>,
     #[serde(default = "default_state")]
     state: PathBuf,
     /// Which plain names to keep.
@@ -601,6 +611,7 @@ impl Config {
         Ok(Some(Workers { broker, name, identity, senders, limits, patience: Duration::from_secs(self.workers.patience) }))
     }
 
+    #[cfg(feature = "monitor")]
     /// What the monitor is to do.
     pub fn monitor(&self) -> Result<MonitorRequest> {
         let seconds = |key: &str, value: f64| {

@@ -1,6 +1,6 @@
 use super::output::{Output, eprint, interrupt_document, print};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,10 +64,11 @@ pub(super) fn survive_file_limit() {
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
+#[cfg(feature = "monitor")]
 /// A flag that is set by SIGHUP.
 pub(super) fn reload() -> anyhow::Result<Arc<AtomicBool>> {
     let reload = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(SIGHUP, reload.clone())?;
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, reload.clone())?;
     Ok(reload)
 }
 

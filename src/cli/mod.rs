@@ -2,6 +2,7 @@
 
 mod adopt;
 mod arguments;
+#[cfg(feature = "monitor")]
 mod connections;
 mod delegations;
 mod diff;
@@ -10,7 +11,12 @@ mod init;
 mod interrupt;
 mod key;
 mod log;
+#[cfg(feature = "monitor")]
 mod metrics;
+#[cfg(feature = "monitor")]
+mod monitor;
+#[cfg(not(feature = "monitor"))]
+#[path = "monitor_absent.rs"]
 mod monitor;
 mod output;
 mod passphrases;
@@ -99,6 +105,7 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Report> {
         Command::Diff(diff) => diff::run(global, diff, output),
         Command::Verify(verify) => verify::run(global, verify, output),
         Command::Completions { shell } => Ok(reference::completions(*shell)),
+        Command::Man { directory } => reference::man(directory),
         Command::Reference => Ok(Report::text("reference", reference::page())),
     }
 }

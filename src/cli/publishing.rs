@@ -7,7 +7,7 @@ use super::text::{confirm_loss, count, size, steps};
 use super::workspace::open;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::layout::ReleaseVersion;
+use crate::layout::{Platform, ReleaseVersion};
 use crate::operation::channels::{ChannelChange, ChannelsPlan, ChannelsRequest, lines_with};
 use crate::operation::refresh::RefreshRequest;
 use crate::operation::release::{PlatformState, ReleasePlan, ReleaseRequest};
@@ -18,7 +18,9 @@ use crate::operation::{
 use crate::repository::{PlainNames, PlainSwitch, Versions};
 use anyhow::Result;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::PathBuf;
 
 const TO_PUBLISH: &str = " Run it without --dry-run to publish.";
 
@@ -38,7 +40,8 @@ pub(super) fn release(global: &Global, arguments: &Release, output: &Output) -> 
     });
     let request = ReleaseRequest {
         version,
-        from: arguments.from.clone(),
+        platforms: platforms(&config, arguments)?,
+        from: arguments.from.clone().unwrap_or_default(),
         resign: arguments.resign,
         allow_desktop_files: arguments.allow_desktop_files,
         channels,
@@ -74,6 +77,26 @@ pub(super) fn release(global: &Global, arguments: &Release, output: &Output) -> 
 
 fn already_published(version: &str) -> String {
     format!("release {version} is already published; nothing to do")
+}
+
+/// Where the platforms lie that other tools lay out: as the command line says, or else the config.
+fn platforms(config: &Config, arguments: &Release) -> Result<BTreeMap<Platform, PathBuf>> {
+    let mut platforms = BTreeMap::new();
+    for (platform, path) in &arguments.platform {
+        if platforms.insert(*platform, path.clone()).is_some() {
+            return Err(Failure::invalid(format!("--platform names {platform} twice")).into());
+        }
+    }
+    if let Some(from) = arguments.from.as_ref().filter(|_| platforms.is_empty()) {
+        for (name, path) in &config.platforms {
+            let platform = Platform::parse(name).map_err(|mut failure| {
+                failure.message = format!("`platforms` in the config: {}", failure.message);
+                failure
+            })?;
+            platforms.insert(platform, from.join(path));
+        }
+    }
+    Ok(platforms)
 }
 
 /// `publish channels`.

@@ -4,8 +4,10 @@ use super::arguments::{self, SECRET_VARIABLES};
 use super::exit;
 use super::output::Report;
 use crate::config;
+use crate::failure::Failure;
 use clap::{Arg, Command};
 use std::fmt::Write;
+use std::path::Path;
 
 /// What the commands with `--confirm` take away.
 const LOSSES: [(&str, &str, &str); 8] = [
@@ -28,6 +30,14 @@ pub(super) fn completions(shell: clap_complete::Shell) -> Report {
     let mut out = Vec::new();
     clap_complete::generate(shell, &mut arguments::command(), "publish", &mut out);
     Report::text("completions", String::from_utf8_lossy(&out).into_owned())
+}
+
+/// `publish man`.
+pub(super) fn man(directory: &Path) -> anyhow::Result<Report> {
+    std::fs::create_dir_all(directory).map_err(|error| Failure::io("make the directory", directory.display(), error))?;
+    clap_mangen::generate_to(arguments::command(), directory)
+        .map_err(|error| Failure::io("write man pages to", directory.display(), error))?;
+    Ok(Report::text("man", format!("man pages are in {}\n", directory.display())))
 }
 
 /// `docs/reference.md`; a test fails when the file is another one.

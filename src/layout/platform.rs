@@ -12,7 +12,7 @@ const SYSTEMS: [&str; 4] = ["any", "darwin", "linux", "windows"];
 const ARCHITECTURES: [&str; 3] = ["any", "amd64", "arm64"];
 
 /// Names other ecosystems use, with ours.
-const ALIASES: [(&str, &str); 9] = [
+const ALIASES: [(&str, &str); 12] = [
     ("macos", "darwin"),
     ("osx", "darwin"),
     ("mac", "darwin"),
@@ -22,9 +22,27 @@ const ALIASES: [(&str, &str); 9] = [
     ("x86_64", "amd64"),
     ("x64", "amd64"),
     ("aarch64", "arm64"),
+    ("armv8", "arm64"),
+    ("apple", "darwin"),
+    ("amd64v1", "amd64"),
 ];
 
 impl Platform {
+    /// The platform that a name of another tool stands for: `linux-x86_64`, `app_linux_amd64_v1`, `aarch64-apple-darwin`.
+    pub fn meant_by(name: &str) -> Option<Self> {
+        // The one architecture whose usual name holds a separator.
+        let name = name.to_ascii_lowercase().replace("x86_64", "amd64").replace("x86-64", "amd64");
+        let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
+        let ours =
+            |word: &str| ALIASES.iter().find(|(alias, _)| *alias == word).map_or_else(|| word.to_owned(), |(_, ours)| (*ours).to_owned());
+        let words: Vec<String> = words.by_ref().map(ours).collect();
+        let one_of = |known: &[&'static str]| {
+            let mut found = known.iter().filter(|known| **known != "any" && words.iter().any(|word| word == *known));
+            found.next().copied().filter(|_| found.next().is_none())
+        };
+        Some(Self { os: one_of(&SYSTEMS)?, arch: one_of(&ARCHITECTURES)? })
+    }
+
     /// Parses a directory name of a build.
     pub fn parse(name: &str) -> Result<Self> {
         let Some((os, arch)) = name.split_once('-') else {

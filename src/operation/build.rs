@@ -6,7 +6,7 @@ use crate::policy::names::case_collisions;
 use crate::tree::{Limits, Rules, Tree, TreeFile, What};
 use rustix::fs::FileType;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The files of a build by platform, each platform's sorted by name.
@@ -26,6 +26,34 @@ pub struct BuildFile {
 }
 
 impl Build {
+    /// Reads the platforms from where each of them lies: a directory, or one file, which goes to `bin/`.
+    pub fn mapped(platforms: &BTreeMap<Platform, PathBuf>, version: &ReleaseVersion) -> Result<Self> {
+        let mut build = Self::default();
+        let mut problems = Vec::new();
+        for (platform, path) in platforms {
+            let found = match std::fs::metadata(path) {
+                Err(error) => {
+                    problems.push(format!("{platform}={}: {error}", path.display()));
+                    continue;
+                }
+                Ok(found) if found.is_dir() => {
+                    let tree = Tree::open(path)?;
+                    files(&tree, Path::new(""), version, *platform, &mut problems)?
+                }
+                Ok(_) => vec![program(path, version, *platform)?],
+            };
+            if found.is_empty() && problems.is_empty() {
+                problems.push(format!("{platform}={}: the directory holds no files", path.display()));
+            }
+            build.platforms.insert(*platform, found);
+        }
+        build.check_collisions(&mut problems);
+        if problems.is_empty() {
+            return Ok(build);
+        }
+        Err(Failure::invalid("the build cannot be published").problems(problems))
+    }
+
     /// Walks a directory and refuses, all at once and by name, whatever cannot be published.
     pub fn read(directory: &Path, version: &ReleaseVersion) -> Result<Self> {
         let hint = "--from names the directory that holds <os>-<arch> directories";
@@ -44,16 +72,19 @@ impl Build {
                 let platform = kind == FileType::Symlink && Platform::parse(&name.to_string_lossy()).is_ok();
                 let why = match platform {
                     true => "a symbolic link; make it the platform's directory itself, links are not followed",
-                    false => "only <os>-<arch> directories may stand here",
+                    false => "not a platform directory; move it out, or name the platforms with --platform",
                 };
                 problems.push(format!("{}: {why}", tree.shown(Path::new(&name))));
                 continue;
             }
             match Platform::parse(&name.to_string_lossy()) {
-                Err(failure) => {
-                    problems.push(failure.message);
-                    hints.extend(failure.hints);
-                }
+                Err(failure) => match Platform::meant_by(&name.to_string_lossy()) {
+                    Some(platform) => problems.push(remedy(&tree, &name, platform)),
+                    None => {
+                        problems.push(failure.message);
+                        hints.extend(failure.hints);
+                    }
+                },
                 Ok(platform) => match files(&tree, Path::new(&name), version, platform, &mut problems)? {
                     files if files.is_empty() => {
                         problems.push(format!("{}: the platform directory holds no files", tree.shown(Path::new(&name))));
@@ -82,6 +113,28 @@ impl Build {
             }
         }
     }
+}
+
+/// What to do about a directory that another tool named.
+fn remedy(tree: &Tree, name: &std::ffi::OsStr, platform: Platform) -> String {
+    let shown = tree.shown(Path::new(name));
+    // A directory with one program in it: the program goes to bin/.
+    let path = tree.path().join(name);
+    let mut entries = std::fs::read_dir(&path).into_iter().flatten().flatten();
+    let only = entries.next().filter(|entry| entries.next().is_none() && entry.file_type().is_ok_and(|kind| kind.is_file()));
+    let given = only.map_or(shown.clone(), |only| format!("{shown}/{}", only.file_name().to_string_lossy().escape_debug()));
+    format!("{shown}: rename it to {platform}, or add --platform {platform}={given}")
+}
+
+/// One file as the program of a platform.
+fn program(path: &Path, version: &ReleaseVersion, platform: Platform) -> Result<BuildFile> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| Failure::invalid(format!("{}: the name is not UTF-8", path.display())))?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let stored = format!("bin/{name}");
+    TargetPath::parse(artifact_name(version, platform, &stored))?;
+    TargetPath::parse(signature_name(version, platform, &stored))?;
+    Ok(BuildFile { file: Tree::open(parent)?.file(Path::new(name), Rules::default())?, name: stored })
 }
 
 fn files(

@@ -8,12 +8,14 @@ pub mod build;
 pub mod channels;
 pub mod delegations;
 pub mod difference;
+#[cfg(feature = "monitor")]
 pub mod drop_box;
 pub mod going_back;
 pub mod init;
 pub mod install;
 pub mod keys;
 mod memory;
+#[cfg(feature = "monitor")]
 pub mod monitor;
 pub mod openpgp;
 pub(crate) mod own_file;

@@ -191,6 +191,7 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
     })
 }
 
+#[cfg(feature = "monitor")]
 impl RefreshPlan {
     /// When each role expires that the plan found.
     pub(super) fn expiries(&self) -> Result<Vec<(&'static str, crate::metadata::Expiry)>> {

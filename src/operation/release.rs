@@ -30,8 +30,10 @@ const MAX_LISTED: usize = 10;
 pub struct ReleaseRequest {
     /// The version to publish.
     pub version: ReleaseVersion,
-    /// The build directory.
+    /// The build directory, with a directory for each platform.
     pub from: PathBuf,
+    /// Where each platform lies instead: then only these are published.
+    pub platforms: BTreeMap<Platform, PathBuf>,
     /// Sign again what is published already.
     pub resign: bool,
     /// Take files that a desktop left behind into bin/ too.
@@ -124,7 +126,10 @@ impl std::fmt::Debug for Work {
 /// Decides what a release will do; nothing is written, no key is opened, and an artifact is read only if its platform is
 /// published already.
 pub fn plan(workspace: &Workspace, request: &ReleaseRequest) -> Result<ReleasePlan> {
-    let build = Build::read(&request.from, &request.version)?;
+    let build = match request.platforms.is_empty() {
+        true => Build::read(&request.from, &request.version)?,
+        false => Build::mapped(&request.platforms, &request.version)?,
+    };
     let mut present = workspace.load()?;
     workspace.check_root(&present)?;
     let targets = &present.targets;

@@ -83,6 +83,7 @@ fn run(workspace: &Workspace, config: &Path, command: &[&str]) -> Result<()> {
             let request = ReleaseRequest {
                 version: ReleaseVersion::parse(version)?,
                 from: from.into(),
+                platforms: Default::default(),
                 resign: false,
                 allow_desktop_files: false,
                 channels: None,

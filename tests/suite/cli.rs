@@ -41,6 +41,7 @@ fn examples_of_help_texts_run() {
         "status",
         "verify",
         "completions",
+        "man",
         "reference",
     ];
     let bob = || {

@@ -177,9 +177,12 @@ fn builds_that_cannot_be_published_are_refused_by_name() {
     let cases: [(Make, &[&str]); 14] = [
         (|s| drop(s.write("dist/linux/bin/acme", b"")), &["`linux` is not a platform directory", "linux-amd64"]),
         (|s| drop(s.write("dist/plan9-amd64/bin/acme", b"")), &["unknown operating system `plan9`"]),
-        (|s| drop(s.write("dist/macos-arm64/bin/acme", b"")), &["did you mean `darwin`?"]),
-        (|s| drop(s.write("dist/linux-x86_64/bin/acme", b"")), &["did you mean `amd64`?"]),
-        (|s| drop(s.write("dist/README", b"")), &["dist/README: only <os>-<arch> directories"]),
+        (
+            |s| drop(s.write("dist/macos-arm64/bin/acme", b"")),
+            &["dist/macos-arm64: rename it to darwin-arm64, or add --platform darwin-arm64=dist/macos-arm64"],
+        ),
+        (|s| drop(s.write("dist/linux-x86_64/bin/acme", b"")), &["dist/linux-x86_64: rename it to linux-amd64"]),
+        (|s| drop(s.write("dist/README", b"")), &["dist/README: not a platform directory"]),
         (|s| fs::create_dir_all(s.path("dist/linux-arm64/bin")).unwrap(), &["dist/linux-arm64", "holds no files"]),
         (|s| symlink("acme", s.path("dist/linux-amd64/bin/link")).unwrap(), &["bin/link: a symbolic link"]),
         (|s| drop(std::os::unix::net::UnixListener::bind(s.path("dist/linux-amd64/bin/socket")).unwrap()), &["bin/socket: neither a file"]),
@@ -355,4 +358,82 @@ fn a_build_with_the_bytes_of_another_release_is_reported() {
     sandbox.write("dist/darwin-arm64/bin/acme", b"mac");
     let more = sandbox.publish(&["release", "1.2.0", "--from", "dist", "--dry-run", "--json"]).ok();
     assert_eq!(more.json()["plan"]["identical_to"], serde_json::Value::Null, "a platform more");
+}
+
+/// What goreleaser, cargo and others leave: every line of the error has its own remedy, and each remedy works.
+#[test]
+fn builds_of_other_tools_are_published_after_their_remedies() {
+    let sandbox = Sandbox::new();
+    std::fs::remove_dir_all(sandbox.path("dist")).unwrap();
+    for file in ["app_linux_amd64_v1/app", "app_darwin_arm64/app", "app_windows_amd64_v1/app.exe", "artifacts.json", "checksums.txt"] {
+        sandbox.write(&format!("dist/{file}"), file);
+    }
+    sandbox.unchanged(|| {
+        sandbox.release("1.0.0").fails(
+            6,
+            &[
+                "dist/app_linux_amd64_v1: rename it to linux-amd64, or add --platform linux-amd64=dist/app_linux_amd64_v1/app",
+                "dist/app_darwin_arm64: rename it to darwin-arm64, or add --platform darwin-arm64=dist/app_darwin_arm64/app",
+                "dist/app_windows_amd64_v1: rename it to windows-amd64",
+                "dist/artifacts.json: not a platform directory; move it out, or name the platforms with --platform",
+            ],
+        )
+    });
+    let mapped = |version: &str| {
+        sandbox.publish(&[
+            "release",
+            version,
+            "--platform",
+            "linux-amd64=dist/app_linux_amd64_v1/app",
+            "--platform=darwin-arm64=dist/app_darwin_arm64/app",
+        ])
+    };
+    mapped("1.0.0").ok().says(&["+ darwin-arm64  1 file", "+ bin/app"]);
+    assert!(sandbox.path("repo/targets/releases/1.0.0/linux-amd64/bin/app").is_file());
+    sandbox.unchanged(|| mapped("1.0.0").ok());
+    sandbox.publish(&["verify"]).ok();
+    // A directory keeps its layout; the config maps for ever, relative to --from.
+    sandbox.write("target/x86_64-unknown-linux-musl/release/bin/app", "rust");
+    let directory = "linux-amd64=target/x86_64-unknown-linux-musl/release";
+    sandbox.publish(&["release", "1.1.0", "--platform", directory]).ok();
+    assert!(sandbox.path("repo/targets/releases/1.1.0/linux-amd64/bin/app").is_file());
+    let config = std::fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    sandbox.write(
+        "publish.yaml",
+        format!("{config}platforms:\n  linux-amd64: app_linux_amd64_v1/app\n  windows-amd64: app_windows_amd64_v1\n"),
+    );
+    sandbox.publish(&["release", "1.2.0", "--from", "dist"]).ok().says(&["+ linux-amd64", "+ windows-amd64"]);
+    assert!(sandbox.path("repo/targets/releases/1.2.0/windows-amd64/app.exe").is_file());
+    sandbox.write("publish.yaml", format!("{config}platforms:\n  linux-x64: app\n"));
+    sandbox.unchanged(|| sandbox.release("1.3.0").fails(6, &["`platforms` in the config", "did you mean `amd64`?"]));
+}
+
+#[test]
+fn platforms_on_the_command_line_are_checked() {
+    let sandbox = Sandbox::new();
+    let release = |platform: &str| sandbox.unchanged(|| sandbox.publish(&["release", "1.0.0", "--platform", platform]));
+    release("linux-x86_64=dist").fails(2, &["unknown architecture `x86_64`", "did you mean `amd64`?"]);
+    release("linux-amd64").fails(2, &["write <os>-<arch>=PATH"]);
+    release("linux-amd64=").fails(2, &["has no path"]);
+    release("linux-amd64=nowhere").fails(6, &["linux-amd64=nowhere: No such file"]);
+    std::os::unix::fs::symlink(sandbox.path("dist/linux-amd64/bin/acme"), sandbox.path("link")).unwrap();
+    release("linux-amd64=link").fails(6, &["link"]);
+    sandbox.write("empty/x", "");
+    std::fs::remove_file(sandbox.path("empty/x")).unwrap();
+    release("linux-amd64=empty").fails(6, &["holds no files"]);
+    let twice = ["release", "1.0.0", "--platform", "linux-amd64=dist/linux-amd64", "--platform", "linux-amd64=dist"];
+    sandbox.unchanged(|| sandbox.publish(&twice).fails(6, &["names linux-amd64 twice"]));
+    let known = |name: &str, expected: Option<&str>| {
+        assert_eq!(publish::layout::Platform::meant_by(name).map(|platform| platform.to_string()).as_deref(), expected, "{name}");
+    };
+    known("x86_64-unknown-linux-gnu", Some("linux-amd64"));
+    known("aarch64-apple-darwin", Some("darwin-arm64"));
+    known("x86_64-pc-windows-msvc", Some("windows-amd64"));
+    known("MacOS-ARM64", Some("darwin-arm64"));
+    known("linux_amd64", Some("linux-amd64"));
+    known("tool-win-x64", Some("windows-amd64"));
+    known("linux", None);
+    known("linux-386", None);
+    known("linux-darwin-amd64", None);
+    known("\u{e4}-\u{130}", None);
 }

@@ -120,6 +120,7 @@ impl Trial {
         ReleaseRequest {
             version: ReleaseVersion::parse(version).unwrap(),
             from: self.path("dist"),
+            platforms: Default::default(),
             resign: false,
             allow_desktop_files: false,
             channels: None,

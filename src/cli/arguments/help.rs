@@ -16,7 +16,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
 ];
 
 /// Commands that the last line of the help names.
-const OTHERS: [&str; 1] = ["completions"];
+const OTHERS: [&str; 2] = ["completions", "man"];
 
 /// The definition of the command line with its help texts. `-h` shows a command's own options and its examples; `--help`
 /// adds the explanation and the global options.

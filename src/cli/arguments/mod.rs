@@ -109,7 +109,7 @@ pub(super) enum Command {
     Adopt(Adopt),
     /// Publish a build as a release
     #[command(
-        after_help = "DIR/<os>-<arch>/… becomes releases/VERSION/<os>-<arch>/…, each file with a detached OpenPGP signature below signatures/. Published files of a release never change. A platform can be added later.\n\nExamples:\n  publish release 1.0.0 --from dist --dry-run\n  publish release 1.0.0 --from dist --channels"
+        after_help = "DIR/<os>-<arch>/… becomes releases/VERSION/<os>-<arch>/…, each file with a detached OpenPGP signature below signatures/. Published files of a release never change. A platform can be added later.\n\nExamples:\n  publish release 1.0.0 --from dist --dry-run\n  publish release 1.0.0 --from dist --channels\n  publish release 1.0.0 --platform linux-amd64=dist/linux-amd64"
     )]
     Release(Release),
     /// Publish the channels in trdl_channels.yaml
@@ -227,6 +227,13 @@ pub(super) enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
+    /// Write man pages, one for each command
+    #[command(after_help = "Example:\n  publish man man/man1")]
+    Man {
+        /// The directory for the pages
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
     /// Print the reference page (docs/reference.md)
     #[command(hide = true, after_help = "Example:\n  publish reference")]
     Reference,
@@ -258,7 +265,7 @@ impl Command {
             Self::Key(Key::New { .. } | Key::Passphrase { .. } | Key::Certify { .. } | Key::Extend { .. }) => None,
             // These only read.
             Self::Key(Key::List | Key::Show { .. } | Key::Export { .. }) => None,
-            Self::Status(_) | Self::Diff(_) | Self::Verify(_) | Self::Completions { .. } | Self::Reference => None,
+            Self::Status(_) | Self::Diff(_) | Self::Verify(_) | Self::Completions { .. } | Self::Man { .. } | Self::Reference => None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What changes a repository.
 
 use super::a_version;
+use crate::layout::Platform;
 use crate::metadata::KeyIdStyle;
 use clap::{ArgAction, Args, ValueEnum};
 use std::path::PathBuf;
@@ -90,8 +91,11 @@ pub(in crate::cli) struct Release {
     /// The version, MAJOR.MINOR.PATCH; a leading v is dropped
     pub version: String,
     /// The build: a directory with <os>-<arch> directories
-    #[arg(long, value_name = "DIR")]
-    pub from: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "platform")]
+    pub from: Option<PathBuf>,
+    /// <os>-<arch>=PATH: a directory with the files of a platform, or one program; repeat it for each. Only these are published
+    #[arg(long, value_name = "PLATFORM=PATH", value_parser = platform_at)]
+    pub platform: Vec<(Platform, PathBuf)>,
     /// Publish the channels file in the same commit
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub channels: Option<Option<PathBuf>>,
@@ -110,6 +114,13 @@ pub(in crate::cli) struct Release {
     /// The form of the plan of --dry-run: markdown is for comments on pull requests
     #[arg(long, value_enum, default_value_t = PlanFormat::Text, value_name = "FORM")]
     pub format: PlanFormat,
+}
+
+/// Reads `<os>-<arch>=PATH`.
+fn platform_at(text: &str) -> Result<(Platform, PathBuf), String> {
+    let (platform, path) = text.split_once('=').ok_or("write <os>-<arch>=PATH, for example linux-amd64=dist/linux")?;
+    let platform = Platform::parse(platform).map_err(|failure| format!("{}; {}", failure.message, failure.hints.join("; ")))?;
+    if path.is_empty() { Err(format!("{platform} has no path")) } else { Ok((platform, path.into())) }
 }
 
 /// The form of a plan.

@@ -1,0 +1,25 @@
+//! In place of the monitor in a build without that feature.
+
+use super::arguments::Global;
+use super::output::{Output, Report};
+use crate::failure::Failure;
+use anyhow::Result;
+
+/// What a run of the monitor is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// The drop box and the roles.
+    Everything,
+    /// One round of both.
+    OneRound,
+    /// The roles alone.
+    RolesOnly,
+}
+
+/// Refuses.
+pub(super) fn run(_: &Global, scope: Scope, _: &Output) -> Result<Report> {
+    let what = if scope == Scope::RolesOnly { "`refresh --watch`" } else { "monitor" };
+    Err(Failure::invalid(format!("this build has no {what}"))
+        .hint("install a package of publish, or build it with: cargo build --features monitor")
+        .into())
+}
