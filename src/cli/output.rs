@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 
-/// Where a command's words go: results to stdout, everything else to stderr.
+/// Where a command prints: results to stdout, everything else to stderr.
 #[derive(Clone, Debug)]
 pub(super) struct Output {
     json: bool,
@@ -15,7 +15,7 @@ pub(super) struct Output {
     pub verbose: bool,
 }
 
-/// What a command has to say at its end.
+/// The result of a command, printed at its end.
 pub(super) struct Report {
     command: &'static str,
     text: String,
@@ -39,7 +39,7 @@ impl Report {
         Self::new(command, text, json)
     }
 
-    /// The end of a service that has told everything while it ran.
+    /// The end of a service that has reported everything while it ran.
     pub fn silent(command: &'static str) -> Self {
         Self::new(command, String::new(), Value::Null)
     }
@@ -67,7 +67,7 @@ impl Report {
 }
 
 impl Output {
-    /// As the global flags and `NO_COLOR` want it.
+    /// As the global flags and `NO_COLOR` request.
     pub fn new(global: &Global) -> Self {
         let color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && std::io::stderr().is_terminal() && !global.json;
         Self { json: global.json, quiet: global.quiet, color, verbose: global.verbose }
@@ -184,8 +184,8 @@ fn snake(name: &str) -> String {
     name.chars().enumerate().flat_map(|(at, c)| (at > 0 && c.is_uppercase()).then_some('_').into_iter().chain(c.to_lowercase())).collect()
 }
 
-/// What a terminal shows as it is. Names, ids and reasons come from files, stores and brokers of which anybody may be the
-/// author; none may move the cursor, hide a line or turn one round.
+/// The text without what a terminal obeys. Names, ids and reasons come from files, stores and brokers that an attacker may
+/// write to; none may move the cursor, hide a line or reverse one.
 pub(super) fn visible(text: &str) -> Cow<'_, str> {
     let hides = |c: char| {
         (c.is_control() && c != '\n' && c != '\t')
@@ -211,7 +211,7 @@ pub(super) fn one_line(text: &str) -> String {
     visible(text).replace('\n', "\\n")
 }
 
-/// Writes to stdout; a reader that went away is no error.
+/// Writes to stdout; a closed pipe is no error.
 pub(super) fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush());
 }

@@ -351,7 +351,10 @@ fn describe_channels(lines: &mut Plan, plan: &ChannelsPlan, heading: &str) {
             (Some(from), Some(to)) if change.is_downgrade() => lines.line('~', &change.channel, format!("{from} -> {to} (downgrade)")),
             (Some(from), Some(to)) => lines.line('~', &change.channel, format!("{from} -> {to}")),
             (None, Some(to)) => lines.line('+', &change.channel, to),
-            (from, None) => lines.line('-', &change.channel, from.as_deref().unwrap_or("?")),
+            (from, None) => {
+                let from = from.as_deref().unwrap_or("?");
+                lines.line('-', &change.channel, format!("{from}, removed: its users get no more updates"));
+            }
         }
     }
     if plan.unchanged > 0 {
@@ -362,7 +365,7 @@ fn describe_channels(lines: &mut Plan, plan: &ChannelsPlan, heading: &str) {
         lines.line('!', &loss.channel, format!("{machines} users stay on {}", loss.from));
     }
     for channel in &plan.vanished {
-        lines.line('!', channel, "stays, but is not in the file; remove it: publish channels --prune");
+        lines.line('!', channel, "not in the file; `channels --prune` removes it");
     }
 }
 

@@ -20,9 +20,9 @@ use std::path::{Path, PathBuf};
 pub struct ChannelsRequest {
     /// The channels file.
     pub file: PathBuf,
-    /// Moving a channel to an older version is meant.
+    /// Moving a channel to an older version was requested.
     pub allow_downgrade: bool,
-    /// Moving a channel to a release without platforms that its users have is meant.
+    /// Moving a channel to a release without platforms that its users have was requested.
     pub allow_missing_platforms: bool,
     /// Remove published channels that the file does not have.
     pub prune: bool,
@@ -81,7 +81,7 @@ pub struct ChannelChange {
 
 /// Decides what publishing channels will do; nothing is written and no key is opened.
 pub fn plan(workspace: &Workspace, request: &ChannelsRequest) -> Result<ChannelsPlan> {
-    // The file first: its mistakes can be told without any repository.
+    // The file first: its mistakes can be reported without any repository.
     ChannelsFile::read(&request.file)?;
     let mut present = workspace.load()?;
     workspace.check_root(&present)?;
@@ -205,7 +205,7 @@ pub(super) fn plan_on(
 }
 
 impl ChannelsPlan {
-    /// Stages the new contents and says the changes as the commit needs them.
+    /// Stages the new contents and returns the changes as the commit needs them.
     pub(super) fn stage(&self, workspace: &Workspace) -> Result<Vec<Change>> {
         let stage = |change: &ChannelChange| {
             let name = format!("channels/{}", change.channel);

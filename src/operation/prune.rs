@@ -1,4 +1,4 @@
-//! `publish prune`: deletes what neither the present metadata nor any that was superseded within the grace leads to.
+//! `publish prune`: deletes objects that neither the current metadata nor metadata superseded within the grace refers to.
 
 use super::Workspace;
 use crate::failure::{Failure, Kind};
@@ -19,7 +19,7 @@ pub struct PrunePlan {
     pub bytes: u64,
     /// How many objects stay.
     pub kept: usize,
-    /// Objects that are none of a repository's: never touched.
+    /// Objects that do not belong to a repository: never touched.
     pub strange: Vec<String>,
     /// Whether there is nothing to do.
     pub empty: bool,

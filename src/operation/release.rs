@@ -179,7 +179,7 @@ pub fn plan(workspace: &Workspace, request: &ReleaseRequest) -> Result<ReleasePl
     Ok(plan)
 }
 
-/// Refuses versions that were withdrawn, and those that some reader could not tell from another.
+/// Refuses versions that were withdrawn, and those that some client takes for another one.
 fn check_version(workspace: &Workspace, version: &ReleaseVersion, targets: &Targets) -> Result<()> {
     let text = version.to_string();
     check_not_yanked(&text, targets)?;
@@ -278,7 +278,7 @@ fn published_signature(artifact: &Artifact, targets: &Targets) -> Result<Option<
     Ok(artifact.signature.as_ref().map(|name| targets.get(name)).transpose()?.flatten())
 }
 
-/// The certificate is a target like any other, so that readers can fetch it as safely as the artifacts.
+/// The certificate is a target like any other, so that clients fetch it as safely as the artifacts.
 pub(super) fn certificate_change(workspace: &Workspace, targets: &Targets, key: &crate::openpgp::SigningKey) -> Result<Change> {
     let name = certificate_name(&key.fingerprint());
     let expected = targets.get(&name)?;
@@ -450,7 +450,7 @@ impl ReleasePlan {
         }
     }
 
-    /// Signatures stay when nothing changes, so somebody must say that they have become worthless.
+    /// Signatures stay when nothing changes, so a warning reports that they have become worthless.
     fn warn_about_certificate(&mut self, workspace: &Workspace, version: &ReleaseVersion) -> Result<()> {
         let Ok(bytes) = workspace.openpgp_certificate() else { return Ok(()) };
         let mut certificates = Certificates::default();

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct YankRequest {
     /// The version to withdraw: the exact name of a release, or with a leading `v`.
     pub version: String,
-    /// Why, for readers of `yanked/<version>`.
+    /// Why; published in `yanked/<version>`.
     pub reason: Option<String>,
     /// The release to which channels move that point at it.
     pub move_to: Option<String>,
