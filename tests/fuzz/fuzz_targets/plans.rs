@@ -14,14 +14,16 @@ static PUBLISHED: LazyLock<(Present, LocalDirectory)> = LazyLock::new(|| {
     std::fs::create_dir_all(&home).expect("a directory");
     let project = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     std::fs::copy(project.join("trdl_channels.yaml"), home.join("trdl_channels.yaml")).expect("the channels file");
-    std::env::set_current_dir(&home).expect("its directory");
+    let config = home.join("publish.yaml");
+    let config = config.to_str().expect("a path in UTF-8");
     let build = project.join("testdata/build");
     let build = build.to_str().expect("a path in UTF-8");
-    for command in [&["init", "--name", "acme", "--no-passphrase", "-q"][..], &["release", "1.0.0", "--from", build, "--channels", "-q"]] {
-        let arguments = ["publish"].iter().chain(command).map(Into::into);
+    // libFuzzer writes its corpus by relative paths: the working directory stays.
+    for command in [&["init", "--name", "acme", "--no-passphrase"][..], &["release", "1.0.0", "--from", build, "--channels"]] {
+        let arguments = ["publish"].iter().chain(command).chain(&["--quiet", "--config", config]).map(Into::into);
         assert_eq!(format!("{:?}", publish::cli::main(arguments)), format!("{:?}", std::process::ExitCode::SUCCESS));
     }
-    let pinned = std::fs::read("repo/1.root.json").expect("the first root");
+    let pinned = std::fs::read(home.join("repo/1.root.json")).expect("the first root");
     let storage = LocalDirectory::new(home.join("repo"));
     let present = load(&storage, &pinned, chrono::Utc::now()).expect("a repository that was just made");
     (present, storage)
