@@ -90,7 +90,7 @@ def clients_read_the_bucket_itself():
     root = (p.directory / "keys/1.root.json").read_bytes()
     assert Trdl(p.directory / "trdl").add(url, root).version() == "1.0.1+fix1"
     PythonTuf(url, root, p.directory / "python").reads()
-    p.publish("store", "check", says=["ok       readers: missing root: 404", "ok       readers: + in names", "etag_quotes: strip", "the store can hold"])
+    p.publish("store", "check", says=["ok       clients: missing root: 404", "ok       clients: + in names", "etag_quotes: strip", "the store can hold"])
 
 
 def headers_say_what_may_be_kept():
@@ -168,7 +168,7 @@ def readers_without_list_permission_are_told_apart():
     bucket("unlisted", readable=["s3:GetObject"])
     url = f"{CEPH}/unlisted/acme"
     p = on(f"name: acme\nrepo: s3://unlisted/acme\npublic_url: {url}\nstore:\n  endpoint: {CEPH}\n")
-    p.publish("store", "check", code=6, says=["FAILED   readers: missing root: 403 instead of 404", "s3:ListBucket"])
+    p.publish("store", "check", code=6, says=["FAILED   clients: missing root: 403 instead of 404", "s3:ListBucket"])
 
 
 def versioned_and_locked_buckets():

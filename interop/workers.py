@@ -369,7 +369,7 @@ def what_is_forged_outdated_or_misdirected_is_refused_and_logged():
         published = json.loads(t.place.read("repo", "2.targets.json"))["signed"]["targets"]["packages/p1.zip"]
         change = lambda name, replaces=None, becomes=content: [{"name": name, "replaces": replaces, "becomes": becomes, "keep_existing": False}]
         for changes, words in [
-            (addition, "missing or is not what the request says"),
+            (addition, "missing or differs from the request"),
             (change("other/x"), "may not change target other/x"),
             (change("packages/../x"), "`..`"),
             (change("packages/p1.zip", published, {**content, "length": 1 << 33}), "signs"),

@@ -119,8 +119,11 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
                 Failure::invalid(format!("{uri} is no file"))
                     .hint("extend it where it lives, for example gpg --quick-set-expire, and make its certificate anew")
             })?;
-            let unlock = |what: &str| passphrases.get(Use::OpenPgp, what).map(|secret| zeroize::Zeroizing::new(secret.expose().to_vec()));
-            let written = crate::openpgp::extend(&keys::read_secret(&uri)?, &path.display().to_string(), until, now, &unlock)?;
+            let file = keys::read_secret(&uri)?;
+            let written = keys::unlocked(&passphrases, Use::OpenPgp, |unlock| {
+                let unlock = |what: &str| unlock(what).map(|secret| zeroize::Zeroizing::new(secret.expose().to_vec()));
+                crate::openpgp::extend(&file, &path.display().to_string(), until, now, &unlock)
+            })?;
             let when = until.map_or("for ever".to_owned(), |until| format!("until {}", crate::metadata::format_expiry(until)));
             if global.dry_run {
                 return Ok(Report::new("key", format!("plan only: {} would be valid {when}\n", path.display()), json!({"dry_run": true})));
@@ -147,9 +150,11 @@ fn load(text: &str, passphrases: &Sources) -> Result<Arc<dyn RoleSigner>> {
 
 /// An OpenPGP key in a file: what a release will ask of it.
 fn check_openpgp(uri: &KeyUri, file: &[u8], passphrases: &Sources) -> Result<Report> {
-    let unlock = |what: &str| passphrases.get(Use::OpenPgp, what).map(|secret| zeroize::Zeroizing::new(secret.expose().to_vec()));
     let now = chrono::Utc::now();
-    let key = crate::openpgp::SigningKey::load(file, &uri.origin(), now, &unlock)?;
+    let key = keys::unlocked(passphrases, Use::OpenPgp, |unlock| {
+        let unlock = |what: &str| unlock(what).map(|secret| zeroize::Zeroizing::new(secret.expose().to_vec()));
+        crate::openpgp::SigningKey::load(file, &uri.origin(), now, &unlock)
+    })?;
     key.check(now)?;
     let old = if key.old_gnupg_reads() { "and 1.4 as well" } else { "but not 1.4" };
     let text = format!(

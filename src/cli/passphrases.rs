@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// How often a person may type the passphrase of a key.
+const TRIES: u8 = 3;
+
 /// Passphrases from flags, variables, the config or a prompt; each is got once a run.
 pub(super) struct Sources {
     roles: Source,
@@ -17,6 +20,19 @@ pub(super) struct Sources {
     known: Mutex<HashMap<Use, Secret>>,
     /// Several keys may be opened at once; one of them asks, and the others get what was answered.
     asking: Mutex<()>,
+    /// All passphrases that were got.
+    typed: Mutex<Vec<Secret>>,
+    /// What was tried on each key.
+    tries: Mutex<HashMap<String, Tries>>,
+}
+
+/// What was tried on one key.
+#[derive(Default)]
+struct Tries {
+    /// How many of those that were typed for other keys.
+    known: usize,
+    /// How many were typed for it.
+    asked: u8,
 }
 
 #[derive(Default)]
@@ -58,6 +74,8 @@ impl Sources {
             dry_run: global.dry_run,
             known: Mutex::default(),
             asking: Mutex::default(),
+            typed: Mutex::default(),
+            tries: Mutex::default(),
         }
     }
 
@@ -86,6 +104,7 @@ impl Sources {
             return Ok(secret.clone());
         }
         let secret = read()?;
+        self.typed.lock().unwrap_or_else(PoisonError::into_inner).push(secret.clone());
         self.known().insert(purpose, secret.clone());
         Ok(secret)
     }
@@ -97,13 +116,36 @@ impl Passphrases for Sources {
         self.check_dry_run(purpose, what)?;
         self.remembered(purpose, || match (self.source(purpose).read()?, roles) {
             (Some(secret), _) => Ok(secret),
-            // Mostly they are the same: enter takes the one that was typed a moment ago.
-            (None, Some(roles)) => {
-                let typed = prompt(&format!("passphrase for {what} (enter: the same): "), what, purpose)?;
-                Ok(if typed.expose().is_empty() { roles } else { typed })
-            }
+            // Mostly they are the same: the one that opened another key is tried before anything is asked.
+            (None, Some(roles)) => Ok(roles),
             (None, None) => prompt(&format!("passphrase for {what}: "), what, purpose),
         })
+    }
+
+    /// On a terminal: the key may have a passphrase of its own, or it was mistyped.
+    fn again(&self, purpose: Use, what: &str) -> Result<Option<Secret>> {
+        if self.source(purpose).is_given() || !std::io::stdin().is_terminal() {
+            return Ok(None);
+        }
+        let _asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut typed = self.typed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
+        let tries = tries.entry(what.to_owned()).or_default();
+        // First what opened other keys meanwhile, then the person.
+        if let Some(secret) = typed.get(tries.known) {
+            tries.known += 1;
+            return Ok(Some(secret.clone()));
+        }
+        tries.asked += 1;
+        if tries.asked >= TRIES {
+            return Ok(None);
+        }
+        let question = format!("that does not open {what}; passphrase (try {} of {TRIES}): ", tries.asked + 1);
+        let secret = prompt(&question, what, purpose)?;
+        typed.push(secret.clone());
+        tries.known = typed.len();
+        self.known().insert(purpose, secret.clone());
+        Ok(Some(secret))
     }
 
     fn choose(&self, purpose: Use) -> Result<Secret> {

@@ -2,7 +2,7 @@
 //! JSON of securesystemslib and of go-tuf, encrypted or not.
 
 use super::software::Material;
-use super::{Passphrases, Secret, Use, encoding, go_tuf, securesystemslib, wrapped};
+use super::{Passphrases, Use, encoding, go_tuf, securesystemslib, unlocked, wrapped};
 use crate::failure::{Failure, Kind, Result};
 use openssl::pkey::PKey;
 use pkcs8::der::Decode;
@@ -38,7 +38,7 @@ pub(super) fn read_all(file: &[u8], what: &str, passphrases: &dyn Passphrases) -
         return Ok(keys);
     }
     if text.contains(securesystemslib::DELIMITER) {
-        return Ok(vec![securesystemslib::decrypt(text, what, &passphrase(passphrases, what)?)?]);
+        return unlocked(passphrases, Use::Roles, |unlock| Ok(vec![securesystemslib::decrypt(text, what, &unlock(what)?)?]));
     }
     Ok(vec![pem(text, what, passphrases)?])
 }
@@ -59,10 +59,6 @@ fn key_objects(json: &Value, what: &str, layers: u8, keys: &mut Vec<Material>) -
         _ => {}
     }
     Ok(())
-}
-
-fn passphrase(passphrases: &dyn Passphrases, what: &str) -> Result<Secret> {
-    passphrases.get(Use::Roles, what)
 }
 
 pub(super) fn unreadable(what: &str) -> Failure {
@@ -101,7 +97,7 @@ fn pem(text: &str, what: &str, passphrases: &dyn Passphrases) -> Result<Material
                 Failure::invalid(format!("{what} is encrypted in a way that is not supported"))
                     .hint("re-encrypt it: openssl pkcs8 -topk8 -scrypt -in OLD -out NEW")
             })?;
-            encrypted.decrypt(passphrase(passphrases, what)?.expose()).map_err(|_| wrong_passphrase(what))?
+            unlocked(passphrases, Use::Roles, |unlock| encrypted.decrypt(unlock(what)?.expose()).map_err(|_| wrong_passphrase(what)))?
         }
         _ => return Err(unreadable(what)),
     };

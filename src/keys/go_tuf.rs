@@ -1,7 +1,7 @@
 //! Key files of the go-tuf CLI, which trdl's world uses too: JSON, plain or encrypted with scrypt and NaCl's secretbox.
 
 use super::form::{unreadable, wrong_passphrase};
-use super::{Passphrases, Use};
+use super::{Passphrases, Use, unlocked};
 use crate::failure::Result;
 use crypto_secretbox::XSalsa20Poly1305;
 use crypto_secretbox::aead::{Aead, KeyInit};
@@ -54,10 +54,12 @@ pub(super) fn open(file: &Value, what: &str, passphrases: &dyn Passphrases) -> R
     let bytes = |text: &str| openssl::base64::decode_block(text).map_err(|_| unreadable(what));
     let (salt, nonce, ciphertext) = (bytes(&sealed.kdf.salt)?, bytes(&sealed.cipher.nonce)?, bytes(&sealed.ciphertext)?);
     let nonce: [u8; 24] = nonce.try_into().map_err(|_| unreadable(what))?;
-    let passphrase = passphrases.get(Use::Roles, what)?;
-    let mut key = Zeroizing::new([0_u8; 32]);
     let Cost { n, r, p } = sealed.kdf.params;
-    openssl::pkcs5::scrypt(passphrase.expose(), &salt, n, r, p, MOST_MEMORY, key.as_mut()).map_err(|_| unreadable(what))?;
-    let opened = XSalsa20Poly1305::new(key.as_ref().into()).decrypt(&nonce.into(), ciphertext.as_slice());
-    opened.map(Zeroizing::new).map_err(|_| wrong_passphrase(what))
+    unlocked(passphrases, Use::Roles, |unlock| {
+        let passphrase = unlock(what)?;
+        let mut key = Zeroizing::new([0_u8; 32]);
+        openssl::pkcs5::scrypt(passphrase.expose(), &salt, n, r, p, MOST_MEMORY, key.as_mut()).map_err(|_| unreadable(what))?;
+        let opened = XSalsa20Poly1305::new(key.as_ref().into()).decrypt(&nonce.into(), ciphertext.as_slice());
+        opened.map(Zeroizing::new).map_err(|_| wrong_passphrase(what))
+    })
 }

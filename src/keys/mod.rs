@@ -27,7 +27,7 @@ pub use file::{
     KEY_FILES_MISSING, change_passphrase, create, create_private_directory, read_passphrase, read_private, replace_private, write_private,
 };
 pub use open::{FoundKey, found_in, found_in_open, load, load_all, load_for_openpgp, openpgp_certificate, read_secret, sign_all};
-pub use passphrase::{Passphrases, Secret, Use};
+pub use passphrase::{Passphrases, Secret, Use, unlocked};
 #[cfg(feature = "pkcs11")]
 pub use pkcs11::Pkcs11Uri;
 pub use public::{read_public, to_pem};

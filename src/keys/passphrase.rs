@@ -1,4 +1,5 @@
-use crate::failure::Result;
+use crate::failure::{Kind, Result};
+use std::cell::RefCell;
 use zeroize::Zeroizing;
 
 /// Secret bytes: wiped when dropped, never printed.
@@ -37,6 +38,33 @@ pub trait Passphrases: Send + Sync {
     /// The passphrase that opens `what`.
     fn get(&self, purpose: Use, what: &str) -> Result<Secret>;
 
+    /// Another passphrase, after the last one did not open `what`; `None` where there is none to try.
+    fn again(&self, _purpose: Use, _what: &str) -> Result<Option<Secret>> {
+        Ok(None)
+    }
+
     /// The passphrase for a new key, asked for twice when a person types it.
     fn choose(&self, purpose: Use) -> Result<Secret>;
+}
+
+/// Opens something that may be encrypted: `open` gets a function that returns the passphrase. While it fails with a wrong
+/// one, it is tried again with the next that there is.
+pub fn unlocked<T>(passphrases: &dyn Passphrases, purpose: Use, open: impl Fn(&dyn Fn(&str) -> Result<Secret>) -> Result<T>) -> Result<T> {
+    let tried = RefCell::new(None);
+    let mut result = open(&|what| {
+        let secret = passphrases.get(purpose, what)?;
+        *tried.borrow_mut() = Some(what.to_owned());
+        Ok(secret)
+    });
+    let what = tried.into_inner();
+    while let (Err(failure), Some(what)) = (&result, &what) {
+        if failure.kind != Kind::Passphrase {
+            break;
+        }
+        match passphrases.again(purpose, what)? {
+            Some(secret) => result = open(&|_| Ok(secret.clone())),
+            None => break,
+        }
+    }
+    result
 }

@@ -299,8 +299,11 @@ impl Workspace {
             let key = SigningKey::remote(&self.openpgp_certificate()?, &self.openpgp.origin(), self.now(), signer)?;
             return key.try_out().map(|()| key);
         }
-        let unlock = |what: &str| self.passphrases.get(Use::OpenPgp, what).map(|secret: Secret| Zeroizing::new(secret.expose().to_vec()));
-        SigningKey::load(&self.openpgp_file()?, &self.openpgp.origin(), self.now(), &unlock)
+        let file = self.openpgp_file()?;
+        keys::unlocked(self.passphrases.as_ref(), Use::OpenPgp, |unlock| {
+            let unlock = |what: &str| unlock(what).map(|secret: Secret| Zeroizing::new(secret.expose().to_vec()));
+            SigningKey::load(&file, &self.openpgp.origin(), self.now(), &unlock)
+        })
     }
 
     /// The OpenPGP certificate: in the key's own file, or beside a key that lives elsewhere.

@@ -85,3 +85,74 @@ fn a_closed_terminal_is_no_missing_one() {
     assert!(!seen.contains("no terminal"), "{seen}");
     ended(&seen, 12);
 }
+
+/// Runs a command on a terminal and types one answer after each question.
+fn typing(sandbox: &Sandbox, command: &str, answers: &[&str]) -> String {
+    let publish = env!("CARGO_BIN_EXE_publish");
+    // A question without an answer must not hang the test.
+    let line = format!("timeout --foreground 30 sh -c 'exec {publish} {command}'; echo code=$?");
+    let mut child = Command::new("script")
+        .args(["-qec", &line, "/dev/null"])
+        .current_dir(sandbox.dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .env_remove("PUBLISH_PASSPHRASE")
+        .spawn()
+        .unwrap();
+    let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (mut seen, mut from, mut byte) = (Vec::new(), 0, [0]);
+    let mut answers = answers.iter();
+    while output.read(&mut byte).unwrap_or(0) == 1 {
+        seen.push(byte[0]);
+        if seen.ends_with(b": ") && String::from_utf8_lossy(&seen[from..]).contains("passphrase") {
+            from = seen.len();
+            if let Some(answer) = answers.next() {
+                input.write_all(format!("{answer}\n").as_bytes()).unwrap();
+            }
+        }
+    }
+    let _ = child.wait();
+    assert_eq!(answers.len(), 0, "{}", String::from_utf8_lossy(&seen));
+    String::from_utf8_lossy(&seen).into_owned()
+}
+
+#[test]
+fn a_mistyped_passphrase_can_be_typed_three_times() {
+    let sandbox = encrypted();
+    let seen = typing(&sandbox, "key show key.pem", &["wrong", "test only passphrase"]);
+    assert!(seen.contains("code=0") && seen.contains("that does not open") && seen.contains("try 2 of 3"), "{seen}");
+    let seen = typing(&sandbox, "key show key.pem", &["wrong", "again wrong", "wrong once more"]);
+    assert!(seen.contains("code=12") && seen.contains("wrong passphrase for the key file"), "{seen}");
+    // Without a terminal nothing is asked: a wrong one and a missing one are different errors.
+    let run = |value: Option<&str>| {
+        let mut command = sandbox.command();
+        command.args(["key", "show", "key.pem"]);
+        value.map(|value| command.env("PUBLISH_PASSPHRASE", value));
+        crate::sandbox::Run::from(command.output().unwrap())
+    };
+    run(Some("wrong")).fails(12, &["wrong passphrase for the key file key.pem", "PUBLISH_PASSPHRASE"]);
+    run(None).fails(12, &["a passphrase is needed for key.pem, and there is no terminal to ask on", "--passphrase-file"]);
+}
+
+#[test]
+fn a_passphrase_that_opened_one_key_is_tried_on_the_others() {
+    let sandbox = Sandbox::empty();
+    let made = sandbox.command().args(["init", "--name", "acme"]).env("PUBLISH_PASSPHRASE", "test only passphrase").output().unwrap();
+    assert!(made.status.success());
+    // Three role keys and the OpenPGP key, one question.
+    let seen = typing(&sandbox, "release 1.0.0 --from dist", &["test only passphrase"]);
+    assert!(seen.contains("code=0") && seen.matches("passphrase for").count() == 1, "{seen}");
+    // One key with a passphrase of its own: it is asked for by name.
+    let changed = sandbox
+        .command()
+        .args(["key", "passphrase", "keys/timestamp.pem"])
+        .env("PUBLISH_PASSPHRASE", "test only passphrase")
+        .env("PUBLISH_NEW_PASSPHRASE", "the second secret")
+        .output()
+        .unwrap();
+    assert!(changed.status.success(), "{changed:?}");
+    sandbox.write("dist/linux-amd64/bin/acme", b"another");
+    let seen = typing(&sandbox, "--progress never release 1.0.1 --from dist", &["test only passphrase", "the second secret"]);
+    assert!(seen.contains("code=0") && seen.contains("does not open"), "{seen}");
+}
