@@ -184,7 +184,7 @@ pub(super) fn apply_before(workspace: &Workspace, plan: AddTargetsPlan, witness:
         edit.signed_by = key.expires(workspace.now()).map(|expires| (key.fingerprint(), expires));
     }
     workspace.progress.phase("committing");
-    Ok(workspace.commit_before(present, &edit, &signers, witness)?.into())
+    Ok(Outcome::from(workspace.commit_before(present, &edit, &signers, witness)?).publishing(workspace, &edit))
 }
 
 /// Reads files for their entries only.

@@ -106,7 +106,7 @@ pub fn apply(workspace: &Workspace, mut plan: ChannelsPlan) -> Result<Outcome> {
     workspace.progress.phase("committing");
     let may_lose_platforms = plan.loses_platforms;
     let edit = Edit { changes: plan.stage(workspace)?, conditions: plan.conditions(), may_lose_platforms, ..Edit::default() };
-    Ok(workspace.commit(present, &edit, &signers)?.into())
+    Ok(Outcome::from(workspace.commit(present, &edit, &signers)?).publishing(workspace, &edit))
 }
 
 fn as_names(names: &[String]) -> BTreeSet<&str> {

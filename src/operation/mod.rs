@@ -41,7 +41,7 @@ pub(crate) use workspace::read_pinned_root;
 use crate::failure::{Failure, Result};
 use crate::metadata::{Role, format_expiry};
 use crate::policy::clocks::Moment;
-use crate::repository::{Committed, Home, Present, Versions, version_after};
+use crate::repository::{Change, Committed, Edit, Home, PlainNames, Present, Versions, version_after};
 use serde::Serialize;
 
 /// A role's step from one version to the next, as plans show it. A rival publisher may make the number larger.
@@ -95,6 +95,8 @@ pub struct Outcome {
     pub versions: Versions,
     /// How often other publishers made it start over.
     pub rebases: u32,
+    /// The targets that this run published, with what is needed to fetch and check each; empty if nothing changed.
+    pub published: Vec<PublishedTarget>,
     /// What did not follow the commit, with what puts it right; the new state is visible all the same.
     pub warnings: Vec<String>,
 }
@@ -102,6 +104,45 @@ pub struct Outcome {
 impl From<Committed> for Outcome {
     fn from(committed: Committed) -> Self {
         let Committed { versions, changed, rebases, warnings } = committed;
-        Self { changed, versions, rebases, warnings }
+        Self { changed, versions, rebases, published: Vec::new(), warnings }
+    }
+}
+
+/// A target as a script needs it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PublishedTarget {
+    /// Its name.
+    pub name: String,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Its SHA-256, in hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Its SHA-512, in hex, where the repository lists it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha512: Option<String>,
+    /// Where it is served, if the config has a `public_url` and the repository keeps plain names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+impl Outcome {
+    /// With the targets that an edit writes, if it was published.
+    fn publishing(mut self, workspace: &Workspace, edit: &Edit) -> Self {
+        let base = workspace.label.url.as_ref().filter(|_| workspace.plain_names == PlainNames::All);
+        let target = |change: &Change| {
+            let target = change.wanted.as_ref().filter(|wanted| change.expected.as_ref() != Some(*wanted))?;
+            Some(PublishedTarget {
+                name: change.name.clone(),
+                length: target.length,
+                sha256: target.hashes.sha256.map(hex::encode),
+                sha512: target.hashes.sha512.map(hex::encode),
+                url: base.map(|base| format!("{}/targets/{}", base.trim_end_matches('/'), crate::storage::escape(&change.name))),
+            })
+        };
+        if self.changed {
+            self.published = edit.changes.iter().filter_map(target).collect();
+        }
+        self
     }
 }

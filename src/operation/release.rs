@@ -261,7 +261,7 @@ pub fn apply(workspace: &Workspace, plan: ReleasePlan) -> Result<Outcome> {
     if let Some(channels) = &plan.channels {
         edit.changes.extend(channels.stage(workspace)?);
     }
-    Ok(workspace.commit(present, &edit, &signers)?.into())
+    Ok(Outcome::from(workspace.commit(present, &edit, &signers)?).publishing(workspace, &edit))
 }
 
 /// A warning about what desktops left behind.

@@ -128,7 +128,7 @@ pub fn resume(workspace: &Workspace, draft: Option<Review<'_>>) -> Result<bool> 
 
 /// What is published, as an outcome of work that an earlier run began.
 pub fn published(workspace: &Workspace) -> Result<Outcome> {
-    Ok(Outcome { changed: true, versions: workspace.load()?.versions(), rebases: 0, warnings: Vec::new() })
+    Ok(Outcome { changed: true, versions: workspace.load()?.versions(), rebases: 0, published: Vec::new(), warnings: Vec::new() })
 }
 
 /// Adds the configured keys that the root does not have yet.

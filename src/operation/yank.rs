@@ -165,5 +165,5 @@ pub fn apply(workspace: &Workspace, plan: YankPlan) -> Result<Outcome> {
     let wanted = stage_bytes(workspace.storage.as_ref(), &name, &record, workspace.sha512)?;
     edit.changes.push(Change { name, expected: None, wanted: Some(wanted), keep_existing: true, content: Some(record) });
     edit.changes.extend(plan.channels.stage(workspace)?);
-    Ok(workspace.commit(present, &edit, &signers)?.into())
+    Ok(Outcome::from(workspace.commit(present, &edit, &signers)?).publishing(workspace, &edit))
 }

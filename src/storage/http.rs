@@ -69,7 +69,7 @@ fn check_credentials(base: &str) -> Result<()> {
 }
 
 /// Escapes what a URL path cannot hold. `+` and `~` stay, as every client sends them.
-fn escape(name: &str) -> String {
+pub(crate) fn escape(name: &str) -> String {
     use std::fmt::Write;
     let mut out = String::with_capacity(name.len());
     for byte in name.bytes() {

@@ -437,3 +437,24 @@ fn platforms_on_the_command_line_are_checked() {
     known("linux-darwin-amd64", None);
     known("\u{e4}-\u{130}", None);
 }
+
+#[test]
+fn the_json_result_says_how_to_fetch_and_check_what_was_published() {
+    let sandbox = Sandbox::empty();
+    sandbox.publish(&["init", "--name", "acme", "--public-url", "https://tuf.example.org/", "--no-passphrase"]).ok();
+    sandbox.write("dist/linux-amd64/bin/a b", b"x");
+    sandbox.channels(&[("1", "stable", "1.0.0")]);
+    let result = sandbox.publish(&["release", "1.0.0", "--from", "dist", "--channels", "--json"]).ok().json()["result"].clone();
+    let published = result["published"].as_array().unwrap();
+    let of = |name: &str| published.iter().find(|target| target["name"] == name).unwrap_or_else(|| panic!("{name}: {published:#?}"));
+    let program = of("releases/1.0.0/linux-amd64/bin/acme");
+    let bytes = std::fs::read(sandbox.path("dist/linux-amd64/bin/acme")).unwrap();
+    assert_eq!(program["sha256"], hex::encode(openssl::sha::sha256(&bytes)));
+    assert_eq!(program["length"], bytes.len());
+    assert_eq!(program["url"], "https://tuf.example.org/targets/releases/1.0.0/linux-amd64/bin/acme");
+    assert_eq!(of("releases/1.0.0/linux-amd64/bin/a b")["url"], "https://tuf.example.org/targets/releases/1.0.0/linux-amd64/bin/a%20b");
+    of("signatures/1.0.0/linux-amd64/bin/acme.sig");
+    of("channels/1/stable");
+    let again = sandbox.publish(&["release", "1.0.0", "--from", "dist", "--channels", "--json"]).ok().json();
+    assert_eq!(again["result"]["published"], serde_json::json!([]));
+}
