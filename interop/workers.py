@@ -374,7 +374,7 @@ def what_is_forged_outdated_or_misdirected_is_refused_and_logged():
             (change("packages/../x"), "`..`"),
             (change("packages/p1.zip", published, {**content, "length": 1 << 33}), "signs"),
             ([{**change("packages/x")[0], "name": f"packages/x{number}"} for number in range(10_001)], "10001 targets in one request"),
-            (change("packages/p1.zip", {**published, "length": 1}, None), "was changed by somebody else"),
+            (change("packages/p1.zip", {**published, "length": 1}, None), "was changed by another publisher"),
             (change("channels/1/stable"), "which is not released"),
         ]:
             request = insider.request(changes)
