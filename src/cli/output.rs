@@ -66,10 +66,16 @@ impl Report {
     }
 }
 
+/// Whether the terminal knows no escape sequences.
+pub(super) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
 impl Output {
     /// As the global flags and `NO_COLOR` request.
     pub fn new(global: &Global) -> Self {
-        let color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && std::io::stderr().is_terminal() && !global.json;
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && !is_dumb();
+        let color = wanted && std::io::stderr().is_terminal() && !global.json;
         Self { json: global.json, quiet: global.quiet, color, verbose: global.verbose }
     }
 

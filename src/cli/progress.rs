@@ -1,6 +1,6 @@
 use super::arguments::{Global, When};
 use super::log::tell;
-use super::output::Output;
+use super::output::{Output, is_dumb};
 use crate::repository::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
@@ -36,7 +36,7 @@ impl Shown {
         let bars = match global.progress {
             When::Always => true,
             When::Never => false,
-            When::Auto => std::io::stderr().is_terminal() && !output.is_silent(),
+            When::Auto => std::io::stderr().is_terminal() && !output.is_silent() && !is_dumb(),
         };
         let step = Step { bar: None, name: String::new(), files: 0, size: 0, said: Instant::now() };
         Self { output: output.clone(), bars, step: Mutex::new(step), files: AtomicU64::new(0), bytes: AtomicU64::new(0) }
@@ -74,8 +74,7 @@ impl Progress for Shown {
         self.files.store(0, Ordering::Relaxed);
         self.bytes.store(0, Ordering::Relaxed);
         if let Some(bar) = &step.bar {
-            let template =
-                format!("{{msg}} {{bar:24}} {{bytes}}/{{total_bytes}}, {{prefix}}/{files} files, {{bytes_per_sec}}, {{eta}} left");
+            let template = template(width(), files);
             if let Ok(style) = ProgressStyle::with_template(&template) {
                 bar.set_style(style.progress_chars("=> "));
             }
@@ -122,6 +121,21 @@ impl Progress for Shown {
             Some(bar) => bar.suspend(|| self.output.warning(line)),
             None => self.output.warning(line),
         }
+    }
+}
+
+/// The columns of the terminal.
+fn width() -> u16 {
+    rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| size.ws_col)
+}
+
+/// What fits: a bar that wraps leaves its lines behind.
+fn template(width: u16, files: u64) -> String {
+    match width {
+        100.. => format!("{{msg}} {{bar:24}} {{bytes}}/{{total_bytes}}, {{prefix}}/{files} files, {{bytes_per_sec}}, {{eta}} left"),
+        80.. => format!("{{msg}} {{bar:16}} {{bytes}}/{{total_bytes}}, {{prefix}}/{files} files, {{eta}} left"),
+        50.. => format!("{{msg}} {{bar:12}} {{percent}} %, {{prefix}}/{files} files"),
+        _ => "{msg} {percent} %".into(),
     }
 }
 

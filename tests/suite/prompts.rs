@@ -156,3 +156,28 @@ fn a_passphrase_that_opened_one_key_is_tried_on_the_others() {
     let seen = typing(&sandbox, "--progress never release 1.0.1 --from dist", &["test only passphrase", "the second secret"]);
     assert!(seen.contains("code=0") && seen.contains("does not open"), "{seen}");
 }
+
+/// Escape sequences only where the terminal has them and nobody switched them off.
+#[test]
+fn dumb_terminals_and_no_color_get_plain_text() {
+    let sandbox = Sandbox::new();
+    for (variables, plain) in
+        [("TERM=dumb", true), ("TERM=xterm NO_COLOR=1", false), ("TERM=xterm NO_COLOR=1 PUBLISH_PROGRESS=never", true)]
+    {
+        let publish = env!("CARGO_BIN_EXE_publish");
+        let line = format!("env {variables} {publish} release 1.0.0 --from dist; env {variables} {publish} release x --from dist");
+        let output = Command::new("script")
+            .args(["-qec", &line, "/dev/null"])
+            .current_dir(sandbox.dir.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let seen = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(seen.contains("error:") && !seen.contains("\u{1b}[1;"), "{variables}: no colour: {seen:?}");
+        assert!(!plain || !seen.contains('\u{1b}'), "{variables}: {seen:?}");
+    }
+    let line = format!("env TERM=xterm {} release x --from dist", env!("CARGO_BIN_EXE_publish"));
+    let output =
+        Command::new("script").args(["-qec", &line, "/dev/null"]).current_dir(sandbox.dir.path()).stdin(Stdio::null()).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("\u{1b}[1;31merror:"), "the terminal that has colours gets them");
+}
