@@ -9,7 +9,7 @@ pub(super) const TABLE: [(u8, &str); 15] = [
     (0, "done, or nothing to do"),
     (1, "unexpected failure"),
     (USAGE, "wrong arguments"),
-    (3, "`status`: a role has expired, is due to be signed again, or expires within --fail-within"),
+    (3, "`status`: a role has expired, or expires within --fail-within; without that option, also if one is due to be signed again"),
     (4, "access refused: permissions, read-only file systems, key files that others can read"),
     (5, "conflict: published already with other content, a downgrade, or another publisher was faster"),
     (6, "a config, channels file, key, build or name is not acceptable"),

@@ -229,7 +229,8 @@ fn health(roles: &[RoleStatus], paused: bool, incomplete: bool, fail_within: Opt
         () if paused => Health::Paused,
         () if incomplete => Health::Incomplete,
         () if fail_within.is_some_and(|span| sooner(span.num_seconds())) => Health::ExpiresSoon,
-        () if roles.iter().any(|role| role.refresh_in < 0) => Health::RefreshDue,
+        // An hourly job leaves a role due for up to an hour: an alarm with a span of its own does not go off for that.
+        () if fail_within.is_none() && roles.iter().any(|role| role.refresh_in < 0) => Health::RefreshDue,
         () => Health::Healthy,
     }
 }

@@ -221,3 +221,22 @@ fn what_is_named_by_sha512_alone_gets_a_sha256_on_request() {
         trial.release("1.0.1").unwrap();
     }
 }
+
+#[test]
+fn the_verdict_follows_the_clock() {
+    use publish::operation::status::Health;
+    let mut trial = Trial::new();
+    let health = |trial: &Trial, within: Option<i64>| status::status(&trial.workspace(), within.map(TimeDelta::hours)).unwrap().health;
+    assert_eq!(health(&trial, None), Health::Healthy);
+    assert_eq!(health(&trial, Some(48)), Health::ExpiresSoon);
+    // What an hourly job leaves due is no alarm.
+    trial.wait(TimeDelta::hours(5));
+    assert_eq!(health(&trial, None), Health::RefreshDue);
+    assert_eq!(health(&trial, Some(12)), Health::Healthy);
+    trial.wait(TimeDelta::hours(10));
+    assert_eq!(health(&trial, Some(12)), Health::ExpiresSoon);
+    trial.wait(TimeDelta::hours(10));
+    assert_eq!((health(&trial, None), health(&trial, Some(12))), (Health::Expired, Health::Expired));
+    let verdict = status::status(&trial.workspace(), None).unwrap().verdict;
+    assert!(verdict.starts_with("EXPIRED: timestamp; clients refuse updates"), "{verdict}");
+}

@@ -209,7 +209,7 @@ pub(super) enum Command {
     Store(Store),
     /// Show the health, channels, releases and roles
     #[command(
-        after_help = "The first line is the verdict, and the exit code agrees: 0 healthy; 3 expired, due, or within --fail-within; 11 paused or incomplete. With --quiet, a healthy repository prints nothing.\n\nExamples:\n  publish status\n  publish status --quiet --fail-within 3h\n  publish status --install"
+        after_help = "The first line is the verdict, and the exit code agrees: 0 healthy; 3 expired, within --fail-within, or (without that option) due; 11 paused or incomplete. With --quiet, a healthy repository prints nothing.\n\nExamples:\n  publish status\n  publish status --quiet --fail-within 3h\n  publish status --install"
     )]
     Status(Status),
     /// Compare two releases
