@@ -27,7 +27,8 @@ pub(super) fn remove(global: &Global, arguments: &RemoveDelegation, output: &Out
         return Ok(Report::new("remove-delegation", text, json!({"dry_run": true, "plan": document})));
     }
     output.plan(Some(std::mem::take(&mut text)), &[]);
-    confirm_loss(&arguments.name, arguments.confirm.as_deref(), "remove this delegation", output)?;
+    let given = arguments.confirm.as_deref().or(arguments.yes.then_some(arguments.name.as_str()));
+    confirm_loss(&arguments.name, given, "remove this delegation", output)?;
     let done = format!("targets.json does not delegate to {} any more", arguments.name.escape_debug());
     let outcome = operation::apply_removal(&workspace, plan)?;
     finish(&mut text, &outcome, &done, "");

@@ -85,7 +85,10 @@ pub(super) fn page() -> String {
 
 fn describe(page: &mut String, command: &Command, name: &str) {
     let _ = write!(page, "\n### publish {name}\n\n{}.\n\n", command.get_about().map(ToString::to_string).unwrap_or_default());
-    let own: Vec<&Arg> = command.get_arguments().filter(|argument| !argument.is_global_set() && argument.get_id() != "help").collect();
+    let own: Vec<&Arg> = command
+        .get_arguments()
+        .filter(|argument| !argument.is_global_set() && !argument.is_hide_set() && argument.get_id() != "help")
+        .collect();
     if !own.is_empty() {
         page.push_str("| argument | default | meaning |\n|---|---|---|\n");
         for argument in own {

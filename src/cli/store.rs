@@ -69,7 +69,8 @@ pub(super) fn prune(global: &Global, arguments: &Prune, output: &Output) -> Resu
     let mut text = String::new();
     if !plan.empty {
         let name = config.name.as_deref().unwrap_or("repository");
-        confirm_loss(name, arguments.confirm.as_deref(), &format!("delete {what}"), output)?;
+        let given = arguments.confirm.as_deref().or(arguments.yes.then_some(name));
+        confirm_loss(name, given, &format!("delete {what}"), output)?;
     }
     let pruned = prune_operation::apply(&workspace, &plan)?;
     match (pruned.deleted, pruned.swept) {

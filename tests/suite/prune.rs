@@ -144,6 +144,8 @@ fn without_yes_nothing_is_deleted() {
     sandbox.unchanged(|| sandbox.publish(&["prune", "--dry-run", "--confirm", "acme"]).ok().says(&["1 file"]));
     sandbox.publish(&["prune", "--confirm", "acme"]).ok().says(&["deleted 1 file"]);
     assert!(!left.exists());
+    // Scripts of earlier versions.
+    sandbox.publish(&["prune", "--yes"]).ok();
     sandbox.publish(&["prune", "--confirm", "acme"]).ok().says(&["nothing to delete"]);
     sandbox.publish(&["prune", "--grace", "3h"]).fails(6, &["too short", "at least 1d"]);
 }

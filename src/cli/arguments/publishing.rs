@@ -246,6 +246,9 @@ pub(in crate::cli) struct RemoveDelegation {
     /// Remove it: the name again
     #[arg(long, value_name = "NAME")]
     pub confirm: Option<String>,
+    /// Confirms too; kept for scripts that were written for earlier versions
+    #[arg(long, hide = true, conflicts_with = "confirm")]
+    pub yes: bool,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -277,6 +280,9 @@ pub(in crate::cli) struct Prune {
     /// Delete the files of the plan: the repository's `name` in the config
     #[arg(long, value_name = "NAME")]
     pub confirm: Option<String>,
+    /// Confirms too; kept for scripts that were written for earlier versions
+    #[arg(long, hide = true, conflicts_with = "confirm")]
+    pub yes: bool,
 }
 
 #[derive(Clone, Debug, Args)]
