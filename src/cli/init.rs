@@ -33,7 +33,7 @@ pub(super) fn run(global: &Global, arguments: &Init, output: &Output) -> Result<
         let mut text = format!("repository: {}\n", plan.location);
         plan.make.iter().for_each(|file| text.push_str(&format!("  + {file}\n")));
         plan.keep.iter().for_each(|file| text.push_str(&format!("  = {file}\n")));
-        text.push_str("plan only, nothing was written; run it without --dry-run to make these\n");
+        text.push_str("Nothing was written. Run it without --dry-run to make these files.\n");
         return Ok(Report::new("init", text, json!({"dry_run": true, "plan": plan})).warnings(&plan.warnings));
     }
     let report = operation::apply(&workspace, &request)?;
@@ -48,17 +48,17 @@ pub(super) fn run(global: &Global, arguments: &Init, output: &Output) -> Result<
     };
     let _ = write!(
         text,
-        "\nUsers type, once:\n  {add}\n\nOpenPGP certificate {}\n  published with the first release as {certificate}\n",
+        "\nYour users run this once:\n  {add}\n\nOpenPGP certificate {}\n  published with the first release as {certificate}\n",
         report.fingerprint
     );
     if let Some(revocation) = &report.revocation {
-        let _ = writeln!(text, "  if the key is ever lost, {revocation} revokes it: keep that elsewhere");
+        let _ = writeln!(text, "  {revocation} revokes it if the key is lost: keep this file on another machine");
     }
     let config_flag =
         if global.config == Path::new("publish.yaml") { String::new() } else { format!(" --config {}", global.config.display()) };
     let _ = write!(
         text,
-        "\nNext:\n  publish release 1.0.0 --from dist{config_flag}\n  publish refresh{config_flag}    every hour or two, from cron: clients refuse a timestamp older than a day\n\nKeep the keys directory out of version control and a copy of it off this machine.\n"
+        "\nNext:\n  publish release 1.0.0 --from dist{config_flag}\n  publish refresh{config_flag}    every hour, from cron: clients refuse a timestamp older than a day\n\nKeep the keys directory out of version control, and a copy of it on another machine.\n"
     );
     Ok(Report::new(
         "init",

@@ -84,7 +84,7 @@ fn describe(report: &VerifyReport) -> String {
         SecondOpinion::Disagrees { reason } => writeln!(text, "the tuf crate's client disagrees: {reason}"),
     };
     let number = |severity| report.findings.iter().filter(|finding| finding.severity == severity).count();
-    let verdict = if report.is_good() { "good" } else { "NOT good" };
+    let verdict = if report.is_good() { "good" } else { "FAILED" };
     let _ = writeln!(
         text,
         "{verdict}: {}, {}, {}",
