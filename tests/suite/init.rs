@@ -206,7 +206,7 @@ fn a_dry_run_makes_nothing() {
     sandbox.publish(&["init", "--no-passphrase", "--dry-run", "--name", "acme"]).ok().says(&[
         "+ publish.yaml",
         "+ keys/root.pem",
-        "nothing was written",
+        "Nothing was written",
     ]);
     assert!(before == crate::sandbox::files(sandbox.dir.path()));
 }
