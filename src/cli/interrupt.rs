@@ -1,5 +1,5 @@
 use super::output::{Output, eprint, interrupt_document, print};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use std::fs::File;
@@ -21,11 +21,19 @@ static BEFORE_PROMPT: Mutex<Option<(File, Termios)>> = Mutex::new(None);
 pub(super) struct Prompting(());
 
 impl Prompting {
-    /// Remembers the terminal as it is.
+    /// Remembers the terminal as it is, and has ctrl-C arrive as a character from now on. As a signal it could restore the
+    /// terminal in the moment before the prompt switches its echo off.
     pub fn begin() -> Self {
         let terminal = File::open("/dev/tty").ok();
         let known = terminal.and_then(|terminal| tcgetattr(&terminal).ok().map(|before| (terminal, before)));
-        *BEFORE_PROMPT.lock().unwrap_or_else(PoisonError::into_inner) = known;
+        let mut remembered = BEFORE_PROMPT.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((terminal, before)) = &known {
+            let mut quiet = before.clone();
+            quiet.local_modes.remove(LocalModes::ISIG | LocalModes::ICANON | LocalModes::ECHO);
+            // Where it fails, the prompt switches the echo off by itself.
+            let _ = tcsetattr(terminal, OptionalActions::Now, &quiet);
+        }
+        *remembered = known;
         Self(())
     }
 }
