@@ -3,6 +3,7 @@
 
 use crate::broker::BrokerOptions;
 use crate::failure::{Failure, Kind, Result};
+use crate::files::{GIVEN_FILE_LIMIT, read_given, read_given_text};
 use crate::keys::KeyUri;
 use crate::metadata::{PublicKey, Role};
 #[cfg(feature = "monitor")]
@@ -356,7 +357,7 @@ impl Config {
     /// Reads a config file.
     pub fn read(path: &Path) -> Result<Self> {
         let what = path.display().to_string();
-        let metadata = std::fs::metadata(path).map_err(|error| {
+        let text = read_given_text(path, MAX_LENGTH).map_err(|error| {
             let missing = error.kind() == std::io::ErrorKind::NotFound;
             let failure = Failure::io("read the config", &what, error);
             if missing {
@@ -367,10 +368,6 @@ impl Config {
                 failure
             }
         })?;
-        if metadata.len() > MAX_LENGTH {
-            return Err(Failure::invalid(format!("the config {what} has {} bytes; no more than {MAX_LENGTH} are read", metadata.len())));
-        }
-        let text = std::fs::read_to_string(path).map_err(|error| Failure::io("read the config", &what, error))?;
         let mut config = Self::parse(&text, &what)?;
         config.start_from(path.parent().unwrap_or(Path::new("")));
         config.key_uris()?;
@@ -574,7 +571,7 @@ impl Config {
     /// Who signs, if the config names a broker; `password` is that of the environment.
     pub fn workers(&self, password: Option<&[u8]>) -> Result<Option<Workers>> {
         let Some(url) = &self.broker else { return Ok(None) };
-        let read = |path: &Path| std::fs::read(path).map_err(|error| Failure::io("read", path.display(), error));
+        let read = |path: &Path| read_given(path, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read", path.display(), error));
         let mut broker = BrokerOptions::parse(url)?;
         broker.ca = self.broker_ca.as_deref().map(|path| self.path(path));
         broker.identity = match (&self.broker_certificate, &self.broker_key) {

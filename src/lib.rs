@@ -5,6 +5,7 @@
 //!
 //! - [`failure`]: what went wrong, of which kind, and what to do next
 //! - [`layout`], [`digest`], [`metadata`], [`openpgp`]: values and formats; no clock, disk, network or environment
+//! - [`files`]: files read without a wait and within limits
 //! - [`transport`]: where credentials may be sent
 //! - [`channels`], [`keys`], [`storage`], [`broker`], [`tree`]: the channels file, where secret keys live, where published
 //!   bytes live, requests to signing workers, directories that others can write
@@ -19,6 +20,7 @@ pub mod cli;
 pub mod config;
 pub mod digest;
 pub mod failure;
+pub mod files;
 pub mod keys;
 pub mod layout;
 pub mod metadata;

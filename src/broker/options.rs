@@ -1,4 +1,5 @@
 use crate::failure::{Failure, Result};
+use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::transport;
 use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
@@ -53,7 +54,7 @@ impl BrokerOptions {
     }
 
     pub(super) fn tls(&self) -> Result<OwnedTLSConfig> {
-        let read = |path: &PathBuf| std::fs::read(path).map_err(|error| Failure::io("read", path.display(), error));
+        let read = |path: &PathBuf| read_given(path, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read", path.display(), error));
         let cert_chain = self.ca.as_ref().map(|path| read(path).map(|pem| String::from_utf8_lossy(&pem).into_owned())).transpose()?;
         let identity = match &self.identity {
             Some((cert, key)) => Some(OwnedIdentity::PKCS8 { pem: read(cert)?, key: Zeroizing::new(read(key)?).to_vec() }),

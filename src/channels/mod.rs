@@ -4,6 +4,7 @@
 mod document;
 
 use crate::failure::{Failure, Result};
+use crate::files::read_given;
 use crate::layout::{ReleaseVersion, check_channel, check_group};
 use document::{Content, Node, Problem};
 use std::path::Path;
@@ -37,17 +38,10 @@ impl ChannelsFile {
     /// Reads and checks a file.
     pub fn read(path: &Path) -> Result<Self> {
         let what = path.display().to_string();
-        let metadata = std::fs::metadata(path).map_err(|error| {
+        let bytes = read_given(path, MAX_LENGTH).map_err(|error| {
             Failure::io("read the channels file", &what, error)
                 .hint("name another one with --file, or copy the example trdl_channels.yaml from the documentation")
         })?;
-        if metadata.len() > MAX_LENGTH {
-            return Err(Failure::invalid(format!(
-                "the channels file {what} has {} bytes; no more than {MAX_LENGTH} are read",
-                metadata.len()
-            )));
-        }
-        let bytes = std::fs::read(path).map_err(|error| Failure::io("read the channels file", &what, error))?;
         Self::parse(&bytes, &what)
     }
 

@@ -3,6 +3,7 @@ use super::output::{Output, Report};
 use super::workspace::open;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::files::{GIVEN_FILE_LIMIT, read_given_text};
 use crate::openpgp::Algorithm;
 use crate::operation::init::{self as operation, InitRequest};
 use crate::storage::{Location, StoreOptions};
@@ -79,7 +80,7 @@ fn config(global: &Global, arguments: &Init) -> Result<(Config, String)> {
                 .hint("edit the file, or leave the flags out")
                 .into());
         }
-        let text = std::fs::read_to_string(&global.config).map_err(|error| Failure::io("read the config", &what, error))?;
+        let text = read_given_text(&global.config, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read the config", &what, error))?;
         return Ok((config, text));
     }
     if let Some(url) = &arguments.public_url

@@ -113,9 +113,10 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Report> {
 /// Refuses a config that is not the pinned one, before anything in it is used.
 fn check_config(global: &arguments::Global) -> anyhow::Result<()> {
     use crate::failure::{Failure, Kind};
+    use crate::files::{GIVEN_FILE_LIMIT, read_given};
     let Some(wanted) = &global.config_sha256 else { return Ok(()) };
     let what = global.config.display();
-    let bytes = std::fs::read(&global.config).map_err(|error| Failure::io("read the config", &what, error))?;
+    let bytes = read_given(&global.config, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read the config", &what, error))?;
     let found = hex::encode(openssl::sha::sha256(&bytes));
     if wanted.trim().eq_ignore_ascii_case(&found) {
         return Ok(());

@@ -18,6 +18,8 @@ pub(super) struct Sources {
     /// Starts no command and shows no prompt.
     dry_run: bool,
     known: Mutex<HashMap<Use, Secret>>,
+    /// Sources that could not be read: a silent pipe is waited for once, and not again for each key.
+    failed: Mutex<HashMap<Use, (Kind, String)>>,
     /// Several keys may be opened at once; one of them asks, and the others get what was answered.
     asking: Mutex<()>,
     /// All passphrases that were got.
@@ -73,6 +75,7 @@ impl Sources {
             ),
             dry_run: global.dry_run,
             known: Mutex::default(),
+            failed: Mutex::default(),
             asking: Mutex::default(),
             typed: Mutex::default(),
             tries: Mutex::default(),
@@ -103,7 +106,13 @@ impl Sources {
         if let Some(secret) = self.known().get(&purpose) {
             return Ok(secret.clone());
         }
-        let secret = read()?;
+        if let Some((kind, message)) = self.failed.lock().unwrap_or_else(PoisonError::into_inner).get(&purpose) {
+            return Err(Failure::new(*kind, message.clone()));
+        }
+        let secret = read().inspect_err(|failure| {
+            let failed = (failure.kind, failure.with_cause());
+            self.failed.lock().unwrap_or_else(PoisonError::into_inner).insert(purpose, failed);
+        })?;
         self.typed.lock().unwrap_or_else(PoisonError::into_inner).push(secret.clone());
         self.known().insert(purpose, secret.clone());
         Ok(secret)
@@ -114,7 +123,9 @@ impl Passphrases for Sources {
     fn get(&self, purpose: Use, what: &str) -> Result<Secret> {
         let roles = self.known().get(&Use::Roles).cloned();
         self.check_dry_run(purpose, what)?;
-        self.remembered(purpose, || match (self.source(purpose).read()?, roles) {
+        // A source that serves both uses is read once: a pipe has nothing left afterwards.
+        let serves_both = self.roles.is_given() && !self.openpgp.is_given();
+        self.remembered(if serves_both { Use::Roles } else { purpose }, || match (self.source(purpose).read()?, roles) {
             (Some(secret), _) => Ok(secret),
             // Mostly they are the same: the one that opened another key is tried before anything is asked.
             (None, Some(roles)) => Ok(roles),

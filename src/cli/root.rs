@@ -7,8 +7,9 @@ use super::text::{confirm as ask, confirm_loss, count};
 use super::workspace::open;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::keys::{self, KeyUri, RoleSigner};
-use crate::metadata::{PublicKey, Role, parse_moment};
+use crate::metadata::{PublicKey, ROOT_LIMIT, Role, parse_moment};
 use crate::operation::Workspace;
 use crate::operation::going_back::{BackTo, GoingBack};
 use crate::operation::root::{
@@ -160,7 +161,7 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
 fn trusted(known: &KnownRoots) -> Result<TrustedRoots> {
     let mut given = Vec::new();
     for path in &known.root {
-        let bytes = std::fs::read(path).map_err(|error| Failure::io("read the root", path.display(), error))?;
+        let bytes = read_given(path, ROOT_LIMIT).map_err(|error| Failure::io("read the root", path.display(), error))?;
         given.push((path.display().to_string(), bytes));
     }
     let absolute = |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
@@ -218,7 +219,7 @@ fn added(text: &str, workspace: &Workspace) -> Result<(Role, PublicKey, Option<S
         uri.path().and_then(Path::file_name).and_then(|name| name.to_str()).and_then(|name| name.split('.').next()).map(str::to_owned);
     let public = match uri.path() {
         Some(path) => {
-            let file = std::fs::read(path).map_err(|error| Failure::io("read the key", path.display(), error))?;
+            let file = read_given(path, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read the key", path.display(), error))?;
             keys::read_public(&file, &path.display().to_string())?
         }
         None => None,

@@ -6,6 +6,7 @@ use super::text::count;
 use super::workspace::open;
 use crate::config::Config;
 use crate::failure::{Failure, Kind};
+use crate::files::{GIVEN_FILE_LIMIT, read_given_text};
 use crate::keys::{self, KeyUri, Use};
 use crate::metadata::{KeyKind, Role};
 use crate::openpgp::{Algorithm, generate, vouch};
@@ -246,7 +247,7 @@ fn next_file(listed: &[String], role: Role, config: &Config) -> String {
 
 /// Writes the role's keys into the config, all else as it was.
 fn rewrite(path: &Path, role: Role, keys: &[String]) -> Result<()> {
-    let text = std::fs::read_to_string(path).map_err(|error| Failure::io("read the config", path.display(), error))?;
+    let text = read_given_text(path, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read the config", path.display(), error))?;
     let new = Config::with_keys(&text, role, keys).ok_or_else(|| {
         Failure::invalid(format!("the keys in {} stand in a form that is not rewritten here; nothing was changed", path.display()))
             .hint(format!("write below `keys:` yourself: {role}: [{}]", keys.join(", ")))
@@ -308,7 +309,7 @@ fn openpgp(global: &Global, arguments: &Rotate, output: &Output) -> Result<Repor
     let fingerprint = key.fingerprint();
     let outcome = openpgp_operation::apply(&workspace, &key, plan)?;
     let failed = |error| Failure::io("read the config", global.config.display(), error);
-    let before = std::fs::read_to_string(&global.config).map_err(failed)?;
+    let before = read_given_text(&global.config, GIVEN_FILE_LIMIT).map_err(failed)?;
     let after = Config::with_openpgp(&before, &new_text).ok_or_else(|| {
         Failure::invalid(format!("{} has `openpgp:` in a form that is not rewritten here", global.config.display()))
             .hint(format!("write it yourself: openpgp: {new_text}"))

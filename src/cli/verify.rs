@@ -5,6 +5,7 @@ use super::progress::Shown;
 use super::text::{count, size};
 use crate::config::Config;
 use crate::failure::{Failure, Kind};
+use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::operation::read_pinned_root;
 use crate::operation::verify::{Anchor, SecondOpinion, Severity, VerifyReport, VerifyRequest, verify};
 use crate::storage::{self, HttpSource, Location, Source, StoreOptions};
@@ -16,7 +17,7 @@ use std::path::Path;
 
 /// `publish verify`.
 pub(super) fn run(global: &Global, arguments: &Verify, output: &Output) -> Result<Report> {
-    let read = |path: &Path| std::fs::read(path).map_err(|error| Failure::io("read", path.display(), error));
+    let read = |path: &Path| read_given(path, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read", path.display(), error));
     let given = arguments.location.as_ref().or(global.repo.as_ref());
     let configured = if given.is_none() { Some(Config::read(&global.config)?) } else { None };
     let source: Box<dyn Source> = match (given, &configured) {

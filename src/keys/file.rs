@@ -6,11 +6,12 @@
 use super::software::Material;
 use super::{Passphrases, Secret, form};
 use crate::failure::{Failure, Kind, Result};
+use crate::files::{open_given, read_opened};
 use crate::metadata::KeyKind;
 use pkcs8::pkcs5::{pbes2, scrypt};
 use pkcs8::{LineEnding, PrivateKeyInfoRef, SecretDocument};
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -77,7 +78,7 @@ fn encrypt(der: &[u8], passphrase: &Secret) -> std::result::Result<Zeroizing<Str
 
 /// Reads a file that only its owner may read.
 pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
-    let file = File::open(path).map_err(|error| {
+    let file = open_given(path).map_err(|error| {
         let missing = error.kind() == std::io::ErrorKind::NotFound;
         let failure = Failure::io("open", format!("the key file {}", path.display()), error);
         if missing { failure.hint(KEY_FILES_MISSING) } else { failure }
@@ -88,19 +89,14 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
 /// Reads a file with a passphrase, which only its owner may read; or a pipe, as shells make them of a command.
 pub fn read_passphrase(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     let what = format!("the passphrase file {}", path.display());
-    let file = File::open(path).map_err(|error| Failure::io("read", &what, error))?;
+    let file = open_given(path).map_err(|error| Failure::io("read", &what, error))?;
     let metadata = file.metadata().map_err(|error| Failure::io("read", &what, error))?;
-    if metadata.is_dir() {
-        return Err(Failure::invalid(format!("{what} is a directory")));
-    }
     if metadata.is_file() {
         check_private(&metadata, &what, path).map_err(|failure| {
             failure.hint(format!("if its mode is not yours to change: --passphrase-command 'cat {}'", path.display()))
         })?;
     }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
-    file.take(MAX_KEY_FILE).read_to_end(&mut bytes).map_err(|error| Failure::io("read", &what, error))?;
-    Ok(bytes)
+    read_opened(&file, MAX_KEY_FILE).map(Zeroizing::new).map_err(|error| Failure::io("read", &what, error))
 }
 
 fn check_private(metadata: &Metadata, what: &str, path: &Path) -> Result<()> {
@@ -124,6 +120,9 @@ pub fn create_private_directory(path: &Path) -> Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => std::fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(Failure::invalid(format!("{} exists and is not a directory", path.display())))
+        }
         Err(error) => Err(failed(error)),
     }
 }
@@ -136,13 +135,7 @@ pub(super) fn read_open(file: &File, path: &Path) -> Result<Zeroizing<Vec<u8>>> 
         return Err(Failure::invalid(format!("{what} is not a regular file")));
     }
     check_private(&metadata, &what, path)?;
-    let too_long = || Failure::invalid(format!("{what} is far too long for a key"));
-    if metadata.len() > MAX_KEY_FILE {
-        return Err(too_long());
-    }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
-    file.take(MAX_KEY_FILE + 1).read_to_end(&mut bytes).map_err(|error| Failure::io("read", &what, error))?;
-    if bytes.len() as u64 > MAX_KEY_FILE { Err(too_long()) } else { Ok(bytes) }
+    read_opened(file, MAX_KEY_FILE).map(Zeroizing::new).map_err(|error| Failure::io("read", &what, error))
 }
 
 /// What a key file is called until it is whole, with the process's id after it.

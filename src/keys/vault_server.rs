@@ -4,6 +4,7 @@
 
 use super::{Secret, read_private};
 use crate::failure::{Failure, Kind, Result};
+use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::transport;
 use reqwest::Method;
 use reqwest::blocking::Client;
@@ -81,7 +82,7 @@ impl VaultServer {
             builder = builder.no_proxy();
         }
         if let Some(path) = variable("VAULT_CACERT") {
-            let pem = std::fs::read(&path).map_err(|error| Failure::io("read", &path, error))?;
+            let pem = read_given(Path::new(&path), GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read", &path, error))?;
             let certificate = reqwest::Certificate::from_pem(&pem)
                 .map_err(|error| Failure::invalid(format!("{path} holds no certificate")).source(error))?;
             builder = builder.add_root_certificate(certificate);

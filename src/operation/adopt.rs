@@ -6,6 +6,7 @@ use super::delegations::{Delegation, able_strangers, reachable};
 use super::refresh::expiries;
 use super::{Workspace, own_file};
 use crate::failure::{Failure, Kind};
+use crate::files::read_given;
 use crate::keys::{self, FoundKey, Secret, Use};
 use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust};
@@ -240,14 +241,7 @@ fn is_kept(workspace: &Workspace, path: &Path, key: &FoundKey) -> bool {
 /// The root that is given, or the repository's oldest.
 fn first_root(workspace: &Workspace, request: &AdoptRequest) -> Result<Vec<u8>> {
     if let Some(path) = &request.root {
-        let mut bytes = Vec::new();
-        let failed = |error| Failure::io("read the root", path.display(), error);
-        let file = std::fs::File::open(path).map_err(failed)?;
-        file.take(ROOT_LIMIT + 1).read_to_end(&mut bytes).map_err(failed)?;
-        if bytes.len() as u64 > ROOT_LIMIT {
-            return Err(Failure::invalid(format!("{} is longer than {ROOT_LIMIT} bytes, so it is no root", path.display())).into());
-        }
-        return Ok(bytes);
+        return Ok(read_given(path, ROOT_LIMIT).map_err(|error| Failure::io("read the root", path.display(), error))?);
     }
     for name in [ObjectName::versioned("root", 1), ObjectName::plain_role("root")] {
         if let Some(object) = workspace.storage.get(&name, ROOT_LIMIT)? {

@@ -79,7 +79,7 @@ pub fn plan(workspace: &Workspace, request: &InitRequest) -> Result<InitPlan> {
     let mut key_files: Vec<PathBuf> = workspace.keys.values().flatten().filter_map(|uri| uri.path().map(Path::to_owned)).collect();
     key_files.extend(workspace.openpgp.path().map(Path::to_owned));
     let missing: Vec<&PathBuf> = key_files.iter().filter(|path| !path.exists()).collect();
-    let pinned = std::fs::read(&workspace.pinned_root).ok();
+    let pinned = workspace.pinned_root.exists().then(|| workspace.pinned()).transpose()?;
     let existing = Existing::look(workspace, pinned.as_deref())?;
     existing.check(workspace, request, pinned.as_deref())?;
     if (existing.any || pinned.is_some()) && !missing.is_empty() {
@@ -102,7 +102,7 @@ pub fn plan(workspace: &Workspace, request: &InitRequest) -> Result<InitPlan> {
     let show = |paths: Vec<PathBuf>| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
     let new = pinned.is_none() && !existing.any;
     Ok(InitPlan {
-        warnings: if new { taken_keys(workspace) } else { Vec::new() },
+        warnings: if new { taken_keys(workspace) } else { pinned_anew(workspace, pinned.as_deref(), existing.first.as_deref()) },
         empty: make.is_empty() && existing.published,
         make: show(make),
         keep: show(keep),
@@ -140,13 +140,28 @@ fn taken_keys(workspace: &Workspace) -> Vec<String> {
     keys.into_iter().map(warning).collect()
 }
 
+/// The pinned root is lost: the repository's own takes its place where all of its root keys are keys of this config.
+fn pinned_anew(workspace: &Workspace, pinned: Option<&[u8]>, first: Option<&[u8]>) -> Vec<String> {
+    let Some(first) = first.filter(|_| pinned.is_none()) else { return Vec::new() };
+    let (path, digest) = (workspace.pinned_root.display(), hex::encode(openssl::sha::sha512(first)));
+    vec![format!(
+        "{path} was missing: 1.root.json of the repository takes its place, because its root keys are those of this config. Compare its SHA-512 {digest} with the `trdl add` line that you gave your users"
+    )]
+}
+
 /// Makes what is missing.
 pub fn apply(workspace: &Workspace, request: &InitRequest) -> Result<InitReport> {
     // The caller has shown a plan; a caller without one is held to the same rule.
     plan(workspace, request)?;
     workspace.begin_changes()?;
-    create_file(&request.config, config_text(workspace, request).as_bytes())?;
-    let revocation = make_keys(workspace, request)?;
+    // Prompts come before any file: a run that was cancelled there leaves nothing that the next one would have to match.
+    let passphrases = NewPassphrases::choose(workspace, request)?;
+    let made = create_file(&request.config, config_text(workspace, request).as_bytes())?;
+    let revocation = make_keys(workspace, request, &passphrases).inspect_err(|_| {
+        if made && no_key_exists(workspace) {
+            let _ = std::fs::remove_file(&request.config);
+        }
+    })?;
     let mut signers = Signers::new();
     let mut public: BTreeMap<Role, PublicKey> = BTreeMap::new();
     for role in Role::ALL {
@@ -203,24 +218,45 @@ fn foreign(workspace: &Workspace) -> Failure {
     .hint("choose an empty place with --repo, or run in the directory that holds that repository's publish.yaml")
 }
 
-/// Makes the missing key files; says where the revocation certificate of a new OpenPGP key is.
-fn make_keys(workspace: &Workspace, request: &InitRequest) -> Result<Option<String>> {
-    // One passphrase per use, asked for when the first key of that use is made.
-    let choose =
-        |purpose: Use| -> Result<Option<Secret>> { Ok(if request.encrypt { Some(workspace.passphrases.choose(purpose)?) } else { None }) };
-    let missing: Vec<&Path> = workspace.keys.values().flatten().filter_map(KeyUri::path).filter(|path| !path.exists()).collect();
-    if !missing.is_empty() {
-        let passphrase = choose(Use::Roles)?;
-        for path in missing {
-            path.parent().map_or(Ok(()), keys::create_private_directory)?;
-            tolerate_existing(keys::create(path, KeyKind::Ed25519, passphrase.as_ref()))?;
-        }
+/// The passphrases of the keys to make: one for each use.
+struct NewPassphrases {
+    roles: Option<Secret>,
+    openpgp: Option<Secret>,
+}
+
+impl NewPassphrases {
+    fn choose(workspace: &Workspace, request: &InitRequest) -> Result<Self> {
+        let choose = |purpose: Use, needed: bool| (request.encrypt && needed).then(|| workspace.passphrases.choose(purpose)).transpose();
+        Ok(Self {
+            roles: choose(Use::Roles, missing_keys(workspace).next().is_some())?,
+            openpgp: choose(Use::OpenPgp, missing_openpgp(workspace).is_some())?,
+        })
     }
-    let Some(path) = workspace.openpgp.path().filter(|path| !path.exists()) else { return Ok(None) };
+}
+
+fn missing_keys(workspace: &Workspace) -> impl Iterator<Item = &Path> {
+    workspace.keys.values().flatten().filter_map(KeyUri::path).filter(|path| !path.exists())
+}
+
+fn missing_openpgp(workspace: &Workspace) -> Option<&Path> {
+    workspace.openpgp.path().filter(|path| !path.exists())
+}
+
+fn no_key_exists(workspace: &Workspace) -> bool {
+    !workspace.keys.values().flatten().chain([&workspace.openpgp]).filter_map(KeyUri::path).any(Path::exists)
+}
+
+/// Makes the missing key files; says where the revocation certificate of a new OpenPGP key is.
+fn make_keys(workspace: &Workspace, request: &InitRequest, passphrases: &NewPassphrases) -> Result<Option<String>> {
+    for path in missing_keys(workspace) {
+        path.parent().map_or(Ok(()), keys::create_private_directory)?;
+        tolerate_existing(keys::create(path, KeyKind::Ed25519, passphrases.roles.as_ref()))?;
+    }
+    let Some(path) = missing_openpgp(workspace) else { return Ok(None) };
     path.parent().map_or(Ok(()), keys::create_private_directory)?;
-    let passphrase = choose(Use::OpenPgp)?;
     workspace.progress.phase("making the OpenPGP key");
-    let generated = generate(request.algorithm, &request.user_id, passphrase.as_ref().map(Secret::expose), workspace.now())?;
+    let passphrase = passphrases.openpgp.as_ref();
+    let generated = generate(request.algorithm, &request.user_id, passphrase.map(Secret::expose), workspace.now())?;
     Ok(Some(keep_openpgp(path, &generated)?.display().to_string()))
 }
 
@@ -275,13 +311,14 @@ fn tolerate_existing(made: crate::failure::Result<()>) -> Result<()> {
     }
 }
 
-/// Writes a file whole or not at all; one that exists stays.
-fn create_file(path: &Path, bytes: &[u8]) -> Result<()> {
+/// Writes a file whole or not at all, and returns whether it did; one that exists stays.
+fn create_file(path: &Path, bytes: &[u8]) -> Result<bool> {
     if path.exists() {
-        return Ok(());
+        return Ok(false);
     }
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(|error| Failure::io("make the directory", parent.display(), error))?;
     }
-    Ok(own_file::replace(path, bytes)?)
+    own_file::replace(path, bytes)?;
+    Ok(true)
 }

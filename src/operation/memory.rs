@@ -6,9 +6,10 @@
 
 use super::{Workspace, own_file};
 use crate::failure::Result;
+use crate::files::read_regular;
 use crate::metadata::{Envelope, Role};
 use crate::repository::{KnownStore, Memory, Place, Present, Seen, Versions, load_versions};
-use crate::storage::{HttpSource, read_regular};
+use crate::storage::HttpSource;
 use chrono::{DateTime, Utc};
 use std::sync::OnceLock;
 use std::sync::mpsc;

@@ -3,9 +3,10 @@ pub(super) use super::memory::identity;
 use super::workers::{Shared, Workers};
 use crate::digest::Digests;
 use crate::failure::{Failure, Kind, Result};
+use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::keys::{self, KEY_FILES_MISSING, KeyUri, Passphrases, Secret, Signers, Use};
 use crate::layout::ObjectName;
-use crate::metadata::{RepositoryLabel, Role, Root, Target};
+use crate::metadata::{ROOT_LIMIT, RepositoryLabel, Role, Root, Target};
 use crate::openpgp::SigningKey;
 use crate::policy::clocks;
 use crate::repository::{
@@ -314,7 +315,7 @@ impl Workspace {
         if let Some(certificate) = keys::openpgp_certificate(&self.openpgp)? {
             return Ok(Zeroizing::new(certificate));
         }
-        std::fs::read(&self.openpgp_certificate).map(Zeroizing::new).map_err(|error| {
+        read_given(&self.openpgp_certificate, GIVEN_FILE_LIMIT).map(Zeroizing::new).map_err(|error| {
             Failure::io("read the OpenPGP certificate", self.openpgp_certificate.display(), error)
                 .hint("a key that does not live in a file has its certificate in `openpgp_certificate`; make one with: publish key certify")
         })
@@ -419,7 +420,7 @@ impl Workspace {
 
 /// Reads the file of the pinned root.
 pub(crate) fn read_pinned_root(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| {
+    read_given(path, ROOT_LIMIT).map_err(|error| {
         Failure::io("read the pinned root", path.display(), error)
             .hint(KEY_FILES_MISSING)
             .hint("where no repository was made yet, `publish init` makes it, with keys and repository")

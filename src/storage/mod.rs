@@ -25,7 +25,7 @@ use std::time::SystemTime;
 pub use headers::{Headers, NO_CACHE};
 pub use http::HttpSource;
 pub(crate) use http::escape;
-pub use local::{LocalDirectory, lock, read_regular};
+pub use local::{LocalDirectory, lock};
 pub use location::{Location, Service};
 pub use memory::Memory;
 pub use observed::{Call, Observed};

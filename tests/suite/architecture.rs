@@ -4,29 +4,45 @@ use std::fs;
 use std::path::Path;
 
 /// Room and the rooms it may know.
-const MAY_KNOW: [(&str, &[&str]); 16] = [
+const MAY_KNOW: [(&str, &[&str]); 17] = [
     ("failure", &[]),
+    ("files", &[]),
     ("layout", &["failure"]),
     ("transport", &["failure"]),
     ("digest", &["failure"]),
     ("metadata", &["failure", "digest"]),
     ("openpgp", &["failure"]),
-    ("channels", &["failure", "layout"]),
-    ("keys", &["failure", "transport", "metadata", "openpgp"]),
-    ("storage", &["failure", "transport", "layout"]),
-    ("broker", &["failure", "transport", "metadata"]),
+    ("channels", &["failure", "files", "layout"]),
+    ("keys", &["failure", "files", "transport", "metadata", "openpgp"]),
+    ("storage", &["failure", "files", "transport", "layout"]),
+    ("broker", &["failure", "files", "transport", "metadata"]),
     ("tree", &["failure"]),
     ("policy", &["failure", "layout", "digest", "metadata", "openpgp", "channels"]),
     ("repository", &["failure", "layout", "digest", "metadata", "openpgp", "storage", "keys", "tree", "policy"]),
     (
         "operation",
-        &["failure", "layout", "broker", "digest", "metadata", "openpgp", "channels", "keys", "storage", "tree", "policy", "repository"],
+        &[
+            "failure",
+            "files",
+            "layout",
+            "broker",
+            "digest",
+            "metadata",
+            "openpgp",
+            "channels",
+            "keys",
+            "storage",
+            "tree",
+            "policy",
+            "repository",
+        ],
     ),
-    ("config", &["failure", "metadata", "broker", "keys", "repository", "storage", "tree", "operation"]),
+    ("config", &["failure", "files", "metadata", "broker", "keys", "repository", "storage", "tree", "operation"]),
     (
         "cli",
         &[
             "failure",
+            "files",
             "transport",
             "layout",
             "metadata",

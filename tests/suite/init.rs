@@ -402,3 +402,33 @@ fn messages_name_sections_that_exist() {
     }
     assert!(named > 3, "the walk found messages");
 }
+
+/// A prompt that fails must leave nothing that the corrected command would have to match.
+#[test]
+fn a_failed_prompt_leaves_no_config() {
+    let sandbox = Sandbox::empty();
+    sandbox.publish(&["init", "--name", "wrong"]).fails(12, &["no terminal"]);
+    assert!(!sandbox.path("publish.yaml").exists());
+    sandbox.publish(&["init", "--name", "acme", "--no-passphrase"]).ok().says(&["trdl add acme"]);
+}
+
+#[test]
+fn a_config_without_keys_is_removed_again() {
+    let sandbox = Sandbox::empty();
+    sandbox.write("keys", "not a directory");
+    sandbox.publish(&["init", "--name", "wrong", "--no-passphrase"]).fails(6, &["keys"]);
+    assert!(!sandbox.path("publish.yaml").exists());
+    fs::remove_file(sandbox.path("keys")).unwrap();
+    sandbox.publish(&["init", "--name", "acme", "--no-passphrase"]).ok().says(&["trdl add acme"]);
+}
+
+#[test]
+fn a_pinned_root_taken_from_the_repository_is_a_warning() {
+    let sandbox = Sandbox::new();
+    let pinned = fs::read(sandbox.path("keys/1.root.json")).unwrap();
+    fs::remove_file(sandbox.path("keys/1.root.json")).unwrap();
+    let run = sandbox.publish(&["init"]).ok();
+    let sha512 = hex::encode(openssl::sha::sha512(&pinned));
+    assert!(run.stderr.contains("keys/1.root.json was missing") && run.stderr.contains(&sha512), "{run:#?}");
+    assert_eq!(fs::read(sandbox.path("keys/1.root.json")).unwrap(), pinned);
+}

@@ -24,6 +24,7 @@ mod dry_run;
 mod durability;
 mod encodings;
 mod faults;
+mod given_files;
 mod gnupg;
 mod init;
 mod key_ids;

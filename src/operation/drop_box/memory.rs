@@ -6,8 +6,8 @@
 use super::Upload;
 use super::begun::Begun;
 use crate::failure::{Failure, Kind, Result};
+use crate::files::read_regular;
 use crate::operation::own_file;
-use crate::storage::read_regular;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
 use crate::failure::{Failure, Kind};
+use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::keys::create_private_directory;
 use crate::metadata::check_names;
 use crate::operation::own_file;
@@ -8,7 +9,7 @@ use std::path::Path;
 
 /// Names of people by the ids of their keys, as former ceremonies left them.
 pub(in crate::operation) fn read_names(path: &Path) -> Result<BTreeMap<String, String>> {
-    match std::fs::read(path) {
+    match read_given(path, GIVEN_FILE_LIMIT) {
         Ok(bytes) => Ok(serde_json::from_slice(&bytes)
             .map_err(|error| Failure::invalid(format!("the names of keys in {} cannot be read: {error}", path.display())))?),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),

@@ -4,6 +4,7 @@
 //! is found by the keys, not by a name: any draft that has one of the root keys of a remembered root must continue that root.
 
 use crate::failure::{Failure, Result};
+use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::metadata::trust::{AtExpiry, Trust};
 use crate::metadata::{Envelope, Expiry, PublicKey, RepositoryLabel, Role, Root, RootDraft};
 use crate::operation::own_file;
@@ -104,7 +105,7 @@ fn read(path: &Path) -> Result<SignedRoot> {
         Failure::invalid(format!("{} cannot be read: {why}", path.display()))
             .hint("it holds the root that you signed last; move it away, and give the present root with --root")
     };
-    let bytes = std::fs::read(path).map_err(|error| Failure::io("read", path.display(), error))?;
+    let bytes = read_given(path, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read", path.display(), error))?;
     let signed: SignedRoot = serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
     if signed.schema != SCHEMA {
         return Err(broken(format!("schema {}, not {SCHEMA}", signed.schema)));

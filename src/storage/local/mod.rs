@@ -10,13 +10,13 @@
 
 mod lock;
 mod occupied;
-mod regular;
 mod staging;
 
 use self::staging::{STAGING, Staging, create_directories, create_file, create_staged};
 use super::memory::check_limit;
 use super::{Object, Obstacle, Reports, Rivals, Source, Storage, Stored, Token, Upload};
 use crate::failure::{Failure, Kind, Result};
+use crate::files::{open_regular, read_regular};
 use crate::layout::ObjectName;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::{self, File};
@@ -31,7 +31,6 @@ const LOCK: &str = ".lock";
 const PATIENCE: Duration = Duration::from_secs(15);
 
 pub use lock::lock;
-pub use regular::read_regular;
 
 /// A directory that holds a repository.
 #[derive(Debug)]
@@ -212,7 +211,7 @@ impl Source for LocalDirectory {
 }
 
 fn open_file(path: &Path) -> Result<Option<File>> {
-    match regular::open(path) {
+    match open_regular(path) {
         Ok(file) if file.metadata().is_ok_and(|metadata| metadata.is_dir()) => Ok(None),
         Ok(file) => Ok(Some(file)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),

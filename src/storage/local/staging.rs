@@ -1,6 +1,7 @@
 //! Where a publisher's half-written files live: below `.staging`, in a directory of its own, beside which it holds a lock
 //! while it lives. Whoever comes next removes those whose lock is free: their owner is gone, however it went.
 
+use crate::files::open_regular;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -51,7 +52,7 @@ impl Staging {
     pub fn has_company(&self, root: &Path) -> bool {
         let own = self.directory.with_extension(LOCKED);
         let others = locks(&root.join(STAGING)).into_iter().filter(|path| *path != own);
-        others.filter_map(|path| File::open(path).ok()).any(|lock| lock.try_lock_shared().is_err())
+        others.filter_map(|path| open_regular(&path).ok()).any(|lock| lock.try_lock_shared().is_err())
     }
 }
 
@@ -90,7 +91,7 @@ fn locks(parent: &Path) -> Vec<PathBuf> {
 pub(super) fn sweep(parent: &Path) -> usize {
     let mut swept = 0;
     for path in locks(parent) {
-        let Ok(lock) = File::open(&path) else { continue };
+        let Ok(lock) = open_regular(&path) else { continue };
         if lock.try_lock().is_ok() {
             let _ = fs::remove_dir_all(path.with_extension(""));
             let _ = fs::remove_file(&path);
