@@ -6,12 +6,15 @@ use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Whether the last words are a document.
+/// Whether the last message is a JSON document.
 static JSON: AtomicBool = AtomicBool::new(false);
+/// Whether the command changes nothing: then there is no work to finish.
+static ONLY_READS: AtomicBool = AtomicBool::new(false);
 
-/// The form of the last words.
-pub(super) fn speak_as(output: &Output) {
+/// The form and the text of the last message.
+pub(super) fn speak_as(output: &Output, only_reads: bool) {
     JSON.store(output.is_json(), Ordering::Relaxed);
+    ONLY_READS.store(only_reads, Ordering::Relaxed);
 }
 
 /// The terminal as it was before a prompt switched its echo off. Every exit of the process restores it.
@@ -80,7 +83,7 @@ pub(super) fn reload() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(reload)
 }
 
-/// Ends the process with words and the usual code when it is interrupted. Nothing needs to be undone: whatever instant
+/// Ends the process with a message and the usual code when it is interrupted. Nothing needs to be undone: whatever instant
 /// it is, the published repository is valid, and leftovers are swept by the next run.
 pub(super) fn watch() {
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
@@ -98,7 +101,11 @@ pub(super) fn interrupted() -> ! {
 
 fn end(signal: i32) -> ! {
     restore();
-    let message = "interrupted; the published repository is valid, and the same command finishes the work";
+    let message = if ONLY_READS.load(Ordering::Relaxed) {
+        "interrupted"
+    } else {
+        "interrupted; the published repository is valid, and the same command finishes the work"
+    };
     let code = 128 + signal;
     if JSON.load(Ordering::Relaxed) {
         print(&interrupt_document(message, code));

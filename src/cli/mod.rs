@@ -56,7 +56,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         return usage(&arguments::command().error(ErrorKind::ArgumentConflict, message), &arguments);
     }
     let output = Output::new(&parsed.global);
-    interrupt::speak_as(&output);
+    interrupt::speak_as(&output, parsed.command.only_reads());
     if !parsed.command.is_service() {
         interrupt::watch();
     }

@@ -57,6 +57,11 @@ impl DetachedSignature {
         bytes.starts_with(b"-----BEGIN") && reader.read(&mut [0_u8; 1]).is_ok()
     }
 
+    /// When it was made, as it states itself.
+    pub fn made(&self) -> Option<DateTime<Utc>> {
+        self.packet.signature_creation_time().map(DateTime::from)
+    }
+
     /// The digest that the signed content must be fed into.
     pub fn hash(&self) -> HashAlgorithm {
         self.packet.hash_algo()

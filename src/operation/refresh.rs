@@ -229,7 +229,9 @@ pub fn apply(workspace: &Workspace, plan: RefreshPlan) -> Result<Outcome> {
         place_roles(workspace.storage.as_ref(), &present, consistent)?;
     }
     let changes = rehashed(workspace, &plan.sha512_only)?;
-    workspace.progress.phase("committing");
+    if !plan.empty {
+        workspace.progress.phase("committing");
+    }
     let mut outcome: Outcome =
         workspace.commit(present, &Edit { changes, renewals: online, rekey: plan.rekey, ..Edit::default() }, &signers)?.into();
     outcome.changed |= outcome.versions.root != root_before || plan.plain_names.is_some();

@@ -62,12 +62,21 @@ pub fn disagreement(ours: DateTime<Utc>, stores: DateTime<Utc>) -> Option<String
     let apart = (ours - stores).abs();
     (apart > TOLERANCE).then(|| {
         format!(
-            "this machine's clock and the store's disagree by {} minutes: {} here, {} there",
-            apart.num_minutes(),
+            "this machine's clock and the store's disagree by {}: {} here, {} there",
+            describe(apart),
             format_expiry(ours),
             format_expiry(stores)
         )
     })
+}
+
+/// A span of time in the largest unit of which there are two or more: `3 days`, `90 minutes`.
+pub fn describe(span: TimeDelta) -> String {
+    let unit = |count: i64, name: &str| (count >= 2).then(|| format!("{count} {name}"));
+    unit(span.num_days(), "days")
+        .or_else(|| unit(span.num_hours(), "hours"))
+        .or_else(|| unit(span.num_minutes(), "minutes"))
+        .unwrap_or_else(|| format!("{} seconds", span.num_seconds()))
 }
 
 /// Reports a published timestamp that is valid for longer than one that is signed now. Most often the clock is behind.
@@ -84,7 +93,7 @@ pub fn beyond(now: DateTime<Utc>, timestamp: Expiry) -> Option<String> {
 /// Describes such a role.
 pub fn long_lived(role: Role, expires: Expiry) -> String {
     format!(
-        "{role} is valid until {}; one that is signed now lives {} days: another tool signed it, or a clock that was ahead",
+        "{role} is valid until {}; one that is signed now lives {} days: another tool signed it, or a clock that was ahead, or this machine's clock is behind",
         format_expiry(expires),
         role.lifetime().num_days()
     )

@@ -10,7 +10,7 @@ use publish::metadata::{Expiry, Role};
 use publish::operation::add_targets::{self, AddTargetsRequest};
 use publish::operation::root::{self, RootWish};
 use publish::operation::root_commit::{self, CommitWish};
-use publish::operation::{Workspace, prune, refresh};
+use publish::operation::{Workspace, prune, refresh, verify};
 use publish::repository::{Change, Edit, Progress, stage_bytes};
 use publish::storage::{LocalDirectory, Observed};
 use std::sync::{Arc, Mutex};
@@ -315,4 +315,32 @@ fn a_slow_publisher_looks_again_whether_its_content_is_there() {
         }
         trial.client().unwrap();
     }
+}
+
+/// A machine whose clock is a day behind must not report what is good as bad, nor give advice that makes it worse.
+#[test]
+fn verify_with_a_clock_behind_warns_about_the_clock() {
+    let sandbox = Sandbox::new();
+    sandbox.publish(&["release", "1.0.0", "--from", "dist"]).ok();
+    let storage = LocalDirectory::new(sandbox.path("repo"));
+    let verify_at = |now| {
+        let anchor = verify::Anchor::File(std::fs::read(sandbox.path("keys/1.root.json")).unwrap());
+        let progress = Warnings::default();
+        let request =
+            verify::VerifyRequest { source: &storage, anchor, certificates: Vec::new(), now, progress: &progress, metadata_only: false };
+        verify::verify(&request).unwrap()
+    };
+    let report = verify_at(Utc::now() - TimeDelta::days(1));
+    assert!(report.is_good(), "{:#?}", report.findings);
+    assert_eq!(report.signatures, 1);
+    let warnings: Vec<String> = report
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == verify::Severity::Warning)
+        .map(|finding| format!("{finding:?}"))
+        .collect();
+    assert!(warnings.len() == 2 && warnings.iter().all(|warning| warning.contains("check this machine's clock")), "{warnings:#?}");
+    let report = verify_at(Utc::now() + TimeDelta::days(30));
+    let expired = report.findings.iter().find(|finding| finding.subject == "timestamp").unwrap();
+    assert!(!report.is_good() && format!("{expired:?}").contains("29 days before this machine's time"), "{:#?}", report.findings);
 }

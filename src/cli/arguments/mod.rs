@@ -245,6 +245,21 @@ impl Command {
         matches!(self, Self::Worker { .. } | Self::Monitor { .. } | Self::Refresh(Refresh { watch: true, .. }))
     }
 
+    /// Whether it changes nothing, neither the repository nor a file of the publisher.
+    pub fn only_reads(&self) -> bool {
+        matches!(
+            self,
+            Self::Key(Key::List | Key::Show { .. } | Key::Export { .. } | Key::Check { .. })
+                | Self::Root(Root::Show { .. })
+                | Self::Queue(Queue { command: None })
+                | Self::Status(_)
+                | Self::Diff(_)
+                | Self::Verify(_)
+                | Self::Completions { .. }
+                | Self::Reference
+        )
+    }
+
     /// The command's name if it has no plan to show: `--dry-run` is refused then, never ignored. Each command is listed, so
     /// that a new one has to be decided on.
     pub fn without_dry_run(&self) -> Option<&'static str> {

@@ -18,7 +18,7 @@ use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust};
 use crate::metadata::{
     DelegatedRole, Delegations, ROLE_LIMIT, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Target, Targets, UNSTATED_SNAPSHOT_LIMIT,
-    UNSTATED_TARGETS_LIMIT,
+    UNSTATED_TARGETS_LIMIT, format_expiry,
 };
 use crate::policy::clocks;
 use crate::repository::{BINS, Progress, Versions};
@@ -162,6 +162,7 @@ fn check_targets(
         kept.extend(content.map(|content| (name, content)));
     }
     let signatures = Signatures::find(request, &kept, targets, findings)?;
+    let mut ahead: Vec<DateTime<Utc>> = Vec::new();
     let want = |name: &str| signatures.hash(name).map_or(content::Want::Nothing, content::Want::State);
     let check = |name: &str, read: content::Read| (name.to_owned(), read.bytes, signatures.verify(request, name, read.state.as_ref()));
     for (name, bytes, verdict) in content::read_all(request, consistent, &promise, &large, want, check, findings)? {
@@ -169,6 +170,7 @@ fn check_targets(
         match verdict {
             Some(Ok(_)) => {
                 report.signatures += 1;
+                ahead.extend(signatures.made(&name).filter(|made| *made > request.now + clocks::TOLERANCE));
                 if let Some(why) = signatures.gnupg_rejects(&name) {
                     findings.add(Severity::Warning, name, format!("GnuPG rejects its signature: {why}"), releases::RESIGN);
                 }
@@ -178,6 +180,19 @@ fn check_targets(
             }
             None => {}
         }
+    }
+    if let Some(latest) = ahead.iter().max() {
+        findings.add(
+            Severity::Warning,
+            "signatures/",
+            format!(
+                "{} OpenPGP signatures were made after this machine's time {}, the latest on {}",
+                ahead.len(),
+                format_expiry(request.now),
+                format_expiry(*latest)
+            ),
+            "check this machine's clock; if it is right, the clock of the machine that signed was ahead",
+        );
     }
     report.bytes = read;
     promise.check(request.source, targets, findings)?;
@@ -301,12 +316,18 @@ fn read_chain(
             Severity::Note,
             role.name(),
             clocks::long_lived(role, expires),
-            "nothing, if another tool signed it; if a clock was ahead, docs/recovery.md shows the way back",
+            "nothing, if another tool signed it; if this machine's clock is behind, correct it; if a clock was ahead, see docs/recovery.md",
         );
     }
     for (role, expires) in trust.expired() {
-        let what = format!("expired on {}", crate::metadata::format_expiry(*expires));
-        findings.add(Severity::Error, role.name(), what, "renew it with `publish refresh`; until then clients fail");
+        let what = format!(
+            "expired on {}, {} before this machine's time {}",
+            format_expiry(*expires),
+            clocks::describe(request.now - *expires),
+            format_expiry(request.now)
+        );
+        let advice = "renew it with `publish refresh`; until then clients fail. If this machine's clock is wrong, correct it";
+        findings.add(Severity::Error, role.name(), what, advice);
     }
     Ok(Chain { trust, top, delegated, newest_root })
 }

@@ -4,12 +4,13 @@ use super::VerifyRequest;
 use super::finding::{Findings, Severity};
 use crate::failure::{Failure, Kind};
 use crate::layout::{Platform, check_channel, check_group, signed_name};
-use crate::metadata::Target;
+use crate::metadata::{Target, format_expiry};
 use crate::openpgp::{Certificates, DetachedSignature, Standing};
 use crate::policy::channels::pointing_at_nothing;
 use crate::policy::platforms;
 use crate::policy::signatures::{Unpaired, unpaired};
 use crate::policy::yanks::published_again;
+use chrono::{DateTime, Utc};
 use sequoia_openpgp::crypto::hash::Context;
 use sequoia_openpgp::types::HashAlgorithm;
 use std::collections::BTreeMap;
@@ -61,6 +62,16 @@ impl Signatures {
                     "the OpenPGP certificate is expired; older signatures stay good, new ones are refused",
                     "extend it, and publish it with the next release",
                 ),
+                Standing::NotYet(made) => findings.add(
+                    Severity::Warning,
+                    fingerprint,
+                    format!(
+                        "the OpenPGP certificate was made on {}, after this machine's time {}",
+                        format_expiry(made),
+                        format_expiry(request.now)
+                    ),
+                    "check this machine's clock; if it is right, the clock of the machine that made the key was ahead, and gpg refuses the key until then",
+                ),
                 Standing::Weak => {
                     findings.add(Severity::Warning, fingerprint, "the OpenPGP certificate is too weak for today's policy", "make a new key")
                 }
@@ -111,6 +122,11 @@ impl Signatures {
             return Some(Err(Failure::new(Kind::Untrusted, "the signature is not of version 4, which gpg needs")));
         }
         Some(self.certificates.verify(signature, state?, request.now, artifact))
+    }
+
+    /// When the signature of an artifact says that it was made.
+    pub(super) fn made(&self, artifact: &str) -> Option<DateTime<Utc>> {
+        self.by_artifact.get(artifact)?.made()
     }
 
     /// Why GnuPG rejects the good signature of an artifact, if it does.

@@ -4,8 +4,9 @@
 use crate::digest::Digests;
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::{TargetPath, signed_name};
-use crate::metadata::{PublicKey, Target, TargetEdits};
+use crate::metadata::{PublicKey, Target, TargetEdits, format_expiry};
 use crate::openpgp::{Certificates, DetachedSignature};
+use crate::policy::clocks::TOLERANCE;
 use crate::policy::signatures;
 use crate::repository::{Change, Edit, Present, View, digest_for_signature, each, holds_target};
 use crate::storage::Storage;
@@ -196,6 +197,14 @@ impl Content<'_> {
             return Err(refused(format!("{artifact} is served elsewhere: its signature {name} cannot be verified")));
         }
         let signature = DetachedSignature::parse(&self.small(name, &signature)?, name)?;
+        if let Some(made) = signature.made().filter(|made| *made > self.now + TOLERANCE) {
+            return Err(refused(format!(
+                "{name} was made on {}, after this worker's time {}",
+                format_expiry(made),
+                format_expiry(self.now)
+            ))
+            .hint("correct the clock that is wrong: the worker's, or that of the machine that signed"));
+        }
         let place = self.present.place_of(self.storage, &artifact, &signed)?;
         let state = digest_for_signature(self.storage, &place, &signed, signature.hash())?;
         let state = state.ok_or_else(|| refused(format!("the content of {artifact} is missing or differs from its entry")))?;

@@ -20,7 +20,8 @@ static PUBLISHED: LazyLock<(Present, LocalDirectory)> = LazyLock::new(|| {
     let build = build.to_str().expect("a path in UTF-8");
     // libFuzzer writes its corpus by relative paths: the working directory stays.
     for command in [&["init", "--name", "acme", "--no-passphrase"][..], &["release", "1.0.0", "--from", build, "--channels"]] {
-        let arguments = ["publish"].iter().chain(command).chain(&["--quiet", "--config", config]).map(Into::into);
+        let options = ["--quiet", "--config", config];
+        let arguments = ["publish"].iter().chain(command).chain(&options).map(Into::into);
         assert_eq!(format!("{:?}", publish::cli::main(arguments)), format!("{:?}", std::process::ExitCode::SUCCESS));
     }
     let pinned = std::fs::read(home.join("repo/1.root.json")).expect("the first root");
