@@ -78,7 +78,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 fn refused() -> io::Error {
-    io::Error::new(ErrorKind::InvalidInput, "it is a pipe, socket, device or link to itself, and no regular file")
+    io::Error::new(ErrorKind::InvalidInput, "it is not a regular file but a pipe, a socket, a device, or a link to itself")
 }
 
 /// Whether every process that wrote to a pipe has closed it. Before the first one opens it, the kernel reports nothing.

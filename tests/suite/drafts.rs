@@ -615,7 +615,10 @@ fn drafts_are_regular_files() {
         let arguments = ["10", env!("CARGO_BIN_EXE_publish"), "root", command, "--draft", "pipe"];
         let run = std::process::Command::new("timeout").args(arguments).current_dir(sandbox.path("")).output().unwrap();
         let text = String::from_utf8_lossy(&run.stderr).into_owned();
-        assert!(run.status.code() == Some(6) && text.contains("pipe is not a regular file"), "{command}: {run:?}");
+        assert!(
+            run.status.code() == Some(6) && text.contains("the draft pipe") && text.contains("not a regular file"),
+            "{command}: {run:?}"
+        );
     }
 }
 

@@ -61,7 +61,7 @@ fn not_refused(sandbox: &Sandbox, file: &str, time: Duration) -> Vec<String> {
         std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut text).unwrap();
         let refused = status.code().is_some_and(|code| code == 6)
             && text.contains(file)
-            && (text.contains("a pipe") || text.contains("regular file"));
+            && (text.contains("a pipe") || text.contains("not a regular file"));
         if !refused {
             wrong.push(format!("{arguments}: {status}: {text}"));
         }

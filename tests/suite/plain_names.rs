@@ -474,12 +474,12 @@ fn a_pipe_in_the_repository_stops_no_command() {
     let run = sandbox.publish(&["refresh", "--all"]).ok();
     assert!(run.stderr.contains("plain names: 1 put right") && sandbox.path(plain).is_file(), "{run:#?}");
     pipe("repo/plain.json");
-    sandbox.publish(&["status"]).fails(11, &[]).says(&["no regular file", "publish refresh"]);
-    sandbox.publish(&["verify"]).ok().says(&["no regular file"]);
+    sandbox.publish(&["status"]).fails(11, &[]).says(&["not a regular file", "publish refresh"]);
+    sandbox.publish(&["verify"]).ok().says(&["not a regular file"]);
     sandbox.release("1.0.1").ok();
     assert!(sandbox.path("repo/plain.json").is_file());
     pipe("repo/timestamp.json");
-    sandbox.publish(&["status"]).fails(9, &["no regular file"]);
+    sandbox.publish(&["status"]).fails(9, &["not a regular file"]);
 }
 
 #[test]

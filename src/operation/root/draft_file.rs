@@ -2,9 +2,9 @@
 //! meanwhile. A file that changed since it was read is neither overwritten nor deleted.
 
 use crate::failure::{Failure, Kind, Result};
+use crate::files::{open_regular, read_opened};
 use crate::metadata::RootDraft;
 use crate::operation::own_file;
-use rustix::fs::{Mode, OFlags};
 use std::path::{Path, PathBuf};
 
 /// No draft is near this long: two roots and a few names.
@@ -89,20 +89,10 @@ pub(in crate::operation) fn published(path: &Path) -> PathBuf {
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     let failed = |error| Failure::io("read the draft", path.display(), error);
-    // A pipe without a writer holds nothing up.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = match rustix::fs::open(path, flags, Mode::empty()).map_err(std::io::Error::from) {
-        Ok(file) => std::fs::File::from(file),
+    let file = match open_regular(path) {
+        Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(Failure::invalid(format!("the draft {} is not a regular file", path.display())));
-    }
-    let mut bytes = Vec::new();
-    std::io::Read::read_to_end(&mut std::io::Read::take(file, MAX_DRAFT + 1), &mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MAX_DRAFT {
-        return Err(Failure::invalid(format!("the draft {} has more than {MAX_DRAFT} bytes; no more are read", path.display())));
-    }
-    Ok(Some(bytes))
+    read_opened(&file, MAX_DRAFT).map(Some).map_err(failed)
 }
