@@ -47,10 +47,10 @@ pub fn open_given(path: &Path) -> io::Result<File> {
 /// Reads a file opened by [`open_given`] from where it stands. The buffer never moves, so that a secret leaves no copies in
 /// memory, unless a pipe or a growing file needs more room.
 pub fn read_opened(file: &File, limit: u64) -> io::Result<Vec<u8>> {
-    let too_long = || io::Error::new(ErrorKind::InvalidInput, format!("it is longer than {limit} bytes"));
+    let too_long = |length| io::Error::new(ErrorKind::InvalidInput, format!("it has {length} bytes; no more than {limit} are read"));
     let metadata = file.metadata()?;
     if metadata.len() > limit {
-        return Err(too_long());
+        return Err(too_long(metadata.len().to_string()));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default().max(4096) + 1);
     let mut limited = file.take(limit + 1);
@@ -63,7 +63,7 @@ pub fn read_opened(file: &File, limit: u64) -> io::Result<Vec<u8>> {
             Ok(_) => break,
         }
     }
-    if bytes.len() as u64 > limit { Err(too_long()) } else { Ok(bytes) }
+    if bytes.len() as u64 > limit { Err(too_long(format!("over {limit}"))) } else { Ok(bytes) }
 }
 
 fn open(path: &Path) -> io::Result<File> {

@@ -5,6 +5,7 @@ use signal_hook::iterator::Signals;
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Whether the last message is a JSON document.
 static JSON: AtomicBool = AtomicBool::new(false);
@@ -19,6 +20,10 @@ pub(super) fn speak_as(output: &Output, only_reads: bool) {
 
 /// The terminal as it was before a prompt switched its echo off. Every exit of the process restores it.
 static BEFORE_PROMPT: Mutex<Option<(File, Termios)>> = Mutex::new(None);
+
+static ENDING: Mutex<()> = Mutex::new(());
+/// How long the thread of a prompt may take to end the process.
+const PROMPT_ENDS: Duration = Duration::from_millis(200);
 
 /// Held while a prompt shows nothing of what is typed.
 pub(super) struct Prompting(());
@@ -44,13 +49,14 @@ impl Prompting {
 impl Drop for Prompting {
     fn drop(&mut self) {
         restore();
+        *BEFORE_PROMPT.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
-/// Puts the terminal back; says whether a prompt was open.
+/// Restores the terminal and returns whether a prompt was open.
 fn restore() -> bool {
-    let before = BEFORE_PROMPT.lock().unwrap_or_else(PoisonError::into_inner).take();
-    before.is_some_and(|(terminal, before)| tcsetattr(&terminal, OptionalActions::Now, &before).is_ok())
+    let before = BEFORE_PROMPT.lock().unwrap_or_else(PoisonError::into_inner);
+    before.as_ref().is_some_and(|(terminal, before)| tcsetattr(terminal, OptionalActions::Now, before).is_ok())
 }
 
 /// A flag that is set when the process is asked to stop; asked a second time, or at a prompt, it stops at once.
@@ -89,6 +95,11 @@ pub(super) fn watch() {
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
+            // For a ctrl-C, the prompt sends this process a signal and then restores the terminal as it found it, without
+            // echo. The thread of the prompt ends the process after that, with the terminal as it was before.
+            if BEFORE_PROMPT.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+                std::thread::sleep(PROMPT_ENDS);
+            }
             end(signal);
         }
     });
@@ -100,6 +111,8 @@ pub(super) fn interrupted() -> ! {
 }
 
 fn end(signal: i32) -> ! {
+    // Held until the process ends, so that one of two threads reports it.
+    let _ending = ENDING.lock().unwrap_or_else(PoisonError::into_inner);
     restore();
     let message = if ONLY_READS.load(Ordering::Relaxed) {
         "interrupted"
