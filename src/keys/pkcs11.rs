@@ -93,20 +93,10 @@ impl Pkcs11Uri {
     }
 }
 
+/// The bytes that a value stands for; `None` if two hex digits do not follow each percent sign.
 fn decode(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let [first, more @ ..] = rest {
-        if *first != b'%' {
-            bytes.push(*first);
-            rest = more;
-            continue;
-        }
-        let digits = std::str::from_utf8(more.get(..2)?).ok()?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        rest = &more[2..];
-    }
-    Some(bytes)
+    let escaped = |rest: &str| rest.len() >= 2 && rest.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit);
+    text.split('%').skip(1).all(escaped).then(|| percent_encoding::percent_decode_str(text).collect())
 }
 
 /// A key in a token, with a session that is logged in.

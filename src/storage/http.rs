@@ -2,6 +2,7 @@ use super::{Object, Source, Token};
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use crate::transport;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::blocking::{Client, Response};
 use std::io::Read;
 use std::time::Duration;
@@ -68,18 +69,27 @@ fn check_credentials(base: &str) -> Result<()> {
     }
 }
 
-/// Escapes what a URL path cannot hold. `+` and `~` stay, as every client sends them.
+/// What a URL path cannot hold (RFC 3986, `pchar`), so that `+` and `~` stay, as every client sends them.
+const NOT_IN_PATHS: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// Escapes what a URL path cannot hold.
 pub(crate) fn escape(name: &str) -> String {
-    use std::fmt::Write;
-    let mut out = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/+!$&'()*,;=:@".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
+    utf8_percent_encode(name, NOT_IN_PATHS).to_string()
 }
 
 impl Source for HttpSource {

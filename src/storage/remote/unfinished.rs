@@ -6,6 +6,8 @@ use chrono::{DateTime, Utc};
 use object_store::ClientOptions;
 use object_store::aws::{AwsAuthorizer, AwsCredentialProvider};
 use object_store::client::{HttpClient, HttpConnector, HttpRequest, HttpRequestBody, ReqwestConnector};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
 use std::time::SystemTime;
 
 /// Asks one bucket about unfinished uploads.
@@ -18,12 +20,21 @@ pub(super) struct Unfinished {
     bucket: String,
 }
 
+/// The store's answer, of which only the uploads matter.
+#[derive(Deserialize)]
+struct Listing {
+    #[serde(rename = "Upload", default)]
+    uploads: Vec<Upload>,
+}
+
 /// An upload as the store lists it.
-#[derive(Debug)]
-struct Begun {
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Upload {
     key: String,
-    id: String,
-    at: SystemTime,
+    upload_id: String,
+    /// When it began, as RFC 3339.
+    initiated: DateTime<Utc>,
 }
 
 impl Unfinished {
@@ -39,9 +50,10 @@ impl Unfinished {
         let client = client.map_err(|error| Failure::new(Kind::Unexpected, "cannot set up https").source(error))?;
         let listing = self.send(&client, "GET", &format!("{}?prefix={}&uploads=", self.bucket, escape(prefix, false))).await?;
         let mut swept = 0;
-        for upload in parse(&listing).into_iter().filter(|upload| upload.key.starts_with(prefix) && upload.at < before) {
-            self.send(&client, "DELETE", &format!("{}/{}?uploadId={}", self.bucket, escape(&upload.key, true), escape(&upload.id, false)))
-                .await?;
+        let before = DateTime::<Utc>::from(before);
+        for upload in parse(&listing)?.into_iter().filter(|upload| upload.key.starts_with(prefix) && upload.initiated < before) {
+            let url = format!("{}/{}?uploadId={}", self.bucket, escape(&upload.key, true), escape(&upload.upload_id, false));
+            self.send(&client, "DELETE", &url).await?;
             swept += 1;
         }
         Ok(swept)
@@ -68,27 +80,20 @@ impl Unfinished {
     }
 }
 
-/// Reads a listing: the store's own XML, of which three fields matter.
-fn parse(xml: &str) -> Vec<Begun> {
-    let field = |text: &str, tag: &str| {
-        let start = text.find(&format!("<{tag}>"))? + tag.len() + 2;
-        let end = text[start..].find("</")? + start;
-        Some(unescape(&text[start..end]))
-    };
-    let begun = |text: &str| {
-        let at = DateTime::parse_from_rfc3339(&field(text, "Initiated")?).ok()?.with_timezone(&Utc);
-        Some(Begun { key: field(text, "Key")?, id: field(text, "UploadId")?, at: at.into() })
-    };
-    xml.split("<Upload>").skip(1).filter_map(begun).collect()
+/// Reads a listing; a store without multipart uploads answers with nothing (404).
+fn parse(listing: &str) -> Result<Vec<Upload>> {
+    if !listing.contains("<Upload>") {
+        return Ok(Vec::new());
+    }
+    let listing: Listing = quick_xml::de::from_str(listing)
+        .map_err(|error| Failure::new(Kind::Storage, "the store's list of unfinished uploads cannot be read").source(error))?;
+    Ok(listing.uploads)
 }
 
-fn unescape(text: &str) -> String {
-    let entities = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#34;", "\""), ("&apos;", "'"), ("&#39;", "'"), ("&amp;", "&")];
-    entities.iter().fold(text.to_owned(), |text, (entity, character)| text.replace(entity, character))
-}
+/// All but the unreserved characters of RFC 3986, as the signature of a request requires.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const RESERVED_IN_KEYS: &AsciiSet = &RESERVED.remove(b'/');
 
-/// As signatures of requests want it: everything but unreserved characters, and slashes where they part a key.
 fn escape(text: &str, slashes: bool) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || (slashes && byte == b'/');
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    utf8_percent_encode(text, if slashes { RESERVED_IN_KEYS } else { RESERVED }).to_string()
 }
