@@ -22,6 +22,9 @@ use std::time::Duration;
 /// The longest span that a setting may have, in seconds: a year. Sums with a clock stay in range.
 const LONGEST: u64 = 366 * 24 * 3600;
 
+/// The name of a config that no flag names.
+const DEFAULT_NAME: &str = "publish.yaml";
+
 /// No config is near this long; a longer file is something else.
 const MAX_LENGTH: u64 = 1 << 20;
 
@@ -353,20 +356,35 @@ fn known_keys() -> String {
     keys.join(", ")
 }
 
+/// There is no config at this path: most often the command runs in another directory than the publisher's.
+fn missing(path: &Path) -> Failure {
+    let directory = std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_owned));
+    let place = directory.as_ref().map_or(String::new(), |directory| format!(" in {}", directory.display()));
+    let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+    let failure = Failure::new(Kind::NotFound, format!("there is no config {name}{place}"));
+    let above = directory.iter().flat_map(|directory| directory.ancestors().skip(1)).find(|above| above.join(&name).is_file());
+    match above {
+        Some(above) => {
+            failure.hint(format!("run the command in {}, where there is one, or name the config with --config", above.display()))
+        }
+        None => failure
+            .hint("run the command in the publisher's directory, or name the config with --config or PUBLISH_CONFIG")
+            .hint("`publish init` makes a new repository with its config")
+            .hint(format!("if the file was here before: {}", crate::keys::KEY_FILES_MISSING)),
+    }
+}
+
 impl Config {
     /// Reads a config file.
     pub fn read(path: &Path) -> Result<Self> {
         let what = path.display().to_string();
+        if path.is_dir() {
+            let file = path.join(DEFAULT_NAME);
+            return Err(Failure::invalid(format!("the config {what} is a directory"))
+                .hint(format!("--config and PUBLISH_CONFIG name the file: {}", file.display())));
+        }
         let text = read_given_text(path, MAX_LENGTH).map_err(|error| {
-            let missing = error.kind() == std::io::ErrorKind::NotFound;
-            let failure = Failure::io("read the config", &what, error);
-            if missing {
-                failure
-                    .hint("name the config with --config or PUBLISH_CONFIG; a new repository is made with `publish init`")
-                    .hint(format!("if it was here before: {}", crate::keys::KEY_FILES_MISSING))
-            } else {
-                failure
-            }
+            if error.kind() == std::io::ErrorKind::NotFound { missing(path) } else { Failure::io("read the config", &what, error) }
         })?;
         let mut config = Self::parse(&text, &what)?;
         config.start_from(path.parent().unwrap_or(Path::new("")));

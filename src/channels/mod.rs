@@ -40,7 +40,7 @@ impl ChannelsFile {
         let what = path.display().to_string();
         let bytes = read_given(path, MAX_LENGTH).map_err(|error| {
             Failure::io("read the channels file", &what, error)
-                .hint("name another one with --file, or copy the example trdl_channels.yaml from the documentation")
+                .hint("name another one with `channels --file FILE` or `release --channels=FILE`, or copy the example trdl_channels.yaml")
         })?;
         Self::parse(&bytes, &what)
     }

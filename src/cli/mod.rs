@@ -33,12 +33,14 @@ mod text;
 mod verify;
 mod workers;
 mod workspace;
+mod wrap;
 
 use arguments::{Arguments, Command};
 use clap::FromArgMatches;
 use clap::error::ErrorKind;
 use output::{Output, Report};
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 /// Runs one command and says its exit code.
@@ -63,10 +65,12 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     match run(&parsed, &output) {
         Ok(report) => {
             output.report(&report);
-            ExitCode::from(report.exit)
+            let lost = output.check_stdout(Some(&report)).filter(|_| report.exit == 0);
+            ExitCode::from(lost.unwrap_or(report.exit))
         }
         Err(error) => {
             output.error(&error);
+            output.check_stdout(None);
             ExitCode::from(exit::code(&error))
         }
     }
@@ -133,19 +137,27 @@ fn check_config(global: &arguments::Global) -> anyhow::Result<()> {
 /// Help and version go to stdout with code 0; everything else is a usage error, as JSON if that was asked for.
 fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        let _ = error.print();
-        return ExitCode::SUCCESS;
+        output::print(&rendered(error, std::io::stdout().is_terminal(), wrap::stdout()));
+        return output::Output::plain().check_stdout(None).map_or(ExitCode::SUCCESS, ExitCode::from);
     }
     let takes_equals = error.kind() == ErrorKind::UnknownArgument && arguments.iter().any(|argument| argument == "--channels");
     let hint = arguments::variable_behind(error, arguments)
         .or_else(|| takes_equals.then(|| "another channels file is given with `=`: --channels=FILE".to_owned()));
     if arguments.iter().any(|argument| argument == "--json") || arguments::is_set("PUBLISH_JSON") {
         output::print(&output::usage_document(error, hint.as_deref()));
+        output::Output::plain().check_stdout(None);
     } else {
-        let _ = error.print();
+        output::eprint(&rendered(error, std::io::stderr().is_terminal(), wrap::stderr()));
         if let Some(hint) = hint {
-            output::eprint(&format!("hint: {hint}\n"));
+            output::ask(&format!("hint: {hint}\n"));
         }
     }
     ExitCode::from(exit::USAGE)
+}
+
+/// Help or a usage error, in lines that fit; with colours on a terminal that shows them.
+fn rendered(error: &clap::Error, terminal: bool, width: Option<usize>) -> String {
+    let text = error.render();
+    let text = if terminal && output::wants_color() { text.ansi().to_string() } else { text.to_string() };
+    wrap::wrapped(&text, width)
 }

@@ -1,9 +1,14 @@
 use super::arguments::Global;
 use super::exit;
-use crate::failure::Failure;
+use super::wrap::{self, wrapped};
+use crate::failure::{Failure, Kind};
 use serde_json::{Value, json};
 use std::borrow::Cow;
-use std::io::{IsTerminal, Write};
+use std::io::{Error, ErrorKind, IsTerminal, Result, Write};
+use std::sync::{Mutex, PoisonError};
+
+/// The first error of a write to stdout. A closed pipe is none: its reader has seen enough.
+static LOST: Mutex<Option<Error>> = Mutex::new(None);
 
 /// Where a command prints: results to stdout, everything else to stderr.
 #[derive(Clone, Debug)]
@@ -71,11 +76,20 @@ pub(super) fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
+/// Whether colours are welcome on a terminal.
+pub(super) fn wants_color() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && !is_dumb()
+}
+
 impl Output {
+    /// Text without colours, before the flags are known.
+    pub fn plain() -> Self {
+        Self { json: false, quiet: false, color: false, verbose: false }
+    }
+
     /// As the global flags and `NO_COLOR` request.
     pub fn new(global: &Global) -> Self {
-        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && !is_dumb();
-        let color = wanted && std::io::stderr().is_terminal() && !global.json;
+        let color = wants_color() && std::io::stderr().is_terminal() && !global.json;
         Self { json: global.json, quiet: global.quiet, color, verbose: global.verbose }
     }
 
@@ -96,8 +110,10 @@ impl Output {
         report.warnings.iter().for_each(|warning| self.warning(warning));
         let is_answer =
             matches!(report.command, "status" | "diff" | "verify" | "store check" | "queue" | "key" | "root" | "completions" | "reference");
+        // These are for programs.
+        let width = if matches!(report.command, "completions" | "reference") { None } else { wrap::stdout() };
         if !self.quiet || is_answer || report.exit != 0 {
-            print(&visible(&report.text));
+            print(&wrapped(&visible(&report.text), width));
         }
     }
 
@@ -107,20 +123,20 @@ impl Output {
             warnings.iter().for_each(|warning| self.warning(warning));
         }
         if let Some(text) = text.filter(|_| !self.is_silent()) {
-            print(&format!("{}\n", visible(&text)));
+            print(&format!("{}\n", wrapped(&visible(&text), wrap::stdout())));
         }
     }
 
     /// A status line, as it happens.
     pub fn status(&self, line: &str) {
         if !self.quiet && !self.json {
-            eprint(&format!("{}\n", one_line(line)));
+            ask(&format!("{}\n", one_line(line)));
         }
     }
 
     /// A warning, on stderr in every mode.
     pub fn warning(&self, line: &str) {
-        eprint(&format!("{} {}\n", self.paint("warning:", "33"), one_line(line)));
+        ask(&format!("{} {}\n", self.paint("warning:", "33"), one_line(line)));
     }
 
     /// Prints an error with its details, causes and hints.
@@ -129,6 +145,10 @@ impl Output {
             print(&format!("{}\n", error_document(error)));
             return;
         }
+        self.error_text(error);
+    }
+
+    fn error_text(&self, error: &anyhow::Error) {
         let mut text = format!("{} {}\n", self.paint("error:", "31"), one_line(&error.to_string()));
         if let Some(failure) = error.downcast_ref::<Failure>() {
             failure.details.iter().for_each(|detail| text.push_str(&format!("  {}\n", one_line(detail))));
@@ -137,7 +157,27 @@ impl Output {
         if let Some(failure) = error.downcast_ref::<Failure>() {
             failure.hints.iter().for_each(|hint| text.push_str(&format!("{} {}\n", self.paint("hint:", "36"), one_line(hint))));
         }
-        eprint(&text);
+        ask(&text);
+    }
+
+    /// Reports on stderr that stdout took not all of what was printed, and returns the exit code for that. A command that
+    /// changed something has changed it: its result is in the error.
+    pub fn check_stdout(&self, report: Option<&Report>) -> Option<u8> {
+        // A service has its log, which can be lost while it works.
+        if report.is_some_and(|report| report.json.is_null()) {
+            return None;
+        }
+        let error = LOST.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let mut failure = Failure::new(Kind::Storage, "cannot write to standard output");
+        if let Some(report) = report.filter(|report| report.json["result"]["changed"] == json!(true)) {
+            let result = report.text.lines().find(|line| !line.is_empty() && !line.starts_with(' ')).unwrap_or("done");
+            failure = failure
+                .detail(format!("the commit happened, only its report is lost: {result}"))
+                .hint("`publish status` shows what is published");
+        }
+        let failure = failure.source(error).hint("free some space, or write the output to another place");
+        self.error_text(&failure.into());
+        Some(exit::code_of(Kind::Storage))
     }
 
     /// Whether the answer is a JSON document.
@@ -217,12 +257,24 @@ pub(super) fn one_line(text: &str) -> String {
     visible(text).replace('\n', "\\n")
 }
 
-/// Writes to stdout; a closed pipe is no error.
+/// Writes to stdout.
 pub(super) fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush());
+    let mut stdout = std::io::stdout();
+    keep_error(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
 }
 
-/// Writes to stderr.
+/// Remembers that something could not be printed.
+pub(super) fn keep_error(result: Result<()>) {
+    let Some(error) = result.err().filter(|error| error.kind() != ErrorKind::BrokenPipe) else { return };
+    LOST.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+}
+
+/// Writes to stderr. Where that fails, the exit code is all that is left.
 pub(super) fn eprint(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// Writes text for people to stderr, in lines that fit the terminal.
+pub(super) fn ask(text: &str) {
+    eprint(&wrapped(text, wrap::stderr()));
 }

@@ -270,7 +270,7 @@ fn prompt(question: &str, what: &str, purpose: Use) -> Result<Secret> {
 fn ask(question: &str, missing: impl FnOnce() -> Failure) -> Result<Secret> {
     use std::io::ErrorKind;
     let prompting = super::interrupt::Prompting::begin();
-    let answer = rpassword::prompt_password(question);
+    let answer = rpassword::prompt_password(super::wrap::wrapped(question, super::wrap::stderr()));
     drop(prompting);
     match answer {
         Ok(typed) => Ok(Secret::new(typed)),

@@ -4,6 +4,7 @@ use super::exit;
 use super::output::{Output, Report};
 use super::text::{count, span};
 use super::workspace::open;
+use super::wrap;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::keys::KeyUri;
@@ -32,7 +33,8 @@ pub(super) fn run(global: &Global, arguments: &Status, output: &Output) -> Resul
     let status = operation::status(&workspace, arguments.fail_within)?;
     let code = exit::code_of_health(status.health);
     let text = if output.is_silent() { verdict(&status) } else { describe(&status, &config, output.verbose)? };
-    Ok(Report::new("status", text, json!({"status": status})).exit(code))
+    let clock: Vec<String> = status.clock.clone().into_iter().collect();
+    Ok(Report::new("status", text, json!({"status": status})).warnings(&clock).exit(code))
 }
 
 /// What --quiet prints: nothing where all is well.
@@ -141,18 +143,27 @@ fn more(text: &mut String, number: usize, shown: usize) {
     }
 }
 
-/// Four columns, the last one wrapped to 80 characters.
+/// Four columns, the last one wrapped to the width of the terminal, or to 80 columns. Where it has no room beside the
+/// others, it is below them.
 fn table(text: &mut String, headings: [&str; 4], rows: Vec<[String; 4]>) {
+    let columns = wrap::stdout().map_or(80, |columns| columns.min(80));
     let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).chain([headings[at].len()]).max().unwrap_or(0);
     let widths = [width(0), width(1), width(2)];
-    let indent = widths.iter().sum::<usize>() + 6;
+    let beside = widths.iter().sum::<usize>() + 6;
+    let longest = |cell: &str| cell.split(' ').map(|word| word.chars().count()).max().unwrap_or(0);
+    let needed = rows.iter().map(|row| longest(&row[3])).chain([headings[3].len()]).max().unwrap_or(0);
+    let below = beside + needed > columns;
+    let indent = if below { 4 } else { beside };
     let mut line = |row: [&str; 4]| {
         let [a, b, c, last] = row;
         let [x, y, z] = widths;
-        let head = format!("{a:<x$}  {b:<y$}  {c:<z$}  ");
-        let mut current = head;
+        let mut current = format!("{a:<x$}  {b:<y$}  {c:<z$}  ");
+        if below && !last.is_empty() {
+            let _ = writeln!(text, "{}", current.trim_end());
+            current = " ".repeat(indent);
+        }
         for word in last.split(' ').filter(|word| !word.is_empty()) {
-            if current.chars().count() + word.chars().count() > 80 && current.trim_end().chars().count() > indent {
+            if current.chars().count() + word.chars().count() > columns && current.trim_end().chars().count() > indent {
                 let _ = writeln!(text, "{}", current.trim_end());
                 current = " ".repeat(indent);
             }

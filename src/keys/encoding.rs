@@ -82,7 +82,7 @@ fn lines(text: &str, what: &str) -> Result<Zeroizing<String>> {
     let end = format!("{DASHES}END {label}{DASHES}");
     let Some((body, _)) = rest.split_once(end.as_str()) else {
         return Err(Failure::invalid(format!("{what} begins with {BEGIN}{label}{DASHES} and has no end"))
-            .hint("the file was cut off, or only its first line was pasted: copy it again, as a file or as base64"));
+            .hint("it was cut off, or only its first line was pasted: copy it again as a file, or as base64 (base64 -w0 FILE)"));
     };
     let kept = rest.starts_with(['\n', '\r']);
     let mut whole = Zeroizing::new(String::with_capacity(text.len() + text.len() / 32 + 64));
@@ -90,8 +90,8 @@ fn lines(text: &str, what: &str) -> Result<Zeroizing<String>> {
     if body.contains(':') {
         // Headers: they end with their lines.
         if !kept {
-            return Err(Failure::invalid(format!("the line breaks of {what} are lost, and it has headers that end with their lines"))
-                .hint("copy it again, as a file or as base64 (base64 -w0 FILE)"));
+            return Err(Failure::invalid(format!("{what} has lost its line breaks, and its armor headers cannot be read without them"))
+                .hint("store the secret again as base64, which needs no line breaks: base64 -w0 FILE"));
         }
         body.lines().skip(1).for_each(|line| {
             whole.push_str(line.trim());

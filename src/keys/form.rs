@@ -62,7 +62,7 @@ fn key_objects(json: &Value, what: &str, layers: u8, keys: &mut Vec<Material>) -
 }
 
 pub(super) fn unreadable(what: &str) -> Failure {
-    Failure::invalid(format!("{what} is not a private key in a form that is read here"))
+    Failure::invalid(format!("{what} is not a private key in a supported form"))
         .hint("PKCS#8 PEM starts with -----BEGIN PRIVATE KEY----- or -----BEGIN ENCRYPTED PRIVATE KEY-----")
         .hint("key files of securesystemslib and of the go-tuf CLI are read too")
 }

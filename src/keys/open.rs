@@ -56,13 +56,24 @@ pub fn openpgp_certificate(uri: &KeyUri) -> Result<Option<Vec<u8>>> {
 /// The content of a key file, or of the variable that stands for one.
 pub fn read_secret(uri: &KeyUri) -> Result<Zeroizing<Vec<u8>>> {
     match uri {
-        KeyUri::File(path) => encoding::plain(&read_private(path)?, &uri.origin()),
+        KeyUri::File(path) => {
+            let content = read_private(path)?;
+            if content.trim_ascii().is_empty() {
+                return Err(Failure::invalid(format!("the key file {} is empty", path.display())).hint("restore it from the backup"));
+            }
+            encoding::plain(&content, &uri.origin())
+        }
         KeyUri::Env(name) => {
             let missing = || {
                 Failure::new(Kind::NotFound, format!("the variable {name} is not set"))
-                    .hint("it holds the key in any form that a key file may have")
+                    .hint("pass the secret to this command; the variable contains the key in any form that a key file can have")
             };
             let text = std::env::var_os(name).map(|text| Zeroizing::new(text.into_encoded_bytes())).ok_or_else(missing)?;
+            if text.trim_ascii().is_empty() {
+                return Err(Failure::invalid(format!("the variable {name} is empty")).hint(
+                    "CI systems pass an empty variable for a secret that is not defined, or that this branch or pull request cannot use",
+                ));
+            }
             encoding::plain(&text, &uri.origin())
         }
         _ => Err(Failure::invalid(format!("{uri} does not give its secret away"))),

@@ -32,6 +32,12 @@ impl ReleaseVersion {
     }
 
     fn suggestion(text: &str) -> String {
+        // A comma for a point, or spaces around: what a hurried hand types.
+        let mended = text.trim().replace([',', ' ', ';'], ".");
+        let mended = mended.strip_prefix('v').unwrap_or(&mended);
+        if mended != text && semver::Version::parse(mended).is_ok() {
+            return format!("did you mean {mended}?");
+        }
         let numbers: Vec<&str> = text.split('.').collect();
         let numeric = numbers.iter().all(|part| part.len() < 10 && part.parse::<u32>().is_ok());
         match numbers.as_slice() {

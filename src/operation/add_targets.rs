@@ -100,6 +100,7 @@ impl std::fmt::Debug for Work {
 /// Decides what adding will do; nothing is written and no key is opened. Files whose names are targets already are read.
 pub fn plan(workspace: &Workspace, request: &AddTargetsRequest) -> Result<AddTargetsPlan> {
     let files = named_files(request)?;
+    workspace.check_no_secret(files.values())?;
     let present = workspace.load()?;
     workspace.check_root(&present)?;
     plan_on(workspace, request, files, present)
@@ -160,7 +161,12 @@ pub(super) fn apply_before(workspace: &Workspace, plan: AddTargetsPlan, witness:
         return Ok(workspace.commit(present, &Edit::default(), &Signers::new())?.into());
     }
     let signs = artifacts.iter().any(|artifact| artifact.signature.is_some());
-    let key = if signs { Some(workspace.openpgp_key()?) } else { None };
+    let key = if signs {
+        workspace.check_clock_of_signatures()?;
+        Some(workspace.openpgp_key()?)
+    } else {
+        None
+    };
     let certificate = key.as_ref().map(|key| certificate_name(&key.fingerprint()));
     let names = artifacts.iter().map(|artifact| artifact.target.as_str()).chain(certificate.as_deref());
     let signers = workspace.target_signers(&present, names)?;

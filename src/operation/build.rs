@@ -102,8 +102,12 @@ impl Build {
             return Ok(build);
         }
         hints.dedup();
-        let failure = Failure::invalid(format!("the build in {} cannot be published", directory.display())).problems(problems);
-        Err(hints.into_iter().take(3).fold(failure, Failure::hint))
+        let failure = Failure::invalid(format!("the build in {} cannot be published", directory.display()));
+        // Every entry of a wrong directory is a problem: the directory is the only one that is reported.
+        Err(match wrong_directory(directory) {
+            Some(hint) if build.platforms.is_empty() => failure.detail("it has no directory named <os>-<arch>").hint(hint),
+            _ => hints.into_iter().take(3).fold(failure.problems(problems), Failure::hint),
+        })
     }
 
     fn check_collisions(&self, problems: &mut Vec<String>) {
@@ -113,6 +117,28 @@ impl Build {
             }
         }
     }
+}
+
+/// What to name instead of a directory that is beside the right one: a platform's own, or one that holds the build.
+fn wrong_directory(directory: &Path) -> Option<String> {
+    let is_platform = |name: &std::ffi::OsStr| Platform::parse(&name.to_string_lossy()).is_ok();
+    let full = std::path::absolute(directory).ok()?;
+    let given = if directory.file_name().is_some() { directory } else { full.as_path() };
+    if let Some(platform) = given.ancestors().take(2).find(|at| at.file_name().is_some_and(is_platform)) {
+        let parent = platform.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let name = platform.file_name()?.to_string_lossy();
+        let shown = platform.display();
+        return Some(format!("{shown} is the directory of one platform: write --from {}, or --platform {name}={shown}", parent.display()));
+    }
+    let holds_platforms = |path: &Path| {
+        let mut entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        entries.any(|entry| is_platform(&entry.file_name()) && entry.file_type().is_ok_and(|kind| kind.is_dir()))
+    };
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(directory).ok()?.flatten().map(|entry| entry.path()).collect();
+    entries.sort();
+    let build = entries.into_iter().find(|path| holds_platforms(path))?;
+    let build = build.strip_prefix("./").unwrap_or(&build);
+    Some(format!("did you mean --from {}? It has a directory <os>-<arch> for each platform", build.display()))
 }
 
 /// What to do about a directory that another tool named.

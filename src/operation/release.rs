@@ -209,6 +209,7 @@ fn check_programs(files: &[BuildFile]) -> Result<()> {
 
 /// Refuses files that the store could not hold.
 fn check_files(workspace: &Workspace, build: &Build) -> Result<()> {
+    workspace.check_no_secret(build.platforms.values().flatten().map(|file| &file.file))?;
     for file in build.platforms.values().flatten() {
         if file.file.length() > workspace.storage.longest_copy() && workspace.plain_names == PlainNames::All {
             return Err(Failure::invalid(format!("{} has {} bytes, more than the store can copy", file.file.shown(), file.file.length()))
@@ -237,6 +238,7 @@ pub fn apply(workspace: &Workspace, plan: ReleasePlan) -> Result<Outcome> {
     }
     let signers = workspace.signers(present.trust.root(), &Role::ONLINE)?;
     if !artifacts.is_empty() {
+        workspace.check_clock_of_signatures()?;
         let key = workspace.openpgp_key()?;
         workspace.progress.phase("staging");
         let staged =

@@ -68,6 +68,8 @@ pub struct Status {
     pub paused: Option<Pause>,
     /// The most useful next command, if one is due.
     pub next: Option<String>,
+    /// What is wrong with this machine's clock, as far as it is known; spans of time are computed by that clock.
+    pub clock: Option<String>,
     /// Roles that are valid for longer than those that are signed now.
     pub long_lived: Vec<String>,
     /// Roles that expire within the asked span.
@@ -169,6 +171,7 @@ pub fn status(workspace: &Workspace, fail_within: Option<TimeDelta>) -> Result<S
         paused,
         store: StoreStatus { conditions: workspace.known_conditions()?, single_publisher: workspace.single_publisher },
         next,
+        clock: present.trust.listings().and_then(|(timestamp, _)| workspace.clock_fault(timestamp.expires())),
         long_lived,
         alarms,
     })

@@ -6,7 +6,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::keys::{self, KEY_FILES_MISSING, KeyUri, Passphrases, Secret, Signers, Use};
 use crate::layout::ObjectName;
-use crate::metadata::{ROOT_LIMIT, RepositoryLabel, Role, Root, Target};
+use crate::metadata::{Expiry, ROOT_LIMIT, RepositoryLabel, Role, Root, Target};
 use crate::openpgp::SigningKey;
 use crate::policy::clocks;
 use crate::repository::{
@@ -14,8 +14,10 @@ use crate::repository::{
 };
 use crate::storage::probe::Probe;
 use crate::storage::{Conditions, RawPlus, Storage};
+use crate::tree::TreeFile;
 use chrono::{DateTime, Utc};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use zeroize::Zeroizing;
@@ -71,6 +73,9 @@ pub struct Workspace {
     /// Who signs, if it is not this process.
     pub workers: Option<Workers>,
 }
+
+/// What follows from a wrong clock, and what to do.
+const WRONG_CLOCK: &str = "correct the clock that is wrong; until then, roles expire too late or are not signed again in time";
 
 /// More versions than a worker can have signed since it last saw what was published.
 const LAG: u64 = 100;
@@ -145,9 +150,36 @@ impl Workspace {
     pub(super) fn compare_clocks(&self) {
         let theirs = self.storage.clock().ok().flatten();
         let apart = theirs.and_then(|theirs| clocks::disagreement(self.now(), theirs.into()));
-        self.report_clock(
-            apart.map(|apart| format!("{apart}; set the wrong one, or what is signed expires too late or is not renewed in time")),
-        );
+        self.report_clock(apart.map(|apart| format!("{apart}; {WRONG_CLOCK}")));
+    }
+
+    /// Refuses to make OpenPGP signatures that are dated in the future by the store's clock.
+    pub(super) fn check_clock_of_signatures(&self) -> Result<()> {
+        let theirs = self.storage.clock().ok().flatten();
+        theirs.map_or(Ok(()), |theirs| clocks::check_signatures(self.now(), theirs.into()))
+    }
+
+    /// Refuses to publish the secret keys of this publisher: `add-targets keys` is one slip away.
+    pub(super) fn check_no_secret<'f>(&self, files: impl Iterator<Item = &'f TreeFile>) -> Result<()> {
+        let uris = self.keys.values().flatten().chain(&self.bin_keys).chain([&self.openpgp]);
+        let paths = uris.filter_map(|uri| if let KeyUri::File(path) = uri { Some(path.clone()) } else { None });
+        let paths = paths.flat_map(|path| [path.with_extension("revocation.asc"), path]);
+        let secrets: HashSet<(u64, u64)> =
+            paths.filter_map(|path| std::fs::metadata(path).ok()).map(|found| (found.dev(), found.ino())).collect();
+        let found: Vec<String> = files.filter(|file| secrets.contains(&file.identity())).map(TreeFile::shown).collect();
+        if found.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::invalid("secret keys of this publisher are among the files; nothing was published")
+            .problems(found)
+            .hint("name only the files that users need"))
+    }
+
+    /// What is wrong with this machine's clock, as far as that is known without a write.
+    pub(super) fn clock_fault(&self, timestamp: Expiry) -> Option<String> {
+        let theirs = self.storage.known_time();
+        let apart = theirs.and_then(|theirs| clocks::disagreement(self.now(), theirs.into()));
+        apart.map(|apart| format!("{apart}; {WRONG_CLOCK}")).or_else(|| clocks::beyond(self.now(), timestamp))
     }
 
     fn report_clock(&self, warning: Option<String>) {
@@ -167,7 +199,7 @@ impl Workspace {
             None => Ok(theirs),
             Some(apart) => Err(Failure::new(Kind::Conflict, apart)
                 .detail("what is deleted depends on the age of each object, so nothing was deleted")
-                .hint("set the wrong clock, then run the same command again")),
+                .hint("correct the clock that is wrong, then run the same command again")),
         }
     }
 

@@ -6,6 +6,7 @@
 //! direction is not repaired here: a role that a clock ahead of the others signed is valid for longer than intended, and
 //! only a key that is replaced at once invalidates it (docs/recovery.md).
 
+use crate::failure::{Failure, Kind, Result};
 use crate::metadata::{Expiry, Role, format_expiry, whole_second};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
@@ -62,7 +63,7 @@ pub fn disagreement(ours: DateTime<Utc>, stores: DateTime<Utc>) -> Option<String
     let apart = (ours - stores).abs();
     (apart > TOLERANCE).then(|| {
         format!(
-            "this machine's clock and the store's disagree by {}: {} here, {} there",
+            "this machine's clock and the store's differ by {}: {} here, {} there",
             describe(apart),
             format_expiry(ours),
             format_expiry(stores)
@@ -79,6 +80,17 @@ pub fn describe(span: TimeDelta) -> String {
         .unwrap_or_else(|| format!("{} seconds", span.num_seconds()))
 }
 
+/// Refuses to date OpenPGP signatures by a clock that is ahead of the store's: a published signature stays as it is, and
+/// until its date workers and some OpenPGP programs refuse it.
+pub fn check_signatures(ours: DateTime<Utc>, stores: DateTime<Utc>) -> Result<()> {
+    match disagreement(ours, stores).filter(|_| ours > stores) {
+        None => Ok(()),
+        Some(apart) => Err(Failure::new(Kind::Conflict, apart)
+            .detail("workers and some OpenPGP programs refuse signatures from the future; nothing was published")
+            .hint("correct the clock that is wrong, then run the same command again")),
+    }
+}
+
 /// Reports a published timestamp that is valid for longer than one that is signed now. Most often the clock is behind.
 pub fn beyond(now: DateTime<Utc>, timestamp: Expiry) -> Option<String> {
     (is_beyond(Role::Timestamp, now, timestamp)).then(|| {
@@ -93,9 +105,10 @@ pub fn beyond(now: DateTime<Utc>, timestamp: Expiry) -> Option<String> {
 /// Describes such a role.
 pub fn long_lived(role: Role, expires: Expiry) -> String {
     format!(
-        "{role} is valid until {}; one that is signed now lives {} days: another tool signed it, or a clock that was ahead, or this machine's clock is behind",
+        "{role} is valid until {}; if it were signed now, it would be valid for {} day{}: another tool signed it, or a clock was ahead, or this machine's clock is behind",
         format_expiry(expires),
-        role.lifetime().num_days()
+        role.lifetime().num_days(),
+        if role.lifetime().num_days() == 1 { "" } else { "s" }
     )
 }
 

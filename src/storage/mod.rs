@@ -178,6 +178,11 @@ pub trait Storage: Source {
     /// The store's clock, which dates what is listed; `None` if the store does not report it.
     fn clock(&self) -> Result<Option<SystemTime>>;
 
+    /// The same as far as it is known from earlier answers, without a write.
+    fn known_time(&self) -> Option<SystemTime> {
+        None
+    }
+
     /// Whether somebody else is writing now. Most stores cannot tell.
     fn rivals(&self) -> Result<Rivals> {
         Ok(Rivals::Unknown)

@@ -143,6 +143,10 @@ impl<F: Fn(Call) -> Result<()> + Send + Sync> Storage for Observed<F> {
         self.clock.as_ref().map_or_else(|| self.inner.clock(), |clock| Ok(Some(clock())))
     }
 
+    fn known_time(&self) -> Option<SystemTime> {
+        self.clock.as_ref().map_or_else(|| self.inner.known_time(), |clock| Some(clock()))
+    }
+
     fn rivals(&self) -> Result<Rivals> {
         self.inner.rivals()
     }

@@ -90,6 +90,11 @@ impl TreeFile {
         &self.path
     }
 
+    /// The file system and the file in it, however it is named.
+    pub fn identity(&self) -> (u64, u64) {
+        self.stamp.file
+    }
+
     /// Its length in bytes.
     pub fn length(&self) -> u64 {
         self.stamp.length

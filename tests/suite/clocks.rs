@@ -213,9 +213,57 @@ fn a_clock_that_is_not_the_stores_is_reported_once_and_nothing_is_deleted() {
         assert!(said.iter().all(|line| line.contains(" here, ") && line.contains(" there")), "{said:?}");
         match prune::plan(&workspace, grace) {
             Ok(_) => assert!(!apart, "{minutes} minutes"),
-            Err(error) => assert!(apart && error.to_string().contains("disagree"), "{minutes} minutes: {error}"),
+            Err(error) => assert!(apart && error.to_string().contains("the store's differ"), "{minutes} minutes: {error}"),
         }
     }
+}
+
+/// Clients refuse an OpenPGP signature from the future, and a published one stays as it is.
+#[test]
+fn a_clock_that_is_ahead_dates_no_signature() {
+    let trial = Trial::new();
+    std::fs::create_dir_all(trial.path("more")).unwrap();
+    std::fs::write(trial.path("more/file"), b"new").unwrap();
+    let add = |workspace: &Workspace| {
+        let request = AddTargetsRequest {
+            files: vec![trial.path("more")],
+            base: trial.path("more"),
+            prefix: "packages".into(),
+            sign: true,
+            only_changed: false,
+            metadata_only: false,
+        };
+        add_targets::apply(workspace, add_targets::plan(workspace, &request)?)
+    };
+    let before = std::fs::read(trial.path("repo/timestamp.json")).unwrap();
+    let (workspace, _) = with_store_clock(&trial, TimeDelta::days(-1));
+    for error in [trial.release_on(&workspace, "1.0.0").unwrap_err(), add(&workspace).unwrap_err()] {
+        let failure = error.downcast_ref::<publish::failure::Failure>().unwrap();
+        assert!(failure.message.contains("this machine's clock and the store's differ by 24 hours"), "{failure:?}");
+        assert!(failure.details[0].contains("nothing was published") && failure.hints[0].contains("correct the clock"), "{failure:?}");
+    }
+    assert_eq!(std::fs::read(trial.path("repo/timestamp.json")).unwrap(), before);
+    // A signature of yesterday is as good as one of today.
+    for minutes in [-4, 60 * 24] {
+        let (workspace, _) = with_store_clock(&trial, TimeDelta::minutes(minutes));
+        trial.release_on(&workspace, &format!("1.0.{}", minutes + 4)).unwrap();
+        add(&workspace).unwrap();
+    }
+}
+
+#[test]
+fn status_names_a_wrong_clock() {
+    let mut trial = Trial::new();
+    let clock = |workspace: &Workspace| publish::operation::status::status(workspace, None).unwrap().clock;
+    for (minutes, words) in [(4, None), (60 * 24, Some("differ by 24 hours")), (-60 * 24, Some("correct the clock that is wrong"))] {
+        let said = clock(&with_store_clock(&trial, TimeDelta::minutes(minutes)).0);
+        assert!(said.as_deref().map(|said| words.is_some_and(|words| said.contains(words))).unwrap_or(words.is_none()), "{said:?}");
+    }
+    // A directory has no clock that is known without a write, but the timestamp has its date.
+    trial.wait(-TimeDelta::days(1));
+    let mut workspace = trial.workspace();
+    workspace.storage = Box::new(LocalDirectory::new(trial.path("repo")));
+    assert!(clock(&workspace).unwrap().contains("more than a day after this machine's time"));
 }
 
 #[test]
@@ -228,8 +276,10 @@ fn a_bucket_reports_its_time_with_every_answer() {
     sandbox.publish(&["prune", "--dry-run"]).ok();
     gcs.set_ahead(600);
     let run = sandbox.publish(&["refresh", "--all", "--quiet"]).ok();
-    assert!(run.stderr.matches("disagree by").count() == 1, "{run:?}");
-    sandbox.publish(&["prune", "--confirm", "acme"]).fails(5, &["the store's disagree", "hint: set the wrong clock"]);
+    assert!(run.stderr.matches("the store's differ by").count() == 1, "{run:?}");
+    sandbox
+        .publish(&["prune", "--confirm", "acme"])
+        .fails(5, &["the store's differ by", "hint: correct the clock that is wrong"]);
     sandbox.publish(&["prune", "--dry-run"]).fails(5, &["nothing was deleted"]);
 }
 

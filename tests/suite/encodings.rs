@@ -106,7 +106,8 @@ fn what_is_wrong_with_a_key_file_is_named() {
     for (bytes, words) in [
         (cut.as_bytes().to_vec(), "has no end"),
         (odd, "seems to be UTF-16 and is not"),
-        (Vec::new(), "is not a private key"),
+        (Vec::new(), "is empty"),
+        (b" \n".to_vec(), "is empty"),
         (b"\xef\xbb\xbf".to_vec(), "is not a private key"),
         (vec![b'A'; 4096], "is not a private key"),
         (openssl::base64::encode_block(b"nothing").into_bytes(), "is not a private key"),

@@ -123,7 +123,7 @@ fn wrong_keys_are_refused_by_name() {
         6,
         &["role targets needs 1 signature", "keys/targets.pem (of snapshot)", "the root names:"],
     );
-    attempt(b"nonsense", 6, &["keys/targets.pem is not a private key in a form that is read here", "PKCS#8 PEM"]);
+    attempt(b"nonsense", 6, &["keys/targets.pem is not a private key in a supported form", "PKCS#8 PEM"]);
     attempt(&rsa(2048), 6, &["(of no role)"]);
     attempt(&rsa(1024), 6, &["of a kind that TUF clients do not verify", "RSA from 2048 bits"]);
     attempt(&elliptic(openssl::nid::Nid::SECP384R1), 6, &["of a kind that TUF clients do not verify"]);

@@ -8,6 +8,7 @@ mod fakes;
 
 mod adopted_versions;
 mod architecture;
+mod bad_input;
 mod bin_keys;
 mod bins;
 mod ceremonies;
@@ -57,6 +58,7 @@ mod screens;
 mod storage;
 mod stores;
 mod targets;
+mod terminals;
 mod thieves;
 mod transport;
 mod tree;

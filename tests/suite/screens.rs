@@ -19,6 +19,8 @@ fn redacted(sandbox: &Sandbox) -> insta::Settings {
     settings.add_filter(r"\b[0-9A-F]{40}\b", "[FINGERPRINT]");
     settings.add_filter(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z\b", "[TIME]");
     settings.add_filter(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}( [0-9]{2}:[0-9]{2}( UTC)?)?\b", "[DATE]");
+    settings.add_filter(r"http://(127\.0\.0\.1|localhost):[0-9]+", "[SERVER]");
+    settings.add_filter(r"\b[0-9.]+ (B|KiB) read\b", "[SIZE] read");
     settings.add_filter(r"\bin [0-9]+ (d|h|min)( [0-9]+ (h|min))? *", "in [SPAN] ");
     settings
 }
@@ -153,4 +155,34 @@ fn status_screens() {
         screen.lines().filter(|line| !line.starts_with('!') && !line.starts_with("incomplete")).all(|line| line.chars().count() <= 80),
         "{screen}"
     );
+}
+
+/// What `verify` shows of a good repository, of one with flaws, of one that fails, and over http.
+#[test]
+fn verify_screens() {
+    let sandbox = Sandbox::new();
+    sandbox.write("dist/darwin-arm64/bin/acme", b"#!/bin/sh\necho hello from a mac\n");
+    sandbox.channels(&[("1", "stable", "1.0.0")]);
+    sandbox.publish(&["release", "1.0.0", "--from", "dist", "--channels"]).ok();
+    let url = crate::verify::serve(sandbox.path("repo"), "404 Not Found");
+    let mut seen = screen(&sandbox, &["verify"]);
+    for arguments in [
+        &["verify", &url, "--root", "keys/1.root.json"][..],
+        &["verify", &url],
+        &["verify", &url, "--metadata-only", "--root-sha512", "00"],
+        &["verify", "dist"],
+    ] {
+        seen.push_str(&format!("\n{}", screen(&sandbox, arguments)));
+    }
+    std::fs::remove_file(sandbox.path("repo/targets/channels/1/stable")).unwrap();
+    std::fs::remove_file(sandbox.path("repo/root.json")).unwrap();
+    seen.push_str(&format!("\n{}", screen(&sandbox, &["verify"])));
+    let program = sandbox.path("repo/targets/releases/1.0.0/linux-amd64/bin/acme");
+    std::fs::remove_file(&program).unwrap();
+    std::fs::write(&program, b"#!/bin/sh\necho hacked\n").unwrap();
+    seen.push_str(&format!("\n{}", screen(&sandbox, &["verify"])));
+    std::fs::write(sandbox.path("repo/2.targets.json"), b"{}").unwrap();
+    seen.push_str(&format!("\n{}", screen(&sandbox, &["verify"])));
+    seen.push_str(&format!("\n{}", screen(&sandbox, &["verify", &url])));
+    redacted(&sandbox).bind(|| insta::assert_snapshot!("verify", seen));
 }

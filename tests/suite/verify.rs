@@ -163,7 +163,7 @@ fn trust_starts_where_the_caller_says() {
 }
 
 /// A plain static file server, one thread a request.
-fn serve(root: PathBuf, status_for_missing: &'static str) -> String {
+pub fn serve(root: PathBuf, status_for_missing: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {

@@ -351,6 +351,10 @@ impl Storage for Remote {
         Ok(self.clock.now())
     }
 
+    fn known_time(&self) -> Option<SystemTime> {
+        self.clock.now()
+    }
+
     #[cfg(feature = "s3")]
     fn sweep(&self, before: SystemTime) -> Result<usize> {
         self.unfinished.as_ref().map_or(Ok(0), |unfinished| self.run(unfinished.sweep(&self.prefix, before)))
