@@ -90,7 +90,7 @@ def clients_read_the_bucket_itself():
     root = (p.directory / "keys/1.root.json").read_bytes()
     assert Trdl(p.directory / "trdl").add(url, root).version() == "1.0.1+fix1"
     PythonTuf(url, root, p.directory / "python").reads()
-    p.publish("store", "check", says=["ok       clients: missing root: 404", "ok       clients: + in names", "etag_quotes: strip", "the store can hold"])
+    p.publish("store", "check", says=["ok       clients: missing root: 404", "ok       clients: + in names", "etag_quotes: strip", "the store is suitable"])
 
 
 def headers_say_what_may_be_kept():
@@ -115,7 +115,7 @@ def azure_blob_storage():
     p = on(f"name: acme\nrepo: az://scenarios/some/prefix\nstore:\n  endpoint: {AZURITE}\n")
     p.write("dist/any-any/share/large", os.urandom(1 << 20) * 30)
     p.daily_work()
-    p.publish("store", "check", says=["ok       conditions", "ok       race", "ok       large objects", "the store can hold"])
+    p.publish("store", "check", says=["ok       conditions", "ok       race", "ok       large objects", "the store is suitable"])
 
 
 def a_clone_that_ignores_conditions_is_refused():
@@ -158,9 +158,9 @@ def wrong_settings_are_told():
     s3().put_object(Bucket="settings", Key="acme/index.html", Body=b"mine")
     p.publish("init", "--no-passphrase")
     other = on(there)
-    other.publish("init", "--no-passphrase", code=7, says=["there is a repository at s3://settings/acme already", "nothing was made"])
+    other.publish("init", "--no-passphrase", code=7, says=["there is already a repository at s3://settings/acme", "nothing was made"])
     assert not (other.directory / "keys").exists(), "refused before anything was made"
-    p.publish("prune", "--dry-run", says=["index.html is none of a repository's objects"])
+    p.publish("prune", "--dry-run", says=["index.html does not belong to a repository"])
     assert s3().get_object(Bucket="settings", Key="acme/index.html")["Body"].read() == b"mine"
 
 
@@ -247,7 +247,7 @@ def a_directory_without_links_or_case():
             p.daily_work()
             p.publish("release", "1.0.0-RC1", "--from", "dist")
             p.publish("release", "1.0.0-rc1", "--from", "dist", code=5, says=["only in case"])
-            p.publish("store", "check", says=["ok       race", "the store can hold"])
+            p.publish("store", "check", says=["ok       race", "the store is suitable"])
         finally:
             subprocess.run(["umount", str(mount)], check=False)
             subprocess.run(["losetup", "--detach", device], check=False)

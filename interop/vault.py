@@ -263,7 +263,7 @@ def a_role_too_long_for_ed25519_is_refused_before_it_is_visible():
         for number in range(6000):
             (p.home / f"pool/package-with-quite-a-long-name-{number}.zip").write_text(str(number))
         before = p.versions()
-        p.fails(6, "takes no message as long as this role file", "add-targets", "pool", "--prefix", "packages")
+        p.fails(6, "refuses messages as long as this role file", "add-targets", "pool", "--prefix", "packages")
         assert p.versions() == before
         # The way out that the error names.
         p.publish("rotate", "targets", "--key", "vault:short", "--now")
@@ -373,7 +373,7 @@ def tokens_are_renewed_and_approles_log_in_again():
         release("1.0.3", {"VAULT_ROLE_ID": role, "VAULT_SECRET_ID": secret}, 2.5)
         assert sum(path.endswith("auth/approle/login") for path in slow.paths) > 1, slow.paths
         p.set(VAULT_SECRET_ID="00000000-0000-0000-0000-000000000000")
-        p.fails(13, "the AppRole was not let in", "release", "1.0.4", "--from", "dist")
+        p.fails(13, "the AppRole login was refused", "release", "1.0.4", "--from", "dist")
         # A secret that is good for one login is enough for a run with four keys.
         role, secret = vault.role(token_ttl="1h", token_max_ttl="1h", secret_id_num_uses=1)
         file = p.home / "secret-id"
@@ -381,7 +381,7 @@ def tokens_are_renewed_and_approles_log_in_again():
         file.chmod(0o600)
         p.set(VAULT_SECRET_ID=None, VAULT_SECRET_ID_FILE=str(file))
         p.release("1.0.4")
-        p.fails(13, "the AppRole was not let in", "release", "1.0.5", "--from", "dist")
+        p.fails(13, "the AppRole login was refused", "release", "1.0.5", "--from", "dist")
         file.chmod(0o644)
         p.fails(4, "secret-id", "release", "1.0.5", "--from", "dist")
         p.set(VAULT_ADDR=vault.url)

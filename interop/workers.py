@@ -237,7 +237,7 @@ def a_restored_backup_goes_on_above_what_readers_have_seen():
                 t.hosts[role].processes.clear(), (t.hosts[role].home / "log").unlink()
                 t.hosts[role].start("worker", role, *(["--accept-rollback"] if remembered else ["--versions-above", "700"]))
                 until(lambda: t.hosts[role].events("ready"), f"the {role} worker is ready")
-            t.ci.fails(6, "the workers give versions here", "refresh", "--all", "--versions-above", "700", "--confirm", "700")
+            t.ci.fails(6, "they choose the versions", "refresh", "--all", "--versions-above", "700", "--confirm", "700")
             t.ci.publish("refresh", "--all", "--accept-rollback")
             now = python.reads(gateway.targets())
             assert now > (seen if remembered else 700), (seen, now)
@@ -282,7 +282,7 @@ def tls_wants_both_certificates():
             t.package(2)
             t.ci.fails(13, words, "add-targets", "packages")
         t.more = good
-        for broker, words in [("amqp://example.org", "travel in clear"), (f"amqp://guest:guest@127.0.0.1:{PORT}", "holds a password"), ("http://127.0.0.1", "is no AMQP URL")]:
+        for broker, words in [("amqp://example.org", "travel in clear"), (f"amqp://guest:guest@127.0.0.1:{PORT}", "contains a password"), ("http://127.0.0.1", "is not an AMQP URL")]:
             t.broker = broker
             t.configure("ci")
             said = t.ci.fails(6, words, "add-targets", "packages")
@@ -347,16 +347,16 @@ def what_is_forged_outdated_or_misdirected_is_refused_and_logged():
         day = lambda hours: (datetime.now(timezone.utc) + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
         upper = {"for": "timestamp", "base": {"version": 2, "sha256": "00" * 32}, "snapshot": None}
         bad = {
-            "rubbish": (b"\x00rubbish", "targets", "no signed request"),
+            "rubbish": (b"\x00rubbish", "targets", "not a signed request"),
             "forged": (stranger.seal(stranger.request(addition)), "targets", "not signed by `ci`"),
-            "unknown": (stranger.seal(stranger.request(addition, sender="mallory")), "targets", "whom this worker does not know"),
+            "unknown": (stranger.seal(stranger.request(addition, sender="mallory")), "targets", "which is not a known sender"),
             "outdated": (insider.seal(insider.request(addition, not_after=day(-1))), "targets", "was valid until"),
             "for-ever": (insider.seal(insider.request(addition, not_after=day(100))), "targets", "more than 24 hours"),
             "elsewhere": (insider.seal(insider.request(addition, repository="ab" * 32)), "targets", "another repository"),
             "misdirected": (insider.seal(insider.request(addition)), "snapshot", "this one signs snapshot only"),
             "upper": (insider.seal(insider.request(addition, ask=upper)), "targets", "is for the timestamp worker"),
             "oversized": (b" " * (2 << 20), "targets", "no more than 1048576 are read"),
-            "bad-id": (insider.seal(insider.request(addition, id="../../etc")), "targets", "is no request id"),
+            "bad-id": (insider.seal(insider.request(addition, id="../../etc")), "targets", "is not a request id"),
         }
         for identity, (message, role, _) in bad.items():
             insider.send(message, role, identity)
@@ -436,7 +436,7 @@ def no_worker_signs_what_it_did_not_verify():
         ask = {**ask, "fulfils": [pretext["id"]]}
         forger.send(forger.seal(forger.request([], sender="targets", ask=ask)), "snapshot")
         until(lambda: refused()[1:], "a refusal")
-        assert "this sender may not ask for `publish`" in refused()[1], refused()
+        assert "this sender has no right to request `publish`" in refused()[1], refused()
         # Nor is a genuine request that was about another state: it asks to replace what never stood there.
         insider = Forger(t, sender_key(t.ci))
         old = insider.request([{**addition[0], "replaces": {"hashes": {"sha256": "11" * 32}, "length": 3}}])
@@ -663,7 +663,7 @@ def the_targets_key_is_rotated_as_the_page_says():
                 root("--add-key", "targets=targets-2.pub")
                 package(3)
                 # Step 4 before step 3 is refused; the draft is put away.
-                root("--remove-key", f"targets={old}", code=5, words="with root 3 clients would refuse targets")
+                root("--remove-key", f"targets={old}", code=5, words="with root 3, clients would refuse the published targets")
                 (admin / "root-draft.json").unlink()
                 # 3: both keys at the worker, then everything signed by both.
                 restart("[file:keys/targets.pem, file:keys/targets-2.pem]")

@@ -72,7 +72,7 @@ impl Credential {
     ) -> Result<Self> {
         let public = identity.to_json()["keyval"]["public"].as_str().filter(|_| identity.kind() == KeyKind::Ed25519).map(str::to_owned);
         let identity = public.ok_or_else(|| {
-            Failure::invalid("the worker's identity is no Ed25519 key").hint("`publish key new` makes one; `workers.identity` names it")
+            Failure::invalid("the worker's identity is not an Ed25519 key").hint("`publish key new` makes one; `workers.identity` names it")
         })?;
         let mut credential = Self { identity, repository: repository.into(), role, until: now + CREDENTIAL_LIFE, signatures: Vec::new() };
         credential.signatures = sign(&credential.statement()?)?.into_iter().map(hex::encode).collect();
@@ -116,7 +116,7 @@ impl Credential {
             return Err(untrusted(&format!("no key of the {} role certifies its sender", self.role)));
         }
         let identity = hex::decode(&self.identity).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-        PublicKey::ed25519(&identity.ok_or_else(|| untrusted("its sender's identity is no Ed25519 key"))?)
+        PublicKey::ed25519(&identity.ok_or_else(|| untrusted("its sender's identity is not an Ed25519 key"))?)
     }
 }
 

@@ -192,7 +192,7 @@ impl Broker {
             Ok(confirmed)
         })?;
         if !confirmed {
-            return Err(Failure::new(Kind::Storage, format!("the broker {} did not take dead letters", self.place)));
+            return Err(Failure::new(Kind::Storage, format!("the broker {} did not accept dead letters", self.place)));
         }
         letters.iter().try_for_each(|(delivery, _)| self.acknowledge(delivery))
     }
@@ -211,13 +211,13 @@ impl Broker {
     /// Looks at every dead letter. Those for which `take` is true are removed, and with `requeue` sent to the queue
     /// they came from; the others stay. Says of each whether it was taken.
     pub fn dead_letters(&self, take: impl Fn(&DeadLetter) -> bool, requeue: bool) -> Result<Vec<(DeadLetter, bool)>> {
-        let channel = self.run("look at dead letters", self.connection.create_channel())?;
+        let channel = self.run("read dead letters", self.connection.create_channel())?;
         let mut letters = Vec::new();
         let mut kept: Vec<BasicGetMessage> = Vec::new();
         // No more than there are now: what is requeued may be back at once.
         for _ in 0..self.waiting(&self.queues.dead())?.message_count() {
             let get = channel.basic_get(self.queues.dead().into(), BasicGetOptions::default());
-            let Some(message) = self.run("look at dead letters", get)? else { break };
+            let Some(message) = self.run("read dead letters", get)? else { break };
             let letter = describe(&message);
             // A letter that another process wrote may name any queue, and a cut one is no request any more.
             let whole = message.data.len() == letter.length && WorkerRole::ALL.iter().any(|role| self.queues.role(*role) == letter.queue);
@@ -235,7 +235,7 @@ impl Broker {
         }
         for message in kept {
             let back = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-            self.run("put back a dead letter", async { message.nack(back).await.map(drop) })?;
+            self.run("requeue a dead letter", async { message.nack(back).await.map(drop) })?;
         }
         Ok(letters)
     }
@@ -254,7 +254,7 @@ impl Broker {
             Confirmation::Ack(Some(returned)) => {
                 Err(Failure::new(Kind::Storage, format!("the broker {} has no queue {queue}: {}", self.place, returned.reply_text)))
             }
-            _ => Err(Failure::new(Kind::Storage, format!("the broker {} did not take a request for {queue}", self.place))),
+            _ => Err(Failure::new(Kind::Storage, format!("the broker {} did not accept a request for {queue}", self.place))),
         }
     }
 
@@ -314,7 +314,7 @@ fn describe(message: &BasicGetMessage) -> DeadLetter {
         _ => None,
     };
     let by_broker = || match text("x-first-death-reason")?.as_str() {
-        "delivery_limit" => Some(format!("delivered {} times, and each time the worker died or gave it back", DELIVERY_LIMIT + 1)),
+        "delivery_limit" => Some(format!("delivered {} times, and each time the worker failed or returned it", DELIVERY_LIMIT + 1)),
         other => Some(other.to_owned()),
     };
     DeadLetter {
@@ -344,7 +344,7 @@ fn within<T>(runtime: &Runtime, place: &str, what: &str, work: impl Future<Outpu
 fn lost(place: &str, what: &str, error: lapin::Error) -> Failure {
     Failure::new(Kind::Storage, format!("cannot {what}: the broker {place} failed"))
         .source(error)
-        .hint("is it running, and are user, password and certificates right?")
+        .hint("check that it runs, and the user, password and certificates")
 }
 
 fn gone(place: &str) -> Failure {

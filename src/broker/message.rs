@@ -167,7 +167,7 @@ impl Sealed {
         if bytes.len() > MESSAGE_LIMIT {
             return Err(Failure::invalid(format!("a message of {} bytes; no more than {MESSAGE_LIMIT} are read", bytes.len())));
         }
-        serde_json::from_slice(bytes).map_err(|error| unreadable("a message that is no signed request", &error))
+        serde_json::from_slice(bytes).map_err(|error| unreadable("a message that is not a signed request", &error))
     }
 
     /// SHA-256 of what the sender signed, in hex.
@@ -192,18 +192,18 @@ impl Sealed {
         }
         let sender = safe_id(&request.sender);
         let key = key_of(&request.sender).ok_or_else(|| {
-            Failure::new(Kind::Permission, format!("request {} is from `{sender}`, whom this worker does not know", safe_id(&request.id)))
+            Failure::new(Kind::Permission, format!("request {} is from `{sender}`, which is not a known sender", safe_id(&request.id)))
         })?;
         let signature = hex::decode(&self.signature).unwrap_or_default();
         if !key.verifies(&[DOMAIN, self.payload.as_bytes()].concat(), &signature) {
             return Err(Failure::new(
                 Kind::Permission,
-                format!("request {} is not signed by `{sender}`, whom it names", safe_id(&request.id)),
+                format!("request {} names `{sender}`, but is not signed by it", safe_id(&request.id)),
             ));
         }
         // Ids become names of objects.
         if request.id.len() != 32 || !request.id.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(Failure::invalid(format!("`{}` is no request id", safe_id(&request.id))));
+            return Err(Failure::invalid(format!("`{}` is not a request id", safe_id(&request.id))));
         }
         Ok(request)
     }
@@ -223,6 +223,6 @@ fn safe_id(id: &str) -> String {
 pub fn new_id() -> Result<String> {
     let mut bytes = [0_u8; 16];
     openssl::rand::rand_bytes(&mut bytes)
-        .map_err(|error| Failure::new(Kind::Unexpected, "no randomness for a request id").source(error))?;
+        .map_err(|error| Failure::new(Kind::Unexpected, "the system gave no random bytes for a request id").source(error))?;
     Ok(hex::encode(bytes))
 }

@@ -24,11 +24,11 @@ impl BrokerOptions {
         if text.split_once("://").is_some_and(|(_, rest)| {
             rest.split(['/', '?']).next().is_some_and(|authority| authority.split_once('@').is_some_and(|(user, _)| user.contains(':')))
         }) {
-            return Err(Failure::invalid("the broker's URL holds a password")
+            return Err(Failure::invalid("the broker's URL contains a password")
                 .hint("write amqps://user@host and put the password into `broker_password_file` or PUBLISH_BROKER_PASSWORD"));
         }
         let mut uri: AMQPUri = text.parse().map_err(|error| {
-            Failure::invalid(format!("the broker `{}` is no AMQP URL: {error}", text.escape_debug()))
+            Failure::invalid(format!("the broker `{}` is not an AMQP URL: {error}", text.escape_debug()))
                 .hint("write amqps://user@host:5671/vhost")
         })?;
         let host = uri.authority.host.clone();

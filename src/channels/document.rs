@@ -43,7 +43,7 @@ pub(super) fn parse(text: &str) -> Result<Node, Problem> {
         match reader.next()? {
             (Event::StreamEnd, _) => break,
             (Event::DocumentStart(_), span) if root.is_some() => {
-                return Err(problem(span, "a second document starts here; the file must hold one"));
+                return Err(problem(span, "a second document starts here; the file must contain one"));
             }
             (Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing, _) => {}
             (event, span) => root = Some(reader.node(event, span, 0)?),

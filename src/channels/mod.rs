@@ -192,7 +192,7 @@ impl Checker {
             None => self.problem(parent.line, format!("{what} has no `{key}`")),
             Some((node, _)) if node.is_empty() => self.problem(node.line, format!("`{key}` of {what} is empty")),
             Some((_, Content::Scalar(text))) => return Some(text.clone()),
-            Some((node, _)) => self.problem(node.line, format!("`{key}` of {what} must be a text")),
+            Some((node, _)) => self.problem(node.line, format!("`{key}` of {what} must be a string")),
         }
         None
     }

@@ -45,7 +45,7 @@ pub(super) fn run(global: &Global, arguments: &Adopt, output: &Output) -> Result
     let mut text = describe(&plan);
     let document = json!(plan);
     if global.dry_run {
-        text.push_str("plan only: nothing was written\n");
+        text.push_str("Nothing was written. Run it without --dry-run to adopt the repository.\n");
         return Ok(Report::new("adopt", text, json!({"dry_run": true, "plan": document})));
     }
     let strangers: Vec<String> =
@@ -73,7 +73,7 @@ pub(super) fn run(global: &Global, arguments: &Adopt, output: &Output) -> Result
     if !plan.consistent_snapshot {
         text.push_str("  consistent_snapshot: true              in the config, then `publish refresh` with the root key: clients are safe at every instant\n");
     }
-    text.push_str("Stop the tool that published until now: two that do not know each other would overwrite each other's work.\n");
+    text.push_str("Stop the tool that published until now: two publishers with different tools would overwrite each other's changes.\n");
     Ok(Report::new("adopt", text, json!({"dry_run": false, "plan": document})))
 }
 
@@ -96,7 +96,7 @@ fn describe(plan: &AdoptPlan) -> String {
         role.missing.iter().for_each(|id| text.push_str(&format!("    - key {id} was not found\n")));
         if !role.strangers.is_empty() {
             let ids: Vec<_> = role.strangers.iter().map(|id| id.escape_debug().to_string()).collect();
-            let _ = writeln!(text, "    ! these keys sign {} without any key that was found: {}", role.role, ids.join(", "));
+            let _ = writeln!(text, "    ! these keys, none of which was found, can sign {} alone: {}", role.role, ids.join(", "));
         }
     }
     for delegated in &plan.delegations {

@@ -59,7 +59,7 @@ pub(super) fn describe_delegation(delegation: &Delegation, sign: &str, text: &mu
         0 => listed(delegation.paths.iter().map(|path| path.escape_debug().to_string())),
         prefixes => format!("names by their hash, {}", count(prefixes, "prefix").replace("prefixs", "prefixes")),
     };
-    let ends = if delegation.terminating { "; clients look nowhere else for these" } else { "" };
+    let ends = if delegation.terminating { "; clients look for these names in no other role" } else { "" };
     let _ = writeln!(text, "      names: {names}{ends}");
     if let Some(why) = &delegation.unread {
         let _ = writeln!(text, "      not read: {}", why.escape_debug());

@@ -27,7 +27,11 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
                     .into());
             }
             if global.dry_run {
-                return Ok(Report::new("key", format!("plan only: {} would be made\n", file.display()), json!({"dry_run": true})));
+                return Ok(Report::new(
+                    "key",
+                    format!("Nothing was written. Run it without --dry-run to make {}.\n", file.display()),
+                    json!({"dry_run": true}),
+                ));
             }
             let passphrase = if *no_passphrase { None } else { Some(passphrases.choose(Use::Roles)?) };
             let kind = match kind {
@@ -66,7 +70,11 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
         }
         Key::Passphrase { file, new_passphrase_file, no_passphrase } => {
             if global.dry_run {
-                return Ok(Report::new("key", format!("plan only: {} would be written anew\n", file.display()), json!({"dry_run": true})));
+                return Ok(Report::new(
+                    "key",
+                    format!("Nothing was written. Run it without --dry-run to write {} again.\n", file.display()),
+                    json!({"dry_run": true}),
+                ));
             }
             keys::change_passphrase(file, &passphrases, || {
                 if *no_passphrase {
@@ -92,7 +100,11 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
                 Failure::invalid("a key in a file has its certificate there").hint("`publish init` makes one, gpg exports one")
             })?;
             if global.dry_run {
-                return Ok(Report::new("key", format!("plan only: {} would be made\n", file.display()), json!({"dry_run": true})));
+                return Ok(Report::new(
+                    "key",
+                    format!("Nothing was written. Run it without --dry-run to make {}.\n", file.display()),
+                    json!({"dry_run": true}),
+                ));
             }
             // Signatures must not seem to be older than their key.
             let made = chrono::Utc::now() - chrono::TimeDelta::seconds(1);
@@ -110,14 +122,14 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
             let until = if until == "never" { None } else { Some(crate::metadata::parse_moment(until, now)?) };
             if let Some(over) = until.filter(|until| *until <= now) {
                 let when = crate::metadata::format_expiry(over);
-                return Err(Failure::invalid(format!("the OpenPGP key would expire on {when}, which is over"))
-                    .hint("give a moment to come, for example 730d")
+                return Err(Failure::invalid(format!("the OpenPGP key would expire on {when}, which is in the past"))
+                    .hint("give a time in the future, for example 730d")
                     .into());
             }
             let uri = config.openpgp()?;
             let path = uri.path().ok_or_else(|| {
                 Failure::invalid(format!("{uri} is no file"))
-                    .hint("extend it where it lives, for example gpg --quick-set-expire, and make its certificate anew")
+                    .hint("extend it where it is stored, for example with gpg --quick-set-expire, and make its certificate again")
             })?;
             let file = keys::read_secret(&uri)?;
             let written = keys::unlocked(&passphrases, Use::OpenPgp, |unlock| {
@@ -126,7 +138,11 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
             })?;
             let when = until.map_or("for ever".to_owned(), |until| format!("until {}", crate::metadata::format_expiry(until)));
             if global.dry_run {
-                return Ok(Report::new("key", format!("plan only: {} would be valid {when}\n", path.display()), json!({"dry_run": true})));
+                return Ok(Report::new(
+                    "key",
+                    format!("Nothing was written. Run it without --dry-run to make {} valid {when}.\n", path.display()),
+                    json!({"dry_run": true}),
+                ));
             }
             keys::replace_private(path, &written)?;
             Ok(Report::new(

@@ -22,13 +22,13 @@ type Label = [(&'static str, String); 1];
 /// What the monitor counts and when it was last well.
 pub(super) struct Metrics {
     registry: Registry,
-    /// Directories of the drop box, by how they ended: published or failed.
+    /// Uploads in the drop box, by result: published or failed.
     pub uploads: Family<Label, Counter>,
     /// Targets that changed.
     pub targets: Counter,
     /// Times that something failed and had to be tried again, by job.
     pub failures: Family<Label, Counter>,
-    /// Times that other publishers made a commit start over.
+    /// Commits that started again because of another publisher.
     pub conflicts: Counter,
     /// When a job last did something, in seconds since 1970.
     pub last_success: Family<Label, Gauge>,
@@ -54,10 +54,10 @@ impl Metrics {
         let (uploads, failures, last_success) = (Family::default(), Family::default(), Family::default());
         let (expiry, waiting, workers) = (Family::default(), Family::default(), Family::default());
         let (targets, conflicts, paused) = (Counter::default(), Counter::default(), Gauge::default());
-        registry.register("uploads", "Directories of the drop box, by how they ended", Family::clone(&uploads));
+        registry.register("uploads", "Uploads in the drop box, by result", Family::clone(&uploads));
         registry.register("targets", "Targets that changed", Counter::clone(&targets));
-        registry.register("failures", "Times that something failed and was tried again", Family::clone(&failures));
-        registry.register("conflicts", "Times that other publishers made a commit start over", Counter::clone(&conflicts));
+        registry.register("failures", "Failures that were tried again", Family::clone(&failures));
+        registry.register("conflicts", "Commits that started again because of another publisher", Counter::clone(&conflicts));
         registry.register("last_success_timestamp_seconds", "When a job last succeeded", Family::clone(&last_success));
         registry.register("paused", "Whether work is paused", Gauge::clone(&paused));
         registry.register("role_expiry_seconds", "Seconds until a role expires", Family::clone(&expiry));
@@ -121,7 +121,7 @@ impl Metrics {
             return Some(format!("{role} expired on {}", crate::metadata::format_expiry(*expires)));
         }
         let silent = self.alive.elapsed();
-        let why = self.trouble.as_deref().unwrap_or("no round was finished");
+        let why = self.trouble.as_deref().unwrap_or("no scan of the drop box was finished");
         (silent > self.patience).then(|| format!("for {} s: {why}", silent.as_secs()))
     }
 }

@@ -54,7 +54,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Err(error) => return usage(&error, &arguments),
     };
     if let Some(name) = parsed.command.without_dry_run().filter(|_| parsed.global.dry_run) {
-        let message = format!("`publish {name}` has no dry run: without --dry-run (PUBLISH_DRY_RUN) it does its work");
+        let message = format!("`publish {name}` has no dry run; run it without --dry-run (PUBLISH_DRY_RUN)");
         return usage(&arguments::command().error(ErrorKind::ArgumentConflict, message), &arguments);
     }
     let output = Output::new(&parsed.global);
@@ -129,7 +129,7 @@ fn check_config(global: &arguments::Global) -> anyhow::Result<()> {
         .detail(format!("pinned: sha256 {}", wanted.trim().escape_debug()))
         .detail(format!("found:  sha256 {found}"))
         .hint(
-            "read what has changed; if it is right, change --config-sha256 or PUBLISH_CONFIG_SHA256: docs/ci.md#what-a-publishyaml-can-do",
+            "read what has changed; if the change is intended, update --config-sha256 or PUBLISH_CONFIG_SHA256: docs/ci.md#what-a-publishyaml-can-do",
         )
         .into())
 }

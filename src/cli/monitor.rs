@@ -109,10 +109,10 @@ fn say(output: &Output, event: &Event<'_>) {
         Event::Alive | Event::Expiries(_) | Event::Queues(_) => {}
         Event::Ready => tell(output, "info", "ready", json!({})),
         Event::Unguarded => {
-            let why = "the lock file in the drop box is not this user's own: monitors with other state directories are not kept out";
+            let why = "another user owns the lock file in the drop box: it cannot exclude monitors with other state directories";
             tell(output, "warning", "unguarded", json!({"why": why}));
         }
-        Event::Standby => tell(output, "info", "standby", json!({"why": "another monitor has the drop box"})),
+        Event::Standby => tell(output, "info", "standby", json!({"why": "another monitor works on the drop box"})),
         Event::Paused(paused) => tell(output, "info", if *paused { "paused" } else { "resumed" }, json!({})),
         Event::Published { uploads, targets, outcome } => {
             let fields = json!({"uploads": uploads, "targets": targets, "timestamp": outcome.versions.timestamp});

@@ -151,7 +151,7 @@ impl Passphrases for Sources {
         if tries.asked >= TRIES {
             return Ok(None);
         }
-        let question = format!("that does not open {what}; passphrase (try {} of {TRIES}): ", tries.asked + 1);
+        let question = format!("that passphrase does not open {what}; passphrase (attempt {} of {TRIES}): ", tries.asked + 1);
         let secret = prompt(&question, what, purpose)?;
         typed.push(secret.clone());
         tries.known = typed.len();
@@ -227,7 +227,7 @@ impl Secret {
             line = rest;
         }
         if line.is_empty() {
-            return Err(Failure::new(Kind::Passphrase, format!("{what} holds no passphrase")));
+            return Err(Failure::new(Kind::Passphrase, format!("{what} contains no passphrase")));
         }
         Ok(Self::new(line))
     }
@@ -241,7 +241,7 @@ fn run(command: &str) -> Result<Secret> {
     }
     let failed = |why: String| {
         Failure::new(Kind::Passphrase, format!("the passphrase command failed: {why}"))
-            .hint("run the command by hand; it must print the passphrase and exit with 0")
+            .hint("run the command in a shell; it must print the passphrase and exit with 0")
     };
     let output = child.output().map_err(|error| failed(error.to_string()))?;
     let secret = Secret::new(output.stdout);

@@ -145,8 +145,8 @@ pub(super) fn refresh(global: &Global, arguments: &Refresh, output: &Output) -> 
     let mut workspace = open(global, &config, output)?;
     if let Some(version) = arguments.versions_above {
         if workspace.workers.is_some() {
-            return Err(Failure::invalid("the workers give versions here, not this publisher")
-                .hint(format!("start each of them with --versions-above {version}, then: publish refresh --all --accept-rollback"))
+            return Err(Failure::invalid("workers sign this repository, and they choose the versions")
+                .hint(format!("start each worker with --versions-above {version}, then run: publish refresh --all --accept-rollback"))
                 .into());
         }
         workspace.versions_above = Versions::all(version);
@@ -158,7 +158,7 @@ pub(super) fn refresh(global: &Global, arguments: &Refresh, output: &Output) -> 
         let _ = writeln!(text, "  ~ {}: {}", due.role, due.reason);
     }
     match plan.plain_names {
-        Some(PlainSwitch::On) => text.push_str("  + plain names: made for every target\n"),
+        Some(PlainSwitch::On) => text.push_str("  + plain names: written for every target\n"),
         Some(PlainSwitch::Off) if config.plain_names == PlainNames::Elsewhere => text.push_str(
             "  - plain names: those with the content of a hashed name are removed, `plain_names: elsewhere` is set; other files stay\n",
         ),
@@ -168,12 +168,14 @@ pub(super) fn refresh(global: &Global, arguments: &Refresh, output: &Output) -> 
     let mut warnings: Vec<String> = plan
         .postponed
         .iter()
-        .map(|due| format!("{} is {}, but its key is not here: run `publish refresh` where it is", due.role, due.reason))
+        .map(|due| {
+            format!("{} is due ({}), but its key is not on this machine: run `publish refresh` where the key is", due.role, due.reason)
+        })
         .collect();
     if let Some(on) = plan.switch_waits {
         let (now, wish) = if on { ("off", "on") } else { ("on", "off") };
         warnings.push(format!(
-            "consistent snapshots stay {now}: `consistent_snapshot: {on}` needs a root that switches them {wish}, too few of the root keys are here, and `publish root` makes no such root; run `publish refresh` where enough root keys are, or set `consistent_snapshot: {}`",
+            "consistent snapshots stay {now}: `consistent_snapshot: {on}` needs a new root that switches them {wish}, and this machine has too few root keys to sign it; run `publish refresh` on a machine with enough root keys, or set `consistent_snapshot: {}`",
             !on
         ));
     }
@@ -187,7 +189,7 @@ pub(super) fn refresh(global: &Global, arguments: &Refresh, output: &Output) -> 
         output.plan(Some(std::mem::take(&mut text)), &[]);
         confirm_loss(&version.to_string(), arguments.confirm.as_deref(), &format!("raise every version above {version}"), output)?;
     }
-    let done = if plan.due.is_empty() { "plain names are as the config says" } else { "roles are signed again" };
+    let done = if plan.due.is_empty() { "plain names match the config" } else { "roles are signed again" };
     let outcome = refresh_operation::apply(&workspace, plan)?;
     finish(&mut text, &outcome, done, &empty);
     Ok(Report::new("refresh", text, json!({"dry_run": false, "plan": document, "result": outcome}))

@@ -45,7 +45,7 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
             for text in threshold {
                 let (role, number) = split(text, "--threshold ROLE=NUMBER")?;
                 let number = number.parse().ok().filter(|number| *number > 0);
-                let number = number.ok_or_else(|| Failure::invalid(format!("the threshold in `{text}` is no number from 1")))?;
+                let number = number.ok_or_else(|| Failure::invalid(format!("the threshold in `{text}` is not a number from 1")))?;
                 wish.thresholds.push((role_of(role)?, number));
             }
             for text in name {
@@ -56,13 +56,13 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
             let report = operation::edit(&workspace, &path, &config.key_names(), &wish, global.dry_run)?;
             let mut text = describe(&report);
             if report.voided > 0 {
-                let _ = writeln!(text, "the draft was signed already; those signatures were over something else and are gone");
+                let _ = writeln!(text, "the draft was signed already; those signatures were for the earlier content and were removed");
             }
             let _ = writeln!(
                 text,
                 "{}",
                 if global.dry_run {
-                    "plan only: no draft was written"
+                    "Nothing was written. Run it without --dry-run to write the draft."
                 } else if report.problems.is_empty() {
                     "nothing is published; next: publish root sign"
                 } else {
@@ -83,7 +83,7 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
             if global.dry_run {
                 return Ok(Report::new(
                     "root",
-                    format!("{shown}plan only: nothing was signed\n"),
+                    format!("{shown}Nothing was signed. Run it without --dry-run to sign.\n"),
                     json!({"dry_run": true, "root": review.report}),
                 ));
             }
@@ -135,7 +135,7 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
                 tell_going_back(going_back, &mut text);
             }
             if global.dry_run {
-                text.push_str("plan only: nothing was published\n");
+                text.push_str("Nothing was published. Run it without --dry-run to publish.\n");
                 return Ok(Report::new("root", text, json!({"dry_run": true, "plan": document})));
             }
             output.plan(Some(std::mem::take(&mut text)), &[]);
@@ -252,7 +252,7 @@ fn describe(report: &RootReport) -> String {
         quorum.missing.iter().for_each(|id| text.push_str(&format!("  missing  {}\n", name(id))));
     }
     report.surplus.iter().for_each(|id| {
-        text.push_str(&format!("  ! a signature of {} counts for nothing: it is by an unknown key, or for another draft\n", name(id)))
+        text.push_str(&format!("  ! a signature of {} is not valid: it is by an unknown key, or for another draft\n", name(id)))
     });
     let _ = writeln!(text, "{}", waiting_line(report));
     text
@@ -262,7 +262,7 @@ fn describe(report: &RootReport) -> String {
 fn tell_going_back(back: &GoingBack, text: &mut String) {
     let _ = writeln!(text, "  < the state of snapshot {} is signed again instead of what is published", back.snapshot);
     let highest = back.above.targets.max(back.above.snapshot).max(back.above.timestamp);
-    let resets = if back.resets { ": versions are taken back, and clients forget the higher ones with the replaced keys" } else { "" };
+    let resets = if back.resets { ": versions are lowered, and clients accept that because the keys are replaced" } else { "" };
     let _ = writeln!(text, "  < new versions are above {highest}{resets}");
     if let Some(why) = &back.unread {
         let _ = writeln!(text, "  ! what is published now cannot be compared: {why}");
@@ -284,5 +284,5 @@ fn next_step(report: &RootReport) -> String {
     if report.waiting.is_empty() {
         return "next: publish root commit, where the repository is published from".into();
     }
-    format!("next: give {} to them; each runs publish root sign --draft {} --key KEY", report.draft, report.draft)
+    format!("next: give {} to the other key holders; each runs: publish root sign --draft {} --key KEY", report.draft, report.draft)
 }

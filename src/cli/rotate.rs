@@ -89,11 +89,11 @@ fn begin(global: &Global, arguments: &Rotate, role: Role, output: &Output, text:
     let to = standing.root + 1;
     let _ = writeln!(text, "rotating the key of {role}:");
     let _ = writeln!(text, "  1. {new} signs {role} beside {}; {} names both", listed.join(", "), global.config.display());
-    let _ = writeln!(text, "  2. root {to} adds it, and the roles are signed by both");
+    let _ = writeln!(text, "  2. root {to} adds it, and both keys sign the roles");
     let _ = writeln!(text, "  3. every other publisher and worker gets the new key, beside the old one");
     let _ = writeln!(text, "  4. publish rotate {role} --finish: root {} drops the old key", to + 1);
     if global.dry_run {
-        text.push_str("plan only: nothing was made or published\n");
+        text.push_str("Nothing was written. Run it without --dry-run to rotate the key.\n");
         return Ok((None, false));
     }
     if makes {
@@ -171,7 +171,7 @@ fn drop_from_config(
         config.key_texts(role).into_iter().zip(&standing.known).filter(|(_, known)| **known).map(|(text, _)| text).collect();
     rewrite(&global.config, role, &kept)?;
     let step = Step::Done { root: standing.root, outcome: operation::published(workspace)? };
-    tell(&step, text, || "the old key is of no use any more; delete it wherever it lies".into());
+    tell(&step, text, || "the old key is not used any more; delete every copy of it".into());
     Ok(step)
 }
 
@@ -210,7 +210,7 @@ fn finish(global: &Global, role: Role, output: &Output, text: &mut String) -> Re
     let gone = listed.first().cloned().unwrap_or_default();
     let _ = writeln!(text, "root {} drops {gone} from the keys of {role}", standing.root + 1);
     if global.dry_run {
-        text.push_str("plan only: nothing was published\n");
+        text.push_str("Nothing was published. Run it without --dry-run to publish.\n");
         return Ok(None);
     }
     let step = operation::drop_key(&workspace, places, role, &old)?;
@@ -218,7 +218,7 @@ fn finish(global: &Global, role: Role, output: &Output, text: &mut String) -> Re
         listed.remove(0);
         rewrite(&global.config, role, &listed)?;
     }
-    tell(&step, text, || format!("the old key is of no use any more; delete {gone} wherever it lies"));
+    tell(&step, text, || format!("the old key is not used any more; delete {gone} and every copy of it"));
     Ok(Some(step))
 }
 
@@ -229,7 +229,11 @@ fn tell(step: &Step, text: &mut String, next: impl Fn() -> String) {
         }
         Step::Waiting { root } => {
             let _ = writeln!(text, "root {} is a draft in {}: {}", root.to, root.draft, waiting_line(root));
-            let _ = writeln!(text, "next: have it signed (publish root sign --draft {} --key KEY), then publish root commit", root.draft);
+            let _ = writeln!(
+                text,
+                "next: the key holders sign it (publish root sign --draft {} --key KEY), then: publish root commit",
+                root.draft
+            );
         }
     }
 }
@@ -249,8 +253,8 @@ fn next_file(listed: &[String], role: Role, config: &Config) -> String {
 fn rewrite(path: &Path, role: Role, keys: &[String]) -> Result<()> {
     let text = read_given_text(path, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read the config", path.display(), error))?;
     let new = Config::with_keys(&text, role, keys).ok_or_else(|| {
-        Failure::invalid(format!("the keys in {} stand in a form that is not rewritten here; nothing was changed", path.display()))
-            .hint(format!("write below `keys:` yourself: {role}: [{}]", keys.join(", ")))
+        Failure::invalid(format!("`keys` in {} has a form that this command cannot rewrite; nothing was changed", path.display()))
+            .hint(format!("add this line below `keys:` in the config: {role}: [{}]", keys.join(", ")))
     })?;
     Ok(own_file::replace(path, new.as_bytes())?)
 }
@@ -278,8 +282,8 @@ fn openpgp(global: &Global, arguments: &Rotate, output: &Output) -> Result<Repor
     let resigned = plan.resigned.len();
     let mut text = format!("rotating the OpenPGP key: {new_text} instead of {old_text}\n");
     if global.dry_run {
-        let _ = writeln!(text, "  {} to be made anew", count(resigned, "signature"));
-        text.push_str("plan only: nothing was made or published\n");
+        let _ = writeln!(text, "  {} is to be made", count(resigned, "signature"));
+        text.push_str("Nothing was written. Run it without --dry-run to rotate the key.\n");
         return Ok(Report::new("rotate", text, json!({"dry_run": true, "plan": plan})));
     }
     let old = if arguments.without_old {
@@ -295,7 +299,7 @@ fn openpgp(global: &Global, arguments: &Rotate, output: &Output) -> Result<Repor
             let user_id = format!("{} releases", config.display_name());
             let made = generate(Algorithm::Ed25519, &user_id, passphrase.as_ref().map(keys::Secret::expose), now)?;
             let revocation = openpgp_operation::keep_openpgp(path, &made)?;
-            let _ = writeln!(text, "made {} and {}: keep the second elsewhere", path.display(), revocation.display());
+            let _ = writeln!(text, "made {} and {}: keep the second on another machine", path.display(), revocation.display());
         }
         if let Some(old) = &old {
             match vouch(old, &keys::read_secret(&uri)?, &path.display().to_string(), now)? {
@@ -311,8 +315,8 @@ fn openpgp(global: &Global, arguments: &Rotate, output: &Output) -> Result<Repor
     let failed = |error| Failure::io("read the config", global.config.display(), error);
     let before = read_given_text(&global.config, GIVEN_FILE_LIMIT).map_err(failed)?;
     let after = Config::with_openpgp(&before, &new_text).ok_or_else(|| {
-        Failure::invalid(format!("{} has `openpgp:` in a form that is not rewritten here", global.config.display()))
-            .hint(format!("write it yourself: openpgp: {new_text}"))
+        Failure::invalid(format!("`openpgp` in {} has a form that this command cannot rewrite", global.config.display()))
+            .hint(format!("write this line into the config: openpgp: {new_text}"))
     })?;
     own_file::replace(&global.config, after.as_bytes())?;
     let _ = writeln!(

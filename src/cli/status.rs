@@ -48,7 +48,7 @@ fn describe(status: &operation::Status, config: &Config, verbose: bool) -> Resul
         let _ = write!(text, ", {url}");
     }
     if !status.consistent_snapshot {
-        text.push_str("\nconsistent snapshots off: one publisher only, and clients may fail during a publish");
+        text.push_str("\nconsistent snapshots are off: only one publisher can work, and clients may fail during a publish");
     }
     if status.bins > 0 {
         let _ = write!(text, "\n{} at the top level, others in {}", count(status.targets, "target"), count(status.bins, "hashed bin"));

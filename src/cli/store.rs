@@ -30,13 +30,13 @@ pub(super) fn check(global: &Global, output: &Output) -> Result<Report> {
         let _ = writeln!(text, "{word:<8} {}: {}", check.name, check.meaning);
     }
     if report.location.contains("://") {
-        let _ = write!(text, "\nWhat was found, for publish.yaml (it saves trying it out again):\n  store:\n");
+        let _ = write!(text, "\nAdd what was found to publish.yaml; later commands then do not have to test the store again:\n  store:\n");
         report.settings.iter().for_each(|line| text.push_str(&format!("    {line}\n")));
     }
     text.push_str(if report.good {
-        "\nthe store can hold a repository\n"
+        "\nthe store is suitable for a repository\n"
     } else {
-        "\nthe store cannot safely hold a repository as it is\n"
+        "\nthe store is not suitable for a repository as it is\n"
     });
     let code = if report.good { 0 } else { exit::code_of(Kind::Invalid) };
     Ok(Report::new("store check", text, json!({"good": report.good, "report": report})).exit(code))
@@ -54,7 +54,7 @@ pub(super) fn prune(global: &Global, arguments: &Prune, output: &Output) -> Resu
     if plan.objects.len() > shown {
         let _ = writeln!(text, "    and {} more (--verbose lists them)", plan.objects.len() - shown);
     }
-    let warnings: Vec<String> = plan.strange.iter().map(|name| format!("{name} is none of a repository's objects; it stays")).collect();
+    let warnings: Vec<String> = plan.strange.iter().map(|name| format!("{name} does not belong to a repository; it stays")).collect();
     let document = json!(plan);
     let what = format!("{} ({})", count(plan.objects.len(), "file"), size(plan.bytes));
     if plan.empty {

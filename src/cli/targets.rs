@@ -73,13 +73,13 @@ pub(super) fn remove(global: &Global, arguments: &RemoveTargets, output: &Output
     }
     match &arguments.confirm {
         Some(confirmed) if confirmed.count != number => {
-            return Err(Failure::new(Kind::Conflict, format!("{} would be removed, not {}", count(number, "target"), confirmed.count))
-                .hint("look at the list again: run it without --confirm")
+            return Err(Failure::new(Kind::Conflict, format!("this would remove {}, not {}", count(number, "target"), confirmed.count))
+                .hint("run the command without --confirm to see the list again")
                 .into());
         }
         Some(confirmed) if confirmed.digest.as_ref().is_some_and(|digest| *digest != plan.digest) => {
-            return Err(Failure::new(Kind::Conflict, "other targets would be removed than those that the plan listed")
-                .hint("look at the list again: run it without --confirm")
+            return Err(Failure::new(Kind::Conflict, "this would remove other targets than those that the plan listed")
+                .hint("run the command without --confirm to see the list again")
                 .into());
         }
         _ => {}
@@ -133,7 +133,7 @@ pub(super) fn bins(global: &Global, arguments: &Bins, output: &Output) -> Result
         finish_plan(&mut text, plan.empty, &steps(&plan.roles));
         return Ok(Report::new("bins", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
     }
-    let empty = if plan.empty { "targets are spread that way already; nothing to do" } else { "" };
+    let empty = if plan.empty { "the bins are already as requested; nothing to do" } else { "" };
     if !plan.empty {
         output.plan(Some(std::mem::take(&mut text)), &warnings);
     }
@@ -185,7 +185,7 @@ fn describe(plan: &AddTargetsPlan, verbose: bool) -> String {
         let _ = writeln!(text, "  = {} unchanged", count(plan.unchanged, "target"));
     }
     for file in &plan.unknown {
-        let _ = writeln!(text, "  ! {file} is no target; it stays out (add it without --changed)");
+        let _ = writeln!(text, "  ! {file} is not a target and is not added (add it without --changed)");
     }
     text
 }

@@ -38,7 +38,7 @@ pub(super) fn parse_span(text: &str) -> Result<TimeDelta, String> {
 pub(super) fn confirm(shown: &str, what: &str, flag: &str, output: &super::output::Output) -> crate::failure::Result<()> {
     if output.is_json() || !std::io::stdin().is_terminal() {
         return Err(Failure::new(Kind::Invalid, format!("there is no terminal to ask on whether to {what}"))
-            .hint(format!("look at it first (--dry-run), then say {flag}")));
+            .hint(format!("look at the plan first (--dry-run), then add {flag}")));
     }
     super::output::ask(&format!("{}{what}? [y/N] ", super::output::visible(shown)));
     let mut answer = String::new();

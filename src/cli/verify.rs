@@ -80,8 +80,8 @@ fn describe(report: &VerifyReport) -> String {
     }
     let _ = match &report.second_opinion {
         SecondOpinion::Agrees => writeln!(text, "the tuf crate's client agrees"),
-        SecondOpinion::CannotRead { reason } => writeln!(text, "the tuf crate's client was not asked: it cannot read {reason}"),
-        SecondOpinion::NotAsked => writeln!(text, "the tuf crate's client was not asked"),
+        SecondOpinion::CannotRead { reason } => writeln!(text, "the tuf crate's client was not run: it cannot read {reason}"),
+        SecondOpinion::NotAsked => writeln!(text, "the tuf crate's client was not run"),
         SecondOpinion::Disagrees { reason } => writeln!(text, "the tuf crate's client disagrees: {reason}"),
     };
     let number = |severity| report.findings.iter().filter(|finding| finding.severity == severity).count();

@@ -101,11 +101,15 @@ pub(super) fn pause(global: &Global, reason: Option<&str>, output: &Output) -> R
         return Ok(Report::new("pause", text, json!({"paused": pause})));
     }
     if global.dry_run {
-        return Ok(Report::new("pause", "plan only: publishing would be paused\n".into(), json!({"dry_run": true})));
+        return Ok(Report::new(
+            "pause",
+            "Nothing was written. Run it without --dry-run to pause publishing.\n".into(),
+            json!({"dry_run": true}),
+        ));
     }
     let pause = Pause { since: Utc::now(), reason: reason.map(str::to_owned), unreadable: false };
     workspace.shared.set_pause(Some(&pause))?;
-    let text = "paused: running work finishes, no new work starts; roles are not refreshed either\n";
+    let text = "paused: running work is finished, and no new work starts; roles are not refreshed during the pause\n";
     Ok(Report::new("pause", text.into(), json!({"paused": pause})))
 }
 
@@ -115,9 +119,13 @@ pub(super) fn resume(global: &Global, output: &Output) -> Result<Report> {
     let workspace = open(global, &config, output)?;
     let paused = workspace.shared.pause()?;
     if global.dry_run {
-        return Ok(Report::new("resume", "plan only: publishing would go on\n".into(), json!({"dry_run": true})));
+        return Ok(Report::new(
+            "resume",
+            "Nothing was written. Run it without --dry-run to resume publishing.\n".into(),
+            json!({"dry_run": true}),
+        ));
     }
     workspace.shared.set_pause(None)?;
-    let text = if paused.is_some() { "publishing goes on\n" } else { "publishing was not paused\n" };
+    let text = if paused.is_some() { "publishing is resumed\n" } else { "publishing was not paused\n" };
     Ok(Report::new("resume", text.into(), json!({"was_paused": paused})))
 }

@@ -72,7 +72,7 @@ impl Device for KmsKey {
         let body = json!({"KeyId": self.id, "Message": encode_block(&digest), "MessageType": "DIGEST", "SigningAlgorithm": algorithm});
         let answer = self.service.call("Sign", &body)?;
         let signature = answer["Signature"].as_str().and_then(|text| decode_block(text).ok());
-        signature.ok_or_else(|| Failure::new(Kind::Untrusted, format!("{}: the answer holds no signature", self.origin)))
+        signature.ok_or_else(|| Failure::new(Kind::Untrusted, format!("{}: the answer contains no signature", self.origin)))
     }
 
     fn origin(&self) -> &str {
@@ -151,7 +151,7 @@ impl Service {
     }
 
     fn send(&self, action: &str, body: &Value) -> Result<(u16, Value)> {
-        let failed = |why: String| Failure::new(Kind::Storage, format!("{}: KMS cannot be asked", self.origin)).detail(why);
+        let failed = |why: String| Failure::new(Kind::Storage, format!("{}: KMS cannot be reached", self.origin)).detail(why);
         let credential: Arc<AwsCredential> = self
             .runtime
             .block_on(self.credentials.get_credential())

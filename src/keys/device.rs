@@ -61,7 +61,7 @@ impl<D: Device> RoleSigner for DeviceSigner<D> {
             return Ok(signature);
         }
         Err(Failure::new(Kind::Untrusted, format!("the key in {} made a signature that does not verify", self.0.origin()))
-            .hint("was the key replaced there? `publish key show URI` reads its public half anew"))
+            .hint("check whether the key was replaced there; `publish key show URI` reads its public key again"))
     }
 
     fn origin(&self) -> &str {

@@ -37,7 +37,7 @@ fn text_of(file: &[u8], what: &str) -> Result<Option<Zeroizing<String>>> {
         let units: Zeroizing<Vec<u16>> = Zeroizing::new(bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect());
         let text = String::from_utf16(&units).ok().map(Zeroizing::new).filter(|_| bytes.len().is_multiple_of(2));
         text.map(Some).ok_or_else(|| {
-            Failure::invalid(format!("{what} seems to be UTF-16 and is not"))
+            Failure::invalid(format!("{what} looks like UTF-16 but is not"))
                 .hint("write it as UTF-8: in PowerShell, Out-File -Encoding utf8 instead of `>`")
         })
     };

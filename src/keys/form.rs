@@ -18,7 +18,7 @@ pub(super) fn read(file: &[u8], what: &str, passphrases: &dyn Passphrases) -> Re
     match (keys.pop(), keys.len()) {
         (Some(key), 0) => Ok(key),
         (None, _) => Err(unreadable(what)),
-        (_, others) => Err(Failure::invalid(format!("{what} holds {} keys; one is needed", others + 1))
+        (_, others) => Err(Failure::invalid(format!("{what} contains {} keys; one is needed", others + 1))
             .hint("keep each key in a file of its own; `publish adopt` writes them so")),
     }
 }

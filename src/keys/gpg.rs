@@ -112,7 +112,7 @@ impl Device for AgentKey {
     }
 
     fn perform(&self, operation: Operation<'_>) -> Result<Vec<u8>> {
-        let broken = || Failure::new(Kind::Untrusted, format!("{}: gpg-agent's answer is no signature", self.origin));
+        let broken = || Failure::new(Kind::Untrusted, format!("{}: the answer of gpg-agent is not a signature", self.origin));
         match operation {
             // What OpenPGP signs with Ed25519 is a digest, as long as one.
             Operation::Ed25519(digest) => {
@@ -137,7 +137,7 @@ impl Device for AgentKey {
                     HashAlgorithm::SHA256 => "sha256",
                     HashAlgorithm::SHA384 => "sha384",
                     HashAlgorithm::SHA512 => "sha512",
-                    other => return Err(Failure::invalid(format!("gpg-agent is not asked for {other} signatures"))),
+                    other => return Err(Failure::invalid(format!("gpg-agent cannot make {other} signatures here"))),
                 };
                 number(&self.sign(name, digest)?, "s", 0).ok_or_else(broken)
             }
@@ -151,7 +151,7 @@ impl Device for AgentKey {
 }
 
 fn digests_only(origin: &str) -> Failure {
-    Failure::invalid(format!("{origin}: gpg-agent signs digests only, and a TUF role cannot be signed so with this kind of key"))
+    Failure::invalid(format!("{origin}: gpg-agent signs digests only, and a TUF role cannot be signed in this way with this kind of key"))
         .hint("for roles use a P-256 key of it (gpg --quick-generate-key NAME nistp256), or a key elsewhere; OpenPGP signatures work with every kind")
 }
 
@@ -187,7 +187,7 @@ fn number(answer: &[u8], name: &str, length: usize) -> Option<Vec<u8>> {
 }
 
 fn public_key(material: &KeyMaterial, origin: &str) -> Result<PublicKey> {
-    let unusable = || Failure::invalid(format!("{origin} is not a key of a kind that is used here"));
+    let unusable = || Failure::invalid(format!("{origin} is a key of a kind that is not supported"));
     let pem = |key: std::result::Result<Vec<u8>, openssl::error::ErrorStack>| {
         key.map(|pem| String::from_utf8_lossy(&pem).into_owned()).map_err(|error| unusable().source(error))
     };

@@ -76,7 +76,7 @@ pub fn read_secret(uri: &KeyUri) -> Result<Zeroizing<Vec<u8>>> {
             }
             encoding::plain(&text, &uri.origin())
         }
-        _ => Err(Failure::invalid(format!("{uri} does not give its secret away"))),
+        _ => Err(Failure::invalid(format!("the secret key of {uri} cannot be read"))),
     }
 }
 

@@ -64,7 +64,7 @@ impl Pkcs11Uri {
                 "pin-source" => uri.pin_source = Some(file(&value)),
                 // A secret in a config or on a command line is none.
                 "pin-value" => return Err(wrong("holds a PIN: put it into a file and name that with pin-source")),
-                _ => return Err(wrong(&format!("has the attribute `{}`, which is not read here", name.escape_debug()))),
+                _ => return Err(wrong(&format!("has the attribute `{}`, which is not supported", name.escape_debug()))),
             }
             if !matches!(name, "module-path" | "pin-source") {
                 shown.push(attribute);
@@ -129,7 +129,7 @@ impl TokenKey {
                 [] => Err(Failure::new(
                     Kind::NotFound,
                     format!(
-                        "{origin}: the token holds no {} key of that name",
+                        "{origin}: the token has no {} key of that name",
                         if class == ObjectClass::PUBLIC_KEY { "public" } else { "private" }
                     ),
                 )
@@ -159,8 +159,9 @@ impl Device for TokenKey {
             Operation::Ed25519(message) => sign(&Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Ed25519)), message),
             Operation::Ecdsa(digest) => {
                 let pair = sign(&Mechanism::Ecdsa, digest)?;
-                ecdsa_der(&pair)
-                    .map_err(|error| Failure::new(Kind::Untrusted, format!("{}: no ECDSA signature came back", self.origin)).source(error))
+                ecdsa_der(&pair).map_err(|error| {
+                    Failure::new(Kind::Untrusted, format!("{}: the answer is not an ECDSA signature", self.origin)).source(error)
+                })
             }
             Operation::Pss(message) => {
                 let parameters = PkcsPssParams { hash_alg: MechanismType::SHA256, mgf: PkcsMgfType::MGF1_SHA256, s_len: 32.into() };
@@ -241,10 +242,10 @@ fn refused_pin(module: &Pkcs11, slot: Slot, origin: &str, error: Error) -> Failu
     let token = module.get_token_info(slot).ok();
     let left = match token {
         Some(token) if token.user_pin_locked() => "the token is locked now: its security officer can unlock it",
-        Some(token) if token.user_pin_final_try() => "one try is left before the token locks itself",
-        Some(token) if token.user_pin_count_low() => "few tries are left before the token locks itself",
+        Some(token) if token.user_pin_final_try() => "one attempt is left before the token locks itself",
+        Some(token) if token.user_pin_count_low() => "few attempts are left before the token locks itself",
         _ if matches!(error, Error::Pkcs11(RvError::PinLocked, _)) => "the token is locked now: its security officer can unlock it",
-        _ => "the token does not say how many tries are left",
+        _ => "the token does not report how many attempts are left",
     };
     Failure::new(Kind::Passphrase, format!("{origin}: the PIN is wrong"))
         .detail(left)
@@ -264,9 +265,9 @@ fn failed(origin: &str, doing: &str, error: Error) -> Failure {
         )
     );
     if gone {
-        return Failure::new(Kind::Storage, format!("{origin}: the token was pulled, or failed"))
+        return Failure::new(Kind::Storage, format!("{origin}: the token was removed, or failed"))
             .source(error)
-            .hint("plug it in again and run the same command");
+            .hint("plug it in again and run the same command again");
     }
     Failure::new(Kind::Storage, format!("{origin}: cannot {doing}")).source(error)
 }

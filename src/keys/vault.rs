@@ -114,7 +114,7 @@ impl Device for TransitKey {
         let answer = self.server.call(&self.origin, &Method::POST, &format!("{}/sign/{}", self.uri.mount, self.uri.name), Some(&body))?;
         let signature =
             answer["data"]["signature"].as_str().and_then(|text| text.rsplit(':').next()).and_then(|text| decode_block(text).ok());
-        signature.ok_or_else(|| Failure::new(Kind::Untrusted, format!("{}: the answer holds no signature", self.origin)))
+        signature.ok_or_else(|| Failure::new(Kind::Untrusted, format!("{}: the answer contains no signature", self.origin)))
     }
 
     fn origin(&self) -> &str {

@@ -84,7 +84,7 @@ impl VaultServer {
         if let Some(path) = variable("VAULT_CACERT") {
             let pem = read_given(Path::new(&path), GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read", &path, error))?;
             let certificate = reqwest::Certificate::from_pem(&pem)
-                .map_err(|error| Failure::invalid(format!("{path} holds no certificate")).source(error))?;
+                .map_err(|error| Failure::invalid(format!("{path} contains no certificate")).source(error))?;
             builder = builder.add_root_certificate(certificate);
         }
         let http = builder.build().map_err(|error| Failure::new(Kind::Unexpected, "cannot make a client for Vault").source(error))?;
@@ -97,9 +97,8 @@ impl VaultServer {
             _ => return Err(missing("neither a token nor an AppRole")),
         };
         if value.as_ref().is_some_and(|value| HeaderValue::from_bytes(value.expose()).is_err()) {
-            return Err(
-                Failure::invalid(format!("{origin}: what VAULT_TOKEN or its file holds is no token")).hint("one line, as Vault gave it")
-            );
+            return Err(Failure::invalid(format!("{origin}: VAULT_TOKEN or its file does not contain a token"))
+                .hint("it is one line, as Vault printed it"));
         }
         let token = Mutex::new(Token { value: value.unwrap_or_else(|| Secret::new(Vec::new())), renew_at: None });
         let namespace = variable("VAULT_NAMESPACE");
@@ -180,7 +179,7 @@ impl VaultServer {
             .send(&Secret::new(Vec::new()), &Method::POST, "auth/approle/login", Some(&body))
             .map_err(|error| Failure::new(Kind::Storage, format!("{origin}: Vault does not answer")).source(error))?;
         let token = answer["auth"]["client_token"].as_str().filter(|_| status < 300);
-        let token = token.ok_or_else(|| refused(origin, status, &answer, "the AppRole was not let in"))?;
+        let token = token.ok_or_else(|| refused(origin, status, &answer, "the AppRole login was refused"))?;
         self.token.lock().unwrap_or_else(PoisonError::into_inner).value = Secret::new(token.as_bytes());
         self.renew_after(answer["auth"]["lease_duration"].as_u64());
         Ok(())
@@ -236,16 +235,16 @@ fn refused(origin: &str, status: u16, answer: &Value, what: &str) -> Failure {
     let (kind, message, hint) = match status {
         _ if is_too_long(status, answer) => (
             Kind::Invalid,
-            "Vault takes no message as long as this role file, all of which an Ed25519 key must see",
-            "take a P-256 or RSA key for this role: these sign a digest; or raise `max_json_string_value_length` in the listener of Vault's config",
+            "Vault refuses messages as long as this role file, and an Ed25519 key signs the whole message",
+            "use a P-256 or RSA key for this role, because these sign a digest; or raise `max_json_string_value_length` in the listener of Vault's config",
         ),
         503 => (Kind::Storage, "Vault is sealed or in maintenance", "unseal it, then run the same command again"),
         403 => (
             Kind::Permission,
             "Vault refuses: the token may not use the key, or has expired",
-            "give a fresh token, or an AppRole, which gets fresh ones by itself; the policy needs `read` on MOUNT/keys/NAME and `update` on MOUNT/sign/NAME",
+            "set a new token, or an AppRole, which renews its token; the policy needs `read` on MOUNT/keys/NAME and `update` on MOUNT/sign/NAME",
         ),
-        404 => (Kind::NotFound, "Vault has no such key or mount", "write vault:MOUNT/NAME; vault list MOUNT/keys shows those there are"),
+        404 => (Kind::NotFound, "Vault has no such key or mount", "write vault:MOUNT/NAME; `vault list MOUNT/keys` lists the keys"),
         429 => (Kind::Storage, "Vault throttles the requests", "try again later"),
         _ => (Kind::Storage, "Vault failed", ""),
     };

@@ -23,14 +23,14 @@ pub fn check_group(name: &str) -> Result<()> {
     if let Some(rest) = name.strip_prefix('v')
         && rest.starts_with(|c: char| c.is_ascii_digit())
     {
-        return Err(Failure::invalid(format!("group `{name}` starts with a v: the trdl client would take it for a version"))
+        return Err(Failure::invalid(format!("group `{name}` starts with a v: the trdl client would read it as a version"))
             .hint(format!("write `{rest}`")));
     }
     if name == "." || name == ".." || name.len() > 100 {
         return refuse("cannot be a directory name");
     }
     if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+-".contains(&b)) {
-        return refuse("may hold only letters, digits and . _ + - (the trdl client takes ~1, >=1 or * for a constraint)");
+        return refuse("may hold only letters, digits and . _ + - (the trdl client reads ~1, >=1 or * as a constraint)");
     }
     let mut parts = name.split('.');
     if parts.any(|part| part.eq_ignore_ascii_case("x"))

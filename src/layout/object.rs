@@ -88,7 +88,7 @@ impl ObjectName {
     pub fn check(&self) -> Result<()> {
         if self.0.split('/').any(|part| matches!(part, "" | "." | "..") || part.contains('\0')) {
             let name = self.0.escape_debug();
-            return Err(Failure::new(Kind::Untrusted, format!("object name `{name}` leads out of the repository")));
+            return Err(Failure::new(Kind::Untrusted, format!("object name `{name}` is outside the repository")));
         }
         Ok(())
     }

@@ -34,7 +34,7 @@ pub fn write_canonical(out: &mut Vec<u8>, value: &Value) -> Result<()> {
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
         Value::Number(number) if number.is_i64() || number.is_u64() => out.extend_from_slice(number.to_string().as_bytes()),
-        Value::Number(number) => return Err(Failure::invalid(format!("the number {number} is no 64-bit integer and cannot be signed"))),
+        Value::Number(number) => return Err(Failure::invalid(format!("the number {number} is not a 64-bit integer and cannot be signed"))),
         Value::String(text) => write_string(out, text),
         Value::Array(items) => {
             out.push(b'[');

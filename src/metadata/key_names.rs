@@ -21,7 +21,7 @@ pub(super) fn check_name(name: &str) -> Result<()> {
         return refused("names have up to 60 letters, digits and any of  . - _ @ + '");
     }
     if name.trim() != name || name.contains("  ") {
-        return refused("it begins or ends with a space, or has two in a row");
+        return refused("it begins or ends with a space, or has two adjacent spaces");
     }
     if !is_nfc(name) {
         return refused("it is not in composed form (NFC)");
@@ -41,7 +41,7 @@ pub fn check_names(names: &BTreeMap<String, String>) -> Result<()> {
         let looks = looks_of(name);
         if let Some((_, other, as_named)) = seen.iter().find(|(known, ..)| known.iter().any(|look| looks.contains(look))) {
             return Err(Failure::invalid(format!(
-                "`{}` cannot be the name of a key's holder: another key's is the same, or looks it",
+                "`{}` cannot be the name of a key's holder: another key has the same name, or one that looks the same",
                 escaped(name)
             ))
             .detail(format!("key {other}: {}", escaped(as_named)))
@@ -50,7 +50,7 @@ pub fn check_names(names: &BTreeMap<String, String>) -> Result<()> {
         }
         seen.push((looks, id, name));
         if let Some(other) = names.keys().find(|other| *other != id && name.len() >= 4 && other.starts_with(&name.to_lowercase())) {
-            return Err(Failure::invalid(format!("`{name}` cannot be the name of a key's holder: it is how the id of key {other} begins")));
+            return Err(Failure::invalid(format!("`{name}` cannot be the name of a key's holder: the id of key {other} begins with it")));
         }
     }
     Ok(())

@@ -107,7 +107,7 @@ impl RootDraft {
         if !strange.is_empty() {
             return Err(Failure::invalid(format!("{what} changes what `publish root edit` does not change; do not sign it"))
                 .details(strange)
-                .hint("find out who changed the draft, then start again with `publish root edit`"));
+                .hint("ask who changed the draft, then start again with `publish root edit`"));
         }
         next.edited(&RootEdit::default())?;
         let (signatures, names) = (file.next.signatures, file.names);
@@ -168,10 +168,10 @@ impl RootDraft {
         for signature in signatures {
             let key = self.root_key(&signature.keyid).cloned().ok_or_else(|| {
                 Failure::invalid(format!(
-                    "key {} may sign neither root {} nor root {}",
-                    signature.keyid,
+                    "neither root {} nor root {} accepts key {}",
                     self.present.version(),
-                    self.next.version()
+                    self.next.version(),
+                    signature.keyid
                 ))
                 .details(self.root_keys().map(|(id, _)| format!("may sign: {}", self.describe(id))))
             })?;
@@ -180,7 +180,7 @@ impl RootDraft {
                     Kind::Untrusted,
                     format!("the signature of {} is not over this draft", self.describe(&signature.keyid)),
                 )
-                .hint("the draft was changed after it was signed, or another one was"));
+                .hint("the draft was changed after it was signed, or the signature is for another draft"));
             }
             let counts = |known: &Signature| key.verifies(&message, &hex::decode(&known.sig).unwrap_or_default());
             if self.signatures.iter().any(|known| known.keyid == signature.keyid && counts(known)) {
@@ -197,14 +197,14 @@ impl RootDraft {
     /// Takes the signatures of another copy of the same draft, and nothing else of it.
     pub fn merge(&mut self, other: &Self, what: &str) -> Result<usize> {
         if self.present_file != other.present_file {
-            return Err(Failure::new(Kind::Conflict, format!("{what} starts from another present root than this draft"))
+            return Err(Failure::new(Kind::Conflict, format!("{what} has another present root than this draft"))
                 .detail(format!("this draft: root {}", self.present.version()))
                 .detail(format!("{what}: root {}", other.present.version()))
                 .hint("one of them is stale or belongs to another repository"));
         }
         if self.message()? != other.message()? {
-            return Err(Failure::new(Kind::Conflict, format!("{what} changes other things than this draft"))
-                .hint("compare both with `publish root show --draft FILE`; signatures of one do not count for the other"));
+            return Err(Failure::new(Kind::Conflict, format!("{what} and this draft have different changes"))
+                .hint("compare both with `publish root show --draft FILE`; a signature of one is not valid for the other"));
         }
         self.add_signatures(&other.counting()?)
     }

@@ -59,7 +59,7 @@ impl Root {
             let ids = json["roles"][role.name()]["keyids"].as_array_mut();
             let place = ids.as_ref().and_then(|ids| ids.iter().position(|known| known == id));
             let (Some(ids), Some(place)) = (ids, place) else {
-                return Err(Failure::invalid(format!("key {id} is none of {role}'s")).details(listed(self, *role)));
+                return Err(Failure::invalid(format!("key {id} is not a key of {role}")).details(listed(self, *role)));
             };
             ids.remove(place);
         }

@@ -350,7 +350,7 @@ fn check_version(listed: &Listed, version: u64, what: &str) -> Result<()> {
     if listed.version == version {
         return Ok(());
     }
-    Err(untrusted(format!("{what} says that it is version {version}")))
+    Err(untrusted(format!("{what} states version {version}")))
 }
 
 fn check_not_older(held: u64, next: u64, what: &str) -> Result<()> {

@@ -92,8 +92,8 @@ impl Certificates {
             .map_err(|error| refused(format!("its certificate {} is not valid", cert.fingerprint())).source(error))?;
         let mut keys = valid.keys().alive().revoked(false).for_signing();
         let key = keys.find(|key| issuers.iter().any(|issuer| key.key().key_handle().aliases(issuer)));
-        let key =
-            key.ok_or_else(|| refused(format!("the key in {} that made it was expired, revoked or not for signing", cert.fingerprint())))?;
+        let key = key
+            .ok_or_else(|| refused(format!("the key in {} that made it was expired, revoked or not a signing key", cert.fingerprint())))?;
         policy_accepts(signature).map_err(|error| refused("today's policy refuses its digest".into()).source(error))?;
         signature
             .verify_hash(key.key(), state.clone())

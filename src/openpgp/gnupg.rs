@@ -62,7 +62,7 @@ static TABLE: [Row; 12] = [
     row(Kind::Brainpool512, "Brainpool P-512", HashAlgorithm::SHA512, SINCE_2),
     row(Kind::Ed25519OfRfc9580, "Ed25519 of RFC 9580 (algorithm 27)", HashAlgorithm::SHA256, NONE),
     row(Kind::Ed448OfRfc9580, "Ed448 of RFC 9580 (algorithm 28)", HashAlgorithm::SHA512, NONE),
-    row(Kind::Other, "a kind that is not known here", HashAlgorithm::SHA512, NONE),
+    row(Kind::Other, "an unknown kind", HashAlgorithm::SHA512, NONE),
 ];
 
 fn kind(key: &PublicKey) -> Kind {
@@ -102,7 +102,7 @@ pub(super) fn fault<P: KeyParts, R: KeyRole>(key: &Key<P, R>) -> Option<String> 
     }
     let row = row_of(key.mpis());
     if row.kind == Kind::Other {
-        return Some("of a kind that is not used here".into());
+        return Some("of a kind that is not supported".into());
     }
     let readable = row.gnupg_2_2 && row.gnupg_2_4;
     (!readable).then(|| format!("{}; gpg cannot read signatures of this kind", row.name))

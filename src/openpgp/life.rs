@@ -70,7 +70,7 @@ pub fn vouch(old: &SigningKey, new: &[u8], what: &str, now: DateTime<Utc>) -> Re
     let failed = |error: anyhow::Error| match error.downcast::<Failure>() {
         Ok(failure) => failure,
         Err(error) => {
-            Failure::new(Kind::Unexpected, format!("the old OpenPGP key {} cannot vouch for the new one", old.fingerprint())).source(error)
+            Failure::new(Kind::Unexpected, format!("the old OpenPGP key {} cannot certify the new one", old.fingerprint())).source(error)
         }
     };
     if !old.certifies(now) {

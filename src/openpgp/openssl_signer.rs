@@ -53,7 +53,7 @@ impl OpensslSigner {
         let made = made.ok_or_else(|| unusable("its public and secret parts are of different kinds"))?;
         // An Ed25519 key with another's public half would give its secret away with the first signature.
         let pkey = made.map_err(|error| unusable("OpenSSL refuses it").source(error))?;
-        let pkey = pkey.ok_or_else(|| unusable("its numbers do not belong together"))?;
+        let pkey = pkey.ok_or_else(|| unusable("its public and secret numbers do not match"))?;
         Ok(Some(Self { public: key.parts_as_public().clone(), pkey, kind }))
     }
 

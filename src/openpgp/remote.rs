@@ -116,7 +116,7 @@ pub(super) fn has_material(key: &Key<PublicParts, UnspecifiedRole>, material: &K
 pub fn material_of(certificate: &[u8], fingerprint: &str, what: &str) -> Result<KeyMaterial> {
     let cert = super::signing_key::parse_one(certificate, what)?;
     let unusable = || {
-        Failure::invalid(format!("{what}: key {fingerprint} is of a kind that is not used here")).hint("Ed25519, P-256 and RSA keys are")
+        Failure::invalid(format!("{what}: key {fingerprint} is of a kind that is not supported")).hint("Ed25519, P-256 and RSA keys are")
     };
     let key = cert.keys().find(|key| key.key().fingerprint().to_hex() == fingerprint).ok_or_else(unusable)?;
     match key.key().mpis() {

@@ -47,7 +47,7 @@ impl DetachedSignature {
             (Some(Packet::Signature(packet)), None) if packet.typ() == SignatureType::Binary => Ok(Self { packet }),
             (Some(Packet::Signature(packet)), None) => Err(broken(&format!("its type is {}", packet.typ()))),
             (Some(Packet::Signature(_)), Some(_)) => Err(broken("more follows the signature")),
-            _ => Err(broken("it holds something else")),
+            _ => Err(broken("it contains something else")),
         }
     }
 

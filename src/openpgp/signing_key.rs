@@ -50,7 +50,7 @@ impl SigningKey {
     pub fn load(bytes: &[u8], what: &str, now: DateTime<Utc>, unlock: Unlock<'_>) -> Result<Self> {
         let cert = parse_one(bytes, what)?;
         if !cert.is_tsk() {
-            return Err(Failure::invalid(format!("{what} holds only a public key"))
+            return Err(Failure::invalid(format!("{what} contains only a public key"))
                 .detail(format!("certificate {}", cert.fingerprint()))
                 .hint(format!("export the secret key: gpg --export-secret-keys --armor {} > FILE", cert.fingerprint())));
         }
@@ -72,11 +72,11 @@ impl SigningKey {
         let signing = valid.keys().alive().revoked(false).for_signing().find(|key| has_material(key.key(), &material));
         let signing = signing.ok_or_else(|| {
             Failure::invalid(format!(
-                "the key in {} is no signing key of the OpenPGP certificate {} in {what}",
+                "the key in {} is not a signing key of the OpenPGP certificate {} in {what}",
                 signer.origin(),
                 cert.fingerprint()
             ))
-            .hint("is `openpgp_certificate` in the config the certificate of this very key?")
+            .hint("check that `openpgp_certificate` in the config is the certificate of this key")
         })?;
         if let Some(why) = gnupg::key_fault(&valid, &signing) {
             return Err(unreadable(&cert, what, &why));
@@ -188,10 +188,10 @@ pub(super) fn parse_one(bytes: &[u8], what: &str) -> Result<Cert> {
     let mut certs = parser.collect::<std::result::Result<Vec<Cert>, _>>().map_err(not_openpgp)?;
     match (certs.pop(), certs.len()) {
         (Some(cert), 0) => Ok(cert),
-        (None, _) => Err(Failure::invalid(format!("{what} holds no OpenPGP key"))),
+        (None, _) => Err(Failure::invalid(format!("{what} contains no OpenPGP key"))),
         (Some(cert), others) => {
             let all = certs.iter().chain([&cert]).map(|cert| format!("certificate {}", cert.fingerprint()));
-            Err(Failure::invalid(format!("{what} holds {} OpenPGP keys; one is needed", others + 1))
+            Err(Failure::invalid(format!("{what} contains {} OpenPGP keys; one is needed", others + 1))
                 .details(all)
                 .hint("export just one: gpg --export-secret-keys --armor FINGERPRINT > FILE"))
         }
@@ -226,7 +226,7 @@ fn check_usable(cert: &Cert, what: &str, now: DateTime<Utc>) -> Result<()> {
     let made = DateTime::<Utc>::from(cert.primary_key().key().creation_time());
     if made > now {
         return Err(Failure::invalid(format!("the OpenPGP certificate {id} in {what} was made in the future, at {made}"))
-            .hint("set this machine's clock"));
+            .hint("correct this machine's clock, if it is behind"));
     }
     let valid = valid.map_err(|error| {
         let weak = cert.with_policy(&yesterdays_policy(), SystemTime::from(now)).is_ok();

@@ -47,7 +47,7 @@ fn dearmored(bytes: &[u8]) -> Result<Vec<u8>, &'static str> {
         return Err("its armor begins with something else");
     }
     if !lines.by_ref().take_while(|line| !line.is_empty()).all(|line| line.contains(':')) {
-        return Err("its armor has a header that is none");
+        return Err("its armor has an invalid header");
     }
     let (mut body, mut checksum) = (String::new(), None);
     for line in lines {

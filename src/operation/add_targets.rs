@@ -215,8 +215,8 @@ impl AddTargetsPlan {
         // A signature that stays beside other bytes would be a wrong one.
         let sign = request.sign || (signature.is_some() && !same);
         if sign && self.work.elsewhere {
-            return Err(Failure::invalid(format!("{name} has a signature here, and its content would be elsewhere"))
-                .hint("remove the target first, signature and all: publish remove-targets")
+            return Err(Failure::invalid(format!("{name} has a signature in this repository, and its content would be on another server"))
+                .hint("remove the target and its signature first: publish remove-targets")
                 .into());
         }
         let change = match (&published, same) {
@@ -233,7 +233,7 @@ impl AddTargetsPlan {
             }
         };
         if TargetPath::parse(name).is_ok_and(|path| path.is_unusual()) {
-            self.warnings.push(format!("{name}: characters outside [A-Za-z0-9._+~/-] may trouble some clients and proxies"));
+            self.warnings.push(format!("{name}: characters outside [A-Za-z0-9._+~/-] can cause errors in some clients and proxies"));
         }
         if length == 0 {
             self.warnings.push(super::release::empty_file(name));
@@ -342,7 +342,7 @@ fn named(tree: &Tree, found: Found, request: &AddTargetsRequest) -> std::result:
         return Err(format!("{name}: {first}/ is reserved; releases and channels have commands of their own"));
     }
     if request.sign && name.as_str().split('/').next().is_some_and(|first| ReleaseVersion::parse(first).is_ok()) {
-        return Err(format!("{name}: starts with a version, so its signature would stand where a release's does"));
+        return Err(format!("{name}: starts with a version, so its signature would have the name of a release's signature"));
     }
     Ok((name.as_str().to_owned(), file))
 }

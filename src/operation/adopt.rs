@@ -124,12 +124,15 @@ pub fn plan(workspace: &Workspace, request: &AdoptRequest) -> Result<AdoptPlan> 
     let mut notes = Vec::new();
     for (role, expires) in expiries(&present)? {
         if expires <= now {
-            notes.push(format!("{role} expired on {}: clients refuse the repository until it is renewed", format_expiry(expires)));
+            notes.push(format!(
+                "{role} expired on {}: clients refuse the repository until the role is signed again",
+                format_expiry(expires)
+            ));
         }
     }
     let own = root.keys().iter().filter(|(id, key)| **id != key.id()).count();
     if own > 0 {
-        notes.push(format!("{own} of {} keys keep ids that the current specification computes otherwise", root.keys().len()));
+        notes.push(format!("{own} of {} keys keep ids that the current specification computes in another way", root.keys().len()));
     }
     notes.extend(client_roots::lockouts(root, &[]).iter().map(ToString::to_string));
     let (mut targets, mut sha512_only, mut some) = (0, 0, None);
@@ -193,12 +196,12 @@ pub fn plan(workspace: &Workspace, request: &AdoptRequest) -> Result<AdoptPlan> 
                 adopted.found.len()
             ));
         } else if lacking {
-            notes.push("the root's keys were not all found: roots are signed where they are, with `publish root`".into());
+            notes.push("not all root keys were found: sign roots with `publish root` on the machines that have them".into());
         }
         roles.push(adopted);
     }
     if roles.iter().any(|role| !role.missing.is_empty()) {
-        notes.extend(passed_over.iter().map(|path| format!("{} holds no secret key in a form that is read here", path.display())));
+        notes.extend(passed_over.iter().map(|path| format!("{} contains no secret key in a supported form", path.display())));
     }
     let delegations = reachable(storage, &present, is_held)?;
     Ok(AdoptPlan {
@@ -261,7 +264,7 @@ fn find_keys(workspace: &Workspace, request: &AdoptRequest) -> Result<(Vec<Found
         if given.is_file() {
             let more = keys::found_in(given, workspace.passphrases.as_ref())?;
             if more.is_empty() {
-                return Err(Failure::invalid(format!("{} holds no secret key", given.display())).into());
+                return Err(Failure::invalid(format!("{} contains no secret key", given.display())).into());
             }
             found.extend(more);
             continue;

@@ -62,7 +62,7 @@ pub fn plan(workspace: &Workspace, request: BinsRequest) -> Result<BinsPlan> {
     let from = present.bins.as_ref().map_or(0, Bins::count);
     let to = request.count.unwrap_or(from);
     if from == 0 && request.count.is_none() {
-        return Err(Failure::invalid("there are no bins whose keys could change").hint("make some with --count N").into());
+        return Err(Failure::invalid("this repository has no hashed bins").hint("create them with --count N").into());
     }
     let reshapes = to != from || request.count.is_some();
     if reshapes && !request.not_for_trdl {
@@ -75,7 +75,7 @@ pub fn plan(workspace: &Workspace, request: BinsRequest) -> Result<BinsPlan> {
         return Err(Failure::invalid(format!("{to} bins: their number must be a power of two from 2 to 65536")).into());
     }
     if reshapes && !present.trust.root().consistent_snapshot() {
-        return Err(Failure::invalid("without consistent snapshots, clients would meet bins of the old and the new kind at once")
+        return Err(Failure::invalid("without consistent snapshots, clients would see old and new bins at the same time")
             .hint("switch them on first: `consistent_snapshot: true` in the config, then `publish refresh`")
             .into());
     }

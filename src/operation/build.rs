@@ -43,7 +43,7 @@ impl Build {
                 Ok(_) => vec![program(path, version, *platform)?],
             };
             if found.is_empty() && problems.is_empty() {
-                problems.push(format!("{platform}={}: the directory holds no files", path.display()));
+                problems.push(format!("{platform}={}: the directory contains no files", path.display()));
             }
             build.platforms.insert(*platform, found);
         }
@@ -87,7 +87,7 @@ impl Build {
                 },
                 Ok(platform) => match files(&tree, Path::new(&name), version, platform, &mut problems)? {
                     files if files.is_empty() => {
-                        problems.push(format!("{}: the platform directory holds no files", tree.shown(Path::new(&name))));
+                        problems.push(format!("{}: the platform directory contains no files", tree.shown(Path::new(&name))));
                     }
                     files => drop(build.platforms.insert(platform, files)),
                 },

@@ -245,7 +245,8 @@ impl ChannelsPlan {
         let of_before = |(_, to): &(String, String)| releasing.is_none_or(|(version, _)| version.to_string() != *to);
         for loss in platforms::behind(targets, &self.changes.iter().filter_map(new).filter(of_before).collect())? {
             let machines = loss.machines.join(", ");
-            self.warnings.push(format!("{} is new at {}, which has nothing for {machines}; {} does", loss.channel, loss.to, loss.from));
+            self.warnings
+                .push(format!("{} is new and points at {}, which has nothing for {machines}; {} has", loss.channel, loss.to, loss.from));
         }
         match platforms::refusal(&losses) {
             Some(refusal) if !request.allow_missing_platforms => Err(refusal.into()),
@@ -273,7 +274,7 @@ impl ChannelsPlan {
         for change in &self.changes {
             let (Some(from), Some(to)) = (&change.from, &change.to) else { continue };
             if let Some(name) = [from, to].into_iter().find(|name| ReleaseVersion::of_release(name).is_none()) {
-                self.warnings.push(format!("{change}: `{name}` is no version, so it is not checked whether this is a downgrade"));
+                self.warnings.push(format!("{change}: `{name}` is not a version, so whether this is a downgrade was not checked"));
             }
         }
     }

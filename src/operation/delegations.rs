@@ -208,8 +208,8 @@ pub fn plan_removal(workspace: &Workspace, name: &str) -> anyhow::Result<RemoveD
     let present = workspace.load()?;
     workspace.check_root(&present)?;
     if workspace.workers.is_some() {
-        return Err(Failure::invalid("workers do not take requests to end a delegation")
-            .hint("do it with a config without `broker` that names the keys of targets, snapshot and timestamp, while the workers are stopped")
+        return Err(Failure::invalid("workers do not accept requests to remove a delegation")
+            .hint("stop the workers, and use a config without `broker` that has the keys of targets, snapshot and timestamp")
             .into());
     }
     let block = delegations_of(&present.targets, "targets.json")?;
@@ -222,7 +222,7 @@ pub fn plan_removal(workspace: &Workspace, name: &str) -> anyhow::Result<RemoveD
     };
     if name == BINS && present.bins.is_some() {
         return Err(Failure::invalid("the targets in the bins would be lost with them")
-            .hint("to have other keys sign the bins: publish bins --rekey")
+            .hint("to change the keys of the bins: publish bins --rekey")
             .into());
     }
     let delegation = Delegation::of(Role::Targets.name(), role, block);

@@ -52,15 +52,15 @@ impl BackTo {
             (Some(_), _) if !kept.is_empty() => {
                 return Err(Failure::new(
                     Kind::Conflict,
-                    format!("versions are set back only by a root that replaces every key of targets, snapshot and timestamp; root {to} does not"),
+                    format!("only a root that replaces every key of targets, snapshot and timestamp can lower versions; root {to} does not replace all of them"),
                 )
                 .details(kept.iter().map(|(role, id)| format!("stays: {role} key {}", draft.describe(id))))
-                .hint("publish root edit --add-key ROLE=NEW --remove-key ROLE=OLD for each of them, then have it signed again"));
+                .hint("publish root edit --add-key ROLE=NEW --remove-key ROLE=OLD for each of them, then collect the signatures again"));
             }
             (Some(above), _) => Versions::all(above),
             (None, Ok(present)) => present.versions(),
             (None, Err(failure)) => {
-                return Err(Failure::new(failure.kind, format!("it is not known above which versions to go on: {}", failure.message))
+                return Err(Failure::new(failure.kind, format!("the versions that clients have seen are not known: {}", failure.message))
                     .hint("add --reset-versions with the highest version of any role that you ever published"));
             }
         };
@@ -79,7 +79,7 @@ impl BackTo {
         let good = restored.versions();
         if let Some(role) = Role::ONLINE.into_iter().find(|role| self.reset_versions.is_some() && good.of(*role) > above.of(*role)) {
             return Err(Failure::invalid(format!(
-                "versions cannot go on above {}: snapshot {} lists version {} of {role}",
+                "versions cannot continue above {}: snapshot {} lists version {} of {role}",
                 above.of(role),
                 self.snapshot,
                 good.of(role)
@@ -95,9 +95,9 @@ impl BackTo {
                 going_back.lost = lost(storage, &restored, going_back.restored.iter().chain(&going_back.changed))?;
                 // Bins are written whole, with all that they list.
                 if restored.bins.is_some() && !going_back.lost.is_empty() {
-                    return Err(Failure::new(Kind::Untrusted, format!("the content of targets of snapshot {} is gone", self.snapshot))
+                    return Err(Failure::new(Kind::Untrusted, format!("some content of the targets of snapshot {} is missing", self.snapshot))
                         .details(going_back.lost.iter().map(|name| format!("gone: {name}")))
-                        .hint("put the files back from a backup or a mirror, under targets/ with their hashes before their names; then run the same command again"));
+                        .hint("restore these files from a backup or a mirror, below targets/ and with their hash as the first part of the name; then run the same command again"));
                 }
             }
             Err(failure) => going_back.unread = Some(failure.message.clone()),
@@ -111,7 +111,7 @@ impl GoingBack {
     pub(super) fn load(&self, workspace: &Workspace, root: u64) -> Result<Present> {
         let (storage, pinned) = (workspace.storage.as_ref(), workspace.pinned()?);
         load_restored(storage, &pinned, root, self.snapshot, self.above.timestamp, workspace.now()).map_err(|mut failure| {
-            failure.message = format!("the state of snapshot {} cannot be taken up again: {}", self.snapshot, failure.message);
+            failure.message = format!("the state of snapshot {} cannot be restored: {}", self.snapshot, failure.message);
             failure
         })
     }
@@ -159,7 +159,7 @@ fn check_covers(published: &Present, restored: &Present) -> Result<()> {
         if good < listed.version {
             return Err(Failure::new(
                 Kind::Conflict,
-                format!("clients have seen {file} in version {}, and the snapshot to go back to lists version {good}", listed.version),
+                format!("clients have seen version {} of {file}, and the snapshot to restore lists version {good}", listed.version),
             )
             .hint(
                 "an attacker who could publish that has the snapshot key too: replace every key of targets, snapshot and timestamp in this root",

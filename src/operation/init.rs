@@ -87,7 +87,7 @@ pub fn plan(workspace: &Workspace, request: &InitRequest) -> Result<InitPlan> {
     }
     if existing.published && existing.first.is_none() && existing.same_version.is_none() {
         return Err(Failure::new(Kind::Untrusted, format!("1.root.json is missing from {}", workspace.storage.location()))
-            .hint(format!("restore it from a backup or a mirror; clients need it; {} may be a copy", workspace.pinned_root.display()))
+            .hint(format!("clients need it: restore it from a backup or a mirror; {} may be a copy", workspace.pinned_root.display()))
             .into());
     }
     existing.check_unpublished(workspace, request, pinned.as_deref())?;
@@ -116,15 +116,15 @@ fn pin(file: &[u8]) -> crate::failure::Result<Trust> {
 
 fn keys_missing(workspace: &Workspace, existing: bool, missing: &[&PathBuf]) -> Failure {
     let what = if existing {
-        format!("there is a repository at {} already", workspace.storage.location())
+        format!("there is already a repository at {}", workspace.storage.location())
     } else {
         format!("{} names the keys of a repository", workspace.pinned_root.display())
     };
     Failure::new(Kind::NotFound, format!("{what}, and keys of this config are missing; nothing was made"))
         .details(missing.iter().map(|path| format!("missing: {}", path.display())))
-        .hint("`publish init` makes keys only for a new repository: a new key would be one that no root knows")
+        .hint("`publish init` makes keys only for a new repository: no published root would contain a new key")
         .hint(KEY_FILES_MISSING)
-        .hint("if a key was moved to another place on purpose, write its place into the config")
+        .hint("if you moved a key, write its new place into the config")
 }
 
 /// Role keys that exist already: two repositories that share keys accept each other's metadata.
@@ -134,7 +134,7 @@ fn taken_keys(workspace: &Workspace) -> Vec<String> {
     keys.dedup();
     let warning = |key: String| {
         format!(
-            "{key} exists already and becomes a key of this repository: if another repository has it too, its clients accept what is signed here, and the other way round"
+            "{key} exists already and becomes a key of this repository: if another repository has the same key, the clients of each accept metadata of the other"
         )
     };
     keys.into_iter().map(warning).collect()
@@ -200,7 +200,7 @@ fn config_text(workspace: &Workspace, request: &InitRequest) -> String {
     if !text.contains("\nstore:\n") {
         text.push_str("store:\n");
     }
-    text.push_str("  # As `publish init` found; after a change of the store, ask `publish store check`.\n");
+    text.push_str("  # Found by `publish init`; after a change of the store, run `publish store check`.\n");
     if found.conditions == Conditions::Enforced {
         text.push_str("  conditions: enforced\n");
     }
@@ -213,7 +213,7 @@ fn config_text(workspace: &Workspace, request: &InitRequest) -> String {
 fn foreign(workspace: &Workspace) -> Failure {
     Failure::new(
         Kind::Conflict,
-        format!("there is a repository at {} already, and it is not the one of this config", workspace.storage.location()),
+        format!("there is already a repository at {}, and it is not the one of this config", workspace.storage.location()),
     )
     .hint("choose an empty place with --repo, or run in the directory that holds that repository's publish.yaml")
 }

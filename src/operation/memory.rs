@@ -84,7 +84,7 @@ impl Workspace {
             None => (None, "the config has no `public_url` to compare it with".to_owned()),
             Some(url) => match ask(url, pinned, self.now()) {
                 Ok(versions) => (Some(versions), format!("it was compared with {url}")),
-                Err(why) => (None, format!("{url} could not be asked: {why}")),
+                Err(why) => (None, format!("{url} could not be read: {why}")),
             },
         };
         let file = self.state_file.display();
@@ -94,7 +94,7 @@ impl Workspace {
             _ => format!("{file} cannot be read"),
         };
         self.progress.warning(&format!(
-            "{lost}: {from}. A rollback to an older state before this run would go unnoticed; keep the file between runs"
+            "{lost}: {from}. A rollback to an older state before this run would not be detected; keep the file between runs"
         ));
         // What was served before a root that replaced the keys of all roles does not count.
         let learned = public.filter(|public| present.trust.reset_at().is_none_or(|root| root <= public.root)).unwrap_or_default();
@@ -202,7 +202,7 @@ impl Workspace {
         let written = memory.to_json().and_then(|json| own_file::replace(&self.state_file, &json));
         if let Err(failure) = written {
             let cause = std::error::Error::source(&failure).map(|error| format!(": {error}")).unwrap_or_default();
-            self.progress.warning(&format!("{}{cause}; the next run does not know what was seen", failure.message));
+            self.progress.warning(&format!("{}{cause}; the next run does not know which versions were seen", failure.message));
         }
     }
 

@@ -248,9 +248,9 @@ impl<'a> Monitor<'a> {
     /// Whether work is paused.
     fn pause_flag(&self) -> crate::failure::Result<bool> {
         match self.workspace.shared.pause()? {
-            Some(pause) if pause.unreadable => {
-                Err(Failure::invalid("the pause flag holds something else; nothing is published until `publish resume` removes it"))
-            }
+            Some(pause) if pause.unreadable => Err(Failure::invalid(
+                "the pause flag has content that cannot be read; nothing is published until `publish resume` removes it",
+            )),
             pause => Ok(pause.is_some()),
         }
     }

@@ -45,7 +45,7 @@ pub struct Pruned {
 pub fn plan(workspace: &Workspace, grace: Duration) -> Result<PrunePlan> {
     if grace < LEAST_GRACE {
         return Err(Failure::invalid(format!("a grace of {} hours is too short", grace.as_secs() / 3600))
-            .hint("give at least 1d: running publishers need what they staged, and clients what they have begun to download")
+            .hint("give at least 1d: running publishers need the content that they staged, and clients need the files that they have begun to download")
             .into());
     }
     let mut present = workspace.load()?;
@@ -57,7 +57,7 @@ pub fn plan(workspace: &Workspace, grace: Duration) -> Result<PrunePlan> {
     // A listing takes its time: whatever was committed meanwhile may name what it found unneeded.
     let current = workspace.storage.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?;
     if current.is_none_or(|current| current.bytes != present.timestamp_file) {
-        return Err(Failure::new(Kind::Conflict, "another publisher has published while the repository was listed; nothing was deleted")
+        return Err(Failure::new(Kind::Conflict, "another publisher published during the listing; nothing was deleted")
             .hint("run the same command again")
             .into());
     }

@@ -39,8 +39,8 @@ pub struct Letter {
 /// Looks at the queues, and at each dead letter.
 pub fn queue(workspace: &Workspace, selection: &Selection) -> Result<QueueReport> {
     let none = || {
-        Failure::invalid("the config names no broker: this process signs itself, and nothing ever waits")
-            .hint("docs/workers.md shows how workers are set up")
+        Failure::invalid("the config has no `broker`: this publisher signs without workers, so there are no queues")
+            .hint("docs/workers.md describes the set-up of workers")
     };
     let workers = workspace.workers.as_ref().ok_or_else(none)?;
     let broker = Broker::connect(&workers.broker, &super::workspace::identity(&workspace.pinned()?))?;

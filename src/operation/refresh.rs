@@ -94,7 +94,7 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
         } else if role.is_due(*expires, now) {
             format!("older than {}", describe(role.refresh_age()))
         } else if request.all && *role != Role::Root {
-            "asked for".into()
+            "requested".into()
         } else if *role == Role::Targets && !sha512_only.is_empty() {
             format!("{} targets get a SHA-256", sha512_only.len())
         } else {
@@ -139,7 +139,7 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
     let (mut postponed, mut due): (Vec<Due>, Vec<Due>) = due.into_iter().partition(absent);
     for role in &mut postponed {
         if let Some((_, expires)) = expiries.iter().find(|(other, _)| role.which == Renewed::Role(*other)) {
-            role.reason = format!("{}, valid for {} more days", role.reason, (*expires - now).num_days());
+            role.reason = format!("{}; valid for {} more days", role.reason, (*expires - now).num_days());
         }
     }
     let wish = request.consistent_snapshot.filter(|wish| *wish != present.trust.root().consistent_snapshot());
@@ -258,7 +258,7 @@ fn follow(workspace: &Workspace, repairs: bool, plain_names: Option<PlainSwitch>
         let PlainCheck { repaired, removed, troubles: left } = check_all(storage, workspace.plain_names, &mut present)?;
         troubles = left;
         if repaired + removed > 0 {
-            workspace.progress.status(&format!("plain names: {repaired} put right, {removed} of withdrawn targets removed"));
+            workspace.progress.status(&format!("plain names: {repaired} repaired, {removed} of withdrawn targets removed"));
         }
     }
     storage.barrier()?;
@@ -319,7 +319,7 @@ fn renew_root(workspace: &Workspace, present: &mut Present, signers: &Signers, c
         workspace.progress.status(&format!("root signed (version {})", root.version()));
         return Ok(());
     }
-    Err(Failure::new(Kind::Conflict, format!("another publisher has published root version {} meanwhile", root.version()))
+    Err(Failure::new(Kind::Conflict, format!("another publisher published root version {}", root.version()))
         .hint("run the same command again")
         .into())
 }
@@ -367,7 +367,7 @@ fn rehashed(workspace: &Workspace, targets: &[(String, Target)]) -> Result<Vec<C
 }
 
 fn place_hashed_names(workspace: &Workspace, present: &mut Present) -> Result<()> {
-    workspace.progress.phase("making hashed names");
+    workspace.progress.phase("writing hashed names");
     present.read_all_bins(workspace.storage.as_ref())?;
     for (name, entry) in present.entries() {
         let target = Target::parse(entry, name)?;
@@ -406,7 +406,7 @@ fn place_plain_names(workspace: &Workspace, present: &mut Present) -> Result<()>
     let details = troubles.iter().take(10).map(ToString::to_string);
     Err(Failure::new(Kind::Conflict, "consistent snapshots cannot be switched off: not every target has its plain name")
         .details(details)
-        .hint("clients would read plain names only; put these right, then run the same command again")
+        .hint("clients would read plain names only; repair these, then run the same command again")
         .into())
 }
 

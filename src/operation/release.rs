@@ -343,7 +343,7 @@ impl ReleasePlan {
                 names
                     .iter()
                     .filter(|name| TargetPath::parse(name.as_str()).is_ok_and(|path| path.is_unusual()))
-                    .map(|name| format!("{name}: characters outside [A-Za-z0-9._+~/-] may trouble some clients and proxies")),
+                    .map(|name| format!("{name}: characters outside [A-Za-z0-9._+~/-] can cause errors in some clients and proxies")),
             );
             self.warnings.extend(warning_about_desktop(names.iter().map(String::as_str)));
             self.warnings.extend(files.iter().zip(&names).filter(|(file, _)| file.file.length() == 0).map(|(_, name)| empty_file(name)));
@@ -421,7 +421,10 @@ impl ReleasePlan {
                 }
             }
             if same {
-                self.warnings.push(format!("this build is identical to release {version}: check that it was built from {}", self.version));
+                self.warnings.push(format!(
+                    "this build is identical to release {version}: check that it was built from the source of {}",
+                    self.version
+                ));
                 self.identical_to = Some(version.to_owned());
                 return Ok(());
             }
@@ -436,7 +439,7 @@ impl ReleasePlan {
                 && other != *version
                 && other.same_precedence(version)
             {
-                self.warnings.push(format!("{version} and the released {other} differ in build metadata only; a trdl client that pins a version takes one of them at random"));
+                self.warnings.push(format!("{version} and the released {other} differ only in build metadata; a trdl client that pins a version chooses one of them at random"));
             }
         }
     }
@@ -447,7 +450,7 @@ impl ReleasePlan {
         let mut after = published.clone();
         build.platforms.keys().for_each(|platform| after.add(platform));
         for (machine, old, new) in published.diverted_by(&after) {
-            self.warnings.push(format!("{machine} machines took {old} so far and take {new} from now on"));
+            self.warnings.push(format!("{machine} machines installed {old} until now and will install {new} from now on"));
             self.work.edit.may_lose_platforms = true;
         }
     }
@@ -462,7 +465,7 @@ impl ReleasePlan {
         for (fingerprint, standing) in certificates.standings(workspace.now()) {
             if standing == Standing::Revoked {
                 self.warnings.push(format!(
-                    "the OpenPGP certificate {fingerprint} is revoked; the published signatures by it are worth nothing: set `openpgp:` to another key, then `publish release {version} --from DIR --resign`"
+                    "the OpenPGP certificate {fingerprint} is revoked; clients refuse its signatures: set `openpgp:` to another key, then `publish release {version} --from DIR --resign`"
                 ));
             }
         }

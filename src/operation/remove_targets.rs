@@ -42,7 +42,7 @@ pub fn plan(workspace: &Workspace, patterns: &[String]) -> Result<RemoveTargetsP
         }
         let mut kept = found.iter().filter(|name| is_reserved(name) && !is_stray(name, &view).unwrap_or(false));
         if let Some(reserved) = kept.next() {
-            return Err(Failure::invalid(format!("`{}` matches {reserved}, which has commands of its own", pattern.escape_debug()))
+            return Err(Failure::invalid(format!("`{}` matches {reserved}, which other commands manage", pattern.escape_debug()))
                 .hint("releases are withdrawn with `publish yank`, channels with `publish channels --prune`")
                 .into());
         }

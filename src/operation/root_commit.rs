@@ -19,7 +19,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// What the loser of two commits does: signatures are over one root and do not count for the next number.
-const START_AGAIN: &str = "see what is published with `publish status` and `publish key list`; if your change is still wanted, move the draft's file away, start again with `publish root edit`, and have the new draft signed";
+const START_AGAIN: &str = "see what is published with `publish status` and `publish key list`; if your change is still wanted, move the draft's file away, start again with `publish root edit`, and collect the signatures for the new draft";
 
 /// How a root is to be committed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -120,10 +120,10 @@ pub(super) fn plan_review(workspace: &Workspace, review: Review<'_>, wish: Commi
         let roles: Vec<&str> = affected.iter().map(|role| role.name()).collect();
         return Err(Failure::new(
             Kind::Conflict,
-            format!("with root {} clients would refuse {} as they are published", root.to, roles.join(", ")),
+            format!("with root {}, clients would refuse the published {}", root.to, roles.join(", ")),
         )
-        .hint("rotate in two roots: first one that adds the new key beside the old; `publish rotate ROLE` does all of it")
-        .hint("if the old key was lost or stolen: publish root commit --replace-now; clients fail for the moment between two writes")
+        .hint("use two roots, the first of which adds the new key beside the old one; `publish rotate ROLE` makes both")
+        .hint("if the old key was lost or stolen: publish root commit --replace-now; clients fail between its two writes")
         .into());
     }
     let changed: Vec<Role> = Role::ONLINE
@@ -135,7 +135,7 @@ pub(super) fn plan_review(workspace: &Workspace, review: Review<'_>, wish: Commi
     let signers = match workspace.local_signers(draft.next(), &resigned) {
         Ok(signers) => Some(signers),
         Err(failure) if affected.is_empty() => {
-            workspace.progress.status(&format!("the roles stay as they are signed: {}", failure.message));
+            workspace.progress.status(&format!("the roles are not signed again: {}", failure.message));
             None
         }
         Err(failure) => return Err(failure.into()),
@@ -173,10 +173,10 @@ fn check_bins(workspace: &Workspace, present: &Present, draft: &RootDraft) -> Re
     let Some((role, ids)) = present.bin_without(|key| !is_dropped(key) || is_own(key))? else { return Ok(()) };
     Err(Failure::new(
         Kind::Conflict,
-        format!("root {} drops a targets key that {role}.json depends on: the bins could not be signed any more", next.version()),
+        format!("root {} drops a targets key that {role}.json depends on: nothing could sign the bins any more", next.version()),
     )
     .details(ids.iter().map(|id| format!("{role}.json is signed by: {}", draft.describe(id))))
-    .hint("first have the bins signed by the keys that stay: where the targets key is (workers: with both keys configured), publish refresh --all")
+    .hint("first sign the bins with the keys that stay: run `publish refresh --all` on the machine that has the targets key (with workers: configure both keys)")
     .hint("then run this command again")
     .into())
 }
@@ -217,7 +217,7 @@ pub fn apply_commit(workspace: &Workspace, plan: RootCommitPlan) -> Result<RootC
     };
     let path = file.path().display().to_string();
     if !file.put_away()? {
-        workspace.progress.status(&format!("{path} has changed since it was read, and stays; what was shown is published"));
+        workspace.progress.status(&format!("{path} has changed since it was read and is kept; the draft that was shown is published"));
     }
     Ok(committed)
 }
@@ -282,9 +282,9 @@ impl Replacement for AtOnce<'_> {
             None => {
                 let present = load_before_root(storage, &self.workspace.pinned()?, to, self.workspace.now())?;
                 if self.draft.base() != Some(present.digest().as_str()) {
-                    return Err(Failure::new(Kind::Conflict, "another publisher has published while keys were being replaced")
+                    return Err(Failure::new(Kind::Conflict, "another publisher published while keys were being replaced")
                         .hint("stop the other publishers, then run the same command again")
-                        .hint("if it was the attacker: publish root commit --replace-now --back-to SNAPSHOT, the last one that you know"));
+                        .hint("if it was the attacker: publish root commit --replace-now --back-to SNAPSHOT, where SNAPSHOT is the last version that you published"));
                 }
                 present
             }
@@ -305,7 +305,7 @@ fn publish(storage: &dyn Storage, trust: &Trust, file: &[u8], name: &ObjectName)
     if storage.get(name, ROOT_LIMIT)?.is_some_and(|there| there.bytes == file) || publish_root(storage, trust, file)? {
         return Ok(());
     }
-    Err(Failure::new(Kind::Conflict, format!("another process has published another {name} meanwhile; this draft's root is not published"))
+    Err(Failure::new(Kind::Conflict, format!("another process published another {name}; the root of this draft is not published"))
         .hint(START_AGAIN))
 }
 

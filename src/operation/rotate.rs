@@ -113,7 +113,7 @@ pub fn draft_of<'w>(workspace: &'w Workspace, places: Places<'_>, role: Role) ->
 }
 
 fn under_way(places: Places<'_>) -> anyhow::Error {
-    Failure::new(Kind::Conflict, format!("a draft of the next root is under way: {}", places.draft.display()))
+    Failure::new(Kind::Conflict, format!("there is already a draft of the next root: {}", places.draft.display()))
         .hint("finish it (publish root show, sign, commit), or move its file away")
         .into()
 }
@@ -146,7 +146,7 @@ pub fn add(workspace: &Workspace, places: Places<'_>, role: Role) -> Result<Step
 pub fn drop_key(workspace: &Workspace, places: Places<'_>, role: Role, key: &PublicKey) -> Result<Step> {
     let present = workspace.load()?;
     let id = present.trust.root().keys_of(role).find(|(_, known)| known.same_material(key)).map(|(id, _)| id.to_owned());
-    let id = id.ok_or_else(|| Failure::new(Kind::NotFound, format!("key {} is none of {role}'s", key.id())))?;
+    let id = id.ok_or_else(|| Failure::new(Kind::NotFound, format!("key {} is not a key of {role}", key.id())))?;
     step(workspace, places, &RootWish { remove: vec![(role, id)], ..RootWish::default() })
 }
 

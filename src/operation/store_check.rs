@@ -118,15 +118,15 @@ impl StoreReport {
 
     fn check_reading(&mut self, storage: &dyn Storage, there: &ObjectName, missing: &ObjectName) -> Result<()> {
         if storage.get(there, 64)?.is_none_or(|object| object.bytes != b"{}") {
-            return Err(Failure::new(Kind::Storage, format!("{} does not give back what it took", storage.location())));
+            return Err(Failure::new(Kind::Storage, format!("{} does not return what was written", storage.location())));
         }
         match storage.get(missing, 64) {
-            Ok(None) => self.add("missing objects", Verdict::Ok, "are distinguished from refused ones"),
-            Ok(Some(_)) => self.add("missing objects", Verdict::Failed, "an object that was never written is there"),
+            Ok(None) => self.add("missing objects", Verdict::Ok, "are distinguished from refused objects"),
+            Ok(Some(_)) => self.add("missing objects", Verdict::Failed, "an object exists that was never written"),
             Err(failure) if failure.kind == Kind::Permission => self.add(
                 "missing objects",
                 Verdict::Failed,
-                "are refused instead of missing: these credentials may not list the bucket (s3:ListBucket), and without it a missing object looks like a refused one",
+                "are answered as refused: these credentials have no right to list the bucket (s3:ListBucket), and without it a missing object cannot be distinguished from a refused one",
             ),
             Err(failure) => return Err(failure),
         }
@@ -135,7 +135,7 @@ impl StoreReport {
                 self.add("list", Verdict::Ok, "objects can be listed, which `publish prune` needs")
             }
             Ok(_) => {
-                self.add("list", Verdict::Warning, "an object just written is not listed: `publish prune` sees too little, which is safe")
+                self.add("list", Verdict::Warning, "a new object is not listed at once: `publish prune` may leave files, which is safe")
             }
             Err(failure) if failure.kind == Kind::Permission => {
                 self.add("list", Verdict::Warning, "not permitted: `publish prune` will not work")
@@ -151,7 +151,7 @@ impl StoreReport {
             self.add(
                 "conditions",
                 Verdict::Failed,
-                "ignored: creating what exists, or swapping what has changed, overwrites it silently. Two publishers would destroy each other's work; only `single_publisher: true` lets you publish here, and nothing enforces that",
+                "ignored: the store overwrites objects that exist or have changed, without an error. Two publishers would destroy each other's changes; you can publish here only with `single_publisher: true`, which nothing enforces",
             );
             return Ok(conditions);
         }
@@ -159,7 +159,7 @@ impl StoreReport {
         self.add(
             "conditions",
             Verdict::Ok,
-            format!("create-only and compare-and-swap are enforced{form}: any number of publishers may work at once"),
+            format!("create-only and compare-and-swap are enforced{form}: any number of publishers can work at once"),
         );
         match probe.race(ROUNDS)? {
             0 => self.add("race", Verdict::Ok, format!("{ROUNDS} rounds of 8 writers at once: exactly one winner each")),
@@ -167,7 +167,7 @@ impl StoreReport {
                 self.add(
                     "race",
                     Verdict::Failed,
-                    format!("{bad} of {ROUNDS} rounds of 8 writers had not exactly one winner: conditions are checked, but not atomically"),
+                    format!("{bad} of {ROUNDS} rounds of 8 writers did not have exactly one winner: the store checks conditions, but not atomically"),
                 );
                 return Ok(Conditions::Ignored);
             }
@@ -178,9 +178,11 @@ impl StoreReport {
     fn check_headers(&mut self, storage: &dyn Storage, small: &ObjectName, copy: &ObjectName) -> Result<()> {
         let wanted = Headers::of(small);
         match storage.headers(small)? {
-            None => {
-                self.add("headers", Verdict::Skipped, "a directory keeps none: the web server must send Cache-Control (docs/stores.md)")
-            }
+            None => self.add(
+                "headers",
+                Verdict::Skipped,
+                "a directory stores no headers: the web server must send Cache-Control (docs/stores.md)",
+            ),
             Some((cache, kind)) if cache == wanted.cache_control && kind == wanted.content_type => {
                 self.add("headers", Verdict::Ok, format!("Cache-Control ({NO_CACHE} on what may change) and Content-Type are kept"));
             }
@@ -215,7 +217,7 @@ impl StoreReport {
         };
         match send() {
             Ok(true) => self.add("large objects", Verdict::Ok, "uploads in parts work"),
-            Ok(false) => self.add("large objects", Verdict::Failed, "an upload in parts has another length than was sent"),
+            Ok(false) => self.add("large objects", Verdict::Failed, "an upload in parts has a wrong length"),
             Err(failure) if failure.kind == Kind::Permission => return Err(failure),
             Err(failure) => {
                 self.add("large objects", Verdict::Failed, format!("{}: files over 8 MiB cannot be published", failure.message))
@@ -233,7 +235,7 @@ impl StoreReport {
             apart => self.add(
                 "clock",
                 Verdict::Warning,
-                format!("differs from the store's by {apart} seconds: set it; expiry and `publish prune` go by the clock"),
+                format!("differs from the store's by {apart} seconds: correct it; expiry and `publish prune` depend on it"),
             ),
         }
         Ok(())
@@ -266,7 +268,7 @@ impl StoreReport {
             Ok((status, _)) => self.add(
                 "clients: missing root",
                 Verdict::Failed,
-                format!("{status} instead of 404: the trdl client fails on it. On S3 give everybody s3:ListBucket, or map it to 404 at the CDN (docs/stores.md)"),
+                format!("{status} instead of 404: the trdl client fails on it. On S3, give all users s3:ListBucket, or map the answer to 404 at the CDN (docs/stores.md)"),
             ),
             Err(failure) => {
                 self.add("clients", Verdict::Warning, format!("{}: what clients get could not be checked from here", failure.message));

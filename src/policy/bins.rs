@@ -17,7 +17,7 @@ pub fn check_bin_keys(
         of_root(key) || present.iter().any(|(_, known)| known.same_material(key)) || own.iter().any(|known| known.same_material(key))
     };
     if let Some((id, _)) = wanted.iter().find(|(_, key)| !known(key)) {
-        return Err(Failure::new(Kind::Permission, format!("the bins would be signed by key {id}, which is no key of theirs"))
+        return Err(Failure::new(Kind::Permission, format!("the bins would be signed by key {id}, which is not one of their keys"))
             .hint("bins are signed by the root's targets keys, or by keys that the targets worker has in `keys: bins:`"));
     }
     let least = root.role(Role::Targets).threshold;

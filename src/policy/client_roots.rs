@@ -287,7 +287,7 @@ fn too_long_or_too_high(file: &RootFile<'_>) -> Vec<String> {
 
 fn not_ed25519(file: &RootFile<'_>) -> Vec<String> {
     let others = file.root.keys().iter().filter(|(_, key)| key.kind() != KeyKind::Ed25519);
-    others.map(|(id, _)| format!("key {id} is no Ed25519 key")).collect()
+    others.map(|(id, _)| format!("key {id} is not an Ed25519 key")).collect()
 }
 
 /// They compute the ids themselves, as the specification says.

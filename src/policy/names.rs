@@ -94,7 +94,7 @@ fn is_for_windows(name: &str) -> bool {
 fn windows_fault(name: &str) -> Option<String> {
     name.split('/').find_map(|part| {
         let why = match part {
-            _ if part.ends_with(['.', ' ']) => "the dots and spaces at its end are cut off",
+            _ if part.ends_with(['.', ' ']) => "dots and spaces at its end are removed",
             _ if is_device(part) => "it is reserved for a device",
             _ => return None,
         };

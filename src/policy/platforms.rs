@@ -81,7 +81,7 @@ pub fn refusal(losses: &[Loss]) -> Option<Failure> {
         Failure::new(Kind::Conflict, "channels would move to releases without platforms that their users have")
             .details(lines)
             .hint(format!("publish the missing platforms first: publish release {} --from DIR", first.to))
-            .hint("if these users may be left without an update: --allow-missing-platforms"),
+            .hint("to leave these users without updates: --allow-missing-platforms"),
     )
 }
 
@@ -98,8 +98,8 @@ fn check_diverted(step: &Step<'_>) -> Result<()> {
         let (before, after) = (Platforms::of_release(version, step.before), Platforms::of_release(version, step.after));
         let diverted = before.diverted_by(&after);
         if !diverted.is_empty() {
-            let lines = diverted.iter().map(|(machine, old, new)| format!("{machine} takes {old}, and would take {new}"));
-            return Err(Failure::new(Kind::Conflict, format!("release {version} would change for machines that it serves already"))
+            let lines = diverted.iter().map(|(machine, old, new)| format!("{machine} machines install {old} now and would install {new}"));
+            return Err(Failure::new(Kind::Conflict, format!("release {version} would change for machines that already use it"))
                 .details(lines)
                 .hint("publish the platform under a new version"));
         }

@@ -29,7 +29,7 @@ pub(super) fn check(step: &Step<'_>) -> Result<()> {
                 let version = name.split('/').nth(1).unwrap_or_default();
                 if checked.insert(version) && !yanks::withdraws(step, version)? {
                     return Err(Failure::new(Kind::Conflict, format!("{name} would be removed without a yank of its version"))
-                        .hint("a release is withdrawn whole: publish yank VERSION"));
+                        .hint("a release can only be withdrawn as a whole: publish yank VERSION"));
                 }
             }
         }
@@ -60,8 +60,8 @@ pub fn check_spelling(version: &str, state: &dyn State) -> Result<()> {
     let versions = released_versions(names.iter().map(String::as_str));
     let same = |other: &&&str| **other != version && !versions.contains(&version) && full_number(other) == full_number(version);
     if let Some(other) = versions.iter().find(same) {
-        return Err(Failure::new(Kind::Conflict, format!("version {version} is the released {other} in another spelling"))
-            .detail("a trdl client takes the two for equal and picks one of them at random")
+        return Err(Failure::new(Kind::Conflict, format!("version {version} is another spelling of the released {other}"))
+            .detail("the trdl client treats the two as equal and chooses one of them at random")
             .hint("release under a new version"));
     }
     match versions.iter().find(|other| **other != version && other.eq_ignore_ascii_case(version)) {

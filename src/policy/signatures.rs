@@ -80,11 +80,11 @@ fn check_signature(step: &Step<'_>, name: &str, change: &Change) -> Result<()> {
         Change::Added(_) if there && !mirrors(name, &artifact) => {
             Err(Failure::invalid(format!("{name} would sign {artifact}, which has no detached signature of this name")))
         }
-        Change::Added(_) if there && shares_a_release(&artifact) => {
-            Err(Failure::invalid(format!("{artifact} begins with a version, so its signature would be where a release's is")))
-        }
+        Change::Added(_) if there && shares_a_release(&artifact) => Err(Failure::invalid(format!(
+            "{artifact} begins with a version, so its signature would have the name of a release's signature"
+        ))),
         _ if there => Ok(()),
-        _ => Err(Failure::new(Kind::Conflict, format!("{name} signs {artifact}, which is no target"))),
+        _ => Err(Failure::new(Kind::Conflict, format!("{name} signs {artifact}, which is not a target"))),
     }
 }
 

@@ -73,7 +73,7 @@ fn check_record(step: &Step<'_>, name: &str, record: &Target) -> Result<()> {
 fn check_withdrawn(step: &Step<'_>, version: &str) -> Result<()> {
     let left: Vec<String> = ["releases", "signatures"].iter().flat_map(|of| step.after.below(&format!("{of}/{version}/"))).collect();
     if !left.is_empty() {
-        return Err(Failure::new(Kind::Conflict, format!("a yank of {version} withdraws all of it, and this one leaves targets behind"))
+        return Err(Failure::new(Kind::Conflict, format!("a yank of {version} must withdraw all of it, and this one leaves some targets"))
             .details(left.into_iter().take(10).map(|name| format!("left: {name}"))));
     }
     check_no_channel(version, step.after, step.read)?;

@@ -257,7 +257,7 @@ impl Committer<'_> {
             let staged = target.hashes.prefixes().map(|hash| self.storage.stat(&ObjectName::hashed_target(name, &hash)));
             if staged.collect::<Result<Vec<_>>>()?.iter().all(Option::is_none) {
                 return Err(Failure::new(Kind::Conflict, format!("the staged content of target {name} is gone; nothing was published"))
-                    .detail(format!("it was staged {} hours ago, and a prune has deleted it since", age.num_hours()))
+                    .detail(format!("it was staged {} hours ago, and a later prune deleted it", age.num_hours()))
                     .hint("run the same command again"));
             }
         }
@@ -309,9 +309,9 @@ impl Committer<'_> {
         if published.versions().timestamp <= present.versions().timestamp {
             return Err(Failure::new(
                 Kind::Untrusted,
-                "the timestamp worker reports that it signed, and the published timestamp is the old one",
+                "the timestamp worker reports that it signed, but the published timestamp is still the old one",
             )
-            .hint("look at the timestamp worker's host"));
+            .hint("check the timestamp worker's host"));
         }
         if !shows(&published, snapshot.as_ref(), &new) {
             return Ok(Attempt::Again);
@@ -476,7 +476,8 @@ impl Committer<'_> {
         if self.storage.create(&name, &signed.bytes)? {
             return Ok(signed);
         }
-        let there = self.storage.get(&name, 1 << 20)?.ok_or_else(|| Failure::new(Kind::Storage, format!("{name} came and went")))?;
+        let there =
+            self.storage.get(&name, 1 << 20)?.ok_or_else(|| Failure::new(Kind::Storage, format!("{name} appeared and disappeared")))?;
         Ok(SignedRole::of(1, there.bytes))
     }
 }
@@ -508,11 +509,11 @@ fn unchanged(storage: &dyn Storage, token: &Token) -> Failure {
     } else {
         failure.detail("either reads are stale, from a cache between here and the store, or the store or a gateway in front of it has changed how it treats conditions")
     };
-    failure.hint("no other publisher is in the way; `publish store check` shows what the store does now, best asked without the gateway")
+    failure.hint("no other publisher causes this; `publish store check` shows how the store behaves, if possible without the gateway")
 }
 
 fn listings(present: &Present) -> Result<(&Listing, &Listing)> {
-    present.trust.listings().ok_or_else(|| Failure::new(Kind::Untrusted, "no published state to build on"))
+    present.trust.listings().ok_or_else(|| Failure::new(Kind::Untrusted, "there is no published state"))
 }
 
 fn answer(
@@ -534,7 +535,7 @@ fn as_client(
     new: Vec<NewRole>,
 ) -> Result<Present> {
     let mut trust = present.trust.as_client(now);
-    trust.end_of_roots().map_err(|failure| failure.hint("`publish refresh` renews the root, then run this command again"))?;
+    trust.end_of_roots().map_err(|failure| failure.hint("run `publish refresh` to sign the root again, then run this command again"))?;
     trust.timestamp(&timestamp.bytes)?;
     match snapshot {
         Some(snapshot) => drop(trust.snapshot(&snapshot.bytes)?),
@@ -572,7 +573,7 @@ fn bins_as_client(
                 Kind::Untrusted,
                 format!("the bins expired on {} and were not signed again", format_expiry(bins.role.expires())),
             )
-            .hint("`publish refresh` renews them, then run this command again"));
+            .hint("run `publish refresh` to sign them again, then run this command again"));
         }
         (None, bins) => bins.clone(),
     };
@@ -588,7 +589,7 @@ fn bins_as_client(
     }
     match new.into_keys().next() {
         None => Ok(bins),
-        Some(stray) => Err(Failure::new(Kind::Unexpected, format!("nothing delegates to the new role {stray}"))),
+        Some(stray) => Err(Failure::new(Kind::Unexpected, format!("no role delegates to the new role {stray}"))),
     }
 }
 

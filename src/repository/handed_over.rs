@@ -142,7 +142,7 @@ fn check_roles(storage: &dyn Storage, present: &mut Present, new: &[NewRole], as
         }
     }
     if let Some((stray, _)) = files.pop_first() {
-        return Err(untrusted(format!("nothing delegates to the new role {stray}")));
+        return Err(untrusted(format!("no role delegates to the new role {stray}")));
     }
     let names: Vec<String> = asked.iter().flat_map(Edit::names_to_read).collect();
     present.read_bins_of(storage, names.iter().map(String::as_str))?;

@@ -51,7 +51,7 @@ fn channels_take_the_exact_name_of_any_release() {
 fn channels_order_such_names_as_far_as_they_are_versions() {
     let sandbox = adopted(&["v0.0.2", "1.2", "v1.3.0-rc.1", "nightly"]);
     sandbox.release("1.2.1").ok();
-    let unordered = "`nightly` is no version, so it is not checked whether this is a downgrade";
+    let unordered = "`nightly` is not a version, so whether this is a downgrade was not checked";
     for (from, to, refused, warned) in [
         ("v0.0.2", "1.2", false, false),
         ("1.2", "v0.0.2", true, false),

@@ -336,7 +336,7 @@ fn a_request_brings_no_key_of_its_own_for_the_bins() {
     assert!(check(&good.keys, 0, &[]).is_err());
     let mut more = good.keys.clone();
     more.push((stranger.id(), stranger.clone()));
-    assert!(check(&more, 1, &[]).unwrap_err().message.contains("which is no key of theirs"));
+    assert!(check(&more, 1, &[]).unwrap_err().message.contains("which is not one of their keys"));
     check(&more, 1, &[stranger]).unwrap();
 }
 

@@ -100,7 +100,7 @@ const MISTAKES: &[(&str, &[&str])] = &[
         &["5: `1.10` is not a semantic version", "write all three numbers: 1.10.0"],
     ),
     ("groups:\n- name: 1\n  channels:\n  - name: beta\n    version:\n", &["5: `version` of a channel is empty"]),
-    ("groups:\n- name: 1\n  channels:\n  - name: beta\n    version: [1]\n", &["5: `version` of a channel must be a text"]),
+    ("groups:\n- name: 1\n  channels:\n  - name: beta\n    version: [1]\n", &["5: `version` of a channel must be a string"]),
     (
         "groups:\n- name: 1\n  channels:\n  - nmae: beta\n",
         &["4: unknown key `nmae` in a channel; did you mean `name`?", "4: a channel has no `name`", "4: a channel has no `version`"],
@@ -231,7 +231,7 @@ fn a_release_with_channels_keeps_the_platforms_that_their_users_have() {
     sandbox
         .publish(&["verify"])
         .ok()
-        .says(&["channels/1/alpha", "points at 3.0.0, which has nothing for darwin-amd64, darwin-arm64; 2.0.0 does"]);
+        .says(&["channels/1/alpha", "points at 3.0.0, which has nothing for darwin-amd64, darwin-arm64; 2.0.0 has"]);
     sandbox.channels(&[("1", "stable", "3.0.0"), ("1", "alpha", "3.0.0")]);
     sandbox.unchanged(|| sandbox.publish(&["channels"]).fails(5, &["1/stable 2.0.0 -> 3.0.0: no darwin-amd64, darwin-arm64"]));
     sandbox.publish(&["channels", "--allow-missing-platforms"]).ok();

@@ -166,10 +166,10 @@ fn a_top_level_role_that_a_stranger_signs_alone_is_asked_about() {
     let adopt = adopt("new/publish.yaml");
     change(&["--add-key", "timestamp=stranger.pem"]);
     let stranger = keys::load(&KeyUri::File(sandbox.path("stranger.pem")), &NoPassphrase).unwrap().public().id();
-    let asked = format!("these keys sign timestamp without any key that was found: {stranger}");
+    let asked = format!("these keys, none of which was found, can sign timestamp alone: {stranger}");
     sandbox.publish(&adopt).fails(6, &["there is no terminal to ask", "whose timestamp can be signed with keys that were not found"]);
     let plan = sandbox.publish(&[&adopt[..], &["-n"]].concat()).ok();
-    assert!(plan.stdout.contains(&asked) && plan.stdout.matches("these keys sign").count() == 1, "{plan:#?}");
+    assert!(plan.stdout.contains(&asked) && plan.stdout.matches("these keys, none of which was found").count() == 1, "{plan:#?}");
     assert!(!sandbox.path("new/publish.yaml").exists());
     sandbox.publish(&[&adopt[..], &["--yes"]].concat()).ok();
 }

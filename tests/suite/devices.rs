@@ -171,7 +171,7 @@ fn what_is_wrong_with_a_token_is_told() {
     with("token=acme", "token=other");
     host.sandbox.unchanged(|| release(&host).fails(7, &["no such token is plugged in", "there is: token=acme"]));
     with("object=targets", "object=nothing");
-    host.sandbox.unchanged(|| release(&host).fails(7, &["holds no private key of that name"]));
+    host.sandbox.unchanged(|| release(&host).fails(7, &["has no private key of that name"]));
     with(MODULE, "/usr/lib/nothing.so");
     host.sandbox.unchanged(|| release(&host).fails(6, &["the PKCS#11 module /usr/lib/nothing.so cannot be used", "module-path="]));
     with("pin-source=file:pin", "pin-value=pin-of-acme");
@@ -387,7 +387,7 @@ fn vault_may_seal_throttle_and_end_tokens_and_nothing_is_lost() {
     release(&host, "1.0.4").ok();
     assert!(vault.log().iter().any(|request| request.contains("auth/approle/login")));
     host.set("VAULT_ROLE_ID", "stranger");
-    release(&host, "1.0.5").fails(13, &["the AppRole was not let in", "Vault says: invalid role or secret ID"]);
+    release(&host, "1.0.5").fails(13, &["the AppRole login was refused", "Vault says: invalid role or secret ID"]);
     host.set("VAULT_ROLE_ID", "publisher");
     // A key that was replaced in Vault is no key of the root; the version that is pinned still is.
     vault.rotate("targets", "ed25519");
@@ -414,7 +414,7 @@ fn vault_may_seal_throttle_and_end_tokens_and_nothing_is_lost() {
     }
     host.publish(&["key", "show", "vault:nothing"]).fails(7, &["no such key or mount"]);
     host.set("VAULT_TOKEN", "two\nlines");
-    host.publish(&["key", "show", "vault:targets"]).fails(6, &["is no token", "one line"]);
+    host.publish(&["key", "show", "vault:targets"]).fails(6, &["does not contain a token", "one line"]);
     host.unset("VAULT_TOKEN");
     host.publish(&["verify"]).ok();
 }

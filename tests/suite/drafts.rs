@@ -236,7 +236,7 @@ fn a_present_root_that_was_made_up_is_not_what_changes_are_shown_against() {
     board.gives("bob", &draft);
     // Nothing vouches for it: all that Bob would sign is shown, the attacker's keys among it.
     let shown = board.at("bob", &["show"]).ok().says(&[
-        "nothing vouches for it: the whole next root is shown",
+        "it cannot be verified: the whole next root is shown",
         "+ root key bob (",
         "the draft says so",
     ]);
@@ -245,7 +245,7 @@ fn a_present_root_that_was_made_up_is_not_what_changes_are_shown_against() {
     fs::copy(board.sandbox.path("repo/2.root.json"), board.sandbox.path("bob/2.root.json")).unwrap();
     fs::copy(board.sandbox.path("repo/1.root.json"), board.sandbox.path("bob/1.root.json")).unwrap();
     let sign = ["sign", "--key", "secret.pem", "--yes", "--root"];
-    board.at("bob", &[&sign[..], &["2.root.json"]].concat()).fails(9, &["do not sign this", "another root 2 than the one that you trust"]);
+    board.at("bob", &[&sign[..], &["2.root.json"]].concat()).fails(9, &["do not sign this", "differs from the root 2 that you trust"]);
     board.at("bob", &[&sign[..], &["1.root.json"]].concat()).fails(9, &["do not sign this", "does not follow root 1"]);
     // Signing the honest one makes him remember it; then the invention is refused without --root.
     board.gives("bob", &honest);
@@ -408,7 +408,7 @@ fn a_rotation_goes_on_with_its_own_draft_only() {
     fs::remove_file(&draft).unwrap();
     root::edit(&workspace, &draft, &names, &wish, false).unwrap();
     let error = rotate::add(&workspace, places, Role::Timestamp).unwrap_err().to_string();
-    assert!(error.contains("a draft of the next root is under way"), "{error}");
+    assert!(error.contains("there is already a draft of the next root"), "{error}");
     fs::write(&draft, own).unwrap();
     rotate::add(&workspace, places, Role::Timestamp).unwrap();
     assert!(!draft.exists());
@@ -429,7 +429,7 @@ fn names_change_by_edit_alone() {
     board
         .root(&["merge", "bob/root-draft.json"])
         .ok()
-        .says(&["1 signature new", &format!("calls key {bob} `carol`; names are not taken over")]);
+        .says(&["1 signature new", &format!("calls key {bob} `carol`; names are not merged")]);
     // Nor when the copy takes the place of the draft.
     fs::copy(board.sandbox.path("bob/root-draft.json"), board.sandbox.path("root-draft.json")).unwrap();
     board.root(&["sign", "--yes"]).ok().says(&[&format!("the draft calls key {bob} `carol`; that is ignored"), &format!("bob ({bob})")]);
@@ -588,7 +588,7 @@ fn what_was_signed_is_kept_for_each_repository() {
     let trusted = TrustedRoots { given: Vec::new(), signed: Some(SignedRoots { directory: blocked.join("x") }) };
     let report = Review::read(None, &trusted, &draft).map(|review| review.sign(&[key]));
     match report {
-        Ok(report) => assert!(report.unwrap().notes.iter().any(|note| note.contains("cannot be remembered"))),
+        Ok(report) => assert!(report.unwrap().notes.iter().any(|note| note.contains("the record of what you signed cannot be written"))),
         Err(error) => panic!("{error:#}"),
     }
 }

@@ -105,7 +105,7 @@ fn what_is_wrong_with_a_key_file_is_named() {
     let odd = [&b"\xff\xfe"[..], &[0x00, 0xd8, 0x41]].concat();
     for (bytes, words) in [
         (cut.as_bytes().to_vec(), "has no end"),
-        (odd, "seems to be UTF-16 and is not"),
+        (odd, "looks like UTF-16 but is not"),
         (Vec::new(), "is empty"),
         (b" \n".to_vec(), "is empty"),
         (b"\xef\xbb\xbf".to_vec(), "is not a private key"),

@@ -143,7 +143,7 @@ fn keys_of_which_gpg_cannot_read_the_signatures_are_refused() {
     is_refused(
         "secp256k1",
         gpg(maker.path(), &["--armor", "--export-secret-keys"]).ok().stdout.as_bytes(),
-        &["of a kind that is not used here"],
+        &["of a kind that is not supported"],
     );
     end(maker.path());
 }

@@ -281,7 +281,7 @@ fn makes_no_second_repository_where_the_first_is_gone() {
     let sandbox = Sandbox::new();
     fs::rename(sandbox.path("repo"), sandbox.path("moved")).unwrap();
     let before = crate::sandbox::files(sandbox.dir.path());
-    sandbox.publish(&["init", "--no-passphrase"]).fails(7, &["the repository at repo is gone", "backup"]);
+    sandbox.publish(&["init", "--no-passphrase"]).fails(7, &["the repository at repo is missing", "backup"]);
     assert!(before == crate::sandbox::files(sandbox.dir.path()));
     // A later root, as `adopt --root` pins it, begins no repository.
     let sandbox = Sandbox::new();
@@ -290,7 +290,7 @@ fn makes_no_second_repository_where_the_first_is_gone() {
     sandbox.publish(&["init"]).ok().says(&["is ready already"]);
     fs::remove_file(sandbox.path(".publish-state.json")).unwrap();
     fs::rename(sandbox.path("repo"), sandbox.path("moved")).unwrap();
-    sandbox.publish(&["init", "--no-passphrase"]).fails(7, &["the repository at repo is gone", "not a first root"]);
+    sandbox.publish(&["init", "--no-passphrase"]).fails(7, &["the repository at repo is missing", "not a first root"]);
     assert!(!sandbox.path("repo/1.root.json").exists());
 }
 
@@ -321,9 +321,9 @@ fn makes_no_other_repository_where_one_is_remembered() {
     let sandbox = Sandbox::new();
     fs::remove_dir_all(sandbox.path("repo")).unwrap();
     fs::remove_dir_all(sandbox.path("keys")).unwrap();
-    refuses(&sandbox, &[], 7, &["the repository at repo is gone", "remembers timestamp 1"]);
+    refuses(&sandbox, &[], 7, &["the repository at repo is missing", "remembers timestamp 1"]);
     fs::remove_file(sandbox.path("publish.yaml")).unwrap();
-    refuses(&sandbox, &[], 7, &["the repository at repo is gone", "on purpose, delete .publish-state.json"]);
+    refuses(&sandbox, &[], 7, &["the repository at repo is missing", "on purpose, delete .publish-state.json"]);
     sandbox.publish(&["init", "--name", "acme", "--no-passphrase", "--repo", "another"]).ok();
 }
 

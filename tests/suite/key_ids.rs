@@ -133,7 +133,8 @@ fn users_of_php_tuf_are_not_locked_out_later() {
     sandbox.publish(&["key", "new", "p256.pem", "--kind", "p256", "--no-passphrase"]).ok();
     sandbox.publish(&["root", "edit", "--add-key", "root=p256.pem"]).ok().says(&["php-tuf cannot read this root"]);
     sandbox.publish(&["root", "sign", "--yes"]).fails(5, &["root 2 is not signed: php-tuf cannot read this root"]);
-    sandbox.unchanged_metadata(|| sandbox.publish(&["root", "commit"]).fails(5, &["php-tuf cannot read this root", "is no Ed25519 key"]));
+    sandbox
+        .unchanged_metadata(|| sandbox.publish(&["root", "commit"]).fails(5, &["php-tuf cannot read this root", "is not an Ed25519 key"]));
     // Where it reads nothing anyway, another kind of key is the owner's choice.
     let sandbox = Sandbox::new();
     sandbox.publish(&["key", "new", "p256.pem", "--kind", "p256", "--no-passphrase"]).ok();
@@ -165,8 +166,8 @@ fn rules_of_php_tuf_are_checked() {
         ("role root has other fields", &|file| file["signed"]["roles"]["root"]["name"] = "x".into()),
         ("it has a role `mirrors`", &|file| file["signed"]["roles"]["mirrors"] = file["signed"]["roles"]["root"].clone()),
         ("no consistent_snapshot", &|file| drop(file["signed"].as_object_mut().unwrap().remove("consistent_snapshot"))),
-        ("PHP writes otherwise", &|file| file["signed"]["custom"] = serde_json::json!({})),
-        ("PHP writes otherwise", &|file| file["signed"]["custom"] = "Zürich".into()),
+        ("PHP writes in another way", &|file| file["signed"]["custom"] = serde_json::json!({})),
+        ("PHP writes in another way", &|file| file["signed"]["custom"] = "Zürich".into()),
         ("is empty", &|file| file["signatures"][0]["sig"] = "".into()),
         ("spec_version", &|file| file["signed"]["spec_version"] = "2.0.0".into()),
     ];

@@ -150,7 +150,7 @@ fn openpgp_keys_of_every_kind_sign() {
 #[test]
 fn openpgp_keys_that_cannot_sign_are_refused_each_in_its_words() {
     for (name, words) in [
-        ("public.asc", ["holds only a public key", "gpg --export-secret-keys"]),
+        ("public.asc", ["contains only a public key", "gpg --export-secret-keys"]),
         ("two.asc", ["holds 2 OpenPGP keys", "export just one"]),
         ("rsa1024.asc", ["is too weak", "make a new key"]),
         ("sha1.asc", ["is too weak", "make a new key"]),
@@ -234,10 +234,7 @@ fn a_repository_is_adopted_with_its_keys_in_one_document() {
     // While keys are missing, it is said which files were of no use.
     sandbox.write("given/odd.json", r#"{"shape": "unknown"}"#);
     let from_directory = ["adopt", "repo", "--keys", "given", "--config", "new/publish.yaml", "-n"];
-    sandbox
-        .publish(&from_directory)
-        .ok()
-        .says(&["given/odd.json holds no secret key in a form that is read here", "it cannot be signed here"]);
+    sandbox.publish(&from_directory).ok().says(&["given/odd.json contains no secret key in a supported form", "it cannot be signed here"]);
     sandbox.unchanged(|| sandbox.publish(&adopt).ok());
     let before = sandbox.publish(&["key", "list", "--json"]).ok().json();
     let after = sandbox.publish(&["key", "list", "--json", "--config", "new/publish.yaml"]).ok().json();

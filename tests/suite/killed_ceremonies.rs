@@ -53,7 +53,7 @@ fn a_key_that_a_killed_rotation_dropped_does_not_come_back() {
         sandbox.publish(&["rotate", "snapshot", "--finish"]).ok();
         // Killed before the config was written.
         fs::write(sandbox.path("publish.yaml"), config).unwrap();
-        sandbox.unchanged(|| sandbox.publish(again).ok().says(&["root 3 is published", "the old key is of no use any more"]));
+        sandbox.unchanged(|| sandbox.publish(again).ok().says(&["root 3 is published", "the old key is not used any more"]));
         is_complete(&sandbox);
     }
 }
@@ -129,7 +129,7 @@ fn the_loser_of_two_commits_of_a_root_hears_what_to_do() {
         failure.message
     };
     let message = lost(root_commit::apply_commit(&workspace, second).unwrap_err());
-    assert!(message.contains("another process has published another 2.root.json meanwhile"), "{message}");
+    assert!(message.contains("another process published another 2.root.json"), "{message}");
     assert!(theirs.exists());
     let message = lost(plan(&theirs).unwrap_err());
     assert!(message.contains("the draft is stale: it follows root 1, and root 2 is published"), "{message}");

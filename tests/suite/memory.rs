@@ -77,7 +77,7 @@ fn memory_that_cannot_be_read_stops_no_command() {
             [&["status"][..], &["release", "1.0.1", "--from", "dist", "--dry-run"], &["release", "1.0.1", "--from", "dist", "--quiet"]]
         {
             let run = sandbox.publish(command).ok();
-            assert!(run.stderr.contains("warning:") && run.stderr.contains("go unnoticed"), "{number}: {run:#?}");
+            assert!(run.stderr.contains("warning:") && run.stderr.contains("not be detected"), "{number}: {run:#?}");
         }
         sandbox.publish(&["verify"]).ok();
         if number < 5 {
@@ -133,7 +133,7 @@ fn memory_moves_with_the_publishers_directory() {
     let config = fs::read_to_string(moved.path("publish.yaml")).unwrap().replace("repo: repo", "repo: other");
     moved.write("publish.yaml", config);
     let run = moved.publish(&["refresh", "--all"]).ok();
-    assert!(run.stderr.contains("go unnoticed"), "{run:#?}");
+    assert!(run.stderr.contains("not be detected"), "{run:#?}");
     assert_eq!(state(&moved)["repositories"].as_array().unwrap().len(), 2, "what was seen at the old one stays");
 }
 
@@ -186,8 +186,8 @@ fn a_public_copy_that_is_of_no_use_stops_no_command() {
     let hangs = TcpListener::bind("127.0.0.1:0").unwrap();
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for (url, words) in [
-        (format!("http://{closed}"), "could not be asked"),
-        (serve(stranger.path("repo")), "could not be asked"),
+        (format!("http://{closed}"), "could not be read"),
+        (serve(stranger.path("repo")), "could not be read"),
         (format!("http://{}", hangs.local_addr().unwrap()), "more than 10 seconds"),
     ] {
         let sandbox = with_public_url(&url);

@@ -244,7 +244,7 @@ fn refresh_all_compares_every_plain_name() {
     fs::remove_file(sandbox.path("repo/targets/releases/1.0.1/linux-amd64/bin/acme")).unwrap();
     sandbox.publish(&["verify"]).fails(9, &[]).says(&["publish refresh --all"]);
     let run = sandbox.publish(&["refresh", "--all"]).ok();
-    assert!(run.stderr.contains("plain names: 2 put right, 1 of withdrawn targets removed"), "{run:#?}");
+    assert!(run.stderr.contains("plain names: 2 repaired, 1 of withdrawn targets removed"), "{run:#?}");
     assert_eq!(fs::read(sandbox.path("repo/targets/channels/1/stable")).unwrap(), b"1.0.1\n");
     assert!(!sandbox.path(withdrawn).exists() && sandbox.path("repo/targets/releases/mine.txt").exists());
     sandbox.publish(&["verify"]).ok();
@@ -280,7 +280,7 @@ fn plain_names_none_is_a_step_of_refresh() {
     sandbox.publish(&["verify"]).ok();
     sandbox.unchanged(|| sandbox.publish(&["refresh"]).ok().says(&["nothing is due"]));
     set("all");
-    sandbox.unchanged(|| sandbox.publish(&["refresh", "--dry-run"]).ok().says(&["+ plain names: made for every target"]));
+    sandbox.unchanged(|| sandbox.publish(&["refresh", "--dry-run"]).ok().says(&["+ plain names: written for every target"]));
     sandbox.publish(&["refresh"]).ok();
     assert_eq!(fs::read(sandbox.path("repo/targets/channels/1/stable")).unwrap(), b"1.0.0\n");
     assert_eq!(plain().count(), 2 * 3 + 2);
@@ -376,7 +376,7 @@ fn refresh_all_finds_other_bytes_of_the_same_length() {
     replace();
     sandbox.publish(&["verify"]).fails(9, &[]).says(&["`publish refresh --all`"]);
     let run = sandbox.publish(&["refresh", "--all"]).ok();
-    assert!(run.stderr.contains("plain names: 1 put right"), "{run:#?}");
+    assert!(run.stderr.contains("plain names: 1 repaired"), "{run:#?}");
     assert_eq!(fs::read(sandbox.path(plain)).unwrap(), content);
     sandbox.publish(&["verify"]).ok();
     // Where plain names are all there is, nothing can restore it, and nothing claims to have.
@@ -472,7 +472,7 @@ fn a_pipe_in_the_repository_stops_no_command() {
     pipe(plain);
     sandbox.publish(&["verify"]).fails(9, &[]).says(&["`publish refresh --all`"]);
     let run = sandbox.publish(&["refresh", "--all"]).ok();
-    assert!(run.stderr.contains("plain names: 1 put right") && sandbox.path(plain).is_file(), "{run:#?}");
+    assert!(run.stderr.contains("plain names: 1 repaired") && sandbox.path(plain).is_file(), "{run:#?}");
     pipe("repo/plain.json");
     sandbox.publish(&["status"]).fails(11, &[]).says(&["not a regular file", "publish refresh"]);
     sandbox.publish(&["verify"]).ok().says(&["not a regular file"]);

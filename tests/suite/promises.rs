@@ -153,7 +153,7 @@ fn signatures_mirror_artifacts_whoever_asks() {
     let t = Published::new();
     let signature = "signatures/2.0.0/linux-amd64/bin/acme.sig";
     t.refuses(t.edit(&[(signature, None)]), "would lose its signature");
-    t.refuses(t.edit(&[("signatures/2.0.0/linux-amd64/bin/gone.sig", Some(b"x"))]), "which is no target");
+    t.refuses(t.edit(&[("signatures/2.0.0/linux-amd64/bin/gone.sig", Some(b"x"))]), "which is not a target");
     t.refuses(t.edit(&[("signatures/2.0.0/linux-amd64/bin/acme", Some(b"x"))]), "does not end in .sig");
     // The same for targets that are no release.
     t.sandbox.write("packages/p.zip", "p");
@@ -175,7 +175,7 @@ fn signatures_mirror_artifacts_whoever_asks() {
         }
         assert!(t.target(signature) == before && before.is_some(), "the release's signature stays");
     }
-    t.refuses(t.edit(&[("3.0.0/x", Some(b"x")), ("signatures/3.0.0/x.sig", Some(b"x"))]), "where a release's is");
+    t.refuses(t.edit(&[("3.0.0/x", Some(b"x")), ("signatures/3.0.0/x.sig", Some(b"x"))]), "have the name of a release's signature");
     // Signed again.
     t.sandbox.publish(&["release", "2.0.0", "--from", "dist", "--resign"]).ok();
 }
@@ -198,7 +198,7 @@ fn channels_certificates_and_signatures_have_no_signatures() {
     let verify = t.sandbox.publish(&["verify", "--root", "keys/1.root.json"]);
     verify.says(&["signs channels/1/stable, which has no detached signature of this name", TOOL]);
     t.accepts(t.edit(&[("channels/1/stable", Some(b"1.0.0\n"))]));
-    t.sandbox.publish(&["remove-targets", signature]).fails(6, &["which has commands of its own"]);
+    t.sandbox.publish(&["remove-targets", signature]).fails(6, &["which other commands manage"]);
     t.sandbox.publish(&["remove-targets", &stray[1], "--confirm", "1"]).ok();
     t.accepts(t.edit(&[(&stray[0], None)]));
     assert!(t.target(signature).is_some() && stray.iter().all(|name| t.target(name).is_none()));
@@ -213,7 +213,7 @@ fn a_yank_is_whole_and_for_ever_whoever_asks() {
         edit
     };
     t.refuses(yank("2.0.0", b"2.0.0\n"), "channels point at it");
-    t.refuses(t.edit(&[("yanked/1.0.0", Some(b"1.0.0\n"))]), "leaves targets behind");
+    t.refuses(t.edit(&[("yanked/1.0.0", Some(b"1.0.0\n"))]), "leaves some targets");
     t.refuses(yank("1.0.0", b"9.9.9\n"), "does not begin with the version");
     t.refuses(t.edit(&[("yanked/7.0.0", Some(b"7.0.0\n"))]), "there is no release 7.0.0");
     t.refuses(t.edit(&[("yanked/1.0", Some(b"1.0.0\n"))]), "is not a semantic version");
@@ -267,7 +267,7 @@ fn a_yank_moves_the_channels_of_its_release() {
     t.sandbox.release("3.0.1").ok();
     t.sandbox.channels(&[("3", "stable", "3.0.1")]);
     let plan = t.sandbox.publish(&["channels", "--dry-run", "--json"]).ok().json();
-    assert!(plan.to_string().contains("3/stable is new at 3.0.1, which has nothing for"), "{plan}");
+    assert!(plan.to_string().contains("3/stable is new and points at 3.0.1, which has nothing for"), "{plan}");
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn machines_keep_the_directory_that_they_take() {
         t.sandbox.publish(&["release", version, "--from", version]).ok();
         let (name, signature) = (format!("releases/{version}/linux-amd64/acme"), format!("signatures/{version}/linux-amd64/acme.sig"));
         let more = t.edit(&[(&name, Some(b"evil")), (&signature, Some(b"x"))]);
-        t.refuses(more.clone(), &format!("release {version} would change for machines that it serves already"));
+        t.refuses(more.clone(), &format!("release {version} would change for machines that already use it"));
         t.accepts(Edit { may_lose_platforms: true, ..more });
     }
     // Machines that found nothing may find something.

@@ -91,7 +91,7 @@ fn a_platform_can_come_later() {
         .release("1.0.0")
         .ok()
         .says(&["+ darwin-arm64", "= linux-amd64"])
-        .fails(0, &["darwin-arm64 machines took any-any so far and take darwin-arm64 from now on"]);
+        .fails(0, &["darwin-arm64 machines installed any-any until now and will install darwin-arm64 from now on"]);
     assert!(
         signature == fs::read(sandbox.path("repo/targets/signatures/1.0.0/linux-amd64/bin/acme.sig")).unwrap(),
         "published signatures stay"
@@ -183,7 +183,7 @@ fn builds_that_cannot_be_published_are_refused_by_name() {
         ),
         (|s| drop(s.write("dist/linux-x86_64/bin/acme", b"")), &["dist/linux-x86_64: rename it to linux-amd64"]),
         (|s| drop(s.write("dist/README", b"")), &["dist/README: not a platform directory"]),
-        (|s| fs::create_dir_all(s.path("dist/linux-arm64/bin")).unwrap(), &["dist/linux-arm64", "holds no files"]),
+        (|s| fs::create_dir_all(s.path("dist/linux-arm64/bin")).unwrap(), &["dist/linux-arm64", "contains no files"]),
         (|s| symlink("acme", s.path("dist/linux-amd64/bin/link")).unwrap(), &["bin/link: a symbolic link"]),
         (|s| drop(std::os::unix::net::UnixListener::bind(s.path("dist/linux-amd64/bin/socket")).unwrap()), &["bin/socket: neither a file"]),
         (|s| drop(s.write("dist/linux-amd64/bin/100%", b"")), &["bin/100%", "it holds `%`"]),
@@ -338,7 +338,7 @@ fn a_version_is_not_released_beside_another_spelling_of_it() {
         match (trial.release(version), other) {
             (Ok(_), None) => {}
             (Err(error), Some(other)) => {
-                assert!(error.to_string().contains(&format!("is the released {other} in another spelling")), "{version}: {error}")
+                assert!(error.to_string().contains(&format!("is another spelling of the released {other}")), "{version}: {error}")
             }
             (outcome, _) => panic!("{version}: {outcome:?}"),
         }
@@ -420,7 +420,7 @@ fn platforms_on_the_command_line_are_checked() {
     release("linux-amd64=link").fails(6, &["link"]);
     sandbox.write("empty/x", "");
     std::fs::remove_file(sandbox.path("empty/x")).unwrap();
-    release("linux-amd64=empty").fails(6, &["holds no files"]);
+    release("linux-amd64=empty").fails(6, &["contains no files"]);
     let twice = ["release", "1.0.0", "--platform", "linux-amd64=dist/linux-amd64", "--platform", "linux-amd64=dist"];
     sandbox.unchanged(|| sandbox.publish(&twice).fails(6, &["names linux-amd64 twice"]));
     let known = |name: &str, expected: Option<&str>| {

@@ -150,7 +150,7 @@ fn a_store_that_ignores_conditions_takes_nothing_without_the_operators_word() {
     assert!(!sandbox.path("keys").exists(), "refused before anything is written");
     let check = sandbox.publish(&["store", "check"]);
     assert_eq!(check.code, 6);
-    check.says(&["FAILED   conditions: ignored", "conditions: ignored", "cannot safely hold"]);
+    check.says(&["FAILED   conditions: ignored", "conditions: ignored", "is not suitable for a repository"]);
     let config = std::fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
     sandbox.write("publish.yaml", format!("{config}single_publisher: true\n"));
     sandbox.publish(&["init", "--no-passphrase"]).ok();

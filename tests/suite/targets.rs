@@ -133,7 +133,7 @@ fn removal_needs_the_right_number() {
     let listed = sandbox.publish(&["remove-targets", "packages/*/*.zip", "packages/ind?x.json", "--dry-run", "--json"]).ok().json();
     let confirm = format!("2-{}", listed["plan"]["digest"].as_str().unwrap());
     let other = ["remove-targets", "packages/a/*", "packages/ind?x.json", "--confirm", &confirm];
-    sandbox.unchanged(|| sandbox.publish(&other).fails(5, &["other targets would be removed than those that the plan listed"]));
+    sandbox.unchanged(|| sandbox.publish(&other).fails(5, &["this would remove other targets than those that the plan listed"]));
     sandbox
         .publish(&["remove-targets", "packages/*/*.zip", "packages/ind?x.json", "--confirm", &confirm])
         .ok()

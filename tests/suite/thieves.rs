@@ -139,7 +139,7 @@ fn a_thief_who_is_faster_than_the_second_run_gets_nothing_signed() {
     assert!(error.contains("valid signatures"), "{error}");
     // Nobody could have made that with the timestamp key alone: going back would strand those who saw it.
     let error = theft.commit(back_to(good.snapshot, None)).unwrap_err().to_string();
-    assert!(error.contains("clients have seen targets.json in version"), "{error}");
+    assert!(error.contains("of targets.json, and the snapshot to restore lists version"), "{error}");
     // A thief with that key alone can show an old snapshot again, and delay nothing else.
     fs::remove_file(&second).unwrap();
     fs::remove_file(trial.path("repo/timestamp.json")).unwrap();
@@ -393,8 +393,8 @@ fn the_guide_takes_versions_back() {
     sandbox.unchanged(|| {
         commit(&["--back-to", &snapshot, "--reset-versions", &highest.to_string(), "--dry-run"]).ok().says(&[
             "- target releases/6.6.6/linux-amd64/bin/acme",
-            "versions are taken back",
-            "plan only",
+            "versions are lowered",
+            "Nothing was published",
         ])
     });
     commit(&["--back-to", &snapshot, "--reset-versions", &highest.to_string()]).ok().says(&["root 2 is published"]);
@@ -418,7 +418,7 @@ fn a_published_state_that_nobody_can_read_does_not_stand_in_the_way() {
     theft.draft(&Role::ONLINE);
     assert!(theft.commit(AT_ONCE).is_err());
     let error = theft.commit(back_to(good.snapshot, None)).unwrap_err();
-    assert!(format!("{error:#}").contains("not known above which versions"), "{error:#}");
+    assert!(format!("{error:#}").contains("the versions that clients have seen are not known"), "{error:#}");
     theft.commit(back_to(good.snapshot, Some(good.timestamp.max(good.snapshot)))).unwrap();
     theft.rotating.trial.updates(&old).unwrap();
     theft.rotating.trial.client().expect("all is well");

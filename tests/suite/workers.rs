@@ -317,7 +317,7 @@ fn the_targets_worker_reads_back_what_the_timestamp_worker_reports() {
     attacker.send(&to, &team.stolen(WorkerRole::Snapshot, &message.data, &signed), BasicProperties::default());
     attacker.send(&to, &team.stolen(WorkerRole::Timestamp, &message.data, &signed), BasicProperties::default());
     let run = Run::from(caller.wait_with_output().unwrap());
-    run.fails(9, &["the timestamp worker reports that it signed, and the published timestamp is the old one"]);
+    run.fails(9, &["the timestamp worker reports that it signed, but the published timestamp is still the old one"]);
     assert_eq!(team.present().versions().timestamp, 1);
 }
 
@@ -421,10 +421,10 @@ fn a_stolen_identity_publishes_nothing_that_breaks_a_promise() {
         (1, vec![team.change("releases/1.0.0/linux-amd64/bin/evil", Some(b"evil"))], "a published platform never changes"),
         (2, vec![team.change(windows, Some(b"MZ"))], "has no signature"),
         (3, vec![team.change(windows, Some(b"MZ")), team.change(windows_signature, Some(&signature))], "signature"),
-        (4, vec![team.change(windows_signature, Some(&signature))], "which is no target"),
+        (4, vec![team.change(windows_signature, Some(&signature))], "which is not a target"),
         (5, vec![team.change("channels/1/stable", Some(b"9.9.9\n"))], "which is not released"),
         (6, vec![team.change("openpgp/key.asc", Some(b"x"))], "is not an OpenPGP key"),
-        (7, vec![team.change("yanked/1.0.0", Some(b"1.0.0\n"))], "leaves targets behind"),
+        (7, vec![team.change("yanked/1.0.0", Some(b"1.0.0\n"))], "leaves some targets"),
     ] {
         let result = ask(id, changes);
         assert!(result["is"] == "refused" && result["message"].as_str().unwrap().contains(words), "{result}");

@@ -49,7 +49,7 @@ fn shorten(command: Command) -> Command {
     let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let at = text.rfind("Example").unwrap_or(0);
     let (explanation, examples) = text.split_at(at);
-    let short = format!("{}\n\nMore, with the global options: --help", examples.trim_end());
+    let short = format!("{}\n\nGlobal options, such as --dry-run, --json and --config: see --help", examples.trim_end());
     let long = format!("{}{}", explanation, examples);
     let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
     let command = command.after_help(short).after_long_help(long);

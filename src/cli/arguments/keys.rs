@@ -14,16 +14,16 @@ pub(in crate::cli) struct Rotate {
     /// Do not encrypt a new key file
     #[arg(long)]
     pub no_passphrase: bool,
-    /// Drop the old key: every publisher has the new one
+    /// Drop the old key, when every publisher and worker has the new one
     #[arg(long)]
     pub finish: bool,
-    /// Make both roots in one run: there is no other publisher
+    /// Make both roots in one run, if there is no other publisher
     #[arg(long, conflicts_with = "finish")]
     pub now: bool,
     /// With openpgp: sign this release again with the new key; `all` for every signature
     #[arg(long, value_name = "VERSION", conflicts_with = "finish")]
     pub resign: Vec<String>,
-    /// With openpgp: the old key is lost or stolen and does not certify the new one
+    /// With openpgp: do not certify the new key with the old one, which is lost or stolen
     #[arg(long, conflicts_with = "finish")]
     pub without_old: bool,
 }
@@ -91,7 +91,7 @@ pub(in crate::cli) enum Key {
     },
     /// Make test signatures with a key and verify them
     #[command(
-        after_help = "Nothing is published. It works for key files and for keys in HSMs, agents and key services. AWS KMS and OpenBao are previews: check yours with this command.\n\nExample:\n  publish key check keys/targets.pem"
+        after_help = "Nothing is published. The command works for key files and for keys in HSMs, agents and key services. AWS KMS and OpenBao are previews: check yours with this command.\n\nExample:\n  publish key check keys/targets.pem"
     )]
     Check {
         /// The key's URI or file

@@ -104,7 +104,7 @@ pub(super) enum Command {
     Init(Init),
     /// Take over a repository of trdl's server or another TUF tool
     #[command(
-        after_help = "The repository is verified as a client does. Keys are searched in the files of --keys: PEM, the JSON of go-tuf and of securesystemslib (encrypted or not), and the JSON in which trdl's server keeps its keys. They are written as key files of publish. Nothing is published. Run it in an empty directory, or name a new config. docs/adopt.md has all steps, also for buckets.\n\nExamples:\n  publish adopt old/repository --keys old/keys --config new/publish.yaml --dry-run\n  publish adopt old/repository --keys old/keys --config new/publish.yaml --no-passphrase"
+        after_help = "The repository is verified as a client does. Keys are searched in the files of --keys: PEM, the JSON of go-tuf and of securesystemslib (encrypted or not), and the JSON in which trdl's server keeps its keys. Keys that are found are written as key files of publish. Nothing is published. Run the command in an empty directory, or name a new config. docs/adopt.md has all steps, also for buckets.\n\nExamples:\n  publish adopt old/repository --keys old/keys --config new/publish.yaml --dry-run\n  publish adopt old/repository --keys old/keys --config new/publish.yaml --no-passphrase"
     )]
     Adopt(Adopt),
     /// Publish a build as a release
@@ -139,7 +139,7 @@ pub(super) enum Command {
     Bins(Bins),
     /// Sign roles again before they expire; made for cron
     #[command(
-        after_help = "Roles are due when they are older than: root 90 days, targets 21 days, snapshot 2 days, timestamp 4 hours. If nothing is due, nothing changes. The timestamp expires after a day: run this every hour or two, or with --watch as a service. A role whose key is not on this machine is left to other publishers while it is valid, and is named with its expiry.\n\nExample:\n  publish refresh --quiet"
+        after_help = "Roles are due when they are older than: root 90 days, targets 21 days, snapshot 2 days, timestamp 4 hours. If nothing is due, nothing changes. The timestamp expires after a day: run this every hour or two, or with --watch as a service. A role whose key is not on this machine is left to other publishers while it is valid; a warning names it and its expiry.\n\nExample:\n  publish refresh --quiet"
     )]
     Refresh(Refresh),
     /// Replace the key of an online role, or the OpenPGP key
@@ -149,7 +149,7 @@ pub(super) enum Command {
     Rotate(Rotate),
     /// Sign one role for requests that arrive through RabbitMQ
     #[command(
-        after_help = "A worker holds the key of its role only. On SIGTERM or ctrl-C it finishes the running request and exits. Run a second one on another host as a standby. With --json, events are printed as JSON lines. docs/workers.md describes the set-up.\n\nExample:\n  publish worker targets --config targets/publish.yaml"
+        after_help = "A worker has only the key of its role. On SIGTERM or ctrl-C it finishes the running request and exits. Run a second one on another host as a standby. With --json, events are printed as JSON lines. docs/workers.md describes the set-up.\n\nExample:\n  publish worker targets --config targets/publish.yaml"
     )]
     Worker {
         /// The role
@@ -178,7 +178,7 @@ pub(super) enum Command {
         after_help = "Running work is finished. Roles are not refreshed during the pause: the timestamp expires after a day.\n\nExample:\n  publish pause --reason backup"
     )]
     Pause {
-        /// The reason, shown to everyone who waits
+        /// The reason; `publish status` and waiting publishers show it
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
@@ -196,12 +196,12 @@ pub(super) enum Command {
     Root(Root),
     /// Withdraw a release permanently
     #[command(
-        after_help = "The release leaves the metadata at once, and its version can never be published again. No channel may point at it; --move-to moves them to another release in the same commit. Its files stay available to clients that have begun to download them, until a prune.\n\nExamples:\n  publish yank 1.0.1 --dry-run\n  publish yank 1.0.1 --confirm 1.0.1 --reason https://example.org/advisories/7"
+        after_help = "The release is removed from the metadata at once, and its version can never be published again. No channel may point at it; --move-to moves them to another release in the same commit. Its files stay available to clients that have begun to download them, until a prune.\n\nExamples:\n  publish yank 1.0.1 --dry-run\n  publish yank 1.0.1 --confirm 1.0.1 --reason https://example.org/advisories/7"
     )]
     Yank(Yank),
     /// Delete files that no current or recent metadata refers to
     #[command(
-        after_help = "It never deletes roots, or files that do not belong to the repository.\n\nExamples:\n  publish prune --dry-run\n  publish prune --confirm acme"
+        after_help = "The command never deletes roots, or files that do not belong to the repository.\n\nExamples:\n  publish prune --dry-run\n  publish prune --confirm acme"
     )]
     Prune(Prune),
     /// Check how the store of the repository behaves
@@ -214,7 +214,7 @@ pub(super) enum Command {
     Status(Status),
     /// Compare two releases
     #[command(
-        after_help = "It shows files and platforms that were added, changed or removed, with their sizes, and the channels of each release.\n\nExamples:\n  publish diff 1.0.0 1.1.0\n  publish diff 1/stable 1.1.0 --format markdown"
+        after_help = "The command shows files and platforms that were added, changed or removed, with their sizes, and the channels of each release.\n\nExamples:\n  publish diff 1.0.0 1.1.0\n  publish diff 1/stable 1.1.0 --format markdown"
     )]
     Diff(Diff),
     /// Verify a repository as a new client would
@@ -289,7 +289,7 @@ impl Command {
 pub(super) enum Store {
     /// Test conditional writes, races, copies, headers, the clock and what clients get
     #[command(
-        after_help = "It writes and removes its own objects below probe/. Google Cloud Storage is a preview: check yours with this command.\n\nExample:\n  publish store check"
+        after_help = "The command writes and removes its own objects below probe/. Google Cloud Storage is a preview: check yours with this command.\n\nExample:\n  publish store check"
     )]
     Check,
 }
@@ -319,7 +319,7 @@ pub(super) struct Verify {
     /// Check metadata only: another server serves the files
     #[arg(long)]
     pub metadata_only: bool,
-    /// A further OpenPGP certificate to verify signatures with
+    /// Another OpenPGP certificate to verify signatures with
     #[arg(long, value_name = "FILE")]
     pub openpgp_certificate: Vec<PathBuf>,
 }

@@ -26,10 +26,10 @@ pub(in crate::cli) struct Init {
     /// The user id of a new OpenPGP key [default: NAME releases]
     #[arg(long, value_name = "TEXT")]
     pub openpgp_user_id: Option<String>,
-    /// How to compute key ids: as in the specification, or as php-tuf (Drupal, Joomla) does; no root suits all clients
+    /// How to compute key ids: as in the specification, or as php-tuf (Drupal, Joomla) does; no root works with all clients
     #[arg(long, value_enum, default_value_t = KeyIds::Specification, value_name = "STYLE")]
     pub key_ids: KeyIds,
-    /// Whether clients use versioned names; with them, publishing is safe for clients at every instant
+    /// Whether clients fetch versioned names; with these, clients can update at every instant of a publish
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     pub consistent_snapshot: bool,
 }
@@ -93,7 +93,7 @@ pub(in crate::cli) struct Release {
     /// The build: a directory with <os>-<arch> directories
     #[arg(long, value_name = "DIR", required_unless_present = "platform")]
     pub from: Option<PathBuf>,
-    /// <os>-<arch>=PATH: a directory with the files of a platform, or one program; repeat it for each. Only these are published
+    /// <os>-<arch>=PATH: take a platform from PATH, a directory or one program; can be repeated, and only these platforms are published
     #[arg(long, value_name = "PLATFORM=PATH", value_parser = platform_at)]
     pub platform: Vec<(Platform, PathBuf)>,
     /// Publish the channels file in the same commit
@@ -102,7 +102,7 @@ pub(in crate::cli) struct Release {
     /// Replace the signatures of what is published already
     #[arg(long)]
     pub resign: bool,
-    /// Also publish files in bin/ that a desktop left there, such as .DS_Store
+    /// Also publish files in bin/ that a desktop program left there, such as .DS_Store
     #[arg(long)]
     pub allow_desktop_files: bool,
     /// Let --channels move a channel to an older version
@@ -178,7 +178,7 @@ pub(in crate::cli) struct RemoveTargets {
     /// The targets to remove
     #[arg(value_name = "PATTERN", required = true)]
     pub patterns: Vec<String>,
-    /// Remove them, if they are exactly those of the plan; without the digest, if their number is the same
+    /// Confirm: the number of targets and the digest that the plan prints, or the number alone
     #[arg(long, value_name = "COUNT-DIGEST", value_parser = Confirmation::parse)]
     pub confirm: Option<Confirmation>,
 }
@@ -208,7 +208,7 @@ pub(in crate::cli) struct Refresh {
     /// With --all, use versions above this: the repository is an old copy, and clients have seen versions up to it
     #[arg(long, value_name = "VERSION", requires = "all", value_parser = a_version())]
     pub versions_above: Option<u64>,
-    /// Raise the versions for good: the version of --versions-above again
+    /// Confirm: the version of --versions-above again
     #[arg(long, value_name = "VERSION", requires = "versions_above")]
     pub confirm: Option<String>,
     /// Read targets that have only a SHA-512, as other tools make them, and add the SHA-256
@@ -233,7 +233,7 @@ pub(in crate::cli) struct Bins {
     /// Confirm that no trdl client needs the targets in bins: it reads targets.json only
     #[arg(long)]
     pub not_for_trdl: bool,
-    /// Distribute them for good: the number of bins again
+    /// Confirm: the number of bins again
     #[arg(long, value_name = "COUNT")]
     pub confirm: Option<String>,
 }
@@ -243,7 +243,7 @@ pub(in crate::cli) struct RemoveDelegation {
     /// The role that targets.json delegates to
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// Remove it: the name again
+    /// Confirm: the name again
     #[arg(long, value_name = "NAME")]
     pub confirm: Option<String>,
     /// Confirms too; kept for scripts that were written for earlier versions
@@ -258,7 +258,7 @@ pub(in crate::cli) struct Yank {
     /// The reason, published in yanked/VERSION
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
-    /// Withdraw it: the version again, as the plan names it
+    /// Confirm: the version again, as in the plan
     #[arg(long, value_name = "VERSION")]
     pub confirm: Option<String>,
     /// Move the channels that point at it to this release, in the same commit
@@ -274,10 +274,10 @@ pub(in crate::cli) struct Yank {
 
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct Prune {
-    /// Keep files that metadata of this span refers to; at least 1d
+    /// Keep files to which metadata of this time span refers; at least 1d
     #[arg(long, value_name = "SPAN", default_value = "30d", value_parser = crate::cli::text::parse_span)]
     pub grace: chrono::TimeDelta,
-    /// Delete the files of the plan: the repository's `name` in the config
+    /// Confirm: the repository's `name` in the config
     #[arg(long, value_name = "NAME")]
     pub confirm: Option<String>,
     /// Confirms too; kept for scripts that were written for earlier versions

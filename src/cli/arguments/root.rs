@@ -55,7 +55,7 @@ pub(in crate::cli) enum Root {
     },
     /// Sign the draft, on any machine
     #[command(
-        after_help = "It shows the changes and asks before it signs; without a terminal, add --yes. It signs exactly what it showed: compare the SHA-256. On a machine without the repository, the changes are relative to the root of --root, or the root that you signed last. If there is neither, it shows the whole next root with every key.\n\nExamples:\n  publish root sign --key keys/root.pem --yes\n  publish root sign --key keys/root.pem --root keys/1.root.json --yes"
+        after_help = "The command shows the changes and asks before it signs; without a terminal, add --yes. It signs exactly what it showed: compare the SHA-256 with the other key holders. On a machine without the repository, the changes are relative to the root of --root, or the root that you signed last. If there is neither, it shows the whole next root with every key.\n\nExamples:\n  publish root sign --key keys/root.pem --yes\n  publish root sign --key keys/root.pem --root keys/1.root.json --yes"
     )]
     Sign {
         #[command(flatten)]
@@ -69,7 +69,7 @@ pub(in crate::cli) enum Root {
         #[arg(long)]
         yes: bool,
     },
-    /// Take over the signatures of other copies of the draft, and nothing else
+    /// Add the signatures from other copies of the draft, and nothing else
     #[command(after_help = "Example:\n  publish root merge root-draft.json")]
     Merge {
         /// The copies
@@ -82,7 +82,7 @@ pub(in crate::cli) enum Root {
     },
     /// Publish the draft when it has enough signatures, with the roles signed again
     #[command(
-        after_help = "It first checks that clients pinned to any published root accept the new root and the roles, today and after roots have expired. If it is killed, run it again.\n\nAfter an attacker with stolen keys has published, --back-to restores the state of an earlier snapshot. Versions still rise; only if every key of targets, snapshot and timestamp is replaced, --reset-versions can lower them.\n\nExamples:\n  publish root commit --dry-run\n  publish root commit"
+        after_help = "The command first checks that clients pinned to any published root accept the new root and the roles, today and after roots have expired. If the command is killed, run it again.\n\nAfter an attacker with stolen keys has published, --back-to restores the state of an earlier snapshot. Versions still rise; only if every key of targets, snapshot and timestamp is replaced, --reset-versions can lower them.\n\nExamples:\n  publish root commit --dry-run\n  publish root commit"
     )]
     Commit {
         #[command(flatten)]
@@ -90,13 +90,13 @@ pub(in crate::cli) enum Root {
         /// Replace keys in one root, because the old ones were lost or stolen: clients can fail between two writes
         #[arg(long)]
         replace_now: bool,
-        /// Restore the state of this snapshot version, the last one that is known to be good
+        /// Restore the state of this snapshot version, the last that is known to be good
         #[arg(long, value_name = "SNAPSHOT", requires = "replace_now", value_parser = a_version())]
         back_to: Option<u64>,
-        /// After an attacker raised the versions: continue above this one, the highest of any role that you published yourselves
+        /// After an attacker raised the versions: continue above this version, the highest that you published for any role
         #[arg(long, value_name = "VERSION", requires = "back_to", value_parser = a_version())]
         reset_versions: Option<u64>,
-        /// With --replace-now, publish it: the version of the new root, as the plan names it
+        /// With --replace-now, confirm: the version of the new root, as in the plan
         #[arg(long, value_name = "VERSION", requires = "replace_now")]
         confirm: Option<String>,
     },

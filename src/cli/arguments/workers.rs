@@ -30,7 +30,7 @@ pub(in crate::cli) enum QueueCommand {
     Drop {
         #[command(flatten)]
         letters: Letters,
-        /// Remove them: their number
+        /// Confirm: the number of dead letters
         #[arg(long, value_name = "NUMBER")]
         confirm: Option<String>,
     },
@@ -38,10 +38,10 @@ pub(in crate::cli) enum QueueCommand {
 
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct Letters {
-    /// Which, by id
+    /// The ids of the dead letters
     #[arg(value_name = "ID", required_unless_present = "all")]
     pub ids: Vec<String>,
-    /// All of them
+    /// All dead letters
     #[arg(long, conflicts_with = "ids")]
     pub all: bool,
 }

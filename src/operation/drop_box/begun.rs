@@ -161,5 +161,5 @@ pub(in crate::operation) fn superseded(upload: &Upload) -> Failure {
         format!("upload {} may have been published already, before other publishers changed its names", upload.name.escape_debug()),
     )
     .detail("the monitor ended while it was being published; publishing it now could revert newer content")
-    .hint("compare it with what is published; to publish it all the same, rename it to `tuf_ready_…`")
+    .hint("compare it with the published targets; to publish it anyway, rename it to `tuf_ready_…`")
 }

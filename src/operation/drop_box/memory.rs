@@ -53,7 +53,7 @@ impl Memory {
         let left = match read_regular(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
                 Failure::invalid(format!("{} cannot be read: {error}", path.display()))
-                    .hint("it remembers which uploads are published already; empty the drop box, then delete the file")
+                    .hint("it records which uploads are published already; empty the drop box, then delete the file")
             })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(Failure::io("read", path.display(), error)),

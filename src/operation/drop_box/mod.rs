@@ -294,7 +294,7 @@ impl DropBox {
             Failure::invalid(format!("upload {} cannot be accepted", upload.name.escape_debug())).problems(problems)
         };
         if !self.look(&upload.file_name, b"", Marker::Processing).is_ok_and(|(there, _)| there.id == upload.id) {
-            return Err(refused(vec!["it was exchanged or taken away meanwhile".into()]));
+            return Err(refused(vec!["it was replaced or removed meanwhile".into()]));
         }
         let failed = |error: io::Error| Failure::io("read the drop box", self.path().display(), error);
         let rules = Rules { owner: Some(upload.owner), renamed_by: self.tree.writers().map_err(failed)?, ..self.rules() };
@@ -418,7 +418,7 @@ impl DropBox {
         failure.details.iter().for_each(|detail| text.push_str(&format!("  {}\n", one_line(detail))));
         failure.hints.iter().for_each(|hint| text.push_str(&format!("hint: {}\n", one_line(hint))));
         let shown = one_line(file_name);
-        text.push_str(&format!("To try again, mend it and rename {shown} to a name with `ready` for `failed`.\n"));
+        text.push_str(&format!("To try again, correct it and rename {shown}: replace `failed` with `ready`.\n"));
         let names = std::iter::once(format!("{file_name}.txt")).chain((2..10).map(|number| format!("{file_name}.{number}.txt")));
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let readable = Mode::from_raw_mode(0o644);

@@ -9,7 +9,7 @@ use crate::operation::Workspace;
 use crate::operation::memory::Past;
 use anyhow::Result;
 
-const TIMESTAMP_MISSING: &str = "put timestamp.json back, or restore the repository: docs/recovery.md#the-published-timestamp-is-missing";
+const TIMESTAMP_MISSING: &str = "restore timestamp.json, or the whole repository: docs/recovery.md#the-published-timestamp-is-missing";
 
 /// What a location holds of a repository.
 pub(super) struct Existing {
@@ -86,7 +86,7 @@ impl Existing {
             return if self.any { Err(self.lost(workspace).into()) } else { Ok(()) };
         };
         if let Some(elsewhere) = &self.past.elsewhere {
-            return Err(Failure::new(Kind::Conflict, format!("there is no repository at {here}: the one of {} is elsewhere", workspace.pinned_root.display()))
+            return Err(Failure::new(Kind::Conflict, format!("there is no repository at {here}: the one of {} is at another place", workspace.pinned_root.display()))
                 .detail(format!("{state} remembers it at {elsewhere}"))
                 .hint("correct `repo` in the config, or --repo")
                 .hint("to move the repository, copy all of its files, timestamp.json last; for a second one, run `publish init` in a directory of its own: with the same root, each would accept the other's metadata")
@@ -100,7 +100,7 @@ impl Existing {
             return Ok(());
         }
         let root = workspace.pinned_root.display();
-        Err(Failure::new(Kind::NotFound, format!("{root} is the root of a repository, and there is none at {here}"))
+        Err(Failure::new(Kind::NotFound, format!("{root} is the root of a repository, and there is no repository at {here}"))
             .hint("correct `repo` in the config, or --repo")
             .hint("if the repository was there, restore it from a backup: docs/recovery.md#the-published-timestamp-is-missing")
             .hint(format!("if nothing was ever published with this root, move {root} away and run `publish init` again"))
@@ -112,7 +112,7 @@ impl Existing {
         let leftover = self.files.iter().all(|file| is_of_first_init(file, false));
         let failure = Failure::new(
             Kind::NotFound,
-            format!("timestamp.json is missing from {here}, which holds files of a repository; nothing was made"),
+            format!("timestamp.json is missing from {here}, which contains files of a repository; nothing was made"),
         )
         .details(self.shown())
         .hint(TIMESTAMP_MISSING)
@@ -121,7 +121,7 @@ impl Existing {
             return failure;
         }
         failure.hint(format!(
-            "if nothing was ever published there but by a first `publish init` that was killed, delete these files and {}, then run `publish init` again",
+            "if a first `publish init` was killed there and nothing else was ever published, delete these files and {}, then run `publish init` again",
             workspace.pinned_root.display()
         ))
     }
@@ -138,7 +138,7 @@ impl Existing {
 }
 
 fn gone(workspace: &Workspace, why: &str) -> Failure {
-    Failure::new(Kind::NotFound, format!("the repository at {} is gone", workspace.storage.location()))
+    Failure::new(Kind::NotFound, format!("the repository at {} is missing", workspace.storage.location()))
         .detail(why)
         .hint("restore the repository from a backup, then see docs/recovery.md#the-bucket-was-restored-from-an-old-backup")
         .hint("for another repository, choose another place, and a directory of its own for its keys and config")

@@ -58,13 +58,13 @@ impl Basis {
     /// The published root; `agrees` is false for a draft that does not start from it.
     pub(super) fn of_repository(draft: &RootDraft, agrees: bool) -> Self {
         if !agrees {
-            return Self { line: "it is not the one that is published".into(), ..Self::nothing() };
+            return Self { line: "it is not the published one".into(), ..Self::nothing() };
         }
         Self { by: VouchedBy::Repository, root: Some(draft.present().clone()), line: "as published".into(), continues: None }
     }
 
     fn nothing() -> Self {
-        let line = "nothing vouches for it: the whole next root is shown".into();
+        let line = "it cannot be verified: the whole next root is shown".into();
         Self { by: VouchedBy::Nothing, root: None, line, continues: None }
     }
 
@@ -85,8 +85,8 @@ impl Basis {
         if let (None, Some((signed, why))) = (&remembered, contradiction) {
             return Err(Failure::new(Kind::Untrusted, format!("do not sign this: {why}"))
                 .detail(format!("you signed root {} on {}: {}", signed.version, signed.signed, signed.file.display()))
-                .hint("the draft may have been made up; ask the others over another way")
-                .hint("for another repository with the same keys, move that file away and give its root with --root"));
+                .hint("the draft may be forged; ask the other key holders through another channel")
+                .hint("if this is another repository with the same keys, move that file away and give its root with --root"));
         }
         if let Some((name, file)) = given.first() {
             let basis = match walk(Trust::pin(file, AtExpiry::Report(now))?, draft, &given)? {
@@ -99,7 +99,7 @@ impl Basis {
                 (Walk::Lacks(from, to), _) => return Err(lacks(from, to)),
                 (Walk::Contradicts(why), _) => {
                     return Err(Failure::new(Kind::Untrusted, format!("do not sign this: {why}"))
-                        .hint("the draft may have been made up, or --root names a root of another repository"));
+                        .hint("the draft may be forged, or --root names a root of another repository"));
                 }
             };
             return Ok(basis);
@@ -206,7 +206,7 @@ fn walk(mut trust: Trust, draft: &RootDraft, given: &[(String, Vec<u8>)]) -> Res
                 None => hex::encode(openssl::sha::sha256(&crate::metadata::canonical::canonical(&trust.root().to_signed_json())?)),
             };
             if known != digest_of(file)? {
-                end = Walk::Contradicts(format!("{name} is another root {version} than the one that you trust"));
+                end = Walk::Contradicts(format!("{name} differs from the root {version} that you trust"));
                 break;
             }
         } else if version == at + 1 {

@@ -54,7 +54,7 @@ impl DraftFile {
         if read(&self.path)? != self.bytes {
             return Err(Failure::new(
                 Kind::Conflict,
-                format!("{} has changed since it was read; it is left as it is", self.path.display()),
+                format!("{} has changed since it was read; it was not overwritten", self.path.display()),
             )
             .hint("look at it with `publish root show`, then run the same command again"));
         }
@@ -74,7 +74,7 @@ impl DraftFile {
         if there != self.bytes {
             return Ok(false);
         }
-        let failed = |error| Failure::io("put away the draft that is published now", self.path.display(), error);
+        let failed = |error| Failure::io("move the draft that is published now", self.path.display(), error);
         std::fs::rename(&self.path, published(&self.path)).map_err(failed)?;
         Ok(true)
     }

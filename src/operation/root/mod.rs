@@ -62,8 +62,8 @@ pub fn edit(workspace: &Workspace, path: &Path, names: &Path, wish: &RootWish, d
 pub(super) fn edited(workspace: &Workspace, path: &Path, names: &Path, wish: &RootWish) -> Result<(DraftFile, usize)> {
     let now = workspace.now();
     if let Some(over) = wish.expires.filter(|expires| *expires <= now) {
-        return Err(Failure::invalid(format!("the next root would expire on {}, which is over", format_expiry(over)))
-            .hint("give a moment to come, for example 365d")
+        return Err(Failure::invalid(format!("the next root would expire on {}, which is in the past", format_expiry(over)))
+            .hint("give a time in the future, for example 365d")
             .into());
     }
     let known = known_names(names)?;
@@ -132,9 +132,9 @@ fn resolve(draft: &RootDraft, role: Option<Role>, text: &str) -> Result<String> 
     match found.as_slice() {
         [id] => Ok((**id).clone()),
         other => {
-            let how = if other.is_empty() { "is none of" } else { "could be several of" };
+            let how = if other.is_empty() { "is not a key of" } else { "matches several keys of" };
             let whose = role.map_or_else(|| "the root".to_owned(), |role| role.to_string());
-            Err(Failure::invalid(format!("`{}` {how} {whose}'s keys", text.escape_debug()))
+            Err(Failure::invalid(format!("`{}` {how} {whose}", text.escape_debug()))
                 .details(ids.iter().map(|id| draft.describe(id)))
                 .hint("give a name, or at least four digits of the key id")
                 .into())

@@ -43,8 +43,8 @@ fn half_done(workspace: &Workspace, draft: &RootDraft, failure: Failure) -> Fail
     let name = ObjectName::versioned("root", draft.next().version());
     match workspace.storage.get(&name, ROOT_LIMIT) {
         Ok(Some(_)) => failure
-            .hint(format!("{name} is published and the roles are not signed for it: run the same `publish root commit` again, with all its options"))
-            .hint("if an attacker has published with the replaced keys: publish root commit --replace-now --back-to SNAPSHOT, the last one that you know"),
+            .hint(format!("{name} is published, but the roles are not signed for it yet: run the same `publish root commit` again, with all its options"))
+            .hint("if an attacker has published with the replaced keys: publish root commit --replace-now --back-to SNAPSHOT, where SNAPSHOT is the last version that you published"),
         _ => failure,
     }
 }

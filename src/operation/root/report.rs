@@ -123,7 +123,7 @@ fn look_around(
     if draft.next().expires() <= now {
         problems.push(format!("it expired on {}", format_expiry(draft.next().expires())));
     } else if draft.next().expires() < draft.present().expires() {
-        notes.push("it expires before the present root does".into());
+        notes.push("it expires before the present root".into());
     }
     match present_for(workspace, draft) {
         Ok(present) => {
@@ -133,7 +133,7 @@ fn look_around(
         }
         // A state that clients refuse is what some roots are made for.
         Err(failure) if matches!(failure.kind, Kind::Untrusted | Kind::Invalid) => {
-            notes.push(format!("what is published cannot be built on: {}", failure.message));
+            notes.push(format!("the published state cannot be continued: {}", failure.message));
         }
         Err(failure) => return Err(failure.into()),
     }
@@ -225,7 +225,7 @@ fn describe(draft: &RootDraft, from: &Root, change: &RootChange) -> String {
     match change {
         RootChange::Added(role, id) => format!("+ {role} key {}", describe_key(draft, draft.next(), id)),
         RootChange::Removed(role, id) => format!("- {role} key {}", describe_key(draft, from, id)),
-        RootChange::Renamed(role, before, after) => format!("~ {role} key {} has the id {after} now", draft.describe(before)),
+        RootChange::Renamed(role, before, after) => format!("~ {role} key {} now has the id {after}", draft.describe(before)),
         RootChange::Threshold(role, from, to) => format!("~ {role} needs {to} of its keys instead of {from}"),
         RootChange::Expires(from, to) => {
             let earlier = if to < from { " (earlier)" } else { "" };

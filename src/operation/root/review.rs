@@ -76,7 +76,7 @@ impl<'w> Review<'w> {
             .map(|signed| signed.remember(&self.file.draft, self.basis.by != VouchedBy::Nothing, self.basis.continues.as_deref(), now));
         let mut report = self.again()?;
         if let Some(Err(failure)) = kept {
-            report.notes.push(format!("it cannot be remembered that you signed this: {}", failure.message));
+            report.notes.push(format!("the record of what you signed cannot be written: {}", failure.message));
         }
         Ok(RootReport { added, ..report })
     }
@@ -87,14 +87,14 @@ impl<'w> Review<'w> {
         for signer in signers {
             if !draft.root_keys().any(|(_, key)| key.same_material(signer.public())) {
                 return Err(Failure::invalid(format!(
-                    "the key in {} may sign neither root {} nor root {}",
-                    signer.origin(),
+                    "neither root {} nor root {} accepts the key in {}",
                     draft.present().version(),
-                    draft.next().version()
+                    draft.next().version(),
+                    signer.origin()
                 ))
                 .detail(format!("it is: {} {}", signer.public().id(), signer.public().keytype()))
                 .details(draft.root_keys().map(|(id, key)| format!("may sign: {} {}", draft.describe(id), key.keytype())))
-                .hint("is it the right key, and the right draft?")
+                .hint("check that this is the right key and the right draft")
                 .into());
             }
         }
@@ -139,10 +139,10 @@ pub fn merge(workspace: Option<&Workspace>, trusted: &TrustedRoots, path: &Path,
         let what = other.display();
         added += review.file.draft.merge(&copy, &what.to_string())?;
         for (id, name) in review.file.draft.other_names(&copy) {
-            notes.push(format!("{what} calls key {id} `{name}`; names are not taken over"));
+            notes.push(format!("{what} calls key {id} `{name}`; names are not merged"));
         }
         for id in copy.surplus()? {
-            notes.push(format!("{what} has a signature of key {id} that counts for nothing"));
+            notes.push(format!("{what} has a signature of key {id} that is not valid for this draft"));
         }
     }
     review.file.write()?;

@@ -103,7 +103,7 @@ impl SignedRoot {
 fn read(path: &Path) -> Result<SignedRoot> {
     let broken = |why: String| {
         Failure::invalid(format!("{} cannot be read: {why}", path.display()))
-            .hint("it holds the root that you signed last; move it away, and give the present root with --root")
+            .hint("it contains the root that you signed last; move it away, and give the present root with --root")
     };
     let bytes = read_given(path, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read", path.display(), error))?;
     let signed: SignedRoot = serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;

@@ -31,7 +31,7 @@ pub(super) fn check(source: &dyn Source, chain: &Chain, targets: &BTreeMap<Strin
     }
     check_delegations(chain, findings)?;
     if chain.delegated.iter().any(|(role, _)| !role.hash_prefixes().is_empty()) {
-        let advice = "nothing, unless go-tuf users should read these targets: then wait for its next release, or keep them out of bins";
+        let advice = "nothing, unless go-tuf users need these targets: then wait for its next release, or do not use hashed bins for them";
         findings.add(Severity::Note, "hashed bins", GO_TUF_AND_BINS, advice);
     }
     if chain.trust.root().consistent_snapshot() && targets.keys().any(|name| name.contains('/')) {
@@ -85,7 +85,7 @@ fn check_root(source: &dyn Source, chain: &Chain, findings: &mut Findings) -> Re
         };
         let remedy = match severity {
             Severity::Note => "nothing, unless users of these clients must read this repository: docs/from-rugged.md for php-tuf",
-            _ => "publish a root without it: users of these clients cannot go on",
+            _ => "publish a root without it: users of these clients cannot update any more",
         };
         findings.add(severity, "root", lockout.to_string(), remedy);
     }
@@ -121,7 +121,7 @@ fn check_root(source: &dyn Source, chain: &Chain, findings: &mut Findings) -> Re
                     Severity::Warning,
                     "root.json",
                     format!("is not {}.root.json", root.version()),
-                    "any publishing command brings it up to date",
+                    "any publishing command updates it",
                 );
             }
         }
@@ -149,7 +149,7 @@ fn check_delegations(chain: &Chain, findings: &mut Findings) -> Result<()> {
                     delegation.threshold,
                     escaped(&ids)
                 ),
-                "nothing, if their holders are known; `publish remove-delegation NAME` ends a delegation of targets.json",
+                "nothing, if you know their holders; `publish remove-delegation NAME` removes a delegation from targets.json",
             );
         }
     }
@@ -216,7 +216,7 @@ fn check_names(targets: &BTreeMap<String, Target>, findings: &mut Findings) {
             findings.add(
                 Severity::Error,
                 name,
-                "leads out of the download directory; some clients follow it",
+                "is outside the download directory; some clients write there",
                 "remove the target and find out how it got there",
             );
         } else if let Err(failure) = TargetPath::parse(name.as_str()) {

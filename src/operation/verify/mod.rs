@@ -66,7 +66,7 @@ pub struct VerifyReport {
     pub versions: Versions,
     /// How many targets were checked.
     pub targets: usize,
-    /// How many of them another server serves; their content was not looked at.
+    /// How many of them another server serves; their content was not checked.
     pub elsewhere: usize,
     /// How many bytes of content were read.
     pub bytes: u64,
@@ -118,13 +118,13 @@ pub fn verify(request: &VerifyRequest<'_>) -> Result<VerifyReport> {
             report.targets = targets.len();
             clients::check(request.source, &chain, &targets, &mut findings)?;
             if request.metadata_only {
-                findings.add(Severity::Note, "targets", "their content was not looked at", "nothing, if another server serves it");
+                findings.add(Severity::Note, "targets", "their content was not checked", "nothing, if another server serves it");
             } else {
                 let (elsewhere, here): (BTreeMap<_, _>, BTreeMap<_, _>) = targets.into_iter().partition(|(_, target)| target.elsewhere);
                 report.elsewhere = elsewhere.len();
                 check_targets(request, &chain, &here, &mut findings, &mut report)?;
             }
-            request.progress.phase("asking the tuf crate's client");
+            request.progress.phase("running the tuf crate's client");
             report.second_opinion = second_opinion::ask(request, &anchor, &chain, findings.any_errors());
             if let SecondOpinion::Disagrees { reason } = &report.second_opinion {
                 findings.add(
@@ -345,8 +345,8 @@ fn all_targets(chain: &Chain, findings: &mut Findings) -> BTreeMap<String, Targe
                 findings.add(
                     Severity::Warning,
                     name,
-                    format!("listed by role {role}, which may not speak for it; clients ignore the entry"),
-                    "remove the entry, or widen the delegation",
+                    format!("listed by role {role}, which is not responsible for it; clients ignore the entry"),
+                    "remove the entry, or extend the delegation",
                 );
                 continue;
             }

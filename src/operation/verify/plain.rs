@@ -14,7 +14,7 @@ pub(super) struct Promise {
     complete: bool,
 }
 
-const PUT_RIGHT: &str = "curl and gpg users get it: `publish refresh` puts it right";
+const PUT_RIGHT: &str = "curl and gpg users get it: `publish refresh` repairs it";
 
 impl Promise {
     pub(super) fn read(source: &dyn Source, versions: &Versions, has_bins: bool) -> Self {
@@ -31,14 +31,14 @@ impl Promise {
                 Severity::Warning,
                 name,
                 "its plain name holds other bytes than its hashed name, and this repository keeps no plain names",
-                "curl users get something old: remove the file, or set `plain_names: all` and run `publish refresh`",
+                "curl users get an old file: remove it, or set `plain_names: all` and run `publish refresh`",
             );
         } else if self.state.known && (!self.complete || recent()) {
             findings.add(
                 Severity::Error,
                 name,
                 "its plain name holds other bytes than its hashed name, perhaps older ones: a publisher was stopped, or a write arrived late",
-                "curl and gpg users get it: `publish refresh --all` puts it right",
+                "curl and gpg users get it: `publish refresh --all` repairs it",
             );
         } else {
             findings.add(

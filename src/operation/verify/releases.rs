@@ -50,16 +50,13 @@ impl Signatures {
         for (fingerprint, standing) in certificates.standings(request.now) {
             match standing {
                 Standing::Good => {}
-                Standing::Revoked => findings.add(
-                    Severity::Error,
-                    fingerprint,
-                    "the OpenPGP certificate is revoked; what it signed counts for nothing",
-                    RESIGN,
-                ),
+                Standing::Revoked => {
+                    findings.add(Severity::Error, fingerprint, "the OpenPGP certificate is revoked; clients refuse its signatures", RESIGN)
+                }
                 Standing::Expired => findings.add(
                     Severity::Warning,
                     fingerprint,
-                    "the OpenPGP certificate is expired; older signatures stay good, new ones are refused",
+                    "the OpenPGP certificate is expired; older signatures stay valid, new ones are refused",
                     "extend it, and publish it with the next release",
                 ),
                 Standing::NotYet(made) => findings.add(
@@ -81,7 +78,7 @@ impl Signatures {
             findings.add(
                 Severity::Warning,
                 fingerprint,
-                format!("GnuPG verifies nothing with this OpenPGP certificate: {why}"),
+                format!("GnuPG cannot verify signatures with this OpenPGP certificate: {why}"),
                 "replace the key: publish rotate openpgp --without-old --resign all",
             );
         }
@@ -175,7 +172,7 @@ pub(super) fn check_yanked(targets: &BTreeMap<String, Target>, findings: &mut Fi
             Severity::Error,
             format!("releases/{version}/"),
             "the version was yanked, and it is published",
-            "find out who published it; every worker and publisher refuses to",
+            "find out how it was published; every worker and publisher refuses it",
         );
     }
 }
@@ -188,7 +185,7 @@ pub(super) fn check_channels(targets: &BTreeMap<String, Target>, small: &BTreeMa
             None => findings.add(
                 Severity::Warning,
                 &subject,
-                "is not channels/<group>/<channel>; the trdl client cannot ask for it",
+                "is not channels/<group>/<channel>; the trdl client cannot request it",
                 "remove the target",
             ),
             Some((group, channel)) => {
@@ -197,7 +194,7 @@ pub(super) fn check_channels(targets: &BTreeMap<String, Target>, small: &BTreeMa
                         Severity::Warning,
                         &subject,
                         failure.message,
-                        "rename the group or channel; the trdl client cannot ask for it",
+                        "rename the group or channel; the trdl client cannot request it",
                     );
                 }
             }
@@ -210,7 +207,7 @@ pub(super) fn check_channels(targets: &BTreeMap<String, Target>, small: &BTreeMa
         findings.add(
             Severity::Warning,
             format!("channels/{}", loss.channel),
-            format!("points at {}, which has nothing for {}; {} does", loss.to, loss.machines.join(", "), loss.from),
+            format!("points at {}, which has nothing for {}; {} has", loss.to, loss.machines.join(", "), loss.from),
             "publish the missing platforms, or move the channel: publish channels",
         );
     }

@@ -93,12 +93,12 @@ async fn read(request: &VerifyRequest<'_>, anchor: &[u8], top: &Targets) -> Resu
     client.update_with_start_time(&request.now).await.map_err(words)?;
     let theirs = client.database().trusted_targets().map(|targets| targets.targets()).ok_or("it has no targets role")?;
     if theirs.len() != top.len() {
-        return Err(format!("it sees {} targets where we see {}", theirs.len(), top.len()));
+        return Err(format!("it reads {} targets, and this program reads {}", theirs.len(), top.len()));
     }
     for (name, description) in theirs {
         let ours = top.get(&name.to_string()).ok().flatten();
         if ours.as_ref().map(|target: &Target| target.length) != Some(description.length()) {
-            return Err(format!("it sees another length for target {name}"));
+            return Err(format!("it reads another length for target {name}"));
         }
     }
     Ok(())

@@ -180,7 +180,7 @@ impl Call<'_> {
                 Kind::Untrusted,
                 format!("the targets worker reports request {} as done, and the repository does not contain it", self.subject.request),
             )
-            .hint("do not rely on it being published; look at the targets worker's host and at `publish verify`")
+            .hint("assume that it is not published; check the targets worker's host and run `publish verify`")
         };
         if snapshot > versions.snapshot {
             return Ok(Err(unconfirmed()));
@@ -200,8 +200,8 @@ impl Call<'_> {
         let seconds = self.workers.patience.as_secs();
         let message = format!("the targets worker has not answered request {} within {seconds} s", self.subject.request);
         let failure = Failure::new(Kind::Storage, message)
-            .detail("the request is void from now on; what was staged stays for the next run")
-            .hint("`publish queue` shows whether workers run and what waits; then run the same command again");
+            .detail("the request is now invalid; the staged content stays for the next run")
+            .hint("`publish queue` shows running workers and waiting requests; then run the same command again");
         match trouble {
             Some(trouble) => failure.source(trouble),
             None => failure,

@@ -83,13 +83,13 @@ pub(super) fn check_rights(sender: &Sender, elsewhere: bool, edit: &Edit) -> Res
         ),
     ];
     if let Some((.., word)) = needs.iter().find(|(needed, right, _)| *needed && !sender.may.contains(right)) {
-        return Err(Failure::new(Kind::Permission, format!("this sender may not ask for `{word}`"))
+        return Err(Failure::new(Kind::Permission, format!("this sender has no right to request `{word}`"))
             .hint("`workers.senders` in the worker's config lists the rights of each sender"));
     }
     let strange = edit.names().find(|name| !sender.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str())));
     match strange {
         None => Ok(()),
-        Some(name) => Err(refused(format!("this sender may not change target {name}"))
+        Some(name) => Err(refused(format!("this sender has no right to change target {name}"))
             .detail(format!("allowed prefixes: {}", sender.prefixes.join(", ")))),
     }
 }
@@ -103,7 +103,7 @@ pub(super) fn check_request(sender: &Sender, limits: &Limits, edit: &Edit) -> Re
     if edit.changes.len() > limits.targets_per_request {
         let (count, most) = (edit.changes.len(), limits.targets_per_request);
         return Err(Failure::invalid(format!("{count} targets in one request; this worker signs {most} at most"))
-            .hint("publish fewer at once, or raise `workers.targets_per_request`"));
+            .hint("publish fewer targets in one command, or raise `workers.targets_per_request`"));
     }
     check_rights(sender, limits.elsewhere, edit)?;
     for change in &edit.changes {
@@ -191,7 +191,7 @@ impl Content<'_> {
         let exists = |name: &str| self.after(name).is_ok_and(|target| target.is_some());
         let Some(artifact) = signed_name(name, exists) else { return Ok(()) };
         let (Some(signature), Some(signed)) = (self.after(name)?, self.after(&artifact)?) else {
-            return Err(refused(format!("{name} signs {artifact}, which is no target")));
+            return Err(refused(format!("{name} signs {artifact}, which is not a target")));
         };
         if self.is_elsewhere(&signed) {
             return Err(refused(format!("{artifact} is served elsewhere: its signature {name} cannot be verified")));

@@ -46,7 +46,7 @@ impl RemoteRoles<'_> {
         }
         let failure = Failure::new(Kind::Storage, format!("the {role} worker does not answer"));
         let failure = disbelieved.into_iter().fold(failure, |failure, last| failure.detail(last.message));
-        Err(failure.hint("is it running? `publish queue` shows"))
+        Err(failure.hint("check that it runs: `publish queue` shows the running workers"))
     }
 }
 

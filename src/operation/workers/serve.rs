@@ -57,8 +57,8 @@ pub enum Event<'a> {
 /// Serves one role until `stop`: the running work is finished then.
 pub fn serve(workspace: &Workspace, role: WorkerRole, stop: &AtomicBool, log: &(dyn Fn(Event<'_>) + Sync)) -> Result<()> {
     let workers = workspace.workers.as_ref().ok_or_else(|| {
-        Failure::invalid("a worker needs a broker, and the config names none")
-            .hint("set `broker: amqps://user@host` and `workers:`; docs/workers.md shows how")
+        Failure::invalid("a worker needs a broker, and the config has no `broker`")
+            .hint("set `broker: amqps://user@host` and `workers:`; see docs/workers.md")
     })?;
     let pinned = workspace.pinned()?;
     let identity = workers.identity(workspace.passphrases.as_ref())?;
@@ -203,7 +203,7 @@ impl Worker<'_> {
         if fits != self.role {
             return Err(Failure::invalid(format!("request {} is for the {fits} worker; this one signs {} only", request.id, self.role)));
         }
-        let sender = self.workers.senders.get(&request.sender).ok_or_else(|| Failure::new(Kind::Unexpected, "a sender came and went"))?;
+        let sender = self.workers.senders.get(&request.sender).ok_or_else(|| Failure::new(Kind::Unexpected, "a sender disappeared"))?;
         Ok((sealed, request, sender))
     }
 

@@ -62,18 +62,14 @@ impl Shared {
         let Some(pause) = self.pause()? else { return Ok(()) };
         let reason = pause.reason.map_or(String::new(), |reason| format!(": {reason}"));
         Err(Failure::new(Kind::Conflict, format!("publishing is paused since {}{reason}", crate::metadata::format_expiry(pause.since)))
-            .hint("go on with `publish resume`"))
+            .hint("to continue, run `publish resume`"))
     }
 
     /// Puts a change set where the workers find it.
     pub(super) fn put_changes(&self, id: &str, bytes: &[u8]) -> Result<Changes> {
         if bytes.len() as u64 > self.longest {
-            return Err(Failure::invalid(format!(
-                "a change set of {} bytes; no more than {} are taken at once",
-                bytes.len(),
-                self.longest
-            ))
-            .hint("publish fewer targets at once, or raise `workers.request_bytes` for callers and workers"));
+            return Err(Failure::invalid(format!("a change set of {} bytes; no more than {} are accepted", bytes.len(), self.longest))
+                .hint("publish fewer targets in one command, or raise `workers.request_bytes` for callers and workers"));
         }
         self.storage.put(&object(format!("requests/{id}.json")), bytes)?;
         self.storage.barrier()?;

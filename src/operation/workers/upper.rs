@@ -35,7 +35,7 @@ impl Worker<'_> {
             Ask::Targets { .. } => return Err(Failure::new(Kind::Unexpected, "a request of another kind")),
         };
         if renews && !sender.may.contains(&super::Right::Refresh) {
-            return Err(Failure::new(Kind::Permission, "this sender may not ask for `refresh`"));
+            return Err(Failure::new(Kind::Permission, "this sender has no right to request `refresh`"));
         }
         if *base != base_of(&present) {
             return Ok(Reply::Again);

@@ -63,7 +63,7 @@ pub(super) fn other_fields(file: &RootFile<'_>) -> Vec<String> {
     // Keys of other kinds, in PEM, are refused in any case.
     signed["keys"] = Value::Null;
     if !survives(&signed) {
-        found.push("a field holds an empty object or characters that PHP writes otherwise, so the signatures do not match".into());
+        found.push("a field contains an empty object or characters that PHP writes in another way, so the signatures do not match".into());
     }
     found
 }
