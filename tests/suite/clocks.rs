@@ -277,9 +277,7 @@ fn a_bucket_reports_its_time_with_every_answer() {
     gcs.set_ahead(600);
     let run = sandbox.publish(&["refresh", "--all", "--quiet"]).ok();
     assert!(run.stderr.matches("the store's differ by").count() == 1, "{run:?}");
-    sandbox
-        .publish(&["prune", "--confirm", "acme"])
-        .fails(5, &["the store's differ by", "hint: correct the clock that is wrong"]);
+    sandbox.publish(&["prune", "--confirm", "acme"]).fails(5, &["the store's differ by", "hint: correct the clock that is wrong"]);
     sandbox.publish(&["prune", "--dry-run"]).fails(5, &["nothing was deleted"]);
 }
 

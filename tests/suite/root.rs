@@ -125,14 +125,16 @@ fn mistakes_are_each_said_in_their_words() {
     ceremony.root(&["edit", "--add-key", "root=bob.pem"]).ok();
     let good = ceremony.draft();
     // A stranger's key, then a stranger's signature in the file.
-    ceremony.root(&["sign", "--key", "mallory/secret.pem", "--yes"]).fails(6, &["neither root 1 nor root 2 accepts the key in", "may sign: bob"]);
+    ceremony
+        .root(&["sign", "--key", "mallory/secret.pem", "--yes"])
+        .fails(6, &["neither root 1 nor root 2 accepts the key in", "may sign: bob"]);
     ceremony.root(&["sign"]).fails(6, &["no terminal", "--yes"]);
     ceremony.root(&["sign", "--yes"]).ok();
     let signed = ceremony.draft();
     let mut surplus = signed.clone();
     surplus["next"]["signatures"].as_array_mut().unwrap().push(serde_json::json!({"keyid": "ab".repeat(32), "sig": "00"}));
     ceremony.write_draft(&surplus);
-    ceremony.root(&["show"]).ok().says(&["counts for nothing", "1 of 1"]);
+    ceremony.root(&["show"]).ok().says(&["is not valid", "1 of 1"]);
     // Changed after it was signed: the signature is worth nothing any more.
     let mut changed = signed.clone();
     changed["next"]["signed"]["expires"] = "2199-01-01T00:00:00Z".into();
@@ -202,7 +204,7 @@ fn a_root_that_would_strand_readers_is_refused_and_replaced_keys_are_said() {
     ceremony.root(&["show"]).ok().says(&["timestamp is not signed for it"]);
     ceremony
         .sandbox
-        .unchanged(|| ceremony.root(&["commit"]).fails(5, &["clients would refuse timestamp", "publish rotate ROLE", "--replace-now"]));
+        .unchanged(|| ceremony.root(&["commit"]).fails(5, &["clients would refuse the published timestamp", "publish rotate ROLE", "--replace-now"]));
     // The key was stolen: at once, but not without the new one.
     ceremony
         .sandbox
