@@ -145,7 +145,7 @@ pub struct Config {
     /// See [`KEYS`] for all of these.
     #[serde(default)]
     pub name: Option<String>,
-    /// Where the repository lives.
+    /// Where the repository is stored.
     #[serde(default = "default_repo")]
     pub repo: String,
     /// Where users reach it.
@@ -339,7 +339,7 @@ fn sender_key(name: &str, text: &str) -> Result<PublicKey> {
     PublicKey::ed25519(&bytes)
 }
 
-/// The part of a key of [`KEYS`] that stands at the margin.
+/// The part of a key of [`KEYS`] before the first dot.
 fn top(key: &str) -> &str {
     key.split('.').next().unwrap_or(key)
 }
@@ -461,7 +461,7 @@ impl Config {
         self.path(&self.root)
     }
 
-    /// The certificate of an OpenPGP key that does not live in a file.
+    /// The certificate of an OpenPGP key that is not in a file.
     pub fn openpgp_certificate(&self) -> PathBuf {
         self.path(&self.openpgp_certificate)
     }
@@ -496,12 +496,12 @@ impl Config {
         self.openpgp_passphrase_file.as_deref().map(|path| self.path(path))
     }
 
-    /// Where the OpenPGP key lives.
+    /// Where the OpenPGP key is stored.
     pub fn openpgp(&self) -> Result<KeyUri> {
         KeyUri::parse(&self.openpgp, &self.base)
     }
 
-    /// Where the key of each role lives.
+    /// Where the key of each role is stored.
     pub fn key_uris(&self) -> Result<BTreeMap<Role, Vec<KeyUri>>> {
         let known = |name: &str| name == BINS || Role::ALL.iter().any(|role| role.name() == name);
         if let Some(unknown) = self.keys.keys().find(|name| !known(name)) {
@@ -516,12 +516,12 @@ impl Config {
         texts.iter().map(|text| KeyUri::parse(text, &self.base)).collect()
     }
 
-    /// Where the key of each role lives, as the file says it.
+    /// Where the key of each role is stored, as the file states it.
     pub fn key_texts(&self, role: Role) -> Vec<String> {
         self.keys.get(role.name()).map_or_else(|| vec![format!("file:keys/{role}.pem")], |list| list.texts().to_vec())
     }
 
-    /// Where the OpenPGP key lives, as the file says it.
+    /// Where the OpenPGP key is stored, as the file states it.
     pub fn openpgp_text(&self) -> &str {
         &self.openpgp
     }
@@ -543,7 +543,7 @@ impl Config {
         &self.base
     }
 
-    /// The text of a config with other keys for a role, every other line as it was; `None` if they stand there in a form
+    /// The text of a config with other keys for a role, every other line as it was; `None` if they have a form
     /// that cannot be replaced line by line.
     pub fn with_keys(text: &str, role: Role, uris: &[String]) -> Option<String> {
         let quoted: Vec<String> = uris.iter().map(|uri| Self::quote(uri).ok()).collect::<Option<_>>()?;
@@ -577,12 +577,12 @@ impl Config {
         (after.key_texts(role) == uris && others(&before) == others(&after)).then_some(new)
     }
 
-    /// Where the key of the bins lives, if they have one of their own.
+    /// Where the key of the bins is stored, if they have one of their own.
     pub fn bin_keys(&self) -> Result<Vec<KeyUri>> {
         self.uris(self.keys.get(BINS).map_or(&[][..], KeyList::texts))
     }
 
-    /// Where the configured repository lives.
+    /// Where the configured repository is stored.
     pub fn location(&self) -> Result<Location> {
         Location::parse(&self.repo, &self.base)
     }
@@ -670,7 +670,7 @@ impl Config {
         self.name.clone().or_else(directory).unwrap_or_else(|| "app".into())
     }
 
-    /// A value as it stands in a config: quoted by the YAML writer, whatever it holds.
+    /// A value as it is in a config: quoted by the YAML writer, whatever it holds.
     pub fn quote(value: &str) -> Result<String> {
         serde_yaml::to_string(value).map(|text| text.trim_end().to_owned()).map_err(|error| Failure::new(Kind::Invalid, error.to_string()))
     }

@@ -46,7 +46,7 @@ pub struct Hashes {
 }
 
 impl Hashes {
-    /// What metadata says about content with these digests.
+    /// The metadata entry of content with these digests.
     pub fn of(digests: &Digests) -> Self {
         Self { sha256: Some(digests.sha256), sha512: digests.sha512, unknown: Vec::new() }
     }

@@ -1,4 +1,4 @@
-//! One error type for every room below `operation`: a kind to branch on, a sentence for people, and what to do next.
+//! One error type for every module below `operation`: a kind to branch on, a sentence for people, and what to do next.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ pub enum Kind {
     Due,
     /// The operating system or the store refused access.
     Permission,
-    /// It exists already with other content, or somebody else changed it first.
+    /// It exists already with other content, or another process changed it first.
     Conflict,
     /// A file, name or setting given to us is not acceptable.
     Invalid,
@@ -37,7 +37,7 @@ pub struct Failure {
     pub message: String,
     /// Further lines: each name, digest or place on its own.
     pub details: Vec<String>,
-    /// What the reader can do now.
+    /// What the user can do now.
     pub hints: Vec<String>,
     /// The input file at fault, where it is one file's fault: everything else can go on without that file.
     pub input: Option<PathBuf>,
@@ -58,7 +58,7 @@ impl Failure {
         Self::new(Kind::Invalid, message)
     }
 
-    /// Adds a line that says what to do.
+    /// Adds a line about what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
@@ -116,7 +116,7 @@ impl Failure {
         self.source.as_ref().map_or_else(|| self.message.clone(), |cause| format!("{}: {cause}", self.message))
     }
 
-    /// An input/output error on `what`, with the kind that the operating system's code stands for.
+    /// An input/output error on `what`, with the kind that belongs to the operating system's code.
     pub fn io(doing: &str, what: impl fmt::Display, error: std::io::Error) -> Self {
         use std::io::ErrorKind as E;
         let (kind, hint) = match error.kind() {

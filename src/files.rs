@@ -44,7 +44,7 @@ pub fn open_given(path: &Path) -> io::Result<File> {
     if file.metadata()?.is_dir() { Err(io::Error::new(ErrorKind::IsADirectory, "it is a directory")) } else { Ok(file) }
 }
 
-/// Reads a file opened by [`open_given`] from where it stands. The buffer never moves, so that a secret leaves no copies in
+/// Reads a file opened by [`open_given`] from its current position. The buffer never moves, so that a secret leaves no copies in
 /// memory, unless a pipe or a growing file needs more room.
 pub fn read_opened(file: &File, limit: u64) -> io::Result<Vec<u8>> {
     let too_long = |length| io::Error::new(ErrorKind::InvalidInput, format!("it has {length} bytes; no more than {limit} are read"));

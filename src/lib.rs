@@ -1,14 +1,14 @@
 //! A release publisher: finished builds become a TUF repository that the trdl client, curl with gpg, and any TUF
 //! client can install from.
 //!
-//! The rooms, from the ground up; a room knows only rooms above it in this list (`tests/suite/architecture.rs` holds us to it):
+//! The modules, lowest layer first; a module uses only modules above it in this list (`tests/suite/architecture.rs` checks it):
 //!
 //! - [`failure`]: what went wrong, of which kind, and what to do next
 //! - [`layout`], [`digest`], [`metadata`], [`openpgp`]: values and formats; no clock, disk, network or environment
 //! - [`files`]: files read without a wait and within limits
 //! - [`transport`]: where credentials may be sent
-//! - [`channels`], [`keys`], [`storage`], [`broker`], [`tree`]: the channels file, where secret keys live, where published
-//!   bytes live, requests to signing workers, directories that others can write
+//! - [`channels`], [`keys`], [`storage`], [`broker`], [`tree`]: the channels file, where secret keys are stored, where published
+//!   bytes are stored, requests to signing workers, directories that others can write
 //! - [`policy`]: the promises made to clients, each in one place
 //! - [`repository`]: a TUF repository on a storage: load, stage, commit
 //! - [`operation`]: what a person asks for, as plan and apply

@@ -9,7 +9,7 @@ use reqwest::Url;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The flag; no variable and no key of the config stands for it.
+/// The flag; no variable and no key of the config replaces it.
 pub const FLAG: &str = "--allow-plain-http";
 
 /// Of the whole process, and not part of any value that is made from a config.
@@ -31,7 +31,7 @@ pub fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-/// Reads the URL of an endpoint that gets credentials; `what` says where it was configured. Nothing of it is shown but the
+/// Reads the URL of an endpoint that gets credentials; `what` is where it was configured. Nothing of it is shown but the
 /// host, for the rest may hold secrets.
 pub fn check(url: &str, what: &str) -> Result<Url> {
     // One parser takes `\\` for `/` and maps other digits to 0-9, another refuses them: what both read alike is ASCII.

@@ -70,13 +70,13 @@ impl Broker {
         self.run("declare the queues", async {
             let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
             let quorum = || AMQPValue::LongString("quorum".into());
-            // Whoever can send can send rubbish: the oldest makes room.
+            // A sender can send invalid messages: the oldest ones are dropped.
             let most = AMQPValue::LongLongInt(MOST_DEAD);
             self.channel.queue_declare(dead.clone().into(), durable, table([("x-queue-type", quorum()), ("x-max-length", most)])).await?;
             for role in WorkerRole::ALL {
                 let arguments = table([
                     ("x-queue-type", quorum()),
-                    // One worker serves, the others stand by.
+                    // One worker is active, the others are on standby.
                     ("x-single-active-consumer", AMQPValue::Boolean(true)),
                     ("x-delivery-limit", AMQPValue::LongLongInt(DELIVERY_LIMIT)),
                     ("x-dead-letter-exchange", AMQPValue::LongString("".into())),
@@ -124,7 +124,7 @@ impl Broker {
     /// looked at: any process with the broker's credentials can set them.
     pub fn answer(&self, id: &str, body: &[u8]) -> Result<()> {
         let to = self.queues.reply(id);
-        // Without `mandatory`: what nobody waits for may vanish, it is recorded elsewhere.
+        // Without `mandatory`: a message that no process waits for may be lost, because it is recorded elsewhere.
         let properties = BasicProperties::default().with_correlation_id(id.into());
         let publish = async {
             let options = BasicPublishOptions::default();
@@ -197,7 +197,7 @@ impl Broker {
         letters.iter().try_for_each(|(delivery, _)| self.acknowledge(delivery))
     }
 
-    /// How the queues stand, the dead letters' last.
+    /// The state of the queues, the dead letters last.
     pub fn states(&self) -> Result<Vec<QueueState>> {
         let names = WorkerRole::ALL.iter().map(|role| self.queues.role(*role)).chain([self.queues.dead()]);
         names

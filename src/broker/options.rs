@@ -18,7 +18,7 @@ pub struct BrokerOptions {
 }
 
 impl BrokerOptions {
-    /// Reads `amqps://user@host:port/vhost`. Passwords do not stand in it.
+    /// Reads `amqps://user@host:port/vhost`. It contains no password.
     pub fn parse(text: &str) -> Result<Self> {
         let shown = text.to_owned();
         if text.split_once("://").is_some_and(|(_, rest)| {

@@ -57,14 +57,14 @@ impl Queues {
     }
 }
 
-/// How a queue stands.
+/// The state of a queue.
 #[derive(Clone, Debug, Serialize)]
 pub struct QueueState {
     /// Its name.
     pub name: String,
     /// Messages that wait.
     pub waiting: u32,
-    /// Workers connected to it: one serves, the others stand by.
+    /// Workers connected to it: one is active, the others are on standby.
     pub workers: u32,
 }
 

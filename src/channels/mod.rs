@@ -19,7 +19,7 @@ pub struct ChannelsFile {
     pub assignments: Vec<Assignment>,
 }
 
-/// What the file says of one channel.
+/// One channel in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignment {
     /// The group, for example `1.2`.

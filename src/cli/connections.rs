@@ -16,7 +16,7 @@ use tokio::time::Sleep;
 
 /// More wait until one of these has ended.
 const MOST: usize = 32;
-/// A connection lives this long at most; clients open another.
+/// The longest duration of a connection; clients open another.
 const LIFETIME: Duration = Duration::from_secs(5);
 /// After a failed accept, for example because the process has no descriptors left.
 const PAUSE: Duration = Duration::from_millis(200);

@@ -45,7 +45,7 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
         }
         Key::Show { key } => {
             let signer = load(key, &passphrases)?;
-            // What a key may sign is told where there is a repository to ask; the key itself needs none.
+            // The roles that a key may sign are shown if there is a repository; the key itself needs none.
             let duties = match Config::read(&global.config) {
                 Ok(config) => operation::duties_of(&open(global, &config, output)?, signer.public()).unwrap_or_default(),
                 Err(_) => Vec::new(),

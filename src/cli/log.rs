@@ -1,4 +1,4 @@
-//! What services tell while they run: a line each, for people or as JSON.
+//! The log of services: one line for each event, as text or JSON.
 
 use super::output::{Output, eprint, one_line, print};
 use chrono::Utc;

@@ -98,7 +98,7 @@ impl Metrics {
         self.expiries.extend(expiries.iter().copied());
     }
 
-    /// How a queue stands.
+    /// The state of a queue.
     pub fn queue(&self, name: &str, waiting: u32, workers: u32) {
         let label = [("queue", name.to_owned())];
         self.waiting.get_or_create(&label).set(i64::from(waiting));

@@ -1,4 +1,4 @@
-//! The command line: arguments, output as text or JSON, progress, prompts, exit codes. The only room that prints.
+//! The command line: arguments, output as text or JSON, progress, prompts, exit codes. The only module that prints.
 
 mod adopt;
 mod arguments;
@@ -43,9 +43,9 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-/// Runs one command and says its exit code.
+/// Runs one command and returns its exit code.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    // What is in memory must not end in a file that somebody else reads.
+    // What is in memory must not end in a file that another process can read.
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, rustix::process::Rlimit { current: Some(0), maximum: Some(0) });
     interrupt::survive_file_limit();
     let arguments: Vec<OsString> = arguments.collect();

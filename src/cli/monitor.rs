@@ -20,11 +20,11 @@ const LEAST_PATIENCE: Duration = Duration::from_secs(60);
 /// What a run of the monitor is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// The drop box and the roles, until it is told to stop.
+    /// The drop box and the roles, until a signal stops it.
     Everything,
     /// One round of both.
     OneRound,
-    /// The roles alone, until it is told to stop: `publish refresh --watch`.
+    /// The roles alone, until a signal stops it: `publish refresh --watch`.
     RolesOnly,
 }
 

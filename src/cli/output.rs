@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::io::{Error, ErrorKind, IsTerminal, Result, Write};
 use std::sync::{Mutex, PoisonError};
 
-/// The first error of a write to stdout. A closed pipe is none: its reader has seen enough.
+/// The first error of a write to stdout. A closed pipe is not an error: the reading process needs no more.
 static LOST: Mutex<Option<Error>> = Mutex::new(None);
 
 /// Where a command prints: results to stdout, everything else to stderr.

@@ -83,7 +83,7 @@ impl Sources {
     }
 
     fn source(&self, purpose: Use) -> &Source {
-        // The OpenPGP key opens with the passphrase of the role keys unless told otherwise.
+        // The OpenPGP key opens with the passphrase of the role keys unless configured otherwise.
         if purpose == Use::OpenPgp && self.openpgp.is_given() { &self.openpgp } else { &self.roles }
     }
 

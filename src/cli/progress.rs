@@ -10,7 +10,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often a long step without a terminal says how far it is.
+/// How often a long step without a terminal reports its progress.
 const EVERY: Duration = Duration::from_secs(30);
 
 /// Bars on a terminal, plain lines otherwise, on stderr.
@@ -31,7 +31,7 @@ struct Step {
 }
 
 impl Shown {
-    /// As `--progress` wants it.
+    /// As `--progress` requests.
     pub fn new(global: &Global, output: &Output) -> Self {
         let bars = match global.progress {
             When::Always => true,
@@ -56,7 +56,7 @@ impl Progress for Shown {
         step.name = what.to_owned();
         if self.bars {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            // Until the step says how much there is to do.
+            // Until the amount of work is known.
             if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
                 bar.set_style(style.tick_chars("|/-\\ "));
             }

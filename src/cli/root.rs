@@ -258,7 +258,7 @@ fn describe(report: &RootReport) -> String {
     text
 }
 
-/// What of a thief's state goes, a few lines of each kind: all of it is in the JSON.
+/// What is removed of an attacker's state, a few lines of each kind: all of it is in the JSON.
 fn tell_going_back(back: &GoingBack, text: &mut String) {
     let _ = writeln!(text, "  < the state of snapshot {} is signed again instead of what is published", back.snapshot);
     let highest = back.above.targets.max(back.above.snapshot).max(back.above.timestamp);

@@ -182,7 +182,7 @@ fn next_after(role: Role, now: bool) -> String {
     format!("next: copy the new key to every other publisher and worker, beside the old one; then publish rotate {role} --finish")
 }
 
-/// The second root: the oldest of the configured keys goes.
+/// The second root drops the oldest of the configured keys.
 fn finish(global: &Global, role: Role, output: &Output, text: &mut String) -> Result<Option<Step>> {
     let config = Config::read(&global.config)?;
     let (draft, names) = (config.root_draft(), config.key_names());
@@ -259,7 +259,7 @@ fn rewrite(path: &Path, role: Role, keys: &[String]) -> Result<()> {
     Ok(own_file::replace(path, new.as_bytes())?)
 }
 
-/// Another OpenPGP key: made or named, vouched for by the old one, published with what is signed anew, and only then
+/// Another OpenPGP key: made or named, certified by the old one, published with what is signed anew, and only then
 /// written into the config.
 fn openpgp(global: &Global, arguments: &Rotate, output: &Output) -> Result<Report> {
     if arguments.finish {

@@ -34,7 +34,7 @@ pub(super) fn parse_span(text: &str) -> Result<TimeDelta, String> {
     crate::metadata::parse_span(text).map_err(|failure| format!("{}; {}", failure.message, failure.hints.join("; ")))
 }
 
-/// Shows what is about to happen and asks; without a terminal, the flag must say yes.
+/// Shows what is about to happen and asks; without a terminal, the flag must confirm.
 pub(super) fn confirm(shown: &str, what: &str, flag: &str, output: &super::output::Output) -> crate::failure::Result<()> {
     if output.is_json() || !std::io::stdin().is_terminal() {
         return Err(Failure::new(Kind::Invalid, format!("there is no terminal to ask on whether to {what}"))
@@ -46,7 +46,7 @@ pub(super) fn confirm(shown: &str, what: &str, flag: &str, output: &super::outpu
     if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(Failure::new(Kind::Conflict, "not confirmed; nothing was done")) }
 }
 
-/// Asks for the confirmation of something that cannot be taken back: `value` is what it names, `given` what --confirm says.
+/// Asks for the confirmation of something that cannot be undone: `value` must be given, `given` is the value of --confirm.
 pub(super) fn confirm_loss(value: &str, given: Option<&str>, what: &str, output: &super::output::Output) -> crate::failure::Result<()> {
     let shown = value.escape_debug().to_string();
     if given.is_none() && !output.is_json() && std::io::stdin().is_terminal() {

@@ -53,7 +53,7 @@ pub(super) fn open(global: &Global, config: &Config, output: &Output) -> Result<
     })
 }
 
-/// The same for a service, which tells what it does in its log.
+/// The same for a service, which writes its events to its log.
 pub(super) fn open_service(global: &Global, config: &Config, output: &Output) -> Result<Workspace> {
     Ok(Workspace { progress: Box::new(Logged(output.clone())), ..open(global, config, output)? })
 }

@@ -1,4 +1,4 @@
-//! Keys that never leave where they live: in HSMs, agents and key services. Each does the few operations here; signing of
+//! Keys that never leave their place: in HSMs, agents and key services. Each does the few operations here; signing of
 //! roles and of OpenPGP digests is made of them, and what comes back is verified before it is used.
 
 use super::RoleSigner;
@@ -34,7 +34,7 @@ pub(super) trait Device: Send + Sync {
     /// Does one operation.
     fn perform(&self, operation: Operation<'_>) -> Result<Vec<u8>>;
 
-    /// Where the key lives, for errors.
+    /// Where the key is stored, for errors.
     fn origin(&self) -> &str;
 }
 

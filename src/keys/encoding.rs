@@ -10,7 +10,7 @@ const WIDTH: usize = 64;
 const BEGIN: &str = "-----BEGIN ";
 const DASHES: &str = "-----";
 
-/// The content that a key file stands for. `what` names the file.
+/// The content that a key file contains. `what` names the file.
 pub(super) fn plain(file: &[u8], what: &str) -> Result<Zeroizing<Vec<u8>>> {
     let Some(text) = text_of(file, what)? else { return Ok(Zeroizing::new(file.to_vec())) };
     let text = unescaped(text.trim());

@@ -141,7 +141,7 @@ pub(super) fn read_open(file: &File, path: &Path) -> Result<Zeroizing<Vec<u8>>> 
 /// What a key file is called until it is whole, with the process's id after it.
 const UNFINISHED: &str = ".publish-key-";
 
-/// Removes what killed runs left: secret keys that nothing uses. One whose process lives stays.
+/// Removes what killed runs left: secret keys that nothing uses. One whose process runs stays.
 fn remove_unfinished(directory: &Path) {
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         let name = entry.file_name();

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-/// What the file says of its encryption; byte strings are base64.
+/// The encryption as stated in the file; byte strings are base64.
 #[derive(Deserialize)]
 struct Encrypted {
     kdf: Kdf,

@@ -179,7 +179,7 @@ fn number(answer: &[u8], name: &str, length: usize) -> Option<Vec<u8>> {
     let digits = answer[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     let count: usize = std::str::from_utf8(&answer[start..start + digits]).ok()?.parse().ok()?;
     let value = answer.get(start + digits + 1..start + digits + 1 + count)?;
-    // A sign byte may stand before it, or leading zeros be left out.
+    // A sign byte may precede it, or leading zeros be left out.
     let value = if length > 0 && value.len() > length { &value[value.len() - length..] } else { value };
     let mut padded = vec![0; length.saturating_sub(value.len())];
     padded.extend_from_slice(value);
@@ -211,7 +211,7 @@ fn listed(listing: &str) -> Vec<Listed> {
                 let valid = !matches!(field(1), "r" | "e" | "d" | "i");
                 // `#` in field 15: the secret is not there. Small letters are this key's own capabilities.
                 let usable = valid && field(11).contains('s') && field(14) != "#";
-                // `+`: it is. A card's serial number stands there otherwise.
+                // `+`: it is. Otherwise the serial number of a card is there.
                 let on_card = !matches!(field(14), "" | "+" | "#");
                 keys.push(Listed { created: field(5).parse().unwrap_or(0), usable, on_card, ..Listed::default() });
             }

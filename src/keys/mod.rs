@@ -1,4 +1,4 @@
-//! Where secret keys live, by URI; the signer trait is all that the rooms above know.
+//! Where secret keys are stored, by URI; the signer trait is all that the modules above use.
 
 #[cfg(feature = "awskms")]
 mod aws_kms;

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// Opens the signer that lives at `uri`.
+/// Opens the signer of the key at `uri`.
 pub fn load(uri: &KeyUri, passphrases: &dyn Passphrases) -> Result<Arc<dyn RoleSigner>> {
     if let Some(device) = device(uri, passphrases)? {
         return Ok(device);
@@ -26,7 +26,7 @@ pub fn load(uri: &KeyUri, passphrases: &dyn Passphrases) -> Result<Arc<dyn RoleS
     form::read(&read_secret(uri)?, &what, passphrases)?.into_signer(&what)
 }
 
-/// Opens a key that signs OpenPGP digests where it lives; `None` for keys that live in files.
+/// Opens a key that signs OpenPGP digests where it is stored; `None` for keys in files.
 pub fn load_for_openpgp(uri: &KeyUri, passphrases: &dyn Passphrases) -> Result<Option<Arc<dyn DigestSigner>>> {
     Ok(device(uri, passphrases)?.map(|device| device as Arc<dyn DigestSigner>))
 }
@@ -53,7 +53,7 @@ pub fn openpgp_certificate(uri: &KeyUri) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// The content of a key file, or of the variable that stands for one.
+/// The content of a key file, or of the variable that contains one.
 pub fn read_secret(uri: &KeyUri) -> Result<Zeroizing<Vec<u8>>> {
     match uri {
         KeyUri::File(path) => {
@@ -80,7 +80,7 @@ pub fn read_secret(uri: &KeyUri) -> Result<Zeroizing<Vec<u8>>> {
     }
 }
 
-/// A key of somebody else's file, to be kept in a file of ours.
+/// A key from another tool's file, to be stored in a key file of this publisher.
 #[derive(Clone)]
 pub struct FoundKey {
     material: Material,
@@ -128,7 +128,7 @@ pub fn load_all(uris: &[KeyUri], passphrases: &dyn Passphrases) -> (Vec<Arc<dyn 
     (opened, failures)
 }
 
-/// Signs `message` with every signer whose key is among `keys` (key id and key), all at once, and says the ids. A signer
+/// Signs `message` with every signer whose key is among `keys` (key id and key), all at once, and returns the key ids. A signer
 /// that fails is missed only if fewer than `threshold` are left.
 pub fn sign_all<'k>(
     message: &[u8],

@@ -27,7 +27,7 @@ use std::sync::{Mutex, PoisonError};
 const EDWARDS: [&[u8]; 2] = [&[0x06, 0x03, 0x2b, 0x65, 0x70], b"\x13\x0cedwards25519"];
 const P256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
 
-/// What a PKCS#11 URI says.
+/// A PKCS#11 URI, parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pkcs11Uri {
     text: String,
@@ -85,7 +85,7 @@ impl Pkcs11Uri {
         &self.text
     }
 
-    /// The whole URI as it can stand in a config.
+    /// The whole URI as it can be written in a config.
     pub fn to_text(&self) -> String {
         let file = |name: &str, path: &Option<PathBuf>| path.as_ref().map(|path| format!("{name}={}", path.display()));
         let query: Vec<String> = [file("module-path", &self.module), file("pin-source", &self.pin_source)].into_iter().flatten().collect();
@@ -93,7 +93,7 @@ impl Pkcs11Uri {
     }
 }
 
-/// The bytes that a value stands for; `None` if two hex digits do not follow each percent sign.
+/// The bytes of a value; `None` if two hex digits do not follow each percent sign.
 fn decode(text: &str) -> Option<Vec<u8>> {
     let escaped = |rest: &str| rest.len() >= 2 && rest.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit);
     text.split('%').skip(1).all(escaped).then(|| percent_encoding::percent_decode_str(text).collect())
@@ -180,7 +180,7 @@ impl Device for TokenKey {
     }
 }
 
-/// What stands before a digest inside a PKCS#1 v1.5 signature.
+/// What precedes a digest inside a PKCS#1 v1.5 signature.
 fn digest_info(hash: HashAlgorithm) -> Result<&'static [u8]> {
     hash.oid().map_err(|error| Failure::new(Kind::Unexpected, format!("cannot sign {hash} digests: {error}")))
 }
@@ -234,7 +234,7 @@ fn pin(uri: &Pkcs11Uri, passphrases: &dyn Passphrases) -> Result<Secret> {
     Ok(Secret::new(line.strip_suffix(b"\r").unwrap_or(line)))
 }
 
-/// A PIN that was refused, and how many tries are left as far as the token tells.
+/// A PIN that was refused, and how many tries are left as far as the token reports.
 fn refused_pin(module: &Pkcs11, slot: Slot, origin: &str, error: Error) -> Failure {
     if !matches!(error, Error::Pkcs11(RvError::PinIncorrect | RvError::PinLocked | RvError::PinInvalid | RvError::PinLenRange, _)) {
         return failed(origin, "log in", error);

@@ -25,7 +25,7 @@ pub fn read_public(file: &[u8], what: &str) -> Result<Option<PublicKey>> {
     }
     match serde_json::from_str::<Value>(text) {
         Ok(json) if json.pointer("/keyval/public").is_some() && json.pointer("/keyval/private").is_none() => {
-            // Fields beyond these three would stand in the root for ever, and some clients count them into the key id.
+            // Fields beyond these three would be in the root permanently, and some clients count them into the key id.
             let plain =
                 serde_json::json!({"keytype": json["keytype"], "scheme": json["scheme"], "keyval": {"public": json["keyval"]["public"]}});
             PublicKey::from_json(plain).map(Some)

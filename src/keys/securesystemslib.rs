@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 /// Stands between the parts.
 pub(super) const DELIMITER: &str = "@@@@";
 
-/// More rounds than anybody writes would only keep us busy.
+/// No tool writes more rounds; more would only take time.
 const MOST_ROUNDS: usize = 10_000_000;
 
 pub(super) fn decrypt(text: &str, what: &str, passphrase: &Secret) -> Result<Material> {

@@ -3,7 +3,7 @@ use crate::metadata::{PublicKey, Role};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A secret key that signs TUF roles, wherever it lives.
+/// A secret key that signs TUF roles, wherever it is stored.
 pub trait RoleSigner: Send + Sync {
     /// The public half; its id is how the root names the key.
     fn public(&self) -> &PublicKey;
@@ -11,7 +11,7 @@ pub trait RoleSigner: Send + Sync {
     /// Signs a role's canonical bytes.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>>;
 
-    /// Where the key lives, for errors.
+    /// Where the key is stored, for errors.
     fn origin(&self) -> &str;
 }
 

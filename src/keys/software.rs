@@ -48,7 +48,7 @@ impl Material {
         Self::of(key).ok_or_else(|| Failure::new(Kind::Unexpected, "cannot make a key"))
     }
 
-    /// The signer; `origin` says where the key lives.
+    /// The signer; `origin` is where the key is stored.
     pub(super) fn into_signer(self, origin: &str) -> Result<Arc<dyn RoleSigner>> {
         Ok(match self {
             Self::Ed25519(seed) => Arc::new(Ed25519Signer::from_seed(&seed, origin)?),

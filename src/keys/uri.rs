@@ -6,7 +6,7 @@ use crate::failure::{Failure, Result};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Where a secret key lives.
+/// Where a secret key is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyUri {
     /// `file:PATH`, or a bare path: a key file.
@@ -100,7 +100,7 @@ impl KeyUri {
         }
     }
 
-    /// Where the key lives, in words for errors.
+    /// Where the key is stored, for errors.
     pub fn origin(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
@@ -116,7 +116,7 @@ impl KeyUri {
         match self {
             Self::File(path) => path.exists(),
             Self::Env(name) => std::env::var_os(name).is_some(),
-            // Nobody knows without asking, and asking takes a PIN.
+            // It is not known without a request, and a request needs a PIN.
             _ => true,
         }
     }

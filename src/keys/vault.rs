@@ -10,7 +10,7 @@ use sequoia_openpgp::types::HashAlgorithm;
 use serde_json::json;
 use std::sync::Arc;
 
-/// What a vault: URI says: `vault:NAME`, `vault:MOUNT/NAME`, either with `@VERSION`.
+/// A vault: URI, parsed: `vault:NAME`, `vault:MOUNT/NAME`, either with `@VERSION`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VaultUri {
     mount: String,

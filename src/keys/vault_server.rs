@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a request that was throttled or met a failing server is tried.
 const TRIES: u32 = 5;
 
-/// The server, and a token that lives as long as the process does.
+/// The server, and a token that is kept for as long as the process runs.
 pub(super) struct VaultServer {
     http: Client,
     address: String,

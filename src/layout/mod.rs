@@ -1,4 +1,4 @@
-//! Where things live: names of targets as TUF clients know them, and names of objects as the store knows them.
+//! Where things are stored: names of targets as TUF clients know them, and names of objects as the store knows them.
 
 mod channel;
 mod desktop;
@@ -50,8 +50,8 @@ pub fn detached_name(name: &str) -> String {
 /// First parts of names that have commands of their own.
 pub const RESERVED: [&str; 5] = ["releases", "signatures", "channels", "openpgp", "yanked"];
 
-/// Whether only a command of its own may publish this name; no flag lifts it. Case does not count: some readers' file
-/// systems have none.
+/// Whether only a command of its own may publish this name; no flag lifts it. Case does not count, because some
+/// file systems ignore it.
 pub fn is_reserved(name: &str) -> bool {
     name.split('/').next().is_some_and(|first| RESERVED.iter().any(|reserved| first.eq_ignore_ascii_case(reserved)))
 }
@@ -70,7 +70,7 @@ pub fn is_below_version(name: &str, version: &str) -> bool {
     name.strip_prefix("releases/").and_then(|rest| rest.split('/').next()) == Some(version)
 }
 
-/// `yanked/<version>`: says that the version was withdrawn and is never published again.
+/// `yanked/<version>`: records that the version was withdrawn and is never published again.
 pub fn yanked_name(version: impl std::fmt::Display) -> String {
     format!("yanked/{version}")
 }

@@ -21,7 +21,7 @@ impl ObjectName {
         Self(format!("{role}.json"))
     }
 
-    /// `targets/<dir>/<hash>.<name>`: what clients fetch when the root says `consistent_snapshot`.
+    /// `targets/<dir>/<hash>.<name>`: what clients fetch when the root has `consistent_snapshot`.
     pub fn hashed_target(name: &str, hash: &str) -> Self {
         match name.rsplit_once('/') {
             Some((directory, file)) => Self(format!("targets/{directory}/{hash}.{file}")),
@@ -84,7 +84,7 @@ impl ObjectName {
         Self(name.into())
     }
 
-    /// Refuses names that lead out of the repository: they come from metadata that somebody else may have written.
+    /// Refuses names that lead out of the repository: they come from metadata that another process may have written.
     pub fn check(&self) -> Result<()> {
         if self.0.split('/').any(|part| matches!(part, "" | "." | "..") || part.contains('\0')) {
             let name = self.0.escape_debug();

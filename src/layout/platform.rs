@@ -28,7 +28,7 @@ const ALIASES: [(&str, &str); 12] = [
 ];
 
 impl Platform {
-    /// The platform that a name of another tool stands for: `linux-x86_64`, `app_linux_amd64_v1`, `aarch64-apple-darwin`.
+    /// The platform that a name of another tool means: `linux-x86_64`, `app_linux_amd64_v1`, `aarch64-apple-darwin`.
     pub fn meant_by(name: &str) -> Option<Self> {
         // The one architecture whose usual name holds a separator.
         let name = name.to_ascii_lowercase().replace("x86_64", "amd64").replace("x86-64", "amd64");

@@ -6,7 +6,7 @@ use std::fmt;
 pub struct ReleaseVersion(semver::Version);
 
 impl ReleaseVersion {
-    /// Parses the exact form that stands in channels files and target names: no leading `v`, all three numbers.
+    /// Parses the exact form in channels files and target names: no leading `v`, all three numbers.
     pub fn parse(text: &str) -> Result<Self> {
         match semver::Version::parse(text) {
             Ok(version) => Ok(Self(version)),
@@ -20,7 +20,7 @@ impl ReleaseVersion {
         }
     }
 
-    /// The version that the name of a published release stands for. Other tools publish `v0.0.2` and `1.2`, which the trdl
+    /// The version that the name of a published release means. Other tools publish `v0.0.2` and `1.2`, which the trdl
     /// client takes for 0.0.2 and 1.2.0; `None` for a name that it cannot order.
     pub fn of_release(name: &str) -> Option<Self> {
         Self::parse(&full_number(name)).ok()
@@ -55,7 +55,7 @@ impl ReleaseVersion {
         self.0.cmp_precedence(&other.0).is_eq()
     }
 
-    /// Whether `self` stands before `other` in precedence (build metadata does not count).
+    /// Whether `self` comes before `other` in precedence (build metadata does not count).
     pub fn older_than(&self, other: &Self) -> bool {
         self.0.cmp_precedence(&other.0).is_lt()
     }

@@ -147,7 +147,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The text between the quotes, escapes as they stand.
+    /// The text between the quotes, escapes as they are.
     fn string(&mut self) -> Option<&'a [u8]> {
         self.literal(b"\"")?;
         let start = self.at;

@@ -22,7 +22,7 @@ pub struct DelegatedRole {
     pub keys: RoleKeys,
     /// Whether clients look no further for the names that it is responsible for.
     pub terminating: bool,
-    /// Which target names it may speak for.
+    /// Which target names it is responsible for.
     scope: Scope,
 }
 
@@ -35,7 +35,7 @@ enum Scope {
 /// More bins than this are refused rather than written out.
 const MAX_BIN_BITS: u32 = 16;
 
-/// Which of many roles that share out all names by hash speaks for a name, found in one look.
+/// Which of many roles that share out all names by hash is responsible for a name, found in one step.
 #[derive(Clone, Debug)]
 pub struct BinIndex {
     by_prefix: HashMap<String, usize>,
@@ -44,7 +44,7 @@ pub struct BinIndex {
 }
 
 impl Delegations {
-    /// Reads the block; `what` names the role it stands in.
+    /// Reads the block; `what` names the role it is in.
     pub fn parse(json: &str, what: &str) -> Result<Self> {
         let broken = |why: String| Failure::new(Kind::Untrusted, format!("{what} has delegations that cannot be read: {why}"));
         let value: Value = serde_json::from_str(json).map_err(|error| broken(error.to_string()))?;
@@ -71,7 +71,7 @@ impl Delegations {
         for (at, role) in self.roles.iter().enumerate() {
             let Scope::HashPrefixes(prefixes) = &role.scope else { return None };
             for prefix in prefixes {
-                // The first role that may speak for a name is the one that clients ask first.
+                // The first role that is responsible for a name is the one that clients ask first.
                 by_prefix.entry(prefix.clone()).or_insert(at);
             }
         }
@@ -143,7 +143,7 @@ impl Delegations {
 }
 
 impl BinIndex {
-    /// The place of the role that speaks for this name.
+    /// The place of the role that is responsible for this name.
     pub fn find(&self, target: &str) -> Option<usize> {
         let hash = hex::encode(openssl::sha::sha256(target.as_bytes()));
         self.lengths.iter().find_map(|length| self.by_prefix.get(hash.get(..*length)?)).copied()
@@ -176,7 +176,7 @@ impl DelegatedRole {
         if let Scope::HashPrefixes(prefixes) = &self.scope { prefixes } else { &[] }
     }
 
-    /// Whether the role may speak for this target name (specification 4.5; `*` and `?` do not cross a slash).
+    /// Whether the role is responsible for this target name (specification 4.5; `*` and `?` do not cross a slash).
     pub fn covers(&self, target: &str) -> bool {
         match &self.scope {
             Scope::Patterns(patterns) => patterns.iter().any(|pattern| {

@@ -17,7 +17,7 @@ pub struct Signature {
 /// `{"signatures": […], "signed": {…}}`, parsed no further than that.
 #[derive(Debug, Deserialize)]
 pub struct Envelope<'a> {
-    /// All signatures as they stand.
+    /// All signatures as they are.
     pub signatures: Vec<Signature>,
     #[serde(borrow)]
     signed: &'a RawValue,

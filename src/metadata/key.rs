@@ -21,7 +21,7 @@ pub enum KeyKind {
     RsaPss,
 }
 
-/// A public key as it stands in a root or a delegation, unknown fields and all.
+/// A public key as it is in a root or a delegation, unknown fields and all.
 #[derive(Clone, Debug)]
 pub struct PublicKey {
     kind: KeyKind,

@@ -33,7 +33,7 @@ impl KeyIdStyle {
         all.into_iter().find(fits)
     }
 
-    /// The key as it stands in a root of this style, with its id.
+    /// The key as it is in a root of this style, with its id.
     pub fn keyed(self, key: &PublicKey) -> Result<(String, PublicKey)> {
         let mut json = key.to_json();
         let fields = json.as_object_mut().ok_or_else(|| Failure::invalid("a key is not a JSON object"))?;

@@ -56,7 +56,7 @@ pub fn check_names(names: &BTreeMap<String, String>) -> Result<()> {
     Ok(())
 }
 
-/// What a name looks like: names that people cannot tell apart have one of these in common. Letters may look alike in one
+/// What a name looks like: names that look the same to people have one of these in common. Letters may look alike in one
 /// case only.
 fn looks_of(name: &str) -> [String; 2] {
     let look = |text: &str| skeleton(text).filter(|c| !" .-_'".contains(*c)).collect::<String>().to_lowercase();

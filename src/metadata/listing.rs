@@ -14,7 +14,7 @@ pub struct Listing {
     expires: Expiry,
 }
 
-/// What a listing says of one file.
+/// The entry of one file in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// The file's version.

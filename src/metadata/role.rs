@@ -33,7 +33,7 @@ impl Role {
         }
     }
 
-    /// How long a new signature lives, as trdl's server does it.
+    /// How long a new signature is valid, as trdl's server does it.
     pub fn lifetime(self) -> TimeDelta {
         TimeDelta::days(match self {
             Self::Root => 365,

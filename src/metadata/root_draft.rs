@@ -53,7 +53,7 @@ struct DraftFile {
     /// Names of people by the ids of their keys.
     #[serde(default)]
     names: BTreeMap<String, String>,
-    /// Which repository the draft says that it is for.
+    /// For which repository the draft is, as it states itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     repository: Option<RepositoryLabel>,
     /// SHA-256 of the `timestamp.json` that an unfinished commit began with.
@@ -79,7 +79,7 @@ impl RootDraft {
         Ok(Self { present_file, present, next, signatures: Vec::new(), names, repository: None, base: None })
     }
 
-    /// Reads a draft; it may come from anybody. `what` names the file.
+    /// Reads a draft; it may come from any source. `what` names the file.
     pub fn parse(bytes: &[u8], what: &str) -> Result<Self> {
         let broken = |why: String| Failure::invalid(format!("{what} is not a draft of a root: {why}"));
         let file: DraftFile = serde_json::from_slice(bytes).map_err(|error| broken(error.to_string()))?;
@@ -91,7 +91,7 @@ impl RootDraft {
         if next.version() != present.version() + 1 {
             return Err(broken(format!("version {} does not follow version {}", next.version(), present.version())));
         }
-        // People decide by what they see: nothing in a file from anybody may move the cursor, or hide a line.
+        // People decide by what they see: nothing in a file may move the cursor, or hide a line.
         let ids = [&present, &next].into_iter().flat_map(|root| {
             let listed = Role::ALL.into_iter().flat_map(|role| &root.role(role).keyids);
             root.keys().keys().chain(listed)
@@ -298,7 +298,7 @@ impl RootDraft {
         &self.names
     }
 
-    /// Which repository the draft says that it is for.
+    /// For which repository the draft is, as it states itself.
     pub fn repository(&self) -> Option<&RepositoryLabel> {
         self.repository.as_ref()
     }

@@ -37,7 +37,7 @@ impl Root {
     /// This root with an edit, at the same version. Keys that no role needs any more go.
     ///
     /// # Errors
-    /// Names a key that is not there, a key that is there already, or a role that nobody could sign.
+    /// Names a key that is not there, a key that is there already, or a role that no key could sign.
     pub fn edited(&self, edit: &RootEdit) -> Result<Self> {
         let mut json: Value = serde_json::from_slice(&self.to_signed_json()).map_err(|error| Failure::invalid(error.to_string()))?;
         for (role, key) in &edit.add {

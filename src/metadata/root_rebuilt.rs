@@ -53,7 +53,7 @@ fn rebuilt(present: &Root, next: &Root) -> Map<String, Value> {
     let (before, after) = (used(present.json()), used(&json));
     let object = |root: &Root| root.field("keys").and_then(Value::as_object).cloned().unwrap_or_default();
     let (mut keys, of_next) = (object(present), object(next));
-    // A key that loses its last role goes. One that had none may stay or go.
+    // A key that loses its last role is removed. One that had none may stay or be removed.
     keys.retain(|id, _| after.contains(id) || (!before.contains(id) && of_next.contains_key(id)));
     for id in after.iter().filter(|id| present.field("keys").is_none_or(|keys| keys.get(id).is_none())) {
         keys.extend(of_next.get(id).map(|key| (id.clone(), key.clone())));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 const ELSEWHERE: &str = "elsewhere";
 
-/// What a targets role says of one target.
+/// The entry of one target in a targets role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Length in bytes.

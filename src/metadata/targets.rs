@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// A targets role with the bytes of its file: fields and entries are places in those bytes, and an entry is parsed only
-/// when somebody asks for it.
+/// when it is requested.
 #[derive(Clone, Debug)]
 pub struct Targets {
     file: String,
@@ -18,7 +18,7 @@ pub struct Targets {
     expires: Expiry,
     /// Sorted by name.
     entries: Vec<(Text, Span)>,
-    /// Every other field of the role, as it stands.
+    /// Every other field of the role, as it is.
     others: BTreeMap<String, Span>,
 }
 
@@ -314,7 +314,7 @@ impl Parts {
     }
 }
 
-/// The fields of the role, each once: the targets parsed, the others as they stand.
+/// The fields of the role, each once: the targets parsed, the others as they are.
 struct FieldsReader;
 
 impl<'de> Visitor<'de> for FieldsReader {

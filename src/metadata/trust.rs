@@ -1,6 +1,6 @@
 //! The rules of the TUF client workflow (specification 5), as a value that is fed files in the client's order.
 //!
-//! Three readers share it: the publisher loading its own repository, the publisher checking what it is about to publish
+//! Three callers share it: the publisher loading its own repository, the publisher checking what it is about to publish
 //! as a client who holds the present state would, and `verify`. They differ only in what expiry means to them.
 
 use super::targets::Parts;
@@ -236,7 +236,7 @@ impl Trust {
         Ok(targets)
     }
 
-    /// What the snapshot says of a targets role's file.
+    /// The snapshot's entry for the file of a targets role.
     pub fn listed(&self, file: &str) -> Result<&Listed> {
         let snapshot = self.snapshot.as_ref().ok_or_else(|| untrusted("no snapshot was read before the targets"))?;
         entry(snapshot, file, "snapshot.json")
@@ -257,7 +257,7 @@ impl Trust {
         self.targets_keys.iter().any(|known| known.same_material(key))
     }
 
-    /// The last root that replaced every key of all online roles: versions from before it bind nobody any more, neither
+    /// The last root that replaced every key of all online roles: versions from before it do not count any more, neither
     /// clients (specification 5.3.11) nor publishers.
     pub fn reset_at(&self) -> Option<u64> {
         self.reset_at

@@ -10,16 +10,16 @@ use openpgp::types::RevocationStatus;
 use sequoia_openpgp as openpgp;
 use std::time::SystemTime;
 
-/// The certificates that a reader verifies signatures with.
+/// The certificates that a user verifies signatures with.
 #[derive(Debug, Default)]
 pub struct Certificates(Vec<Cert>);
 
-/// How a certificate stands today, apart from any signature.
+/// The state of a certificate today, apart from any signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// Usable.
     Good,
-    /// Its owner revoked it: readers refuse or warn about everything it signed.
+    /// Its owner revoked it: clients refuse its signatures or warn about them.
     Revoked,
     /// Past its expiry; what it signed before stays good.
     Expired,
@@ -30,7 +30,7 @@ pub enum Standing {
 }
 
 impl Certificates {
-    /// Adds a public certificate and says its fingerprint; `what` names the file.
+    /// Adds a public certificate and returns its fingerprint; `what` names the file.
     pub fn add(&mut self, bytes: &[u8], what: &str) -> Result<String> {
         let cert = parse_one(bytes, what)?;
         let fingerprint = cert.fingerprint().to_hex();
@@ -43,7 +43,7 @@ impl Certificates {
         self.0.is_empty()
     }
 
-    /// How each certificate stands at `now`, by fingerprint.
+    /// The state of each certificate at `now`, by fingerprint.
     pub fn standings(&self, now: DateTime<Utc>) -> impl Iterator<Item = (String, Standing)> {
         self.0.iter().map(move |cert| (cert.fingerprint().to_hex(), standing(cert, now)))
     }

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 pub enum Algorithm {
     /// Small and fast signatures; every gpg since 2.1 reads them.
     Ed25519,
-    /// For readers with very old tools.
+    /// For users with very old tools.
     Rsa4096,
 }
 
@@ -25,7 +25,7 @@ pub struct Generated {
     pub fingerprint: String,
     /// The secret key, armored; encrypted when a passphrase was given.
     pub secret: Zeroizing<Vec<u8>>,
-    /// A revocation certificate, armored: published, it tells readers that the key is no longer to be trusted.
+    /// A revocation certificate, armored: once it is published, users' tools no longer trust the key.
     pub revocation: Vec<u8>,
 }
 

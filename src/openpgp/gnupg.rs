@@ -36,7 +36,7 @@ struct Row {
     digest: HashAlgorithm,
     gnupg_2_2: bool,
     gnupg_2_4: bool,
-    /// Only for information: its users are told to choose RSA.
+    /// Only for information: its users are advised to choose RSA.
     gnupg_1_4: bool,
 }
 

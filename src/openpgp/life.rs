@@ -1,4 +1,4 @@
-//! What happens to a key after it was made: its expiry moves, and it vouches for the key that comes after it.
+//! What happens to a key after it was made: its expiry moves, and it certifies its successor.
 
 use super::signing_key::{SigningKey, Unlock, is_stub, parse_one};
 use crate::failure::{Failure, Kind, Result};
@@ -63,7 +63,7 @@ pub fn extend(
     cert.as_tsk().armored().to_vec().map(Zeroizing::new).map_err(failed)
 }
 
-/// The new key's file, secret or public, with the old key's word that it belongs to the same people. `None` if the old
+/// The new key's file, secret or public, certified by the old key. `None` if the old
 /// key may not certify others.
 pub fn vouch(old: &SigningKey, new: &[u8], what: &str, now: DateTime<Utc>) -> Result<Option<Zeroizing<Vec<u8>>>> {
     let cert = parse_one(new, what)?;

@@ -14,7 +14,8 @@ use sequoia_openpgp as openpgp;
 /// Signs through OpenSSL with a key that is set up once. Sequoia's own backend sets it up for every signature, and leaves
 /// out RSA's Chinese remainder parameters, without which RSA takes almost five times as long.
 ///
-/// Every signature is verified before it leaves: a computing fault must not reach readers, and would give the secret away.
+/// Every signature is verified before it is used: one with a computing fault must not reach clients, and would reveal the
+/// secret key.
 pub(super) struct OpensslSigner {
     public: Key<PublicParts, UnspecifiedRole>,
     pkey: PKey<Private>,

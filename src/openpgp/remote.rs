@@ -1,4 +1,4 @@
-//! OpenPGP keys that live somewhere else: whoever holds one signs digests, and this is all that is asked of them.
+//! OpenPGP keys that are stored elsewhere: their holders sign digests, and need to do nothing else.
 
 use crate::failure::{Failure, Kind, Result};
 use chrono::{DateTime, Utc};
@@ -54,7 +54,7 @@ pub trait DigestSigner: Send + Sync {
     /// Signs a digest of this kind.
     fn sign_digest(&self, hash: HashAlgorithm, digest: &[u8]) -> Result<DigestSignature>;
 
-    /// Where the key lives, for errors.
+    /// Where the key is stored, for errors.
     fn origin(&self) -> &str;
 }
 

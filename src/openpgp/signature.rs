@@ -18,7 +18,7 @@ use std::time::SystemTime;
 /// Two runs never give the same bytes: the format carries a random salt.
 pub fn sign(signer: &mut (dyn Signer + Send), state: Context, now: DateTime<Utc>) -> Result<Vec<u8>> {
     let key = signer.public().fingerprint();
-    // Whoever holds the key elsewhere says best what failed there.
+    // The error of the key's holder describes best what failed there.
     let failed = |error: anyhow::Error| match error.downcast::<Failure>() {
         Ok(failure) => failure,
         Err(error) => Failure::new(Kind::Unexpected, format!("cannot sign with the OpenPGP key {key}")).source(error),

@@ -32,7 +32,7 @@ pub struct SigningKey {
 enum Place {
     /// In this process's memory.
     Here(Key<SecretParts, UnspecifiedRole>),
-    /// With somebody who signs digests.
+    /// With a signer of digests.
     Elsewhere(Key<PublicParts, UnspecifiedRole>, Arc<dyn DigestSigner>),
 }
 
@@ -45,7 +45,7 @@ impl std::fmt::Debug for SigningKey {
 impl SigningKey {
     /// Reads a secret key as GnuPG exports it, armored or binary, and picks the newest key of it that may sign.
     ///
-    /// Refused, each in its own words: no OpenPGP data, several keys, public only, revoked, expired, too weak, no signing
+    /// Refused, each with its own message: no OpenPGP data, several keys, public only, revoked, expired, too weak, no signing
     /// key, wrong passphrase. `what` names the file.
     pub fn load(bytes: &[u8], what: &str, now: DateTime<Utc>, unlock: Unlock<'_>) -> Result<Self> {
         let cert = parse_one(bytes, what)?;
@@ -85,7 +85,7 @@ impl SigningKey {
         Ok(Self { key: Place::Elsewhere(key, signer), cert })
     }
 
-    /// Has a key that is elsewhere sign something of no meaning: whoever must enter a PIN is asked before work begins, and a
+    /// Has a key that is elsewhere sign something of no meaning: a PIN is requested before work begins, and a
     /// device that refuses is met before anything is written.
     pub fn try_out(&self) -> Result<()> {
         let Place::Elsewhere(_, signer) = &self.key else { return Ok(()) };
@@ -124,7 +124,7 @@ impl SigningKey {
         [valid.primary_key().key_expiration_time(), key].into_iter().flatten().min().map(DateTime::from)
     }
 
-    /// Whether it may certify other keys: it is its certificate's primary, and says so.
+    /// Whether it may certify other keys: it is its certificate's primary, and states so.
     pub(super) fn certifies(&self, now: DateTime<Utc>) -> bool {
         let policy = StandardPolicy::new();
         let own = match &self.key {
@@ -204,7 +204,7 @@ pub fn public_certificate(bytes: &[u8], what: &str) -> Result<Vec<u8>> {
     armored.map_err(|error| Failure::new(Kind::Unexpected, format!("cannot write the OpenPGP certificate of {what}")).source(error))
 }
 
-/// Refuses a certificate that no reader would accept signatures of now.
+/// Refuses a certificate whose signatures no client would accept now.
 fn check_usable(cert: &Cert, what: &str, now: DateTime<Utc>) -> Result<()> {
     let id = cert.fingerprint();
     // First: a key of an unknown kind has no self-signature that could be verified.
@@ -267,7 +267,7 @@ pub fn check_certificate(bytes: &[u8], what: &str, now: DateTime<Utc>) -> Result
     }
 }
 
-/// What was good enough once; used only to word the refusal, never to accept a key.
+/// What was good enough once; used only for the message of the refusal, never to accept a key.
 fn yesterdays_policy() -> StandardPolicy<'static> {
     let mut policy = StandardPolicy::new();
     policy.accept_hash(HashAlgorithm::SHA1);

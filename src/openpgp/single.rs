@@ -15,7 +15,7 @@ pub fn fault(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// The header of a packet says how long it is: nothing may follow. Partial and open lengths are for streams.
+/// The header of a packet states its length: nothing may follow. Partial and open lengths are for streams.
 fn packet_fault(bytes: &[u8]) -> Option<&'static str> {
     let number = |bytes: &[u8]| bytes.iter().fold(0_usize, |number, byte| number << 8 | usize::from(*byte));
     let (header, length) = match bytes {

@@ -15,7 +15,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-/// What is asked for.
+/// What the user requests.
 #[derive(Clone, Debug)]
 pub struct AddTargetsRequest {
     /// Files, and directories for everything below them.
@@ -87,7 +87,7 @@ struct Work {
     present: Option<Present>,
     artifacts: Vec<Artifact>,
     elsewhere: bool,
-    /// What stands under each artifact's name, and under its signature's.
+    /// What is published under each artifact's name, and under its signature's.
     published: Vec<(Option<Target>, Option<Target>)>,
 }
 
@@ -266,7 +266,7 @@ fn named_files(request: &AddTargetsRequest) -> Result<NamedFiles> {
         };
         for found in found {
             let found = match found {
-                // Not for the names to mend.
+                // Not an error of the names.
                 Found { what: What::Refused(failure), .. } if failure.kind != Kind::Invalid && failure.kind != Kind::NotFound => {
                     return Err(failure.into());
                 }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 /// A directory with more is not one of keys.
 const MOST_KEY_FILES: usize = 10_000;
 
-/// What is asked for.
+/// What the user requests.
 #[derive(Clone, Debug)]
 pub struct AdoptRequest {
     /// Files with keys, and directories of such.

@@ -13,7 +13,7 @@ use serde::Serialize;
 pub(crate) const GO_TUF_AND_BINS: &str =
     "go-tuf 2.0 to 2.4.2 finds no target in hashed bins: it compares the prefixes of hashes in another encoding";
 
-/// What is asked for.
+/// What the user requests.
 #[derive(Clone, Copy, Debug)]
 pub struct BinsRequest {
     /// How many bins there shall be; as many as there are without a number.
@@ -82,7 +82,7 @@ pub fn plan(workspace: &Workspace, request: BinsRequest) -> Result<BinsPlan> {
     present.read_all_bins(workspace.storage.as_ref())?;
     let at_top = present.targets.names().filter(|name| lives_at_top(name)).count();
     let spread = present.entries().count() - at_top;
-    // Keys of their own are not opened for a plan; those of the targets role stand in the root.
+    // Keys of their own are not opened for a plan; those of the targets role are in the root.
     let behind = from > 0 && workspace.bin_keys.is_empty() && (present.bins_behind()?.is_some() || other_keys(&present, request.rekey)?);
     let rekey = behind || (request.rekey && !workspace.bin_keys.is_empty());
     let spreads = reshapes && (from != to || present.targets.len() != at_top);

@@ -190,7 +190,7 @@ fn files(
                 problems.push(format!("{shown}: neither a file nor a directory"));
                 continue;
             }
-            // Not for the build to mend.
+            // Not an error of the build.
             What::Refused(failure) if failure.kind != Kind::Invalid => return Err(failure),
             What::Refused(failure) => {
                 problems.push(failure.with_cause());

@@ -15,7 +15,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// What is asked for.
+/// What the user requests.
 #[derive(Clone, Debug)]
 pub struct ChannelsRequest {
     /// The channels file.

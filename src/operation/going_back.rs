@@ -1,4 +1,4 @@
-//! The state of an earlier snapshot, taken up again after somebody with stolen keys has published.
+//! The state of an earlier snapshot, taken up again after an attacker with stolen keys has published.
 
 use super::Workspace;
 use crate::failure::{Failure, Kind, Result};
@@ -18,14 +18,14 @@ pub struct BackTo {
     pub reset_versions: Option<u64>,
 }
 
-/// What going back does for readers.
+/// What the restoration means for clients.
 #[derive(Clone, Debug, Serialize)]
 pub struct GoingBack {
     /// The snapshot whose state is taken up again.
     pub snapshot: u64,
     /// New versions are higher than these.
     pub above: Versions,
-    /// Whether these are lower than what is published, which readers must forget.
+    /// Whether these are lower than what is published, which clients must forget.
     pub resets: bool,
     /// Targets that are published now and will not be any more.
     pub removed: Vec<String>,
@@ -33,15 +33,15 @@ pub struct GoingBack {
     pub restored: Vec<String>,
     /// Targets that become what they were.
     pub changed: Vec<String>,
-    /// Those of these whose content somebody has overwritten or deleted: they are left out, and can be published anew.
+    /// Those of these whose content was overwritten or deleted: they are left out, and can be published anew.
     pub lost: Vec<String>,
-    /// Why it is not known what changes: the published state is one that no reader takes.
+    /// Why it is not known what changes: the published state is one that no client accepts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
 }
 
 impl BackTo {
-    /// Reads both states and compares them; refuses what readers would not follow.
+    /// Reads both states and compares them; refuses what clients would not accept.
     pub(super) fn plan(&self, workspace: &Workspace, draft: &RootDraft) -> Result<(GoingBack, Present)> {
         let storage = workspace.storage.as_ref();
         let to = draft.next().version();
@@ -138,7 +138,7 @@ impl GoingBack {
     }
 }
 
-/// The targets whose content is not what they say.
+/// The targets whose content is not what they state.
 fn lost<'n>(storage: &dyn Storage, restored: &Present, names: impl Iterator<Item = &'n String>) -> Result<Vec<String>> {
     let mut lost = Vec::new();
     for name in names {

@@ -22,10 +22,10 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What is asked for.
+/// What the user requests.
 #[derive(Clone, Debug)]
 pub struct InitRequest {
-    /// Where the config goes.
+    /// The path of the config.
     pub config: PathBuf,
     /// Its text, written if there is none yet.
     pub config_text: String,
@@ -48,7 +48,7 @@ pub struct InitPlan {
     pub make: Vec<String>,
     /// Files that are used as they are.
     pub keep: Vec<String>,
-    /// Where the repository goes.
+    /// The place of the repository.
     pub location: String,
     /// Keys of a new repository that were not made for it.
     pub warnings: Vec<String>,
@@ -56,7 +56,7 @@ pub struct InitPlan {
     pub empty: bool,
 }
 
-/// What readers need to know.
+/// What users need to know.
 #[derive(Debug, Serialize)]
 pub struct InitReport {
     /// What was done.
@@ -246,7 +246,7 @@ fn no_key_exists(workspace: &Workspace) -> bool {
     !workspace.keys.values().flatten().chain([&workspace.openpgp]).filter_map(KeyUri::path).any(Path::exists)
 }
 
-/// Makes the missing key files; says where the revocation certificate of a new OpenPGP key is.
+/// Makes the missing key files; returns where the revocation certificate of a new OpenPGP key is.
 fn make_keys(workspace: &Workspace, request: &InitRequest, passphrases: &NewPassphrases) -> Result<Option<String>> {
     for path in missing_keys(workspace) {
         path.parent().map_or(Ok(()), keys::create_private_directory)?;

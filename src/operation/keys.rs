@@ -1,4 +1,4 @@
-//! What `publish key` tells of keys: which roles each may sign, and until when those are valid.
+//! What `publish key` shows of keys: which roles each may sign, and until when those are valid.
 
 use super::Workspace;
 use super::refresh::expiries;

@@ -79,7 +79,7 @@ fn steps(workspace: &Workspace, present: &Present, roles: &[Role]) -> Result<Vec
     Role::ALL.iter().filter(|role| signed(role)).map(step).collect()
 }
 
-/// The steps for a change of these targets. Bins have versions of their own, which nobody asks for.
+/// The steps for a change of these targets. Bins have versions of their own, which are not shown.
 fn target_steps<'n>(workspace: &Workspace, present: &Present, mut names: impl Iterator<Item = &'n str>) -> Result<Vec<RoleStep>> {
     let at_top = names.try_fold(false, |at_top, name| Ok::<_, Failure>(at_top || present.home(name)? == Home::Top))?;
     let roles: &[Role] = if at_top { &Role::ONLINE } else { &[Role::Snapshot, Role::Timestamp] };

@@ -1,4 +1,4 @@
-//! `publish monitor`: empties the drop box and signs again what is due, until it is told to stop. All uploads that are
+//! `publish monitor`: empties the drop box and signs again what is due, until a signal stops it. All uploads that are
 //! ready become one commit. One that cannot be accepted is set aside, or left where it is, and never blocks the others: a
 //! failure that is one file's names the file, and the rest goes on without the upload that holds it.
 //!
@@ -33,7 +33,7 @@ pub struct MonitorRequest {
     pub prefix: String,
     /// Give each target an OpenPGP signature.
     pub sign: bool,
-    /// How often the drop box is looked at, whatever the file system tells.
+    /// How often the drop box is looked at, whatever the file system reports.
     pub scan: Duration,
     /// How often it is seen whether a role is due.
     pub refresh: Duration,
@@ -50,28 +50,28 @@ pub struct MonitorRequest {
 /// Why the monitor returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It was told to stop.
+    /// A signal has stopped it.
     Stopped,
-    /// It was told to read its config again.
+    /// A signal requested a new read of its config.
     Reload,
 }
 
-/// What the monitor tells.
+/// The events of the monitor.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// It has the drop box and watches it.
     Ready,
     /// No lock in the drop box keeps out monitors with other state directories.
     Unguarded,
-    /// Another monitor has the drop box; this one stands by.
+    /// Another monitor has the drop box; this one is on standby.
     Standby,
-    /// Work is paused, or goes on.
+    /// Work is paused, or resumed.
     Paused(bool),
     /// It looked, and all is as it should be.
     Alive,
     /// When each role expires.
     Expiries(Vec<(&'static str, DateTime<Utc>)>),
-    /// How the workers' queues stand.
+    /// The state of the workers' queues.
     Queues(Vec<QueueState>),
     /// Uploads were published.
     Published {
@@ -155,7 +155,7 @@ pub fn once(workspace: &Workspace, request: &MonitorRequest, log: &dyn Fn(Event<
     Monitor::new(workspace, request, log).round()
 }
 
-/// Tells when something was renamed in the drop box. Network file systems tell nothing: the scans find what is there.
+/// Reports when something was renamed in the drop box. Network file systems report nothing: the scans find what is there.
 fn watch(request: &MonitorRequest) -> (Option<notify::RecommendedWatcher>, Receiver<()>) {
     let (tell, changes) = channel();
     let watcher = request.drop_box.as_ref().and_then(|path| {
@@ -171,7 +171,7 @@ fn watch(request: &MonitorRequest) -> (Option<notify::RecommendedWatcher>, Recei
     (watcher, changes)
 }
 
-/// Waits for the next scan, or for news, or for being told to stop.
+/// Waits for the next scan, for an event, or for a signal to stop.
 fn wait(changes: &Receiver<()>, scan: Duration, stop: &AtomicBool, reload: &AtomicBool) {
     let deadline = Instant::now() + scan;
     while !stop.load(Ordering::Relaxed)
@@ -209,7 +209,7 @@ impl<'a> Monitor<'a> {
         Self { workspace, request, log, drop_box: None, standby: false, paused: false, next_refresh, told: BTreeMap::new() }
     }
 
-    /// An error is one that no later round can mend.
+    /// An error is one that no later round can repair.
     fn round(&mut self) -> anyhow::Result<()> {
         // Without the flag it is unknown whether work is wanted: nothing is written, and that is not reported as a pause.
         let flag = self.pause_flag();
@@ -299,7 +299,7 @@ impl<'a> Monitor<'a> {
         emptied
     }
 
-    /// Takes the drop box, or stands by.
+    /// Takes the drop box, or waits on standby.
     fn take_drop_box(&mut self, path: &Path) -> anyhow::Result<Option<DropBox>> {
         let taken = DropBox::open(path, &self.request.prefix, self.request.limits, &self.request.state)?;
         match &taken {

@@ -1,5 +1,5 @@
 //! `publish rotate openpgp`: another key for the signatures of artifacts. The old certificate stays published, for what it
-//! signed; the new one carries the old key's word. Releases are signed again on request, from the content in the store.
+//! signed; the new one is certified by the old key. Releases are signed again on request, from the content in the store.
 
 use super::release::certificate_change;
 use super::{Outcome, Workspace};
@@ -31,7 +31,7 @@ pub enum Resign {
     All,
 }
 
-/// Keeps a new key at `path`, with its revocation certificate beside it, and says where that is. The revocation certificate
+/// Keeps a new key at `path`, with its revocation certificate beside it, and returns where that is. The revocation certificate
 /// comes first: a key without one must not come into use. One that is there already may be the only one of a published key:
 /// it stays, and the new one is named after its own key.
 pub fn keep_openpgp(path: &Path, generated: &Generated) -> crate::failure::Result<PathBuf> {

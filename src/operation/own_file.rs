@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// stays a link.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    // Several publishers may live in one process.
+    // One process may contain several publishers.
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
     let temporary = place.with_extension(format!("{}-{number}.tmp", std::process::id()));

@@ -17,7 +17,7 @@ pub enum Selection {
     Drop(Vec<String>),
 }
 
-/// How things stand.
+/// The state.
 #[derive(Debug, Serialize)]
 pub struct QueueReport {
     /// The queues, the dead letters' last.

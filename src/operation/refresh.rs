@@ -65,7 +65,7 @@ enum Renewed {
     Bins,
 }
 
-/// What is asked for.
+/// What the user requests.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RefreshRequest {
     /// The configured wish for consistent snapshots, if there is one.

@@ -25,7 +25,7 @@ use std::path::PathBuf;
 /// At most so many names are listed.
 const MAX_LISTED: usize = 10;
 
-/// What is asked for.
+/// What the user requests.
 #[derive(Clone, Debug)]
 pub struct ReleaseRequest {
     /// The version to publish.
@@ -275,7 +275,7 @@ pub(super) fn warning_about_desktop<'n>(names: impl Iterator<Item = &'n str>) ->
     (!left.is_empty()).then(|| format!("{first}{more}: a desktop left these behind; what is published cannot be taken back"))
 }
 
-/// The signature that stands under the artifact's name for it.
+/// The signature that is published for the artifact.
 fn published_signature(artifact: &Artifact, targets: &Targets) -> Result<Option<Target>> {
     Ok(artifact.signature.as_ref().map(|name| targets.get(name)).transpose()?.flatten())
 }

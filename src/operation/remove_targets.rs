@@ -25,7 +25,7 @@ pub struct RemoveTargetsPlan {
     work: Option<Box<(Present, Edit)>>,
 }
 
-/// Decides what goes. A pattern is a name, or has `*` for any part of one directory's names, `**` for any number of
+/// Decides what is removed. A pattern is a name, or has `*` for any part of one directory's names, `**` for any number of
 /// directories, `?` for one character.
 pub fn plan(workspace: &Workspace, patterns: &[String]) -> Result<RemoveTargetsPlan> {
     let mut present = workspace.load()?;

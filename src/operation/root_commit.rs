@@ -24,7 +24,7 @@ const START_AGAIN: &str = "see what is published with `publish status` and `publ
 /// How a root is to be committed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CommitWish {
-    /// Take a root after which readers fail until the roles are signed again, for keys that were lost or stolen.
+    /// Take a root after which clients fail until the roles are signed again, for keys that were lost or stolen.
     pub replace_now: bool,
     /// Sign the state of an earlier snapshot instead of what is published: with keys replaced at once only.
     pub back_to: Option<BackTo>,
@@ -39,7 +39,7 @@ pub struct RootCommitPlan {
     pub resigned: Vec<&'static str>,
     /// Roles that clients refuse between the two writes: keys are replaced at once.
     pub refused_meanwhile: Vec<&'static str>,
-    /// What changes for readers where an earlier state is taken up again.
+    /// What changes for clients when an earlier state is restored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub going_back: Option<GoingBack>,
     /// Whether the draft is published already, by a run that was killed after its last step.
@@ -131,7 +131,7 @@ pub(super) fn plan_review(workspace: &Workspace, review: Review<'_>, wish: Commi
         .filter(|role| affected.contains(role) || draft.present().role(*role) != draft.next().role(*role))
         .collect();
     let resigned = if changed.is_empty() { Vec::new() } else { with_those_above(&changed) };
-    // Whoever replaces keys must have the new ones; whoever adds some may leave signing to those who hold them.
+    // A replacement of keys needs the new ones here; added keys may be on other machines, which sign later.
     let signers = match workspace.local_signers(draft.next(), &resigned) {
         Ok(signers) => Some(signers),
         Err(failure) if affected.is_empty() => {
@@ -232,7 +232,7 @@ fn replace_at_once(
     going_back: Option<&GoingBack>,
 ) -> Result<RootCommitted> {
     if going_back.is_none() {
-        // Nobody else may work between the two writes, and a killed run must know what it began with.
+        // No other publisher may work between the two writes, and after a kill the next run must know the state before them.
         draft_file.draft.set_base(present.digest());
         draft_file.write()?;
     }

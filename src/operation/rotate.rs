@@ -180,7 +180,7 @@ fn step(workspace: &Workspace, places: Places<'_>, wish: &RootWish) -> Result<St
     Ok(Step::Done { root: to, outcome: committed.outcome })
 }
 
-/// Whether a draft that nobody else has signed changes exactly this.
+/// Whether a draft without other signatures changes exactly this.
 fn wishes_only(draft: &RootDraft, wish: &RootWish) -> bool {
     let is = |id: &String, key: &PublicKey| draft.next().keys().get(id).is_some_and(|known| known.same_material(key));
     let added = |role: &Role, id: &String| wish.add.iter().any(|(wanted, key, _)| wanted == role && is(id, key));

@@ -81,7 +81,7 @@ pub struct Status {
 pub struct StoreStatus {
     /// Whether it refuses what it must; absent until it was tried.
     pub conditions: Option<Conditions>,
-    /// The operator's word that nobody else publishes there.
+    /// The operator's statement that there is no other publisher.
     pub single_publisher: bool,
 }
 
@@ -296,7 +296,7 @@ fn role_status(present: &Present, role: Role, version: u64, expires: DateTime<Ut
     }
 }
 
-/// The role that lists the bins stands for all of them: they are renewed together.
+/// The role that lists the bins represents all of them: they are renewed together.
 fn bins_status(bins: &Bins, now: DateTime<Utc>) -> RoleStatus {
     let (keys, threshold) = bins.keys();
     let expires = bins.role.expires();

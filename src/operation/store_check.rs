@@ -1,4 +1,4 @@
-//! `publish store check`: tries out a store, and says what that means for publishers and readers.
+//! `publish store check`: tests a store, and reports what that means for publishers and clients.
 
 use super::Workspace;
 use crate::failure::{Failure, Kind, Result};
@@ -252,7 +252,7 @@ impl StoreReport {
         Ok(())
     }
 
-    /// What readers see over http, and whether a raw `+` reaches its object.
+    /// What clients get over http, and whether a raw `+` reaches its object.
     fn check_public(&mut self, public_url: Option<&str>, plus: &ObjectName, missing: &ObjectName) -> Option<RawPlus> {
         let Some(url) = public_url else {
             self.add(

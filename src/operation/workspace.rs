@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 
 /// Everything an operation works with: the store, the pinned root, the keys by reference, the clock.
 pub struct Workspace {
-    /// Where the repository lives.
+    /// Where the repository is stored.
     pub storage: Box<dyn Storage>,
     /// The root file that is trusted without question.
     pub pinned_root: PathBuf,
@@ -36,9 +36,9 @@ pub struct Workspace {
     pub keys: BTreeMap<Role, Vec<KeyUri>>,
     /// Key references of the bins; empty where the targets key signs them.
     pub bin_keys: Vec<KeyUri>,
-    /// Where the OpenPGP key lives.
+    /// Where the OpenPGP key is stored.
     pub openpgp: KeyUri,
-    /// The certificate of an OpenPGP key that does not live in a file.
+    /// The certificate of an OpenPGP key that is not in a file.
     pub openpgp_certificate: PathBuf,
     /// Opens encrypted keys.
     pub passphrases: Box<dyn Passphrases>,
@@ -50,9 +50,9 @@ pub struct Workspace {
     pub store_identity: String,
     /// Where versions are learned from that the state file does not have.
     pub recall: Recall,
-    /// Whether clients get objects with `+` in their names, where the config says so.
+    /// Whether clients get objects with `+` in their names, if the config states it.
     pub raw_plus: Option<RawPlus>,
-    /// The operator's word that nobody else publishes here.
+    /// The operator's statement that there is no other publisher.
     pub single_publisher: bool,
     /// What this run found out about the store.
     pub found: OnceLock<KnownStore>,
@@ -62,7 +62,7 @@ pub struct Workspace {
     pub sha512: bool,
     /// Take an older state than the one seen before.
     pub accept_rollback: bool,
-    /// The operator's word on which versions clients have seen.
+    /// The operator's statement which versions clients have seen.
     pub versions_above: Versions,
     /// The clock.
     pub clock: Box<dyn Fn() -> DateTime<Utc> + Send + Sync>,
@@ -127,7 +127,7 @@ impl Workspace {
     }
 
     /// Refuses a store that does not refuse what it must, unless the operator
-    /// vouches that nobody else publishes there. What is not known yet is tried out, and remembered.
+    /// states that there is no other publisher. What is not known yet is tested, and recorded.
     pub(super) fn begin_changes_even_paused(&self) -> Result<()> {
         let conditions = match self.known_conditions()? {
             Some(conditions) => conditions,
@@ -188,7 +188,7 @@ impl Workspace {
         }
     }
 
-    /// The store's time, by which ages are told; refused if this machine's clock is not the same.
+    /// The store's time, by which ages are computed; refused if this machine's clock is not the same.
     pub(super) fn stores_time(&self) -> Result<DateTime<Utc>> {
         let theirs = match self.storage.clock()? {
             Some(theirs) => theirs,
@@ -221,7 +221,7 @@ impl Workspace {
         self.local_signers(root, &here)
     }
 
-    /// Opens the keys of these roles that are on this machine, whoever signs otherwise.
+    /// Opens the keys of these roles that are on this machine, whichever process signs otherwise.
     pub(super) fn local_signers(&self, root: &Root, roles: &[Role]) -> Result<Signers> {
         let mut signers = Signers::new();
         let mut failures = Vec::new();
@@ -339,7 +339,7 @@ impl Workspace {
         })
     }
 
-    /// The OpenPGP certificate: in the key's own file, or beside a key that lives elsewhere.
+    /// The OpenPGP certificate: in the key's own file, or beside a key that is stored elsewhere.
     pub fn openpgp_certificate(&self) -> Result<Zeroizing<Vec<u8>>> {
         if matches!(self.openpgp, KeyUri::File(_) | KeyUri::Env(_)) {
             return self.openpgp_file();
@@ -381,7 +381,7 @@ impl Workspace {
         Ok(committed)
     }
 
-    /// The same with the keys at hand, whoever signs otherwise.
+    /// The same with the keys at hand, whichever process signs otherwise.
     pub(super) fn commit_locally(&self, present: Present, edit: &Edit, signers: &Signers) -> Result<Committed> {
         self.commit_here(present, edit, signers, None)
     }

@@ -15,7 +15,7 @@ use anyhow::Result;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is asked for.
+/// What the user requests.
 #[derive(Clone, Debug, Default)]
 pub struct YankRequest {
     /// The version to withdraw: the exact name of a release, or with a leading `v`.
@@ -49,7 +49,7 @@ pub struct YankPlan {
     work: Option<Box<(Present, Edit, Vec<u8>)>>,
 }
 
-/// Decides what goes; nothing is written and no key is opened.
+/// Decides what is removed; nothing is written and no key is opened.
 pub fn plan(workspace: &Workspace, request: &YankRequest) -> Result<YankPlan> {
     let mut present = workspace.load()?;
     workspace.check_root(&present)?;

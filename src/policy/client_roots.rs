@@ -290,7 +290,7 @@ fn not_ed25519(file: &RootFile<'_>) -> Vec<String> {
     others.map(|(id, _)| format!("key {id} is not an Ed25519 key")).collect()
 }
 
-/// They compute the ids themselves, as the specification says.
+/// They compute the ids themselves, as the specification defines.
 fn ids_of_another_style(file: &RootFile<'_>) -> Vec<String> {
     let others = file.root.keys().iter().filter(|(id, key)| **id != key.id()).count();
     let all = file.root.keys().len();

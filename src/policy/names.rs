@@ -15,7 +15,7 @@ use unicode_normalization::UnicodeNormalization;
 /// At most so many names are listed.
 const MAX_LISTED: usize = 10;
 
-/// Refuses new names that cannot stand beside the targets of `state`, or beside each other. `new` holds every name that
+/// Refuses new names that conflict with the targets of `state`, or with each other. `new` holds every name that
 /// `state` has not: targets, and their signatures.
 pub fn check(state: &dyn State, new: &BTreeSet<&str>) -> Result<()> {
     for name in new {
@@ -132,7 +132,7 @@ pub fn files_and_directories<'a>(names: &BTreeSet<&'a str>) -> BTreeMap<&'a str,
     found
 }
 
-/// The command that takes one of two names out that cannot stand beside each other.
+/// The command that takes one of two names out that conflict with each other.
 pub fn way_out(file: &str, below: &str) -> String {
     let version = |name: &str| {
         let mut parts = name.split('/');

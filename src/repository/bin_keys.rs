@@ -1,4 +1,4 @@
-//! Which keys sign the bins. Delegated keys stand in `targets.json` and `bins.json`, not in the root: a root that replaces the
+//! Which keys sign the bins. Delegated keys are in `targets.json` and `bins.json`, not in the root: a root that replaces the
 //! targets key leaves them as they are. Where the targets key signs the bins too, they must follow, or nothing in them can be
 //! changed once the old key is gone. The top-level targets key can do that at any time: it delegates.
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// delegates to the bins by the hash of the name.
 pub const BINS: &str = "bins";
 
-/// The hashed bins of a repository. The role that lists them is always read, a bin when somebody asks for a name in it:
+/// The hashed bins of a repository. The role that lists them is always read, a bin when a name in it is requested:
 /// a commit that touches ten of a thousand bins reads ten.
 #[derive(Clone, Debug)]
 pub struct Bins {
@@ -28,7 +28,7 @@ pub struct Bins {
     read: BTreeMap<usize, Targets>,
 }
 
-/// Where a target's entry stands, or would stand.
+/// Where a target's entry is, or would be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Home {
     /// In the top-level targets role.
@@ -124,7 +124,7 @@ impl Bins {
 }
 
 impl Present {
-    /// Where the entry of this name stands, or would stand.
+    /// Where the entry of this name is, or would be.
     pub fn home(&self, name: &str) -> Result<Home> {
         match &self.bins {
             Some(bins) if !lives_at_top(name) && !self.targets.contains(name) && bins.scope.covers(name) => bins.find(name).map(Home::Bin),

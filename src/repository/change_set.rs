@@ -1,5 +1,5 @@
 //! An edit as a file: what a caller asks the targets worker for. It says per target what it replaces and what it becomes,
-//! so that whoever carries it out can tell whether it still holds.
+//! so that the process that carries it out can check whether it still applies.
 
 use super::edit::{Change, Condition, Edit, Rebin, Renewal};
 use crate::failure::{Failure, Kind, Result};
@@ -67,7 +67,7 @@ impl Edit {
         serde_json::to_vec(&set).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))
     }
 
-    /// Reads such a file; it may come from anybody.
+    /// Reads such a file; it may come from any source.
     pub fn from_change_set(bytes: &[u8]) -> Result<Self> {
         let set: ChangeSet =
             serde_json::from_slice(bytes).map_err(|error| Failure::invalid(format!("a change set that cannot be read: {error}")))?;

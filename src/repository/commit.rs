@@ -1,4 +1,4 @@
-//! The commit. See the head of this room for the protocol; the races considered are:
+//! The commit. See the head of this module for the protocol; the races considered are:
 //!
 //! - Two publishers take the same number: `create` lets one have it. The other waits if the owner may still be alive,
 //!   and takes the next free number if it is gone: a number once written is never reused, caches may hold it.
@@ -36,12 +36,12 @@ const ATTEMPTS: u32 = 40;
 /// How often a swap is tried that is refused although nothing has changed.
 const SWAPS: u32 = 4;
 
-/// So many troubles are told one by one.
+/// This many problems are reported individually.
 const MOST_WARNINGS: usize = 10;
 
 /// Commits edits to one repository.
 pub struct Committer<'a> {
-    /// Where it lives.
+    /// Where it is stored.
     pub storage: &'a dyn Storage,
     /// The root that is trusted without question.
     pub pinned: &'a [u8],
@@ -78,7 +78,7 @@ pub trait Witness: Sync {
 
 /// A root that replaces keys at once; the committer's signers are those of the new keys.
 pub trait Replacement: Sync {
-    /// Writes it. Called right before the timestamp is swapped, so that readers meet the two as close to each other as can be.
+    /// Writes it. Called right before the timestamp is swapped, so that the time between the two is as short as possible for clients.
     fn publish(&self) -> Result<()>;
 
     /// Reads the state to build on again, which the replaced keys signed; with the new root already trusted, whether or not
@@ -86,7 +86,7 @@ pub trait Replacement: Sync {
     fn reload(&self) -> Result<Present>;
 }
 
-/// Signs the two roles above targets somewhere else. `None` and `false`: somebody else was faster.
+/// Signs the two roles above targets somewhere else. `None` and `false`: another process was faster.
 pub trait UpperRoles: Sync {
     /// Lists new targets roles in a snapshot; none to sign it again.
     fn snapshot(&self, present: &Present, new: &[NewRole]) -> Result<Option<Written>>;
@@ -95,7 +95,7 @@ pub trait UpperRoles: Sync {
     fn timestamp(&self, present: &Present, snapshot: Option<&Written>) -> Result<bool>;
 }
 
-/// A role file that somebody has written.
+/// A role file that another process has written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     /// Its version.
@@ -109,7 +109,7 @@ pub struct Written {
 pub struct Committed {
     /// The versions published now.
     pub versions: Versions,
-    /// Whether this call changed anything; somebody else may have done the same work first.
+    /// Whether this call changed anything; another process may have done the same work first.
     pub changed: bool,
     /// How often it had to start over.
     pub rebases: u32,
@@ -129,7 +129,7 @@ struct Work {
 enum Attempt {
     /// Published: the state as a client sees it now, or nothing if others published it.
     Done(Option<Box<Present>>),
-    /// Somebody else holds a number we need, or was faster.
+    /// Another process holds a number we need, or was faster.
     Again,
 }
 
@@ -151,7 +151,7 @@ impl Committer<'_> {
             let drafts = self.drafts(&present, &work)?;
             if drafts.is_empty() && work.renewed.is_empty() {
                 drop(drafts);
-                // Done by somebody else, or by a run of ours that was killed after its swap.
+                // Done by another process, or by a run of ours that was killed after its swap.
                 let warnings = self.follow(&mut present, AtHand::default());
                 return Ok(answer(answers, present.versions(), rebases, &warnings, |_| false));
             }
@@ -304,7 +304,7 @@ impl Committer<'_> {
         if !upper.timestamp(present, snapshot.as_ref())? {
             return Ok(Attempt::Again);
         }
-        // What is reported as published is believed when it can be read.
+        // A reported publication is accepted only when it can be read.
         let published = load(self.storage, self.pinned, (self.clock)())?;
         if published.versions().timestamp <= present.versions().timestamp {
             return Err(Failure::new(
@@ -334,7 +334,7 @@ impl Committer<'_> {
         present.max(self.floor.of(of))
     }
 
-    /// The snapshot step: signs and writes the snapshot that lists `new`. `None`: somebody else holds its number.
+    /// The snapshot step: signs and writes the snapshot that lists `new`. `None`: another process holds its number.
     pub(super) fn write_snapshot(
         &self,
         present: &Present,
@@ -356,8 +356,8 @@ impl Committer<'_> {
         Ok(signed)
     }
 
-    /// The timestamp step: makes the snapshot visible, after reading all that is new as a client would. `None`: somebody
-    /// else was faster.
+    /// The timestamp step: makes the snapshot visible, after reading all that is new as a client would. `None`: another
+    /// process was faster.
     pub(super) fn write_timestamp(
         &self,
         present: &Present,
@@ -389,7 +389,7 @@ impl Committer<'_> {
         Ok(Some(next))
     }
 
-    /// Signs and writes targets roles, many at once. `None`: somebody else holds one of their numbers.
+    /// Signs and writes targets roles, many at once. `None`: another process holds one of their numbers.
     fn write_targets(&self, drafts: &[Draft<'_>], numbers: &Numbers<'_>, moment: Moment) -> Result<Option<Vec<NewRole>>> {
         let write = |draft: &Draft<'_>, (): &mut ()| {
             let sign = |version| {
@@ -424,7 +424,7 @@ impl Committer<'_> {
             if matches!(answer, Ok(true)) {
                 return Ok(true);
             }
-            // Whatever the answer was, what stands there decides.
+            // Whatever the answer was, the stored object decides.
             let there = self.storage.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?;
             if there.as_ref().is_some_and(|there| there.bytes == signed.bytes) {
                 return Ok(true);
@@ -498,7 +498,7 @@ fn shows(published: &Present, snapshot: Option<&Written>, new: &[NewRole]) -> bo
     published.versions().snapshot > snapshot.version && new.iter().all(is_listed)
 }
 
-/// A store that refuses a condition which holds: no other publisher is in the way.
+/// A store that refuses a condition which holds: no other publisher causes this.
 fn unchanged(storage: &dyn Storage, token: &Token) -> Failure {
     let failure = Failure::new(
         Kind::Storage,

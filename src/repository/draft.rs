@@ -70,7 +70,7 @@ pub(super) fn drafts<'a>(
             }),
         });
     } else if let Some(bins) = present.bins.as_ref().filter(|_| renewed.contains(BINS)) {
-        // All bins that are due are renewed with the role that lists them: nobody has to read a thousand bins every hour
+        // All bins that are due are renewed with the role that lists them: a refresh need not read a thousand bins every hour
         // to know that none is.
         for (bin, _) in bins.known().filter(|(_, targets)| every_bin || Role::Targets.is_due(targets.expires(), now)) {
             by_home.entry(Home::Bin(bin)).or_default();
@@ -115,7 +115,7 @@ pub(super) fn drafts<'a>(
     Ok(drafts)
 }
 
-/// The roles to write so that all targets that do not live at the top are spread over so many bins. All bins must have
+/// The roles to write so that all targets that are not at the top level are spread over so many bins. All bins must have
 /// been read. Empty if they are spread that way already.
 pub(super) fn rebin<'a>(present: &'a Present, rebin: &Rebin) -> Result<Vec<Draft<'a>>> {
     let same_keys = |bins: &Bins| {
@@ -138,7 +138,7 @@ pub(super) fn rebin<'a>(present: &'a Present, rebin: &Rebin) -> Result<Vec<Draft
     for (_, bin) in present.bins.iter().flat_map(Bins::known) {
         entries.extend(bin.iter());
     }
-    // Clients ask the top-level role first: what it says of a name holds.
+    // Clients ask the top-level role first: its entry for a name applies.
     entries.extend(present.targets.iter().filter(|(name, _)| moved(name)));
     let mut shares: Vec<Vec<(&str, &str)>> = vec![Vec::new(); rebin.count];
     for (name, entry) in entries {
@@ -193,7 +193,7 @@ pub(super) fn delegate_to_bins(present: &Present, rebin: &Rebin) -> Result<Strin
         }
         None => block["roles"] = json!([role]),
     }
-    // A key that no role needs any more, such as one that was rotated out, goes.
+    // A key that no role needs any more, such as one that was rotated out, is removed.
     let roles = block["roles"].as_array().cloned().unwrap_or_default();
     let used = |id: &String| roles.iter().any(|role| role["keyids"].as_array().is_some_and(|ids| ids.iter().any(|known| known == id)));
     if let Some(keys) = block["keys"].as_object_mut() {

@@ -31,7 +31,7 @@ pub struct Edit {
     pub may_lose_platforms: bool,
 }
 
-/// Spread all targets that do not live at the top over hashed bins.
+/// Spread all targets that are not at the top level over hashed bins.
 #[derive(Clone, Debug)]
 pub struct Rebin {
     /// How many: a power of two.
@@ -51,9 +51,9 @@ pub struct Change {
     pub expected: Option<Target>,
     /// What shall be; `None` removes it.
     pub wanted: Option<Target>,
-    /// Whatever stands there already may stay: signatures differ from run to run and are all as good.
+    /// What is there already may stay: signatures differ from run to run and are all as good.
     pub keep_existing: bool,
-    /// The wanted content where it is small and at hand, so that nobody has to read it back.
+    /// The wanted content where it is small and at hand, so that it need not be read back.
     pub content: Option<Vec<u8>>,
 }
 
@@ -88,7 +88,7 @@ pub enum Condition {
     },
 }
 
-/// A role to sign again, unless somebody has signed it since.
+/// A role to sign again, unless another process has signed it since.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Renewal {
@@ -172,7 +172,7 @@ impl Edit {
         self.changes.iter().map(|change| change.name.as_str())
     }
 
-    /// The renewals nobody has made meanwhile.
+    /// The renewals that no other process has made meanwhile.
     pub fn open_renewals<'e>(&'e self, present: &Present) -> impl Iterator<Item = String> + use<'e> {
         let (versions, bins) = (present.versions(), present.bins.as_ref().map_or(u64::MAX, |bins| bins.role.version()));
         let version = move |name: &str| {
@@ -241,7 +241,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The names below a directory that lives at the top, sorted.
+    /// The names below a directory of the top level, sorted.
     fn below(&self, prefix: &str) -> Vec<String> {
         let kept = self.present.targets.below(prefix).filter(|name| !self.made.contains_key(*name)).map(str::to_owned);
         let made = self.made.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));

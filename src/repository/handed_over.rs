@@ -1,4 +1,4 @@
-//! The upper two steps where they are workers of their own: what somebody else has written is read back and checked before
+//! The upper two steps where they are workers of their own: what another process has written is read back and checked before
 //! it is signed for.
 
 use super::bins::{BINS, Bins, bin_names};
@@ -19,8 +19,8 @@ use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 
 impl Committer<'_> {
-    /// Signs the snapshot that lists roles which somebody else has written, after checking that they are signed, newer,
-    /// and differ from what is published by nothing but `asked`. `None`: somebody else holds the snapshot's number.
+    /// Signs the snapshot that lists roles which another process has written, after checking that they are signed, newer,
+    /// and differ from what is published by nothing but `asked`. `None`: another process holds the snapshot's number.
     pub fn list_roles(&self, present: &mut Present, roles: &[(String, Written)], asked: &[Edit]) -> Result<Option<Written>> {
         let moment = self.moment(present)?;
         let mut new = Vec::new();
@@ -33,8 +33,8 @@ impl Committer<'_> {
         Ok(signed.map(|signed| Written { version: signed.version, sha256: signed.digests.hex() }))
     }
 
-    /// Makes a snapshot visible that somebody else has written, after reading all that is new in it as a client would.
-    /// `false`: somebody else was faster.
+    /// Makes a snapshot visible that another process has written, after reading all that is new in it as a client would.
+    /// `false`: another process was faster.
     pub fn show_snapshot(&self, present: &Present, snapshot: Option<&Written>) -> Result<bool> {
         let moment = self.moment(present)?;
         let Some(written) = snapshot else { return Ok(self.write_timestamp(present, None, Vec::new(), moment)?.is_some()) };
@@ -172,7 +172,7 @@ impl Differences {
         for edit in asked {
             match view.after(edit, storage, now) {
                 Ok(more) => view.made.extend(more),
-                // It fails alone, and its sender is told so.
+                // It fails alone, and its sender is informed.
                 Err(failure) if is_its_own(&failure) => {}
                 Err(failure) => return Err(failure),
             }

@@ -1,9 +1,9 @@
 //! A TUF repository on a storage: load it, stage artifacts, commit a change.
 //!
-//! The commit protocol, in short: role files get numbers nobody has used (`create` decides), and one compare-and-swap of
-//! `timestamp.json` makes the whole change visible. Whoever loses the swap starts over from what is there now and goes
+//! The commit protocol, in short: role files get numbers that were never used (`create` decides), and one compare-and-swap of
+//! `timestamp.json` makes the whole change visible. A publisher that loses the swap starts again from the current state and goes
 //! on only while everything its plan relied on still holds. Before the swap only hash-named objects are written, so an
-//! abandoned run leaves nothing that a reader can see.
+//! abandoned run leaves nothing that a client can see.
 
 mod bin_keys;
 mod bins;

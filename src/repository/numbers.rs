@@ -1,4 +1,4 @@
-//! Numbered role files: whoever creates a number owns it, for ever. What a number holds is signed for that number.
+//! Numbered role files: the process that creates a number owns it, permanently. The content of a number is signed for that number.
 
 use super::steps::{SignedRole, version_after};
 use crate::failure::{Failure, Kind, Result};
@@ -8,15 +8,15 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Where nobody can tell whether the owner of a number still lives, it has this long to commit: by the store's clock since
-/// it wrote the number, or by ours since we first saw it, whichever is over first. Waiting saves work, not safety: who
-/// goes on too early loses the swap, and who waits too long loses time.
+/// Where it is not known whether the owner of a number still runs, it has this long to commit: by the store's clock since
+/// it wrote the number, or by ours since we first saw it, whichever is over first. Waiting saves work and
+/// is not needed for safety: a publisher that goes on too early loses the swap, and one that waits too long loses time.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The numbers that one commit meets, over all its attempts.
 pub(super) struct Numbers<'a> {
     storage: &'a dyn Storage,
-    /// Held by somebody else, and since when we know.
+    /// Held by another process, and since when we know.
     rivals: Mutex<HashMap<ObjectName, Instant>>,
     /// Written by us in an earlier attempt, by role and the version they follow.
     ours: Mutex<HashMap<(String, u64), Ours>>,
@@ -34,7 +34,7 @@ impl<'a> Numbers<'a> {
         Self { storage, rivals: Mutex::default(), ours: Mutex::default() }
     }
 
-    /// Creates the first free version of `role` after `base`. `wish` stands for the content but for its version and
+    /// Creates the first free version of `role` after `base`. `wish` describes the content except its version and
     /// expiry. `None`: the number's owner may be about to commit.
     pub(super) fn create(
         &self,

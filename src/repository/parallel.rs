@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Does `work` for every item on so many threads, each with a state of its own, and stops at the first failure. The
-/// answers stand in the order of `items`.
+/// answers are in the order of `items`.
 pub(crate) fn each<T: Sync, S, R: Send>(
     items: &[T],
     threads: usize,

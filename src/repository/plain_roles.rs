@@ -12,7 +12,7 @@ use crate::storage::{Source, Storage};
 use std::collections::BTreeSet;
 
 /// Gives every role file of the published state the names that clients of a root with or without consistent snapshots ask
-/// for; says how many were missing or others.
+/// for; returns how many were missing or different.
 pub fn place_roles(storage: &dyn Storage, present: &Present, consistent: bool) -> Result<usize> {
     let snapshot = present.trust.listings().map(|(_, snapshot)| snapshot);
     let listed = snapshot.into_iter().flat_map(|snapshot| snapshot.files());

@@ -87,7 +87,7 @@ impl Present {
         hex::encode(openssl::sha::sha256(&self.timestamp_file))
     }
 
-    /// The snapshot's file, read again: it is kept in no other form than what it says.
+    /// The snapshot's file, read again: it is kept in no other form.
     pub fn snapshot_file(&self, source: &dyn Source) -> Result<Vec<u8>> {
         read_role(source, &self.trust, Role::Snapshot.name(), self.versions().snapshot, ROLE_LIMIT)
     }
@@ -121,7 +121,7 @@ pub fn load_before_root(source: &dyn Source, pinned: &[u8], version: u64, now: D
 }
 
 /// The state of an earlier snapshot, under the root before `root`; `above` is the version from which the timestamp goes on.
-/// The timestamp that stands there is an attacker's: it is not read, the commit only swaps against it.
+/// The timestamp there is an attacker's: it is not read, the commit only swaps against it.
 pub fn load_restored(source: &dyn Source, pinned: &[u8], root: u64, snapshot: u64, above: u64, now: DateTime<Utc>) -> Result<Present> {
     let mut trust = roots_before(source, pinned, root, now)?;
     let timestamp = source.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?.ok_or_else(|| no_repository(source))?;

@@ -1,4 +1,4 @@
-/// Where a long operation tells how far it is. Only `cli` shows anything.
+/// Where a long operation reports its progress. Only `cli` shows anything.
 pub trait Progress: Send + Sync {
     /// A step begins; `what` is a short phrase such as "staging".
     fn phase(&self, what: &str);
@@ -21,7 +21,7 @@ pub trait Progress: Send + Sync {
     }
 }
 
-/// Tells nobody.
+/// Reports nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Quiet;
 

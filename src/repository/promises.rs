@@ -24,7 +24,7 @@ impl View<'_> {
     /// What an edit changes in this state. Small content comes from the edit itself or from `storage`.
     ///
     /// # Errors
-    /// When the plan no longer holds, or when the change would break a promise to clients; [`is_its_own`] tells these
+    /// When the plan no longer holds, or when the change would break a promise to clients; [`is_its_own`] distinguishes these
     /// from failures that are not the edit's.
     pub fn after(&self, edit: &Edit, storage: &dyn Storage, now: DateTime<Utc>) -> Result<TargetEdits> {
         let more = edit.against(self)?;
@@ -50,7 +50,7 @@ impl View<'_> {
         Ok(more)
     }
 
-    /// Refuses new names that cannot stand beside the others. What the same edit removes is in no name's way.
+    /// Refuses new names that conflict with the others. What the same edit removes does not conflict.
     fn check_new_names(&self, more: &TargetEdits) -> Result<()> {
         let mut new = BTreeSet::new();
         for (name, _) in more.iter().filter(|(_, wanted)| wanted.is_some()) {

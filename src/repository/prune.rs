@@ -1,4 +1,4 @@
-//! What a repository no longer needs. A reader may hold any timestamp that was current within the grace, so everything
+//! What a repository no longer needs. A client may have any timestamp that was current within the grace, so everything
 //! that such a timestamp leads to stays; so does everything that a publisher may just be staging.
 //!
 //! When a snapshot was current is not written down anywhere: orphans of dead publishers look like committed ones. But
@@ -67,7 +67,7 @@ pub fn garbage(storage: &dyn Storage, present: &mut Present, cutoff: SystemTime)
         wanted.extend(listed);
     }
     let is_needed = |role: &str, version: u64, stored: &Stored| {
-        // A role that no snapshot of ours lists yet may be somebody's work.
+        // A role that no snapshot of ours lists yet may belong to a running publisher.
         let listed = present.trust.listed(&format!("{role}.json")).map_or(0, |listed| listed.version);
         version >= listed || stored.modified > cutoff || wanted.contains(&stored.name)
     };
@@ -85,7 +85,7 @@ pub fn garbage(storage: &dyn Storage, present: &mut Present, cutoff: SystemTime)
             && let Ok(targets) = Targets::parse(object.bytes, "")
         {
             for (name, entry) in targets.iter() {
-                // Roles that somebody else made may list plain names that we do not know of.
+                // Roles that another process made may list plain names that we do not know of.
                 needed.target(name, &Target::parse(entry, name)?, stored.name.numbered().is_none_or(|(role, _)| !is_ours(present, role)));
             }
         }

@@ -23,8 +23,8 @@ pub fn sign_root(root: &Root, before: Option<&Root>, signers: &[Arc<dyn RoleSign
     Ok(seal(&signed, &signatures))
 }
 
-/// Publishes the root that follows `trust`'s, after checking it as every client would. The number is the commit: whoever
-/// creates it first has it, and `false` means that somebody else did.
+/// Publishes the root that follows `trust`'s, after checking it as every client would. The number is the commit: the process that
+/// creates it first has it, and `false` means that another process did.
 pub fn publish_root(storage: &dyn Storage, trust: &Trust, file: &[u8]) -> Result<bool> {
     let mut next = trust.clone();
     next.next_root(file)?;

@@ -44,7 +44,7 @@ pub struct Staged {
 }
 
 /// Copies artifacts, and new signatures of those that get one, to the store under hashed names, files in parallel. The
-/// answers stand in the order of `artifacts`.
+/// answers are in the order of `artifacts`.
 pub fn stage(
     storage: &dyn Storage,
     artifacts: &[Artifact],

@@ -30,7 +30,7 @@ pub struct NewRole {
 }
 
 impl SignedRole {
-    /// A file that somebody has signed.
+    /// A file that another process has signed.
     pub fn of(version: u64, bytes: Vec<u8>) -> Self {
         Self { version, digests: Digests::of(&bytes), bytes }
     }
@@ -89,7 +89,7 @@ pub fn sign_timestamp(
 /// The version after this one.
 ///
 /// # Errors
-/// When no client would read it: somebody has driven the versions up.
+/// When no client would read it: an attacker has raised the versions.
 pub fn version_after(role: &str, version: u64) -> Result<u64> {
     if version < LAST_VERSION {
         return Ok(version + 1);

@@ -1,6 +1,6 @@
 use crate::layout::ObjectName;
 
-/// What a store tells readers and caches about an object.
+/// The headers of an object, for clients and caches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Headers {
     /// `Cache-Control`.
@@ -15,7 +15,7 @@ const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 pub const NO_CACHE: &str = "no-cache";
 
 impl Headers {
-    /// The headers of an object, as its name tells them.
+    /// The headers of an object, as its name determines them.
     pub fn of(name: &ObjectName) -> Self {
         let cache_control = if name.is_immutable() { IMMUTABLE } else { NO_CACHE };
         Self { cache_control, content_type: content_type(name.as_str()) }

@@ -2,12 +2,12 @@ use crate::failure::{Failure, Result};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Where a repository lives, as people write it.
+/// Where a repository is stored, as users write it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// A directory: a path, or `file:` before one.
     Directory(PathBuf),
-    /// A bucket or container of an object store, and what stands before every name in it.
+    /// A bucket or container of an object store, and the prefix of every name in it.
     Bucket {
         /// Who runs it.
         service: Service,

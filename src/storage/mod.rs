@@ -1,7 +1,7 @@
-//! Where published bytes live. Code above knows the two traits here and never which store is behind them.
+//! Where published bytes are stored. Code above knows the two traits here and never which store is behind them.
 //!
-//! [`Source`] is what a reader can do, anywhere; [`Storage`] adds what a publisher needs. Every `Storage` passes one
-//! conformance suite (`tests/conformance/`): create refuses what exists, swap refuses what changed, no reader ever sees
+//! [`Source`] is what a client can do, anywhere; [`Storage`] adds what a publisher needs. Every `Storage` passes one
+//! conformance suite (`tests/conformance/`): create refuses what exists, swap refuses what changed, no client ever sees
 //! half an object, and after `barrier` all earlier writes survive loss of power before any later one is seen.
 
 mod headers;
@@ -54,7 +54,7 @@ pub struct Object {
     pub token: Token,
 }
 
-/// A version token: an ETag, a generation, or whatever a store tells versions apart by.
+/// A version token: an ETag, a generation, or another value by which a store distinguishes versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token(Vec<u8>);
 
@@ -93,7 +93,7 @@ pub trait Storage: Source {
     /// Writes a new object; `false` if the name is taken, and then nothing was written.
     fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<bool>;
 
-    /// Replaces an object that still is what `expected` stands for (`None`: absent); `false` if it is not. Durable on
+    /// Replaces an object that still is what `expected` identifies (`None`: absent); `false` if it is not. Durable on
     /// return.
     fn swap(&self, name: &ObjectName, expected: Option<&Token>, bytes: &[u8]) -> Result<bool>;
 
@@ -149,7 +149,7 @@ pub trait Storage: Source {
     /// Everything written before is durable before this returns.
     fn barrier(&self) -> Result<()>;
 
-    /// Whether `create` and `swap` are known to refuse what they must; `None` if nobody has looked yet.
+    /// Whether `create` and `swap` are known to refuse what they must; `None` if that was not tested yet.
     fn conditions(&self) -> Option<Conditions> {
         Some(Conditions::Enforced)
     }
@@ -164,7 +164,7 @@ pub trait Storage: Source {
         None
     }
 
-    /// Whether the store keeps what an object was before, if it can tell.
+    /// Whether the store keeps what an object was before, if it is known.
     fn keeps_versions(&self, _name: &ObjectName) -> Result<Option<bool>> {
         Ok(None)
     }
@@ -183,7 +183,7 @@ pub trait Storage: Source {
         None
     }
 
-    /// Whether somebody else is writing now. Most stores cannot tell.
+    /// Whether another process is writing now. Most stores do not know.
     fn rivals(&self) -> Result<Rivals> {
         Ok(Rivals::Unknown)
     }
@@ -205,7 +205,7 @@ pub enum Rivals {
     Nobody,
     /// Some process is.
     Somebody,
-    /// The store cannot tell.
+    /// The store does not report it.
     Unknown,
 }
 

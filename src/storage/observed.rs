@@ -15,7 +15,7 @@ pub struct Call {
     pub done: bool,
 }
 
-/// A storage whose calls somebody watches and may fail: how tests count requests and kill publishers between any two
+/// A storage whose calls can be observed and made to fail: how tests count requests and kill publishers between any two
 /// of them.
 pub struct Observed<F> {
     inner: Box<dyn Storage>,

@@ -3,7 +3,7 @@ use serde::Deserialize;
 use std::fmt;
 use std::sync::Arc;
 
-/// What the config says about an object store, beyond its location.
+/// The settings of the config for an object store, beyond its location.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreOptions {
@@ -23,7 +23,7 @@ pub struct StoreOptions {
     pub instance_metadata: bool,
     /// Seconds after which a request counts as hung.
     pub timeout: Option<u64>,
-    /// Nobody else publishes here: the operator's word, from the key `single_publisher`.
+    /// There is no other publisher, as the operator states with the key `single_publisher`.
     #[serde(skip)]
     pub single_publisher: bool,
     /// Told what a call waits for.

@@ -16,7 +16,7 @@ pub struct Probe<'s> {
 }
 
 impl<'s> Probe<'s> {
-    /// A probe with names that nobody else uses.
+    /// A probe with unused names.
     pub fn new(storage: &'s dyn Storage) -> Result<Self> {
         let mut random = [0_u8; 8];
         openssl::rand::rand_bytes(&mut random).map_err(|error| Failure::new(Kind::Unexpected, "no randomness").source(error))?;

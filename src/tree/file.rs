@@ -116,14 +116,14 @@ impl TreeFile {
         if Stamp::of(metadata) == self.stamp { Ok(()) } else { Err(self.changed()) }
     }
 
-    /// What to say when its content is not what was planned.
+    /// The error when its content is not what was planned.
     pub fn changed(&self) -> Failure {
         Failure::new(Kind::Conflict, format!("{} changed while it was read", self.shown()))
             .hint("wait until the build is finished, then run the same command again; nothing was published")
             .of_input(self.path())
     }
 
-    /// What to say when it cannot be read.
+    /// The error when it cannot be read.
     pub fn failed(&self, error: std::io::Error) -> Failure {
         Failure::io("read", self.shown(), error).of_input(self.path())
     }

@@ -18,7 +18,7 @@ pub struct Found {
     pub what: What,
 }
 
-/// What stands at a path.
+/// What is at a path.
 #[derive(Debug)]
 pub enum What {
     /// A regular file.
@@ -43,7 +43,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What the user asked for, whatever its size.
+    /// What the user named, whatever its size.
     pub const NONE: Self = Self { bytes: u64::MAX, entries: usize::MAX, depth: usize::MAX };
 }
 
@@ -60,7 +60,7 @@ impl Tree {
                 continue;
             }
             let kind = match entry.file_type() {
-                // Some file systems do not say.
+                // Some file systems do not report it.
                 FileType::Unknown => match statat(&descriptor, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT) {
                     Ok(stat) => FileType::from_raw_mode(stat.st_mode),
                     Err(rustix::io::Errno::NOENT) => continue,
@@ -77,7 +77,7 @@ impl Tree {
         Ok(names)
     }
 
-    /// What stands at a path; its parent is opened, it itself is not.
+    /// What is at a path; its parent is opened, it itself is not.
     fn kind(&self, path: &Path, rules: Rules) -> std::io::Result<FileType> {
         let (Some(name), Some(parent)) = (path.file_name(), path.parent()) else { return Ok(FileType::Directory) };
         let parent = self.open_at(parent, OFlags::PATH | OFlags::DIRECTORY, rules)?;

@@ -477,7 +477,7 @@ fn several_keys_of_a_role_sign_at_once_and_one_may_be_away() {
     host.publish(&["root", "sign", "--yes"]).ok();
     host.sandbox.write("publish.yaml", "name: acme\nkeys:\n  timestamp: [file:keys/timestamp.pem, vault:a, vault:b]\n");
     // The threshold rises: what is published would not be enough.
-    host.publish(&["root", "commit"]).fails(5, &["clients would refuse timestamp"]);
+    host.publish(&["root", "commit"]).fails(5, &["clients would refuse the published timestamp"]);
     host.publish(&["root", "commit", "--replace-now", "--confirm", "2"]).ok();
     assert_eq!(host.status()["roles"][3]["signatures"], 3);
     fs::rename(host.sandbox.path("keys/timestamp.pem"), host.sandbox.path("away.pem")).unwrap();

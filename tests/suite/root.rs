@@ -139,7 +139,7 @@ fn mistakes_are_each_said_in_their_words() {
     let mut changed = signed.clone();
     changed["next"]["signed"]["expires"] = "2199-01-01T00:00:00Z".into();
     ceremony.write_draft(&changed);
-    ceremony.root(&["show"]).ok().says(&["counts for nothing", "0 of 1", "expires 2199-01-01"]);
+    ceremony.root(&["show"]).ok().says(&["is not valid", "0 of 1", "expires 2199-01-01"]);
     ceremony.sandbox.unchanged(|| ceremony.root(&["commit"]).fails(5, &["waiting for"]));
     ceremony.write_draft(&signed);
     let other = ceremony.sandbox.write("other.json", serde_json::to_vec(&changed).unwrap());

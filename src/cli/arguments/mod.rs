@@ -240,7 +240,7 @@ pub(super) enum Command {
 }
 
 impl Command {
-    /// Whether it runs until it is told to stop, and then finishes what it is at.
+    /// Whether it runs until a signal stops it, and then finishes what it is at.
     pub fn is_service(&self) -> bool {
         matches!(self, Self::Worker { .. } | Self::Monitor { .. } | Self::Refresh(Refresh { watch: true, .. }))
     }
@@ -329,7 +329,7 @@ pub(super) fn is_set(variable: &str) -> bool {
     std::env::var(variable).is_ok_and(|value| matches!(value.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on" | "y" | "t"))
 }
 
-/// If a value that clap refused came from a variable, says which one.
+/// If a value that clap refused came from a variable, returns its name.
 pub(super) fn variable_behind(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
     let ContextValue::String(named) = error.get(ContextKind::InvalidArg)? else { return None };
     let flag = named.split([' ', '=']).next()?;

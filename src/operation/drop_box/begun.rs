@@ -1,6 +1,6 @@
 //! Commits that a monitor did not see the end of. It can be killed after the swap of the timestamp and before the upload is
 //! `tuf_done_<x>`; by the time it runs again, other publishers may have published newer content under the same names, and the
-//! upload must not revert it. The repository alone cannot tell: numbered role files of a commit that never became visible look
+//! upload must not revert it. The repository alone does not show it: numbered role files of a commit that never became visible look
 //! like those of one that did. So three things are remembered durably:
 //!
 //! - before the swap: the version and the digest of the timestamp that is about to be written ([`Begun::Swap`]); with workers,
@@ -128,7 +128,7 @@ pub(in crate::operation) fn took_place(
             match load_restored(storage, &pinned, now.root.saturating_add(1), version, 0, workspace.now()) {
                 Ok(mut earlier) => held |= contains(workspace, &mut earlier, files)?,
                 Err(failure) if failure.kind == Kind::Storage => return Err(failure.into()),
-                // Pruned, or signed by keys that were replaced: it cannot be told what it had.
+                // Pruned, or signed by keys that were replaced: its content is not known.
                 Err(_) => held = true,
             }
             if held {

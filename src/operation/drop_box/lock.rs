@@ -19,7 +19,7 @@ use std::path::Path;
 /// In the drop box.
 const NAME: &str = ".publish-monitor-lock";
 
-/// The locks, held for as long as the value lives.
+/// The locks, held for as long as the value exists.
 #[derive(Debug)]
 pub(super) struct Lock {
     _own: File,

@@ -68,7 +68,7 @@ impl Memory {
         same.then_some(&left.end)
     }
 
-    /// Remembers what became of a directory; says whether that is news.
+    /// Remembers what became of a directory; returns whether that is new.
     pub(super) fn keep(&mut self, upload: &Upload, end: End) -> bool {
         if self.end(upload) == Some(&end) {
             return false;

@@ -37,7 +37,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// A drop box that this process alone empties, for as long as the value lives.
+/// A drop box that this process alone empties, for as long as the value exists.
 #[derive(Debug)]
 pub struct DropBox {
     tree: Arc<Tree>,
@@ -51,7 +51,7 @@ pub struct DropBox {
     seen: HashMap<Identity, SystemTime>,
     /// Published directories that this process could not remove.
     tried: HashSet<Identity>,
-    /// Published ones that kept their names, until that is told.
+    /// Published ones that kept their names, until that is reported.
     in_place: HashSet<Identity>,
 }
 
@@ -67,7 +67,7 @@ pub enum Guard {
     OwnStateOnly,
 }
 
-/// An upload, claimed or to be published where it stands.
+/// An upload, claimed or to be published in place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upload {
     /// Its present name in the drop box.
@@ -116,7 +116,7 @@ impl Upload {
 pub struct Claimed {
     /// What is to be published, in the order in which it counts.
     pub uploads: Vec<Upload>,
-    /// What stays where it is, and why; each is told once.
+    /// What stays where it is, and why; each is reported once.
     pub left_alone: Vec<(String, Failure)>,
     /// What earlier rounds have published and not removed.
     pub published: Vec<Upload>,
@@ -224,7 +224,7 @@ impl DropBox {
                     Ok(to) => upload.file_name = to,
                     // The pipeline took it back.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                    // It is published where it stands; the memory says when that is done.
+                    // It is published in place; the memory records when that is done.
                     Err(_) => {}
                 }
             }
@@ -288,7 +288,7 @@ impl DropBox {
         Err(last.into())
     }
 
-    /// The files of an upload with the names they get; an error tells all that cannot be accepted.
+    /// The files of an upload with the names they get; an error lists all that cannot be accepted.
     pub fn read(&self, upload: &Upload) -> Result<NamedFiles> {
         let refused = |problems: Vec<String>| {
             Failure::invalid(format!("upload {} cannot be accepted", upload.name.escape_debug())).problems(problems)
@@ -370,7 +370,7 @@ impl DropBox {
         }
     }
 
-    /// Removes a published upload. The error says why it stays; it is told once, and one that stays is tried again by the
+    /// Removes a published upload. The error says why it stays; it is reported once, and one that stays is tried again by the
     /// next process.
     pub fn remove(&mut self, upload: &Upload) -> Result<()> {
         if self.tried.contains(&upload.identity()) {

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-/// What a name says about its directory.
+/// The state of a directory, according to its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Marker {
     /// Complete: `tuf_ready_`.

@@ -1,4 +1,4 @@
-//! What `init` finds at the place of the repository. A killed first `init` is told from a repository that lost files, or that is at
+//! What `init` finds at the place of the repository. A killed first `init` is distinguished from a repository that lost files, or that is at
 //! another place, by what memory holds: `init` notes there that it begins before it pins a root, and a commit notes versions.
 
 use super::{InitRequest, foreign, pin};

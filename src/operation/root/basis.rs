@@ -1,8 +1,8 @@
-//! What vouches for the present root of a draft, and against which root its changes are shown.
+//! How the present root of a draft is verified, and against which root its changes are shown.
 //!
 //! A draft brings its own present root, and any root that signed itself would do. With the repository at hand the present
 //! root must be the one that is published. Without it, it must follow a root that the signer trusts: one given with `--root`,
-//! or the one that they signed last. Where there is neither, nothing vouches for it, and all of the next root is shown.
+//! or the one that they signed last. Where there is neither, it cannot be verified, and all of the next root is shown.
 
 use super::signed_roots::{SignedRoot, SignedRoots, digest_of};
 use crate::failure::{Failure, Kind, Result};
@@ -19,7 +19,7 @@ pub struct TrustedRoots {
     pub signed: Option<SignedRoots>,
 }
 
-/// Why a present root can be believed.
+/// How a present root was verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VouchedBy {
@@ -169,7 +169,7 @@ fn walk_from(signed: &SignedRoot, draft: &RootDraft, given: &[(String, Vec<u8>)]
     };
     let seen = || basis(Some(draft.present().clone()), format!("you signed it on {}", signed.signed));
     let Some(trust) = signed.trust(now)? else {
-        // Nothing vouched for what came before; what was signed then was shown in full.
+        // The earlier state could not be verified; what was signed then was shown in full.
         return Ok(if was_signed {
             (Walk::Arrives, seen())
         } else if present == signed.present_sha256 {

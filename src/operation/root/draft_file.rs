@@ -63,7 +63,7 @@ impl DraftFile {
         Ok(())
     }
 
-    /// Puts away the file of a draft that is published, so that the same command knows it again. Says whether it did: a file
+    /// Puts away the file of a draft that is published, so that the same command knows it again. Returns whether it did: a file
     /// that has changed stays.
     pub(in crate::operation) fn put_away(self) -> Result<bool> {
         let there = read(&self.path)?;

@@ -27,7 +27,7 @@ use published::{label, newest_root, staleness};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What the next root shall change; names stand for the keys they are known by.
+/// What the next root shall change; names identify keys.
 #[derive(Clone, Debug, Default)]
 pub struct RootWish {
     /// Keys that shall sign a role, with the name of the person who holds each.
@@ -119,7 +119,7 @@ fn check_fresh(workspace: &Workspace, draft: &RootDraft) -> Result<()> {
     }
 }
 
-/// The id of the key that a name or the beginning of an id stands for.
+/// The id of the key that a name or the beginning of an id identifies.
 fn resolve(draft: &RootDraft, role: Option<Role>, text: &str) -> Result<String> {
     let ids: Vec<&String> = match role {
         Some(role) => draft.next().role(role).keyids.iter().collect(),

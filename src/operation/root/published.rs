@@ -32,7 +32,7 @@ pub(in crate::operation) fn present_for(workspace: &Workspace, draft: &RootDraft
     let Some(base) = draft.base() else { return workspace.load().map_err(|failure| half_done(workspace, draft, failure)) };
     match load_before_root(workspace.storage.as_ref(), &workspace.pinned()?, draft.next().version(), workspace.now()) {
         Ok(present) if present.digest() == base => Ok(present),
-        // It was done, or somebody else has gone on: then the new root's keys have signed what is there, or it is nothing to
+        // It was done, or another process has gone on: then the new root's keys have signed what is there, or it is nothing to
         // build on.
         _ => workspace.load().map_err(|failure| half_done(workspace, draft, failure)),
     }

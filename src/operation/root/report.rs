@@ -25,18 +25,18 @@ pub struct RootReport {
     pub to: u64,
     /// SHA-512 of the present root's file, in hex: people compare it with what they know.
     pub present_sha512: String,
-    /// What vouches for the present root.
+    /// How the present root was verified.
     pub vouched_by: VouchedBy,
-    /// The same in words.
+    /// The same as text.
     pub vouched: String,
     /// The repository.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repository: Option<RepositoryLabel>,
-    /// Whether the draft alone says which repository it is for.
+    /// Whether only the draft states which repository it is for.
     pub repository_is_claim: bool,
     /// SHA-256 of the bytes that are signed, in hex.
     pub sha256: String,
-    /// What changes, one line each; all of the next root, where nothing vouches for the present one.
+    /// What changes, one line each; all of the next root, where the present one cannot be verified.
     pub changes: Vec<String>,
     /// The signatures, by the keys of the present root and by those of the next.
     pub quorums: [Quorum; 2],
@@ -50,7 +50,7 @@ pub struct RootReport {
     pub lockouts: Vec<String>,
     /// Why clients would not follow, or why it cannot be published.
     pub problems: Vec<String>,
-    /// What happens besides: roles that are signed again, and until when readers wait.
+    /// What happens besides: roles that are signed again, and until when clients must wait.
     pub notes: Vec<String>,
     /// Signatures that this run added.
     pub added: usize,
@@ -165,7 +165,7 @@ fn changes(draft: &RootDraft, trusted: Option<&Root>) -> Vec<String> {
     lines
 }
 
-/// The repository of a draft in words.
+/// The repository of a draft as text.
 pub fn describe_label(label: &RepositoryLabel) -> String {
     let known = [&label.name, &label.url].into_iter().flatten().cloned().collect::<Vec<_>>().join(", ");
     let first = label.first_root_sha512.as_ref().map(|digest| format!("first root sha512 {digest}"));

@@ -23,7 +23,7 @@ pub(super) struct SignedRoot {
     pub(super) sha256: String,
     /// SHA-256 of the signed part of the root that it follows.
     pub(super) present_sha256: String,
-    /// The file of that root, where something vouched for it.
+    /// The file of that root, if it was verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) present: Option<String>,
     /// The root keys of both, by SHA-256 of the public key.
@@ -94,7 +94,7 @@ impl SignedRoots {
 }
 
 impl SignedRoot {
-    /// The root that it follows, where something vouched for it.
+    /// The root that it follows, if it was verified.
     pub(super) fn trust(&self, now: Expiry) -> Result<Option<Trust>> {
         self.present.as_ref().map(|file| Trust::pin(file.as_bytes(), AtExpiry::Report(now))).transpose()
     }

@@ -19,13 +19,13 @@ const BUFFER: usize = 256 * 1024;
 
 /// What reading one target gave.
 pub(super) struct Read {
-    /// Its content, if it is what its entry says and was to be kept.
+    /// Its content, if it is what its entry states and was to be kept.
     pub(super) kept: Option<Vec<u8>>,
-    /// The hash state after its content, if it is what its entry says and was asked for.
+    /// The hash state after its content, if it is what its entry states and was asked for.
     pub(super) state: Option<Context>,
     /// Bytes read.
     pub(super) bytes: u64,
-    /// How its plain name stands beside the hashed one.
+    /// How its plain name compares with the hashed one.
     plain: Plain,
     fault: Option<Failure>,
 }

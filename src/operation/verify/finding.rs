@@ -8,7 +8,7 @@ use std::fmt;
 pub enum Severity {
     /// Clients that follow the rules fail, or would install something wrong.
     Error,
-    /// Some readers fail, or a protection is missing.
+    /// Some clients fail, or a protection is missing.
     Warning,
     /// Good to know.
     Note,

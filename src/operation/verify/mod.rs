@@ -1,4 +1,4 @@
-//! `publish verify`: a repository as strangers see it, ours or anybody's, in a directory or over http(s).
+//! `publish verify`: a repository as clients see it, of any publisher, in a directory or over http(s).
 //!
 //! The chain is walked with the client's rules; then every target is read once, and what the digests do not say is
 //! checked: signatures, channels, plain names, and what real clients are known to stumble over.
@@ -30,7 +30,7 @@ use releases::Signatures;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What is asked for.
+/// What the user requests.
 pub struct VerifyRequest<'a> {
     /// The repository.
     pub source: &'a dyn Source,
@@ -206,7 +206,7 @@ fn check_targets(
 struct Chain {
     trust: Trust,
     top: Targets,
-    /// Delegated roles with what they may speak for, parents before children.
+    /// Delegated roles with what they are responsible for, parents before children.
     delegated: Vec<(DelegatedRole, Targets)>,
     /// Roots after the anchor, newest last.
     newest_root: Option<Vec<u8>>,
@@ -293,7 +293,7 @@ fn read_chain(
                 continue;
             }
             let file = format!("{}.json", role.name);
-            // A delegation nobody has signed for yet is legal; clients skip it only if the snapshot has no entry.
+            // A delegation whose role was not signed yet is valid; clients skip it only if the snapshot has no entry.
             let Ok(listed) = trust.listed(&file).cloned() else {
                 findings.add(
                     Severity::Note,

@@ -104,7 +104,7 @@ impl Signatures {
         self.by_artifact.get(artifact).filter(|signature| signature.is_version_4()).map(DetachedSignature::hash)
     }
 
-    /// Verifies an artifact's signature; `None` if it has none, or nobody's certificate is known.
+    /// Verifies an artifact's signature; `None` if it has none, or no certificate for it is known.
     pub(super) fn verify(
         &self,
         request: &VerifyRequest<'_>,

@@ -14,7 +14,7 @@ use tuf::metadata::{MetadataPath, MetadataVersion, RawSignedMetadata, TargetPath
 use tuf::pouf::Pouf1;
 use tuf::repository::{EphemeralRepository, RepositoryProvider};
 
-/// What the other client says.
+/// The result of the other client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "verdict")]
 pub enum SecondOpinion {
@@ -29,7 +29,7 @@ pub enum SecondOpinion {
     },
     /// It refuses what our client accepts.
     Disagrees {
-        /// Its words.
+        /// Its message.
         reason: String,
     },
 }

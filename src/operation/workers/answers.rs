@@ -1,4 +1,4 @@
-//! Replies as a worker gives them, and as callers and the targets worker believe them.
+//! Replies as a worker gives them, and as callers and the targets worker verify them.
 
 use crate::broker::{Certifiers, Credential, Reply, Subject, WorkerRole};
 use crate::failure::Result;

@@ -165,7 +165,7 @@ impl Call<'_> {
         })
     }
 
-    /// Reads the repository before it is believed that the request is done: what was asked for is published now, or was in
+    /// Reads the repository before the request is reported as done: what was asked for is published now, or was in
     /// the snapshot that the worker names and has been changed since.
     fn confirm(&self, snapshot: u64) -> Result<Result<Versions>> {
         let (storage, now) = (self.workspace.storage.as_ref(), self.workspace.now());
@@ -185,7 +185,7 @@ impl Call<'_> {
         if snapshot > versions.snapshot {
             return Ok(Err(unconfirmed()));
         }
-        // The root that is valid now must verify that snapshot: after a root that replaced the keys, this cannot be told.
+        // The root that is valid now must verify that snapshot: after a root that replaced the keys, this is not known.
         let earlier = load_restored(storage, &self.pinned, versions.root.saturating_add(1), snapshot, 0, now);
         let mut earlier = match earlier {
             Ok(earlier) => earlier,

@@ -61,7 +61,7 @@ impl Workers {
     }
 }
 
-/// How a failure travels to whoever asked.
+/// The form in which a failure is sent to the caller.
 fn refusal(failure: &Failure) -> Reply {
     let mut details = failure.details.clone();
     let mut cause = std::error::Error::source(failure);
@@ -89,7 +89,7 @@ fn failure_of(kind: &str, message: String, details: Vec<String>, hints: Vec<Stri
     failure.details(details)
 }
 
-/// Requests between workers are for now: those that nobody took in time are void.
+/// Requests between workers are for now: those that were not taken in time are void.
 fn soon(now: DateTime<Utc>) -> (DateTime<Utc>, TimeDelta) {
     (now, TimeDelta::seconds(i64::try_from(ANSWER.as_secs()).unwrap_or(60)))
 }

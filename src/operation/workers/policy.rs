@@ -1,4 +1,4 @@
-//! What a targets worker agrees to sign. Everything is judged from what lies in the store; the request only says what is
+//! What a targets worker agrees to sign. Everything is judged by the content of the store; the request only states what is
 //! wanted. The promises to clients are checked besides, by [`crate::policy`], on what the request would leave.
 
 use crate::digest::Digests;
@@ -44,11 +44,11 @@ pub enum Right {
     MissingPlatforms,
     /// Another number of bins.
     Bins,
-    /// Targets whose content another server serves: the worker has to believe length and digest.
+    /// Targets whose content another server serves: the worker cannot check length and digest.
     Elsewhere,
 }
 
-/// What a targets worker signs for anybody.
+/// What a targets worker signs for any sender.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Most targets that one request may change.
@@ -98,7 +98,7 @@ fn removes_channel(change: &Change) -> bool {
     change.wanted.is_none() && change.name.starts_with("channels/")
 }
 
-/// Refuses what this sender may not ask for, and what nobody may.
+/// Refuses what this sender may not ask for, and what no sender may.
 pub(super) fn check_request(sender: &Sender, limits: &Limits, edit: &Edit) -> Result<()> {
     if edit.changes.len() > limits.targets_per_request {
         let (count, most) = (edit.changes.len(), limits.targets_per_request);
@@ -124,7 +124,7 @@ pub(super) fn check_request(sender: &Sender, limits: &Limits, edit: &Edit) -> Re
     Ok(())
 }
 
-/// Refuses content that is not what the request says, certificates that are not pinned, and signatures that are not good.
+/// Refuses content that is not what the request states, certificates that are not pinned, and signatures that are not good.
 /// `more` is what the request changes in the state that `view` is.
 pub(super) fn check_content(
     storage: &dyn Storage,

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 /// So many requests are committed together at most.
 const BATCH: u16 = 256;
-/// So many messages the other workers take at once: each request is its own step, and a flood is buried together.
+/// So many messages the other workers take at once: each request is its own step, and many invalid ones are moved together.
 const FEW: u16 = 64;
 /// How long a worker looks for more requests once it has one.
 const GATHER: Duration = Duration::from_millis(5);
@@ -27,12 +27,12 @@ const GLANCE: Duration = Duration::from_millis(500);
 /// How often old requests and results are swept.
 const SWEEP: Duration = Duration::from_secs(3600);
 
-/// What a worker tells.
+/// The events of a worker.
 #[derive(Clone, Debug)]
 pub enum Event<'a> {
     /// It is connected and takes requests.
     Ready,
-    /// Work is paused, or goes on.
+    /// Work is paused, or resumed.
     Paused(bool),
     /// A request was carried out.
     Done {
@@ -214,7 +214,7 @@ impl Worker<'_> {
     }
 
     pub(super) fn committer(&self) -> Committer<'_> {
-        // Each step is told to whoever asked; here it is one line in the log when all is done.
+        // Each step is reported to the caller; here it is one line in the log when all is done.
         Committer { progress: &Quiet, ..self.workspace.committer(&self.pinned, &self.signers) }
     }
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
-/// What callers and workers share and no reader may see: change sets, results, and whether work is paused.
+/// What callers and workers share and no client may see: change sets, results, and whether work is paused.
 pub struct Shared {
     storage: Box<dyn Storage>,
     /// The longest change set that is read, in bytes.
@@ -19,7 +19,7 @@ pub struct Shared {
 pub struct Pause {
     /// Since when.
     pub since: DateTime<Utc>,
-    /// Why, in the operator's words.
+    /// The reason that the operator gave.
     pub reason: Option<String>,
     /// The flag is there and holds something else; it counts as set.
     #[serde(skip)]
@@ -47,7 +47,7 @@ impl Shared {
         Ok(flag.map(|flag| serde_json::from_slice(&flag.bytes).unwrap_or_else(|_| unreadable())))
     }
 
-    /// Pauses, or goes on.
+    /// Pauses, or resumes.
     pub fn set_pause(&self, pause: Option<&Pause>) -> Result<()> {
         let name = object("paused.json".into());
         match pause {
@@ -111,7 +111,7 @@ impl Shared {
         self.storage.barrier()
     }
 
-    /// How a request ended, if it has: a signed reply, which is to be opened before it is believed.
+    /// How a request ended, if it has: a signed reply, which must be verified before it is used.
     pub(super) fn result(&self, id: &str) -> Result<Option<Vec<u8>>> {
         let name = object(format!("results/{id}.json"));
         name.check()?;

@@ -90,7 +90,7 @@ impl Worker<'_> {
         Ok(Opened::New(Box::new(edit)))
     }
 
-    /// Commits a batch and tells each its own result.
+    /// Commits a batch and sends each sender its own result.
     fn commit(&self, broker: &Broker, batch: Vec<Accepted>) -> Result<()> {
         let mut present = match self.workspace.load() {
             Ok(present) => present,
@@ -207,7 +207,7 @@ impl Worker<'_> {
         broker.acknowledge(&accepted.delivery)
     }
 
-    /// A genuine request that cannot be looked at: its sender is told, and it can be looked at among the dead letters.
+    /// A genuine request that cannot be looked at: its sender is informed, and it is kept among the dead letters.
     fn turn_away(&self, broker: &Broker, delivery: Delivery, subject: &Subject, failure: &Failure) -> Result<()> {
         if failure.kind == Kind::Storage {
             (self.log)(Event::Trouble(failure));

@@ -44,7 +44,7 @@ pub enum PlainNames {
     /// All.
     #[default]
     All,
-    /// None: all readers are TUF clients.
+    /// None: all users have TUF clients.
     None,
     /// Another server serves all content; here is metadata only.
     Elsewhere,

@@ -14,10 +14,10 @@ use crate::storage::{Obstacle, Storage};
 
 /// Content up to this length is read to compare it.
 const SMALL: u64 = 64 << 10;
-/// Content up to this length is read where the store cannot tell a copy from another object.
+/// Content up to this length is read where the store cannot distinguish a copy from another object.
 const COMPARABLE: u64 = 64 << 20;
 
-/// Makes one plain name what the target says. Without consistent snapshots this happens before the commit, and the
+/// Makes one plain name what the target states. Without consistent snapshots this happens before the commit, and the
 /// hashed name goes afterwards: plain names are all that such a repository has.
 pub(in crate::repository) fn apply(
     storage: &dyn Storage,
@@ -58,7 +58,7 @@ pub(super) fn missing(storage: &dyn Storage, name: &str, target: &Target) -> Fai
         .hint("restore the file from a backup or a mirror; `publish verify` lists everything that is missing")
 }
 
-/// Whether a plain name is what the target says, as far as can be found out at bounded cost. Files of a release are compared by
+/// Whether a plain name is what the target states, as far as can be found out at bounded cost. Files of a release are compared by
 /// length only: a version never gets other content.
 pub(super) fn is_right(storage: &dyn Storage, name: &str, target: Option<&Target>) -> Result<bool> {
     let plain = ObjectName::plain_target(name);

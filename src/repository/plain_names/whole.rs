@@ -26,10 +26,10 @@ pub enum PlainSwitch {
     Off,
 }
 
-/// What plain names are promised, as the repository says itself.
+/// What plain names are promised, as the repository states itself.
 #[derive(Debug, Default)]
 pub struct PlainState {
-    /// Whether the repository says anything.
+    /// Whether the repository states anything.
     pub known: bool,
     /// They are complete for this targets version; 0 for none.
     pub targets: u64,
@@ -112,7 +112,7 @@ pub fn remove_all(storage: &dyn Storage, mode: PlainNames, pinned: &[u8], now: D
 /// What a look at all plain names did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PlainCheck {
-    /// How many were missing or not what the targets say, and are right now.
+    /// How many were missing or not what the targets state, and are right now.
     pub repaired: usize,
     /// How many belonged to no target, and are gone.
     pub removed: usize,

@@ -17,7 +17,7 @@ const SILENT: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(5);
 const SLOWEST_POLL: Duration = Duration::from_millis(100);
 
-/// Takes the lock, or gives up after `patience` with an error of kind `TimedOut` that names who holds it. `report` is told once
+/// Takes the lock, or gives up after `patience` with an error of kind `TimedOut` that names who holds it. `report` is called once
 /// what is waited for, and since when.
 pub fn lock(path: &Path, patience: Duration, report: &dyn Fn(&str)) -> io::Result<File> {
     let began = Instant::now();
@@ -90,7 +90,7 @@ fn has_name(file: &File, path: &Path) -> bool {
     file.metadata().is_ok_and(|ours| fs::symlink_metadata(path).is_ok_and(|there| id(there) == id(ours)))
 }
 
-/// The process that holds the lock and its user, where the system tells: Linux does, for processes that this one can see.
+/// The process that holds the lock and its user, where the system reports them: Linux does, for processes that this one can see.
 fn holder(file: &File) -> Option<(u32, u32)> {
     let there = file.metadata().ok()?;
     let (major, minor) = (rustix::fs::major(there.dev()), rustix::fs::minor(there.dev()));

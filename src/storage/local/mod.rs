@@ -3,7 +3,7 @@
 //! - Every object is written under a temporary name in a directory of this process below `.staging` and moved into place
 //!   whole: by hard link where the name must be free, by rename otherwise. Published files are never opened for writing.
 //! - `swap` is the only step under a lock: compare, rename, fsync. Readers take no lock, ever.
-//! - A process holds a lock on its staging directory while it lives. The next one removes those whose lock is free:
+//! - A process holds a lock on its staging directory while it runs. The next one removes those whose lock is free:
 //!   their owner is gone, however it went.
 //! - `barrier` is one syncfs: it orders everything before it, files and directory entries, ahead of everything after.
 //!   File systems without hard links are served too, by a no-replace rename or, last, by creating the file exclusively.
@@ -59,7 +59,7 @@ impl LocalDirectory {
         Self { root: root.into(), links: true, report: Reports::default(), staging: OnceLock::new(), flushing: Mutex::default() }
     }
 
-    /// The same, and `report` is told what a call waits for.
+    /// The same, and `report` is called with what a call waits for.
     pub fn reporting(root: impl Into<PathBuf>, report: Reports) -> Self {
         Self { report, ..Self::new(root) }
     }
@@ -160,7 +160,7 @@ fn finished(flush: JoinHandle<io::Result<()>>) -> io::Result<()> {
     flush.join().unwrap_or_else(|_| Err(io::Error::other("a flushing thread panicked")))
 }
 
-/// Runs `place`, and again after making the parent directory if that was missing: several times, for somebody else may be
+/// Runs `place`, and again after making the parent directory if that was missing: several times, for another process may be
 /// removing it as empty.
 fn with_parent(path: &Path, place: impl Fn() -> io::Result<()>) -> io::Result<()> {
     for _ in 0..100 {
@@ -181,7 +181,7 @@ fn links_unsupported(error: &io::Error) -> bool {
     error.kind() == ErrorKind::Unsupported || matches!(code, Some(Errno::PERM | Errno::MLINK | Errno::XDEV | Errno::NOTSUP | Errno::NOSYS))
 }
 
-/// For file systems with neither links nor no-replace renames. A reader may see part of the file, but nothing names it
+/// For file systems with neither links nor no-replace renames. A client may see part of the file, but nothing refers to it
 /// before the commit, and a part that a crash leaves is an orphan like any other.
 fn copy_exclusively(staged: &Path, path: &Path) -> io::Result<()> {
     let mut target = create_file(path)?;
@@ -215,7 +215,7 @@ fn open_file(path: &Path) -> Result<Option<File>> {
         Ok(file) if file.metadata().is_ok_and(|metadata| metadata.is_dir()) => Ok(None),
         Ok(file) => Ok(Some(file)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-        // Of no use to any reader, whatever it is: the same as an object with other bytes.
+        // No client can use it, whatever it is: the same as an object with other bytes.
         Err(error) if error.kind() == ErrorKind::InvalidInput => {
             Err(Failure::new(Kind::Untrusted, format!("{}: {error}", path.display())).hint("remove it, then: publish refresh --all"))
         }

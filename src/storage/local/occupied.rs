@@ -1,6 +1,6 @@
 //! Names that something else occupies: in a directory a name is a file or holds files, never both.
 //!
-//! Directories that hold no file are nobody's: they go when their name is needed. Another process may put a file into one
+//! Directories without files are removed when their name is needed. Another process may put a file into one
 //! at that moment; `rmdir` then refuses, and the write reports that the name is taken.
 
 use crate::layout::ObjectName;

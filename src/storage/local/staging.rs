@@ -1,5 +1,5 @@
-//! Where a publisher's half-written files live: below `.staging`, in a directory of its own, beside which it holds a lock
-//! while it lives. Whoever comes next removes those whose lock is free: their owner is gone, however it went.
+//! Where a publisher's unfinished files are: below `.staging`, in a directory of its own, beside which it holds a lock
+//! while it runs. The next publisher removes those whose lock is free: their owner has ended, in whatever way.
 
 use crate::files::open_regular;
 use std::fs::{self, File, OpenOptions};
@@ -21,7 +21,7 @@ pub(super) struct Staging {
     counter: AtomicU64,
     /// The repository's directory, opened before anything is written: a flush reports errors since then.
     pub root: File,
-    /// Held locked as long as the process lives.
+    /// Held locked as long as the process runs.
     _lock: File,
 }
 
@@ -48,7 +48,7 @@ impl Staging {
         self.directory.join((number % SHELVES).to_string()).join(number.to_string())
     }
 
-    /// Whether any other publisher lives: each that has written anything holds the lock of its staging directory.
+    /// Whether any other publisher runs: each that has written anything holds the lock of its staging directory.
     pub fn has_company(&self, root: &Path) -> bool {
         let own = self.directory.with_extension(LOCKED);
         let others = locks(&root.join(STAGING)).into_iter().filter(|path| *path != own);
@@ -97,7 +97,7 @@ pub(super) fn sweep(parent: &Path) -> usize {
             let _ = fs::remove_file(&path);
             swept += 1;
         }
-        // Held until here: whoever waits for it must find the file gone.
+        // Held until here: a process that waits for it must find the file removed.
         drop(lock);
     }
     swept

@@ -95,7 +95,7 @@ fn text(error: &Error) -> String {
     all
 }
 
-/// Cuts what stands behind `?` in URLs: signatures live there.
+/// Removes the query from URLs: it can contain signatures.
 fn without_queries(text: &str) -> String {
     text.split(' ')
         .map(|word| if word.contains("://") { word.split('?').next().unwrap_or(word) } else { word })

@@ -1,11 +1,11 @@
 //! Repositories in object stores: Amazon S3 and its relatives, Google Cloud Storage, Azure Blob Storage.
 //!
 //! - `create` and `swap` are single conditional requests; nothing here locks. A request that the store carried out
-//!   although it answered an error is retried by the client library and then refused by its own condition: whoever calls
+//!   although it answered an error is retried by the client library and then refused by its own condition: the caller
 //!   finds that out by reading back, as the commit does.
 //! - Every name goes to the store literally. Headers follow from the name ([`Headers::of`]); a server-side copy keeps
 //!   those of its source, so it is used only where both names have the same.
-//! - Threads call in; a small runtime that nobody else sees carries the requests out.
+//! - Threads call in; a small private runtime carries the requests out.
 
 mod dated;
 mod errors;

@@ -179,7 +179,7 @@ fn s3(bucket: &str, options: &StoreOptions) -> Result<Connected> {
     Ok(Connected { store: Arc::new(store), clock, unfinished: Some(unfinished) })
 }
 
-/// The endpoint of a bucket that stands in the host name.
+/// The endpoint of a bucket that is in the host name.
 #[cfg(feature = "s3")]
 fn with_bucket(endpoint: &str, bucket: &str) -> String {
     match endpoint.split_once("://") {

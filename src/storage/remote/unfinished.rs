@@ -1,5 +1,5 @@
 //! Uploads in parts that a killed publisher left unfinished: no listing of objects shows them, and they cost what objects
-//! cost. S3 alone keeps them until somebody asks for their removal; what asks is here.
+//! cost. Only S3 keeps them until they are removed on request; this module requests it.
 
 use crate::failure::{Failure, Kind, Result};
 use chrono::{DateTime, Utc};
@@ -43,7 +43,7 @@ impl Unfinished {
         Self { options, credentials, region, bucket }
     }
 
-    /// Removes the uploads below `prefix` that were begun before `before`; says how many there were. A store lists a
+    /// Removes the uploads below `prefix` that were begun before `before`; returns their number. A store lists a
     /// thousand at a time: the next prune takes the next.
     pub async fn sweep(&self, prefix: &str, before: SystemTime) -> Result<usize> {
         let client = ReqwestConnector::default().connect(&self.options);
