@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from places import Bucket, Directory
-from readers import Gateway, PythonTuf, Trdl, forked
+from clients import Gateway, PythonTuf, Trdl, forked
 
 PUBLISH, FAULTY = os.environ["PUBLISH"], os.environ["FAULTY"]
 KINDS = ["fail", "lie", "kill", "killed", "hang"]
@@ -45,7 +45,7 @@ def channels(directory, version):
 
 
 class Bench:
-    """One worker's publisher, readers and repository."""
+    """One worker's publisher, clients and repository."""
 
     def __init__(self, place, directory, base):
         self.place, self.directory, self.base = place, Path(directory), base
@@ -60,7 +60,7 @@ class Bench:
         assert self.trdl.version() == "1.0.0"
 
     def start(self):
-        """The repository, the publisher and the readers as they were yesterday."""
+        """The repository, the publisher and the clients as they were yesterday."""
         self.place.copy("base", self.name)
         self.gateway.name = self.name
         self.work = self.directory / "work"
@@ -88,18 +88,18 @@ class Bench:
         assert result.returncode == 0, f"again: {result.stdout}\n{result.stderr}"
         return result.stdout.splitlines()
 
-    def check_readers(self, when, command):
+    def check_clients(self, when, command):
         targets = self.gateway.targets()
         release = lambda version: {name for name in targets if name.split("/")[1] == version and name.split("/")[0] in ["releases", "signatures"]}
         for version, count in [("1.0.0", 4), ("1.0.1", 4), ("1.0.2", 4)]:
             found = len(release(version))
             whole = [count] if version == "1.0.0" or (version == "1.0.1" and command != "yank") else [0, count]
             assert found in whole, f"{when}: {found} targets of {version}"
-        for reader in [self.old_python, PythonTuf(self.gateway.url, self.root, tempfile.mkdtemp(dir=self.directory))]:
-            reader.reads(targets)
+        for client in [self.old_python, PythonTuf(self.gateway.url, self.root, tempfile.mkdtemp(dir=self.directory))]:
+            client.reads(targets)
         expected = ["1.0.0", "1.0.1"] if command == "channels" else ["1.0.0"]
-        for reader in [self.old_trdl, Trdl(tempfile.mkdtemp(dir=self.directory)).add(self.gateway.url, self.root)]:
-            assert reader.version() in expected, when
+        for client in [self.old_trdl, Trdl(tempfile.mkdtemp(dir=self.directory)).add(self.gateway.url, self.root)]:
+            assert client.version() in expected, when
         return targets
 
     def count(self, command):
@@ -121,13 +121,13 @@ class Bench:
                 hung = None
         else:
             self.run(f"{kind}:{at}", command)
-        self.check_readers("at the fault", command)
+        self.check_clients("at the fault", command)
         self.completes(command)
         if hung:
             # It was still there while the same command completed.
             hung.kill()
             hung.wait()
-        targets = self.check_readers("after the second run", command)
+        targets = self.check_clients("after the second run", command)
         assert ("releases/1.0.2/any-any/bin/tool" in targets) == (command == "release")
         assert ("releases/1.0.1/any-any/bin/tool" in targets) == (command != "yank")
         stable = self.place.read(self.name, "targets/channels/0/stable")
@@ -138,7 +138,7 @@ class Bench:
         assert found["strange"] == [], found["strange"]
         assert self.place.leftovers(self.name) == [], self.place.leftovers(self.name)
         assert json.loads(self.completes("prune")[0])["objects"] == []
-        self.check_readers("after a prune", command)
+        self.check_clients("after a prune", command)
         publish(self.work, "verify")
 
 

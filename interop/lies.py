@@ -1,4 +1,4 @@
-"""A network that lies, on a real S3 server: each HTTP request of a release and of a channel change in turn is answered 500
+"""A faulty network, on a real S3 server: each HTTP request of a release and of a channel change in turn is answered 500
 after it was carried out, refused, cut off, or never answered. The command itself must get over all but the last two, and
 after those the same command; at the end there is exactly one more commit.
 
@@ -35,7 +35,7 @@ class Proxy:
 
 
 def point(place, directory, base, command, fault):
-    """Runs one command through a lying network; says how many requests it took."""
+    """Runs one command through a faulty network; returns how many requests it took."""
     place.copy("base", "lied")
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir()

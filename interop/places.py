@@ -1,4 +1,4 @@
-"""Places where repositories live in these suites, all with the same few methods."""
+"""Places of repositories in these suites, all with the same few methods."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Runs scenarios by name and says how they went."""
+"""Runs scenarios by name and reports their results."""
 
 import sys
 import traceback

@@ -12,7 +12,7 @@ import scenarios
 from botocore.config import Config
 from faults import PUBLISH, channels
 from lies import Proxy
-from readers import Gateway, PythonTuf, Trdl
+from clients import Gateway, PythonTuf, Trdl
 
 CEPH, AZURITE, IGNORING = os.environ["STORES_S3_ENDPOINT"], os.environ["STORES_AZURE_ENDPOINT"], os.environ["STORES_IGNORING"]
 EVERYBODY = ["s3:GetObject", "s3:ListBucket"]
@@ -82,9 +82,9 @@ def on(config):
 
 
 def clients_read_the_bucket_itself():
-    bucket("readers")
-    url = f"{CEPH}/readers/acme"
-    p = on(f"name: acme\nrepo: s3://readers/acme\npublic_url: {url}\nstore:\n  endpoint: {CEPH}\n")
+    bucket("clients")
+    url = f"{CEPH}/clients/acme"
+    p = on(f"name: acme\nrepo: s3://clients/acme\npublic_url: {url}\nstore:\n  endpoint: {CEPH}\n")
     p.daily_work()
     p.publish("verify", url, "--root", "keys/1.root.json", says=["good: 0 errors"])
     root = (p.directory / "keys/1.root.json").read_bytes()
@@ -135,7 +135,7 @@ def a_proxy_that_strips_conditions_is_noticed():
     bucket("stripped")
     proxy = Proxy(CEPH, "strip")
     p = on(f"name: acme\nrepo: s3://stripped/acme\nstore:\n  endpoint: {proxy.url}\n")
-    # Conditions are part of what is signed: the store sees that somebody took them out.
+    # Conditions are part of what is signed: the store detects their removal.
     p.publish("init", "--no-passphrase", code=4, says=["SignatureDoesNotMatch"])
     proxy.close()
     assert "Contents" not in s3().list_objects_v2(Bucket="stripped")
@@ -154,7 +154,7 @@ def wrong_settings_are_told():
     # A clock that is 20 minutes fast.
     p.publish("init", "--no-passphrase", code=4, says=["RequestTimeTooSkewed", "clock"], prefix=["faketime", "-f", "+20m"])
     assert not (p.directory / "keys").exists(), "refused before anything was made"
-    # Somebody else's repository is not touched, nor are somebody else's objects.
+    # Another publisher's repository and objects are not touched.
     s3().put_object(Bucket="settings", Key="acme/index.html", Body=b"mine")
     p.publish("init", "--no-passphrase")
     other = on(there)
@@ -164,7 +164,7 @@ def wrong_settings_are_told():
     assert s3().get_object(Bucket="settings", Key="acme/index.html")["Body"].read() == b"mine"
 
 
-def readers_without_list_permission_are_told_apart():
+def clients_without_list_permission_are_distinguished():
     bucket("unlisted", readable=["s3:GetObject"])
     url = f"{CEPH}/unlisted/acme"
     p = on(f"name: acme\nrepo: s3://unlisted/acme\npublic_url: {url}\nstore:\n  endpoint: {CEPH}\n")
@@ -172,7 +172,7 @@ def readers_without_list_permission_are_told_apart():
 
 
 def versioned_and_locked_buckets():
-    """Ceph 16 does not look at conditions in versioned buckets: found by the probe, and then it is the operator's word."""
+    """Ceph 16 does not look at conditions in versioned buckets: the probe finds it, and then the operator must state that there is no other publisher."""
     client = bucket("locked", ObjectLockEnabledForBucket=True)
     retention = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}}
     client.put_object_lock_configuration(Bucket="locked", ObjectLockConfiguration=retention)
@@ -185,7 +185,7 @@ def versioned_and_locked_buckets():
 
 
 def many_publishers_at_once():
-    """The same outcomes as in a directory: both land, or one is told."""
+    """The same outcomes as in a directory: both are published, or one is refused."""
     bucket("rivals")
     there = lambda number: f"name: acme\nrepo: s3://rivals/{number}\nstore:\n  endpoint: {CEPH}\n  conditions: enforced\n"
     for number in range(4):
@@ -214,7 +214,7 @@ def ctrl_c_at_any_time():
     p.write("dist/any-any/share/large", os.urandom(1 << 20) * 60)
     codes = set()
     for round in range(12):
-        # Nothing needs room for temporary files, either.
+        # No space for temporary files is needed, either.
         process = subprocess.Popen(
             [PUBLISH, "release", f"1.0.{round}", "--from", "dist"], cwd=p.directory, env={**os.environ, "TMPDIR": "/nonexistent"},
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -297,7 +297,7 @@ def large_artifacts_take_bounded_memory_and_are_resumed():
 
 
 def peak_memory(command, directory):
-    """Runs a command that must succeed and says the most memory it had, in MiB."""
+    """Runs a command that must succeed and returns its peak memory, in MiB."""
     process = subprocess.Popen(command, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     peak = 0
     while process.poll() is None:
@@ -316,7 +316,7 @@ SCENARIOS = [
     a_clone_that_ignores_conditions_is_refused,
     a_proxy_that_strips_conditions_is_noticed,
     wrong_settings_are_told,
-    readers_without_list_permission_are_told_apart,
+    clients_without_list_permission_are_distinguished,
     versioned_and_locked_buckets,
     prefixes_with_odd_characters,
     many_publishers_at_once,

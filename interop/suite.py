@@ -252,7 +252,7 @@ def python_tuf_downloads_everything_after_every_publish():
 
 
 def verify_with_gpg(p, version):
-    """As release notes tell users: curl the artifact, its signature and the certificate, then gpg and gpgv."""
+    """As release notes instruct users: curl the artifact, its signature and the certificate, then gpg and gpgv."""
     home = p.directory / "gnupg"
     home.mkdir(mode=0o700, exist_ok=True)
     env = {"GNUPGHOME": str(home)}
@@ -361,12 +361,12 @@ def clients_read_what_is_spread_over_bins():
             changed.write_text(f"another edition, with {bins} bins")
             packages[str(changed.relative_to(p.directory))] = changed.read_text()
             p.publish("add-targets", "packages")
-            for reader in [python, PythonTuf(p, f"fresh-{bins}")]:
+            for client in [python, PythonTuf(p, f"fresh-{bins}")]:
                 for name, content in packages.items():
-                    assert reader.read(name) == content.encode(), (bins, name)
-            for reader in [go, GoTuf(p, f"fresh-{bins}")]:
+                    assert client.read(name) == content.encode(), (bins, name)
+            for client in [go, GoTuf(p, f"fresh-{bins}")]:
                 for name in list(packages)[:5] + [str(changed.relative_to(p.directory))]:
-                    assert reader.reads(name) == packages[name], (bins, name)
+                    assert client.reads(name) == packages[name], (bins, name)
             assert "good: 0 errors" in p.publish("verify", p.url, "--root-sha512", p.sha512)
 
 
@@ -408,7 +408,7 @@ def a_repository_of_rugged_is_carried_on_in_place():
             return run(PUBLISH, *arguments, cwd=home)
 
         assert read("old") == 25
-        # A package comes by hand, one through the drop box as Rugged's pipelines use it, and one is edited after signing.
+        # One package is added manually, one comes through the drop box as Rugged's pipelines use it, and one is edited after signing.
         package = home / "served/drupal/added/1.0.0"
         package.parent.mkdir()
         package.write_text("a new package")
@@ -428,7 +428,7 @@ def a_repository_of_rugged_is_carried_on_in_place():
         server.shutdown()
 
 
-class Readers:
+class Clients:
     """The same questions to all clients: those that have known every state, and fresh ones."""
 
     def __init__(self, p):
@@ -464,8 +464,8 @@ def a_repository_of_go_tuf_is_adopted_and_clients_notice_nothing():
         (p.directory / "repo").rmdir()
         (made / "repository").rename(p.directory / "repo")
         p.sha512 = hashlib.sha512((p.directory / "repo/1.root.json").read_bytes()).hexdigest()
-        readers = Readers(p)
-        readers.see(OLD, "channels/0/stable")
+        clients = Clients(p)
+        clients.see(OLD, "channels/0/stable")
         # An OpenPGP key: trdl's server keeps its own.
         run(PUBLISH, "init", "--name", "x", "--no-passphrase", cwd=made)
         (made / "keys/targets.pem").unlink()
@@ -477,27 +477,27 @@ def a_repository_of_go_tuf_is_adopted_and_clients_notice_nothing():
         publish = lambda *arguments, **kwargs: p.publish(*arguments, "--passphrase-file", "passphrase", **kwargs)
         # Each step of its own, with all clients after each.
         publish("refresh")
-        readers.see(OLD, "channels/0/stable")
+        clients.see(OLD, "channels/0/stable")
         p.release(NEW, "--passphrase-file", "passphrase")
         p.point("0", NEW)
         publish("channels")
-        readers.see(NEW, f"releases/{NEW}/{MACHINE}/bin/ruff")
+        clients.see(NEW, f"releases/{NEW}/{MACHINE}/bin/ruff")
         config = p.directory / "publish.yaml"
         config.write_text(config.read_text().replace("consistent_snapshot: false", "consistent_snapshot: true"))
         publish("refresh")
-        readers.see(NEW, f"releases/{NEW}/{MACHINE}/bin/ruff")
+        clients.see(NEW, f"releases/{NEW}/{MACHINE}/bin/ruff")
         assert "targets get a SHA-256" in publish("refresh", "--rehash", "--dry-run")
         publish("refresh", "--rehash")
         assert "nothing" in publish("refresh", "--rehash")
-        readers.see(NEW, f"releases/{NEW}/{MACHINE}/bin/ruff")
+        clients.see(NEW, f"releases/{NEW}/{MACHINE}/bin/ruff")
         for role in ["timestamp", "targets"]:
             publish("rotate", role, "--now", "--no-passphrase")
-            readers.see(NEW, f"releases/{NEW}/{MACHINE}/bin/ruff")
+            clients.see(NEW, f"releases/{NEW}/{MACHINE}/bin/ruff")
         # The old release was built for this machine only.
         p.point("0", OLD)
         assert "without platforms that their users have" in publish("channels", "--allow-downgrade", fails=True)
         publish("channels", "--allow-downgrade", "--allow-missing-platforms")
-        readers.see(OLD, f"releases/{OLD}/{MACHINE}/bin/ruff")
+        clients.see(OLD, f"releases/{OLD}/{MACHINE}/bin/ruff")
         assert "good: 0 errors" in p.publish("verify", p.url, "--root-sha512", p.sha512)
         p.server.shutdown()
 
@@ -582,7 +582,7 @@ def clients_follow_many_roots():
         assert "good: 0 errors" in p.publish("verify", p.url, "--root-sha512", p.sha512)
 
 
-def readers_forget_versions_that_a_thief_drove_up():
+def clients_forget_versions_that_an_attacker_raised():
     """Those who saw the attack, those who did not, and those who come later follow the root that takes versions back."""
     with project() as p:
         p.point("0", OLD)
@@ -590,14 +590,14 @@ def readers_forget_versions_that_a_thief_drove_up():
         good = {role["role"]: role["version"] for role in json.loads(p.publish("status", "--json"))["status"]["roles"]}
         unaware, fooled = ((Trdl(p, name), PythonTuf(p, name), GoTuf(p, name)) for name in ["unaware", "fooled"])
 
-        def see(readers, version):
-            trdl, python, go = readers
+        def see(clients, version):
+            trdl, python, go = clients
             trdl.installs(version, "0", "stable")
             assert python.read("channels/0/stable") == f"{version}\n".encode()
             go.reads("channels/0/stable")
 
         see(unaware, OLD)
-        # The thief, as high as the trdl client reads numbers.
+        # The attacker, with the highest numbers that the trdl client reads.
         p.publish("refresh", "--all", "--versions-above", "9007199254740980", "--confirm", "9007199254740980")
         p.point("0", NEW)
         p.release(NEW, "--channels")
@@ -616,11 +616,11 @@ def readers_forget_versions_that_a_thief_drove_up():
         now = {role["role"]: role["version"] for role in json.loads(p.publish("status", "--json"))["status"]["roles"]}
         assert now == {"root": 2, **{role: highest + 1 for role in roles}}, now
         fresh = Trdl(p, "fresh"), PythonTuf(p, "fresh"), GoTuf(p, "fresh")
-        for readers in [unaware, fooled, fresh]:
-            see(readers, OLD)
+        for clients in [unaware, fooled, fresh]:
+            see(clients, OLD)
         p.release(NEW, "--channels")
-        for readers in [unaware, fooled, fresh]:
-            see(readers, NEW)
+        for clients in [unaware, fooled, fresh]:
+            see(clients, NEW)
         assert "good: 0 errors" in p.publish("verify", p.url, "--root-sha512", p.sha512)
 
 
@@ -655,7 +655,7 @@ def the_five_minutes_of_the_readme_work():
 
 SCENARIOS = [
     the_five_minutes_of_the_readme_work,
-    readers_forget_versions_that_a_thief_drove_up,
+    clients_forget_versions_that_an_attacker_raised,
     a_repository_of_go_tuf_is_adopted_and_clients_notice_nothing,
     a_repository_of_python_tuf_is_adopted_with_keys_of_every_kind,
     clients_follow_many_roots,

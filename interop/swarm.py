@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from faults import place_of, publish
-from readers import Gateway, PythonTuf, Trdl
+from clients import Gateway, PythonTuf, Trdl
 
 
 def publisher(number, place, directory, base, arguments, told):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import scenarios
 from places import Directory
-from readers import Gateway, PythonTuf
+from clients import Gateway, PythonTuf
 
 PUBLISH, VAULT = os.environ["PUBLISH"], os.environ["VAULT"]
 GUIDE = Path("../docs/keys.md")
@@ -176,8 +176,8 @@ class Publisher:
         """By python-tuf, whole, and by gpg with nothing but the published certificate."""
         gateway = Gateway(Directory(self.home))
         gateway.name = "repo"
-        reader = PythonTuf(gateway.url, (self.home / "repo/1.root.json").read_bytes(), self.home / f"reader-{version}")
-        reader.reads({name: entry for name, entry in gateway.targets().items() if "+" not in name})
+        client = PythonTuf(gateway.url, (self.home / "repo/1.root.json").read_bytes(), self.home / f"client-{version}")
+        client.reads({name: entry for name, entry in gateway.targets().items() if "+" not in name})
         ring = self.home / "ring"
         shutil.rmtree(ring, ignore_errors=True)
         ring.mkdir(mode=0o700)
@@ -352,7 +352,7 @@ def tokens_are_renewed_and_approles_log_in_again():
             p.release(version)
             assert time.monotonic() - began > least, "it took no longer than the token lives: this proves nothing"
 
-        # A token that lives for two seconds from each renewal signs for longer than that.
+        # A token that is valid for two seconds from each renewal signs for longer than that.
         release("1.0.0", {"VAULT_TOKEN": vault.token(period="2s", renewable=True)}, 2.5)
         assert any(path.endswith("auth/token/renew-self") for path in slow.paths), slow.paths
         # One that cannot be renewed ends, and the same command finishes the work with another.

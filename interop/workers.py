@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import scenarios
 from places import Bucket, Directory
-from readers import Gateway, PythonTuf
+from clients import Gateway, PythonTuf
 
 PUBLISH = os.environ["PUBLISH"]
 SERVERS = Path(os.environ["SERVERS"])
@@ -168,7 +168,7 @@ def team(kind="local", **options):
             made.stop()
 
 
-def reader(t, name="reader"):
+def client(t, name="client"):
     gateway = Gateway(t.place)
     gateway.name = "repo"
     return PythonTuf(gateway.url, t.root, t.directory / name), gateway
@@ -197,20 +197,20 @@ def the_basic_workflow_has_each_step_in_its_order():
             t.ci.publish("remove-targets", "packages/p1.zip", "--confirm", "1")
             t.ci.fails(5, "channels point at it", "yank", "1.0.0")
             assert "good: 0 errors" in t.ci.publish("verify")
-            python, gateway = reader(t)
+            python, gateway = client(t)
             python.reads(gateway.targets())
             python.reads({"packages/p2.zip": {"hashes": {"sha256": hashlib.sha256(b"second edition").hexdigest()}}})
             # Roles that are due are signed again, from a host that holds no key.
             assert "nothing is due" in t.hosts["monitor"].publish("refresh")
-            # A service that is told to stop finishes and ends well.
+            # A service that is stopped finishes its work and exits with 0.
             for role in t.ROLES:
                 process = t.hosts[role].processes[0]
                 process.send_signal(signal.SIGTERM)
                 assert process.wait(20) == 0 and t.hosts[role].events("stopped"), role
 
 
-def a_restored_backup_goes_on_above_what_readers_have_seen():
-    """As docs/recovery.md says it for workers: they refuse the old copy, and go on above what they or the operator know."""
+def a_restored_backup_continues_above_what_clients_have_seen():
+    """As docs/recovery.md describes for workers: they refuse the old copy, and continue above the versions that they or the operator know."""
     for remembered in [True, False]:
         with team() as t:
             t.start()
@@ -221,7 +221,7 @@ def a_restored_backup_goes_on_above_what_readers_have_seen():
             for number in range(2, 5):
                 t.package(number)
                 t.ci.publish("add-targets", "packages")
-            python, gateway = reader(t)
+            python, gateway = client(t)
             seen = python.reads(gateway.targets())
             shutil.rmtree(repo)
             shutil.copytree(backup, repo)
@@ -241,7 +241,7 @@ def a_restored_backup_goes_on_above_what_readers_have_seen():
             t.ci.publish("refresh", "--all", "--accept-rollback")
             now = python.reads(gateway.targets())
             assert now > (seen if remembered else 700), (seen, now)
-            # No number that readers may hold is used for something else.
+            # No number that clients may hold is used for something else.
             lowest = min(role["version"] for role in json.loads(t.ci.publish("status", "--json"))["status"]["roles"][1:])
             assert lowest > (100 if remembered else 700), lowest
             # What the backup lacks comes again, by workers as they are every day.
@@ -257,7 +257,7 @@ def a_restored_backup_goes_on_above_what_readers_have_seen():
 def due_roles_are_refreshed_through_the_workers():
     with team() as t:
         t.start()
-        # Everything but the clock is real: the workers and the caller live five hours, then 30 days later.
+        # Everything but the clock is real: the workers and the caller run five hours, then 30 days later.
         for ahead, roles in [("+5h", ["timestamp"]), ("+30d", ["targets", "snapshot", "timestamp"])]:
             for role in t.ROLES:
                 os.killpg(t.hosts[role].processes.pop().pid, signal.SIGKILL)
@@ -364,7 +364,7 @@ def what_is_forged_outdated_or_misdirected_is_refused_and_logged():
         for identity, reason in insider.dead().items():
             assert bad[identity][2] in reason, (identity, reason)
             assert any(event["request"] == identity and bad[identity][2] in event["why"] for event in t.hosts[bad[identity][1]].events("refused")), identity
-        # Genuine requests that ask for too much are answered, not buried.
+        # Genuine requests that exceed their rights are answered, and do not become dead letters.
         result = lambda request: json.loads((t.directory / f"shared/results/{request['id']}.json").read_text())
         published = json.loads(t.place.read("repo", "2.targets.json"))["signed"]["targets"]["packages/p1.zip"]
         change = lambda name, replaces=None, becomes=content: [{"name": name, "replaces": replaces, "becomes": becomes, "keep_existing": False}]
@@ -406,17 +406,17 @@ def what_is_forged_outdated_or_misdirected_is_refused_and_logged():
 
 
 def no_worker_signs_what_it_did_not_verify():
-    """The targets worker is taken over: with its keys it can write targets, but have nothing listed that nobody asked for."""
+    """An attacker controls the targets worker: with its keys they can write targets, but not have anything listed without a request."""
     with team() as t:
         t.start("snapshot", "timestamp")
-        # The thief signs a targets role of his own, with the real key, and asks the snapshot worker to list it.
-        thief = t.directory / "thief"
-        shutil.copytree(t.hosts["targets"].home, thief)
+        # The attacker signs another targets role with the real key, and requests that the snapshot worker lists it.
+        attacker = t.directory / "attacker"
+        shutil.copytree(t.hosts["targets"].home, attacker)
         role = json.loads(t.place.read("repo", "1.targets.json"))["signed"]
         role["version"] = 2
         role["targets"]["packages/evil.zip"] = {"hashes": {"sha256": "00" * 32}, "length": 3}
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
-        key = load_pem_private_key((thief / "keys/targets.pem").read_bytes(), None)
+        key = load_pem_private_key((attacker / "keys/targets.pem").read_bytes(), None)
         canonical = json.dumps(role, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         keyid = json.loads(t.root)["signed"]["roles"]["targets"]["keyids"][0]
         file = json.dumps({"signatures": [{"keyid": keyid, "sig": key.sign(canonical.encode()).hex()}], "signed": role}).encode()
@@ -429,7 +429,7 @@ def no_worker_signs_what_it_did_not_verify():
         refused = lambda: [event["why"] for event in t.hosts["snapshot"].events("refused")]
         until(refused, "a refusal")
         assert "packages/evil.zip would change, which no request asks for" in refused()[0], refused()
-        # A request of his own making is no reason: the targets host may ask for nothing but renewals.
+        # A request that the attacker makes is not accepted: the targets host may request nothing but renewals.
         addition = [{"name": "packages/evil.zip", "replaces": None, "becomes": role["targets"]["packages/evil.zip"], "keep_existing": False}]
         pretext = forger.request(addition, sender="targets")
         (t.directory / f"shared/requests/{pretext['id']}.sealed.json").write_bytes(forger.seal(pretext))
@@ -487,7 +487,7 @@ def attackers_get_no_further_than_the_docs_say():
         dead = json.loads(t.ci.publish("queue", "--json"))["queue"]["dead"]
         t.ci.publish("queue", "drop", "--all", "--confirm", str(len(dead)))
 
-        # 2. CI's identity: every promise holds, other prefixes are refused, and no other worker signs what nobody asked for.
+        # 2. CI's identity: every promise holds, other prefixes are refused, and no other worker signs without a request.
         insider = Forger(t, sender_key(t.ci))
 
         def stage(name, content):
@@ -600,12 +600,12 @@ class Reading:
         self.thread.start()
 
     def run(self):
-        follows, _ = reader(self.t, "follows")
+        follows, _ = client(self.t, "follows")
         while not self.done.is_set():
             try:
-                new, _ = reader(self.t, f"new-{self.reads}")
-                for client in (follows, new):
-                    client.reads(dict(self.wanted))
+                new, _ = client(self.t, f"new-{self.reads}")
+                for each in (follows, new):
+                    each.reads(dict(self.wanted))
                 self.reads += 1
             except Exception as error:
                 self.faults.append(repr(error))
@@ -688,12 +688,12 @@ def the_targets_key_is_rotated_as_the_page_says():
 
 
 class Watcher(threading.Thread):
-    """Real readers that update all the time, and somebody who notes what every file was under every version."""
+    """Real clients that update all the time, and an observer that records the content of every file under every version."""
 
     def __init__(self, t, acknowledged):
         super().__init__(daemon=True)
         self.t, self.acknowledged = t, acknowledged
-        self.reader, self.gateway = reader(t, "watcher")
+        self.client, self.gateway = client(t, "watcher")
         self.faults, self.reads, self.seen, self.done = [], 0, {}, threading.Event()
 
     def note(self, path, content):
@@ -709,7 +709,7 @@ class Watcher(threading.Thread):
         while not self.done.is_set():
             try:
                 name = random.choice(list(self.acknowledged) or [None])
-                version = self.reader.reads({name: self.acknowledged[name]} if name else None)
+                version = self.client.reads({name: self.acknowledged[name]} if name else None)
                 if version < newest:
                     self.faults.append(f"the timestamp went back from {newest} to {version}")
                 newest = version
@@ -763,7 +763,7 @@ def the_workflow_with_the_monitor_needs_no_credential_in_the_pipeline():
             t.upload("101", {"p2.zip": b"package 2"})
             t.upload("102", {"bad%name": b"x"})
             until(lambda: t.dropped() == ["tuf_failed_102", "tuf_failed_102.txt"], "all but one are published")
-            python, gateway = reader(t)
+            python, gateway = client(t)
             assert sorted(gateway.targets()) == ["packages/p1.json", "packages/p1.zip", "packages/p2.zip"]
             python.reads(gateway.targets())
             # A worker's refusal is about the upload: its policy knows this sender by other names only.
@@ -834,7 +834,7 @@ def nothing_is_lost(kind, commits, seed, callers=6):
         watcher.join()
         until(lambda: all(queue["waiting"] == 0 for queue in json.loads(t.ci.publish("queue", "--json"))["queue"]["queues"]), "the queues are empty")
         assert t.dropped() == [], "no directory is stuck"
-        fresh, _ = reader(t, "fresh")
+        fresh, _ = client(t, "fresh")
         fresh.reads(acknowledged)
         assert "good: 0 errors" in t.ci.publish("verify")
         print(f"        {kind}: {len(acknowledged)} of {commits} commits in {seconds:.0f} s, callers killed {killed[0]} times, {killer.kills}, {watcher.reads} reads, seed {seed}", flush=True)
@@ -852,7 +852,7 @@ def nothing_is_lost_on_s3_while_everything_is_killed():
 
 SCENARIOS = [
     the_basic_workflow_has_each_step_in_its_order,
-    a_restored_backup_goes_on_above_what_readers_have_seen,
+    a_restored_backup_continues_above_what_clients_have_seen,
     due_roles_are_refreshed_through_the_workers,
     tls_wants_both_certificates,
     what_is_forged_outdated_or_misdirected_is_refused_and_logged,

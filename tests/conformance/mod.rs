@@ -73,7 +73,7 @@ fn put_copy_list_stat_and_delete(storage: &dyn Storage) {
     storage.barrier().unwrap();
 }
 
-/// The clock by which ages are told is the one that dated the object.
+/// Ages are computed by the clock that dated the object.
 fn its_clock_dates_what_is_listed(storage: &dyn Storage) {
     storage.put(&name("dated"), b"now").unwrap();
     let modified = storage.stat(&name("dated")).unwrap().unwrap().modified;

@@ -1,4 +1,4 @@
-//! An imitation of Google Cloud Storage: the part of its XML API that is used, with generations. No honest server can be
+//! An imitation of Google Cloud Storage: the part of its XML API that is used, with generations. No real server can be
 //! installed here, so this is what "preview" means.
 
 use super::http::{Request, Response, serve};
@@ -39,7 +39,7 @@ impl Gcs {
         Self::with(true)
     }
 
-    /// One that carries out every write whatever its condition says, as some clones do.
+    /// One that executes every write and ignores its condition, as some clones do.
     pub fn ignoring_conditions() -> Self {
         Self::with(false)
     }
@@ -74,7 +74,7 @@ impl Gcs {
         self.state.lock().unwrap().objects.keys().cloned().collect()
     }
 
-    /// From now on, conditional writes of this object are refused whatever stands there.
+    /// From now on, conditional writes of this object are refused whatever is stored there.
     pub fn refuse(&self, name: &str) {
         self.state.lock().unwrap().refused = Some(name.to_owned());
     }

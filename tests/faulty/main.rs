@@ -1,7 +1,7 @@
 //! A publisher whose storage does one thing wrong: `faulty FAULT HOURS CONFIG COMMAND…`.
 //!
 //! FAULT is `none`, or KIND:N for the Nth storage call: `fail` (not carried out, an error), `lie` (carried out, an error),
-//! `kill` and `killed` (SIGKILL before and after it), `hang` (says so and waits for ever). HOURS shifts the clock. COMMAND
+//! `kill` and `killed` (SIGKILL before and after it), `hang` (reports it and waits without end). HOURS shifts the clock. COMMAND
 //! is `release VERSION DIR`, `channels`, `refresh`, `yank VERSION` or `prune`; the last line printed is the number of calls
 //! it took, and for `prune` the line before it what it found.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]

@@ -1,4 +1,4 @@
-//! The contract of a storage on real engines. They are not started here: `interop/stores` does that and says where they
+//! The contract of a storage on real engines. They are not started here: `interop/stores` does that and passes on where they
 //! are, so this binary is run by it alone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
 

@@ -88,7 +88,7 @@ fn text(error: &anyhow::Error) -> String {
 }
 
 #[test]
-fn a_root_that_strands_the_bins_is_refused() {
+fn a_root_that_leaves_the_bins_without_keys_is_refused() {
     let rotating = with_second_key();
     signed_without_bins(&rotating);
     let before = rotating.trial.trust();

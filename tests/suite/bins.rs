@@ -2,7 +2,7 @@
 
 use crate::sandbox::{Run, Sandbox};
 
-/// A repository whose readers are no trdl clients, with so many packages.
+/// A repository without trdl clients, with so many packages.
 fn with_packages(count: usize) -> Sandbox {
     let sandbox = Sandbox::new();
     for number in 0..count {

@@ -108,7 +108,7 @@ impl World {
                 root::merge(Some(&workspace), &root::TrustedRoots::default(), &draft, &[copy]).map(drop)
             }
             7..9 => {
-                // A meeting: whoever may sign does.
+                // A meeting: every key holder signs.
                 for person in &self.people {
                     let _ = root::sign(Some(&workspace), &draft, &[self.signer(person)]);
                 }
@@ -116,7 +116,7 @@ impl World {
             }
             9..12 => {
                 let replace_now = chance.below(2) == 0 || self.all_replaced(&draft);
-                // To any snapshot, and to versions above any number: whatever of it readers would not follow is refused.
+                // To any snapshot, and to versions above any number: what clients would not follow is refused.
                 let newest = self.trial.trust().listings().map_or(1, |(_, snapshot)| snapshot.version()) as usize;
                 let back_to = (replace_now && chance.below(4) > 0).then(|| BackTo {
                     snapshot: 1 + chance.below(newest) as u64,

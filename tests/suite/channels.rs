@@ -26,7 +26,7 @@ fn shows_and_publishes_each_change() {
 }
 
 #[test]
-fn downgrades_must_be_meant() {
+fn downgrades_must_be_requested() {
     let sandbox = Sandbox::new();
     for version in ["1.9.0", "1.10.0", "1.10.0-rc.1"] {
         sandbox.release(version).ok();
@@ -74,7 +74,7 @@ fn versions_that_are_not_released_name_the_nearest() {
     });
 }
 
-/// Text of a channels file and the words, each with its line, that its refusal must hold.
+/// Text of a channels file, and the messages with their lines that its refusal must contain.
 const MISTAKES: &[(&str, &[&str])] = &[
     ("", &["1: the file is empty"]),
     ("groups: 1", &["1: `groups` must be a list"]),
@@ -114,7 +114,7 @@ const MISTAKES: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn all_mistakes_of_a_file_are_told_with_their_lines() {
+fn all_mistakes_of_a_file_are_reported_with_their_lines() {
     for (text, words) in MISTAKES {
         let checked = ChannelsFile::parse(text.as_bytes(), "f").and_then(|file| file.check_versions("f", |_| false));
         let failure = checked.expect_err(text);
@@ -130,7 +130,7 @@ fn all_mistakes_of_a_file_are_told_with_their_lines() {
         ChannelsFile::parse(format!("groups: {}{}", "[".repeat(depth), "]".repeat(depth)).as_bytes(), "f").unwrap_err().details.join("")
     };
     assert!(nested(30).contains("too deeply nested"), "{}", nested(30));
-    // The scanner itself gives up here; what counts is that it does so in words.
+    // The scanner itself stops here; it must do so with a message.
     assert!(nested(10_000).contains("f:1: "), "{}", nested(10_000));
 }
 
@@ -161,7 +161,7 @@ fn mistakes_leave_the_repository_alone() {
 }
 
 #[test]
-fn our_own_example_is_a_good_file() {
+fn the_example_is_a_valid_file() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("trdl_channels.yaml");
     assert_eq!(ChannelsFile::read(&path).unwrap().assignments.len(), 5);
 }

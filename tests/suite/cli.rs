@@ -3,7 +3,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// The commands that stand in help texts, in an order in which they can run.
+/// The commands in help texts, in an order in which they can run.
 #[test]
 fn examples_of_help_texts_run() {
     let sandbox = Sandbox::empty();
@@ -74,7 +74,7 @@ fn examples_of_help_texts_run() {
             if command == "release" {
                 sandbox.channels(&[("1", "stable", "1.0.0")]);
             }
-            // A service runs until it is told to stop: its own tests start it, and those of workers need a broker.
+            // A service runs until it is stopped: its own tests start it, and those of workers need a broker.
             if command == "monitor" && !line.contains("--once") {
                 continue;
             }
@@ -115,7 +115,7 @@ fn errors_are_json_documents_on_request() {
 }
 
 #[test]
-fn variables_stand_behind_flags_and_before_the_config() {
+fn flags_override_variables_and_variables_override_the_config() {
     let sandbox = Sandbox::new();
     let other = Sandbox::new();
     let run = |name: &str, value: &str, arguments: &[&str]| Run::from(sandbox.command().args(arguments).env(name, value).output().unwrap());
@@ -143,7 +143,7 @@ fn quiet_drops_status_and_keeps_warnings() {
 }
 
 #[test]
-fn a_commit_tells_each_status_as_it_comes() {
+fn a_commit_reports_each_step() {
     let sandbox = Sandbox::new();
     let run = sandbox.release("1.0.0").ok();
     let lines: Vec<&str> = run.stderr.lines().collect();
@@ -168,7 +168,7 @@ fn progress_bars_can_be_forced() {
 }
 
 #[test]
-fn config_mistakes_are_told() {
+fn config_mistakes_are_reported() {
     let sandbox = Sandbox::new();
     let good = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
     for (text, words) in [
@@ -191,7 +191,7 @@ fn config_mistakes_are_told() {
         sandbox.write("publish.yaml", text);
         sandbox.unchanged(|| sandbox.publish(&["status"]).fails(6, &words));
     }
-    // A config that says nothing takes every default, which are those that init writes.
+    // An empty config has every default, which are those that init writes.
     sandbox.write("publish.yaml", "# nothing\n");
     sandbox.publish(&["status"]).ok();
     sandbox.write("publish.yaml", good);
@@ -207,7 +207,7 @@ fn completions_are_made_for_the_usual_shells() {
 }
 
 #[test]
-fn places_without_a_repository_are_told_apart() {
+fn places_without_a_repository_are_distinguished() {
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.path("nothing")).unwrap();
     sandbox.publish(&["status", "--repo", "nothing"]).fails(10, &["there is no TUF repository at nothing", "publish init"]);
@@ -220,7 +220,7 @@ fn places_without_a_repository_are_told_apart() {
 
 /// Whoever chose a name, it moves no cursor and hides no line.
 #[test]
-fn nothing_that_is_shown_steers_the_terminal() {
+fn nothing_that_is_shown_controls_the_terminal() {
     let sandbox = Sandbox::new();
     for (name, shown) in [("a\u{1b}[2Kb", "a\\u{1b}[2Kb"), ("a\rb", "a\\u{d}b"), ("a\u{202e}b", "a\\u{202e}b"), ("a\u{9b}b", "a\\u{9b}b")] {
         let run = sandbox.publish(&["key", "show", name]).fails(7, &[shown]);

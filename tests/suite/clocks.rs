@@ -130,7 +130,7 @@ fn replace_online_keys(rotating: &mut Rotating) {
     root_commit::apply_commit(&workspace, root_commit::plan_commit(&workspace, &draft, wish).unwrap()).unwrap();
 }
 
-/// What a clock that was years ahead has signed does not stand in the way of publishing; only replaced keys end it.
+/// What a clock that was years ahead has signed does not prevent publishing; only replaced keys invalidate it.
 #[test]
 fn roles_signed_by_a_clock_that_was_ahead_are_ended_by_replacing_their_keys() {
     let mut rotating = Rotating::new(Trial::new());

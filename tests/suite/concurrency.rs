@@ -8,7 +8,7 @@ fn start(sandbox: &Sandbox, arguments: &[&str]) -> Child {
 }
 
 #[test]
-fn two_releases_at_once_both_land() {
+fn two_releases_at_once_are_both_published() {
     for round in 0..5 {
         let sandbox = Sandbox::new();
         sandbox.write("other/darwin-arm64/bin/acme", b"mac");
@@ -28,7 +28,7 @@ fn two_releases_at_once_both_land() {
 }
 
 #[test]
-fn targets_added_to_bins_while_their_number_changes_all_land() {
+fn targets_added_to_bins_while_their_number_changes_are_all_published() {
     let sandbox = Sandbox::new();
     for number in 0..12 {
         sandbox.write(&format!("pool{}/p{number}.zip", number % 4), format!("package {number}"));
@@ -46,7 +46,7 @@ fn targets_added_to_bins_while_their_number_changes_all_land() {
 }
 
 #[test]
-fn a_release_and_a_channel_change_at_once_both_land() {
+fn a_release_and_a_channel_change_at_once_are_both_published() {
     let sandbox = Sandbox::new();
     sandbox.release("1.0.0").ok();
     sandbox.channels(&[("1", "stable", "1.0.0")]);
@@ -59,7 +59,7 @@ fn a_release_and_a_channel_change_at_once_both_land() {
 }
 
 #[test]
-fn of_two_different_builds_of_one_version_one_lands_and_the_other_is_told() {
+fn of_two_different_builds_of_one_version_one_is_published_and_the_other_refused() {
     for _ in 0..5 {
         let sandbox = Sandbox::new();
         sandbox.write("other/linux-amd64/bin/acme", b"#!/bin/sh\necho HELLO\n");
@@ -120,7 +120,7 @@ fn kill_9_at_any_time_is_finished_by_the_same_command() {
 }
 
 #[test]
-fn ctrl_c_says_that_nothing_is_lost() {
+fn ctrl_c_reports_that_nothing_is_lost() {
     let sandbox = Sandbox::new();
     sandbox.write("dist/linux-amd64/bin/big", vec![9_u8; 200 << 20]);
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
@@ -136,9 +136,9 @@ fn ctrl_c_says_that_nothing_is_lost() {
 }
 
 #[test]
-fn an_orphan_of_a_dead_publisher_blocks_nobody() {
+fn an_orphan_of_a_killed_publisher_blocks_no_other() {
     let sandbox = Sandbox::new();
-    // Numbers that somebody took and never published, just now.
+    // Numbers that another process took just now and never published.
     for role in ["targets", "snapshot"] {
         sandbox.write(&format!("repo/2.{role}.json"), b"{\"left\": \"behind\"}");
         sandbox.write(&format!("repo/3.{role}.json"), b"{}");

@@ -22,7 +22,7 @@ fn calls<T>(trial: &Trial, act: impl FnOnce(&Workspace) -> T) -> BTreeMap<&'stat
     counts
 }
 
-/// Does something for which there is nothing to do, and says whether it changed anything.
+/// Runs something for which there is nothing to do, and returns whether it changed anything.
 type Idle = fn(&Trial, &Workspace) -> bool;
 
 fn writes(counts: &BTreeMap<&'static str, usize>) -> usize {
@@ -49,7 +49,7 @@ fn a_channel_change_writes_only_what_changed() {
 }
 
 #[test]
-fn names_that_changed_lately_are_looked_at_again_and_no_others() {
+fn only_names_that_changed_recently_are_checked_again() {
     let trial = Trial::new();
     ["1.0.0", "1.0.1"].into_iter().for_each(|version| drop(trial.release(version).unwrap()));
     trial.channels_on(&trial.workspace(), "1.0.0").unwrap();
@@ -89,7 +89,7 @@ fn nothing_to_do_writes_nothing() {
 #[test]
 fn a_dry_run_reads_no_artifact() {
     let trial = Trial::new();
-    // A named pipe would block a reader for ever, but it is refused; an unreadable file tells, so make one that is huge.
+    // A named pipe would block a read without end, but it is refused; an unreadable file is an error, so make one that is huge.
     let path = trial.path("dist/linux-amd64/bin/sparse");
     std::fs::File::create(&path).unwrap().set_len(1 << 42).unwrap();
     let plan = release::plan(&trial.workspace(), &trial.release_request("1.0.0")).unwrap();
@@ -100,7 +100,7 @@ fn a_dry_run_reads_no_artifact() {
 fn each_byte_of_an_artifact_is_read_once() {
     let trial = Trial::new();
     trial.build("linux-amd64/bin/big", &vec![3_u8; 3_000_000]);
-    // What the kernel says this process has read, around a run of the binary.
+    // What this process has read according to the kernel, around a run of the binary.
     let config = trial.path("publish.yaml");
     let output = std::process::Command::new("strace")
         .args(["-f", "-qq", "-e", "trace=read,openat,copy_file_range,sendfile", "-e", "status=successful", "-y"])

@@ -34,7 +34,7 @@ struct Given {
     mallory: PublicKey,
 }
 
-/// A role that delegates as `delegations` says, given the id and the object of mallory's key.
+/// A role with these `delegations`, given the id and the object of mallory's key.
 fn given(name: &str, paths: &Value, below: Option<Value>) -> Given {
     given_with(name, paths, below, |_, _| {})
 }
@@ -106,7 +106,7 @@ fn adopt_lists_delegations_and_asks() {
     let given = given("mallory", &everything(), None);
     let id = given.mallory.id();
     let words: [&str; 5] =
-        ["! role targets delegates to mallory, which lists 1 target", &id, "releases/*/*/*/*, *", "look nowhere else", "remove-delegation"];
+        ["! role targets delegates to mallory, which lists 1 target", &id, "releases/*/*/*/*, *", "look for these names in no other role", "remove-delegation"];
     given.adopt(&["--dry-run"]).ok().says(&words);
     given.adopt(&[]).fails(6, &["there is no terminal to ask", "delegates to keys of others: mallory", "--yes"]);
     assert_eq!(fs::read_dir(given.sandbox.path("new")).unwrap().count(), 0, "nothing is written before the answer");
@@ -119,9 +119,9 @@ fn adopt_lists_delegations_and_asks() {
     given.publish(&["verify", "--metadata-only"]).ok().says(&["delegation to mallory", &id]);
 }
 
-/// A stranger's key beside the owner's: whether the stranger can sign without the owner decides.
+/// An unknown key beside the owner's: what matters is whether it can sign without the owner's.
 #[test]
-fn a_delegation_that_a_stranger_signs_alone_is_no_delegation_of_the_owner() {
+fn a_delegation_that_unknown_keys_sign_alone_is_not_the_owners() {
     for (threshold, twice, own) in [(1, false, false), (2, false, false), (2, true, false), (1, false, true)] {
         let given = given_with("mallory", &everything(), None, |block, owner| {
             let mut ids = vec![owner.id()];
@@ -150,7 +150,7 @@ fn a_delegation_that_a_stranger_signs_alone_is_no_delegation_of_the_owner() {
 
 /// A key of a top-level role that was not found signs it without the owner, unless the threshold needs the owner too.
 #[test]
-fn a_top_level_role_that_a_stranger_signs_alone_is_asked_about() {
+fn a_top_level_role_that_unknown_keys_sign_alone_needs_a_confirmation() {
     let sandbox = Sandbox::new();
     sandbox.publish(&["key", "new", "stranger.pem", "--no-passphrase"]).ok();
     let change = |arguments: &[&str]| {
@@ -176,7 +176,7 @@ fn a_top_level_role_that_a_stranger_signs_alone_is_asked_about() {
 
 /// The same for bins: a key that is neither a targets key nor one that the config names for them.
 #[test]
-fn status_lists_bins_that_a_stranger_signs_alone() {
+fn status_lists_bins_that_unknown_keys_sign_alone() {
     let sandbox = Sandbox::new();
     for key in ["keys/bins.pem", "keys/other.pem"] {
         sandbox.publish(&["key", "new", key, "--no-passphrase"]).ok();
@@ -226,14 +226,14 @@ fn nested_delegations_are_listed_too() {
 
 /// The adopter holds the keys: nothing is delegated to others.
 #[test]
-fn delegations_to_keys_that_were_found_are_no_question() {
+fn delegations_to_keys_that_were_found_need_no_confirmation() {
     let given = given("mallory", &everything(), None);
     fs::copy(given.sandbox.path("mallory.pem"), given.sandbox.path("old/keys/mallory.pem")).unwrap();
     given.adopt(&[]).ok().says(&["= role targets delegates to mallory", "adopted"]);
 }
 
 #[test]
-fn names_from_others_move_no_cursor_and_end_no_line() {
+fn names_from_others_contain_no_control_characters() {
     for name in ["m\u{1b}[2K\u{1b}[1A\r", "m\nadopted; no delegation", "../../m", "m\u{202e}yrollam"] {
         let given = given(name, &json!([format!("{name}/*")]), None);
         for run in [

@@ -1,4 +1,4 @@
-//! Keys that live elsewhere: a real PKCS#11 token (SoftHSM), the real gpg-agent, and imitations of Vault (a real one is in interop/vault) and AWS KMS that
+//! Keys that are stored elsewhere: a real PKCS#11 token (SoftHSM), the real gpg-agent, and imitations of Vault (a real one is in interop/vault) and AWS KMS that
 //! really sign. Each signs roles and artifacts.
 
 use crate::fakes::kms::{self, Kms};
@@ -65,7 +65,7 @@ impl Host {
         self.publish(&["status", "--json"]).ok().json()["status"].clone()
     }
 
-    /// gpg, with a key ring of its own, says whose signature it is.
+    /// gpg, with a key ring of its own, names the signer of a signature.
     fn gpg_verifies(&self, version: &str) {
         let home = self.sandbox.path("reader");
         fs::create_dir_all(&home).unwrap();
@@ -153,7 +153,7 @@ fn a_token_signs_roles_and_artifacts_with_every_kind_of_key() {
 }
 
 #[test]
-fn what_is_wrong_with_a_token_is_told() {
+fn errors_of_a_token_are_reported() {
     let (mut host, uri) = token(&[("targets", "EC:edwards25519")]);
     host.configure(&[("targets", &uri("targets"))], None);
     host.publish(&["init", "--no-passphrase"]).ok();
@@ -193,7 +193,7 @@ fn what_is_wrong_with_a_token_is_told() {
 #[test]
 fn gpg_agent_signs_artifacts_and_p256_roles() {
     let mut host = Host::new(&[], &[]);
-    // Short: the agent's socket lies in it.
+    // Short: the agent's socket is in it.
     let home = tempfile::TempDir::new_in("/tmp").unwrap();
     fs::set_permissions(home.path(), fs::Permissions::from_mode(0o700)).unwrap();
     host.set("GNUPGHOME", home.path().to_str().unwrap());
@@ -274,7 +274,7 @@ fn gpg_agent_signs_with_a_card_and_asks_for_its_pin_before_work_begins() {
         ],
     );
     pkcs11(&host, &["--write-object", "card.crt", "--type", "cert"]);
-    // Short: the agent's socket lies in it.
+    // Short: the agent's socket is in it.
     let home = tempfile::TempDir::new_in("/tmp").unwrap();
     fs::set_permissions(home.path(), fs::Permissions::from_mode(0o700)).unwrap();
     host.set("GNUPGHOME", home.path().to_str().unwrap());

@@ -75,7 +75,7 @@ impl Board {
     }
 }
 
-/// Key material of an attacker, as it stands in a root.
+/// Key material of an attacker, as it is in a root.
 fn evil() -> Value {
     let key = openssl::pkey::PKey::generate_ed25519().unwrap();
     json!({"keytype": "ed25519", "scheme": "ed25519", "keyval": {"public": hex::encode(key.raw_public_key().unwrap())}})
@@ -180,7 +180,7 @@ fn every_edit_makes_a_draft_that_is_taken() {
     assert!(!board.draft()["next"].to_string().contains("\"y\""));
     board.root(&["sign", "--yes"]).ok();
     board.root(&["sign", "--yes", "--key", "bob/secret.pem"]).ok();
-    // An older program wrote drafts that do not say which repository they are for.
+    // An older program wrote drafts that do not state which repository they are for.
     let mut old = board.draft();
     assert_eq!(old["repository"]["name"], "acme");
     old.as_object_mut().unwrap().remove("repository");
@@ -190,7 +190,7 @@ fn every_edit_makes_a_draft_that_is_taken() {
 }
 
 #[test]
-fn a_present_root_that_was_made_up_is_not_what_changes_are_shown_against() {
+fn changes_are_not_shown_against_a_forged_present_root() {
     let board = Board::new();
     board.root(&["edit", "--expires", "200d"]).ok();
     let honest = board.draft();
@@ -234,20 +234,20 @@ fn a_present_root_that_was_made_up_is_not_what_changes_are_shown_against() {
         draft["next"]["signed"]["keys"][id] = key;
     }
     board.gives("bob", &draft);
-    // Nothing vouches for it: all that Bob would sign is shown, the attacker's keys among it.
+    // It cannot be verified: all that Bob would sign is shown, with the attacker's keys.
     let shown = board.at("bob", &["show"]).ok().says(&[
         "it cannot be verified: the whole next root is shown",
         "+ root key bob (",
         "the draft says so",
     ]);
     assert!(attackers.iter().all(|id| shown.stdout.contains(id)), "{shown:#?}");
-    // With a root that he trusts it is refused.
+    // With a root that Bob trusts it is refused.
     fs::copy(board.sandbox.path("repo/2.root.json"), board.sandbox.path("bob/2.root.json")).unwrap();
     fs::copy(board.sandbox.path("repo/1.root.json"), board.sandbox.path("bob/1.root.json")).unwrap();
     let sign = ["sign", "--key", "secret.pem", "--yes", "--root"];
     board.at("bob", &[&sign[..], &["2.root.json"]].concat()).fails(9, &["do not sign this", "differs from the root 2 that you trust"]);
     board.at("bob", &[&sign[..], &["1.root.json"]].concat()).fails(9, &["do not sign this", "does not follow root 1"]);
-    // Signing the honest one makes him remember it; then the invention is refused without --root.
+    // Signing the genuine one records it; then the forged one is refused without --root.
     board.gives("bob", &honest);
     board.at("bob", &[&sign[..], &["2.root.json"]].concat()).ok().says(&["= present root: it follows root 2 in 2.root.json", "~ expires"]);
     board.gives("bob", &draft);
@@ -269,7 +269,7 @@ fn changes_are_shown_against_the_root_that_was_signed_last() {
         board.root(&["merge", "carol/root-draft.json"]).ok();
         board.root(&["commit"]).ok();
     };
-    // The first time nothing vouches for the present root.
+    // The first time, the present root cannot be verified.
     edit(&["--expires", "200d"]);
     let first = board.signs("carol").ok().says(&["! present root: nothing vouches for it", "+ timestamp key", "+ expires"]);
     let digest = first.stdout.lines().find_map(|line| line.strip_prefix("what is signed: sha256 ")).unwrap().to_owned();
@@ -298,7 +298,7 @@ fn changes_are_shown_against_the_root_that_was_signed_last() {
     let third = board.at("carol", &["sign", "--key", "secret.pem", "--yes", "--root", "4.root.json"]).ok();
     third.says(&["= present root: it follows root 4 in 4.root.json", "+ targets key more"]);
     publish();
-    // A draft of an older root is refused, whatever it says.
+    // A draft of an older root is refused, whatever it contains.
     let old = board.sandbox.path("carol/root-draft.json");
     let mut stale: Value = serde_json::from_slice(&fs::read(&old).unwrap()).unwrap();
     stale["present"] = fs::read_to_string(board.sandbox.path("repo/2.root.json")).unwrap().into();
@@ -320,7 +320,7 @@ fn changes_are_shown_against_the_root_that_was_signed_last() {
 
 /// A root that was signed and then given up is no root to compare with, unless it was published.
 #[test]
-fn a_root_that_was_given_up_is_not_trusted() {
+fn an_abandoned_root_is_not_trusted() {
     let board = Board::new();
     fs::copy(board.sandbox.path("repo/2.root.json"), board.sandbox.path("carol/2.root.json")).unwrap();
     board.sandbox.publish(&["key", "new", "more.secret", "--no-passphrase"]).ok();
@@ -577,7 +577,7 @@ fn what_was_signed_is_kept_for_each_repository() {
     let trusted = TrustedRoots { given: Vec::new(), signed: Some(memory.clone()) };
     let key = keys::load(&KeyUri::File(trial.path("keys/root.pem")), trial.workspace().passphrases.as_ref()).unwrap();
     Review::read(None, &trusted, &draft).unwrap().sign(std::slice::from_ref(&key)).unwrap();
-    // Another repository with other keys has a file of its own, and no say in this one.
+    // Another repository with other keys has a file of its own, and no effect on this one.
     let other = Trial::new();
     root::edit(&other.workspace(), &other.path("draft.json"), &other.path("names.json"), &RootWish::default(), false).unwrap();
     let its = keys::load(&KeyUri::File(other.path("keys/root.pem")), other.workspace().passphrases.as_ref()).unwrap();

@@ -1,6 +1,6 @@
 //! A kill cannot show loss of power; the order of the system calls can. What is flushed before what is asserted from a
 //! trace of a whole release: content before the roles that name it, roles before the timestamp, and the timestamp before
-//! the command says that it is done.
+//! the command reports that it is done.
 
 use crate::sandbox::Sandbox;
 use std::process::Command;

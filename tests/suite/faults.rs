@@ -23,7 +23,7 @@ pub fn dying(trial: &Trial, at: usize) -> (Workspace, std::sync::Arc<AtomicUsize
     (trial.workspace_on(Box::new(Observed::new(Box::new(LocalDirectory::new(trial.path("repo"))), watch))), seen)
 }
 
-/// Right at the swap nobody can say whether it was carried out.
+/// Right at the swap it is not known whether it was carried out.
 fn may_fail(error: &anyhow::Error) -> bool {
     error.to_string().contains("timestamp.json")
 }
@@ -69,14 +69,14 @@ fn every_point(prepare: impl Fn() -> Trial, act: impl Fn(&Trial, &Workspace) -> 
 }
 
 #[test]
-fn a_release_survives_death_at_every_point() {
+fn a_release_survives_a_kill_at_every_point() {
     let act = |trial: &Trial, workspace: &Workspace| trial.release_on(workspace, "1.0.0").map(drop);
     let check = |trial: &Trial| assert!(trial.path("repo/targets/releases/1.0.0/linux-amd64/bin/acme").exists());
     every_point(Trial::new, act, check);
 }
 
 #[test]
-fn a_channel_change_survives_death_at_every_point() {
+fn a_channel_change_survives_a_kill_at_every_point() {
     let prepare = || {
         let trial = Trial::new();
         trial.release("1.0.0").unwrap();
@@ -90,7 +90,7 @@ fn a_channel_change_survives_death_at_every_point() {
 }
 
 #[test]
-fn another_number_of_bins_survives_death_at_every_point() {
+fn a_change_of_the_number_of_bins_survives_a_kill_at_every_point() {
     for (before, after) in [(4, 2), (2, 4)] {
         let act = |trial: &Trial, workspace: &Workspace| trial.bins_on(workspace, after).map(drop);
         let check = |trial: &Trial| assert_eq!(std::fs::read(trial.path("repo/targets/packages/p3.zip")).unwrap(), b"package 3");
@@ -99,7 +99,7 @@ fn another_number_of_bins_survives_death_at_every_point() {
 }
 
 #[test]
-fn targets_added_to_bins_survive_death_at_every_point() {
+fn targets_added_to_bins_survive_a_kill_at_every_point() {
     let prepare = || {
         let trial = Trial::with_bins(3, 4);
         std::fs::create_dir_all(trial.path("new")).unwrap();
@@ -114,7 +114,7 @@ fn targets_added_to_bins_survive_death_at_every_point() {
 }
 
 #[test]
-fn a_refresh_of_all_roles_survives_death_at_every_point() {
+fn a_refresh_of_all_roles_survives_a_kill_at_every_point() {
     let prepare = || {
         let mut trial = Trial::new();
         trial.release("1.0.0").unwrap();
@@ -134,7 +134,7 @@ fn a_refresh_of_all_roles_survives_death_at_every_point() {
 }
 
 #[test]
-fn a_switch_of_consistent_snapshots_with_bins_survives_death_at_every_point() {
+fn a_switch_of_consistent_snapshots_with_bins_survives_a_kill_at_every_point() {
     let act = |_: &Trial, workspace: &Workspace| {
         let wish = refresh::RefreshRequest { consistent_snapshot: Some(false), ..Default::default() };
         refresh::apply(workspace, refresh::plan(workspace, wish)?).map(drop)

@@ -3,7 +3,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
-fn prints_the_line_that_users_type() {
+fn init_prints_the_line_that_users_run() {
     let sandbox = Sandbox::empty();
     let run = sandbox.publish(&["init", "--name", "acme", "--public-url", "https://tuf.example.org/", "--no-passphrase"]).ok();
     let root = fs::read(sandbox.path("repo/1.root.json")).unwrap();
@@ -18,7 +18,7 @@ fn prints_the_line_that_users_type() {
 }
 
 #[test]
-fn again_it_changes_nothing() {
+fn init_run_again_changes_nothing() {
     let sandbox = Sandbox::new();
     let keys = crate::sandbox::files(&sandbox.path("keys"));
     sandbox.unchanged(|| sandbox.publish(&["init"]).ok().says(&["is ready already", "trdl add acme"]));
@@ -103,7 +103,7 @@ const LOST: &str = "docs/recovery.md#the-published-timestamp-is-missing";
 
 /// Version 1 of everything again would be a rollback for clients, without the releases.
 #[test]
-fn begins_no_published_repository_again() {
+fn init_does_not_restart_a_published_repository() {
     let sandbox = Sandbox::new();
     sandbox.release("1.0.0").ok();
     sandbox.release("1.1.0").ok();
@@ -129,7 +129,7 @@ fn begins_no_published_repository_again() {
     refuses(&sandbox, &[], 7, &["3.snapshot.json", LOST]);
 }
 
-/// What docs/recovery.md says to do then, with the timestamp of an older state.
+/// The steps of docs/recovery.md for that, with the timestamp of an older state.
 #[test]
 fn an_older_timestamp_brings_a_repository_back() {
     let sandbox = Sandbox::new();
@@ -146,7 +146,7 @@ fn an_older_timestamp_brings_a_repository_back() {
 }
 
 #[test]
-fn begins_no_repository_again_of_which_little_is_left() {
+fn init_does_not_restart_a_damaged_repository() {
     for left in ["targets", "1.root.json", "2.snapshot.json", "2.targets.json", "1.targets.json", "root.json", "plain.json"] {
         let sandbox = Sandbox::new();
         sandbox.release("1.0.0").ok();
@@ -172,12 +172,12 @@ fn begins_no_repository_again_of_which_little_is_left() {
 }
 
 #[test]
-fn refuses_a_place_that_holds_a_strangers_role() {
+fn init_refuses_a_place_with_a_role_of_another_repository() {
     for file in ["5.root.json", "snapshot.json", "3.targets.json", "1.snapshot.json", "1.timestamp.json", "root.json", "targets/hello"] {
         let sandbox = Sandbox::empty();
         sandbox.write(&format!("repo/{file}"), "{}");
         refuses(&sandbox, &[], 5, &["there is a repository", file]);
-        // Where the config was written by hand.
+        // Where a person wrote the config.
         sandbox.write("publish.yaml", "name: acme\n");
         refuses(&sandbox, &[], 7, &["there is a repository", "nothing was made"]);
     }
@@ -187,7 +187,7 @@ fn refuses_a_place_that_holds_a_strangers_role() {
 }
 
 #[test]
-fn refuses_a_place_that_holds_another_repository() {
+fn init_refuses_a_place_with_another_repository() {
     let other = Sandbox::new();
     let sandbox = Sandbox::empty();
     let repo = other.path("repo");
@@ -277,7 +277,7 @@ fn makes_no_key_for_a_repository_that_exists() {
 
 /// What a second repository of the same config must not be: one that begins again below what clients have seen.
 #[test]
-fn makes_no_second_repository_where_the_first_is_gone() {
+fn init_makes_no_second_repository_where_the_first_is_missing() {
     let sandbox = Sandbox::new();
     fs::rename(sandbox.path("repo"), sandbox.path("moved")).unwrap();
     let before = crate::sandbox::files(sandbox.dir.path());

@@ -68,7 +68,7 @@ fn passphrases_come_from_files_commands_and_variables() {
 }
 
 #[test]
-fn missing_and_wrong_passphrases_say_what_to_do() {
+fn missing_and_wrong_passphrases_are_reported_with_what_to_do() {
     let sandbox = encrypted();
     let release = |how: &[&str]| sandbox.unchanged(|| discreet(sandbox.publish(&[&["release", "1.0.0", "--from", "dist"], how].concat())));
     release(&[]).fails(12, &["keys/targets.pem", "no terminal", "--passphrase-file", "PUBLISH_PASSPHRASE"]);
@@ -148,7 +148,7 @@ fn openpgp_keys_of_every_kind_sign() {
 }
 
 #[test]
-fn openpgp_keys_that_cannot_sign_are_refused_each_in_its_words() {
+fn openpgp_keys_that_cannot_sign_are_refused_each_with_its_message() {
     for (name, words) in [
         ("public.asc", ["contains only a public key", "gpg --export-secret-keys"]),
         ("two.asc", ["holds 2 OpenPGP keys", "export just one"]),
@@ -231,7 +231,7 @@ fn a_repository_is_adopted_with_its_keys_in_one_document() {
     let adopt = ["adopt", "repo", "--keys", "keys.json", "--name", "acme", "--config", "new/publish.yaml", "--no-passphrase"];
     sandbox.publish(&adopt).fails(4, &["keys.json", "others"]);
     fs::set_permissions(document, fs::Permissions::from_mode(0o600)).unwrap();
-    // While keys are missing, it is said which files were of no use.
+    // While keys are missing, files without usable keys are listed.
     sandbox.write("given/odd.json", r#"{"shape": "unknown"}"#);
     let from_directory = ["adopt", "repo", "--keys", "given", "--config", "new/publish.yaml", "-n"];
     sandbox.publish(&from_directory).ok().says(&["given/odd.json contains no secret key in a supported form", "it cannot be signed here"]);

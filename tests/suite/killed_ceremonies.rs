@@ -1,4 +1,4 @@
-//! Rotations and commits of roots that were killed, or that met another one: the same command completes, or says what to do.
+//! Rotations and commits of roots that were killed, or that met another one: the same command completes, or reports what to do.
 
 use crate::sandbox::Sandbox;
 use crate::trial::Trial;
@@ -67,7 +67,7 @@ fn killed_rotations_leave_no_key_files_behind() {
     let leftover = sandbox.path(&format!("keys/.publish-key-{}", dead.id()));
     dead.wait().unwrap();
     fs::write(&leftover, "half a key").unwrap();
-    // One of a process that lives stays.
+    // One of a running process stays.
     let living = sandbox.write(&format!("keys/.publish-key-{}", std::process::id()), "");
     sandbox.publish(&NOW).ok();
     assert!(!leftover.exists() && living.exists());
@@ -107,7 +107,7 @@ fn a_commit_that_was_complete_is_complete_again() {
 }
 
 #[test]
-fn the_loser_of_two_commits_of_a_root_hears_what_to_do() {
+fn the_loser_of_two_commits_of_a_root_is_told_what_to_do() {
     let trial = Trial::new();
     trial.release("1.0.0").unwrap();
     let workspace = trial.workspace();

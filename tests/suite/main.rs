@@ -8,6 +8,7 @@ mod fakes;
 
 mod adopted_versions;
 mod architecture;
+mod attackers;
 mod bad_input;
 mod bin_keys;
 mod bins;
@@ -59,7 +60,6 @@ mod storage;
 mod stores;
 mod targets;
 mod terminals;
-mod thieves;
 mod transport;
 mod tree;
 mod trial;

@@ -98,7 +98,7 @@ fn memory_belongs_to_a_repository_at_a_location() {
     sandbox.publish(&["--repo", "staging", "release", "1.1.0", "--from", "dist"]).ok();
     sandbox.publish(&["--repo", "staging", "refresh", "--all"]).ok();
     sandbox.publish(&["--repo", "staging", "status"]).ok();
-    // What was seen at the copy says nothing about the configured one, and the other way round.
+    // What was seen at the copy does not count for the configured one, and vice versa.
     sandbox.publish(&["refresh"]).ok();
     sandbox.publish(&["release", "1.1.0", "--from", "dist"]).ok();
     let locations: Vec<Value> = state(&sandbox)["repositories"].as_array().unwrap().iter().map(|seen| seen["location"].clone()).collect();
@@ -179,7 +179,7 @@ fn memory_is_learned_from_where_users_reach_the_repository() {
     assert_eq!(status["status"]["roles"][3]["version"], 3, "above what users have seen");
 }
 
-/// The public copy is a help: one that does not answer, lies or never ends is a warning.
+/// The public copy is optional: one that does not answer, is forged or never ends is a warning.
 #[test]
 fn a_public_copy_that_is_of_no_use_stops_no_command() {
     let stranger = Sandbox::new();
@@ -310,7 +310,7 @@ fn a_root_that_was_rolled_back_is_forgotten_once_all_is_signed_above() {
 }
 
 #[test]
-fn the_warning_says_why_no_versions_are_remembered() {
+fn the_warning_states_why_no_versions_are_remembered() {
     let sandbox = Sandbox::new();
     copy(&sandbox, "repo2");
     let run = sandbox.publish(&["--repo", "repo2", "status"]).ok();

@@ -64,7 +64,7 @@ impl Bench {
         Self { client: client.as_client(chrono::Utc::now()), trial, signers, files }
     }
 
-    /// Offers a next state with these versions and expects a refusal with these words.
+    /// Offers a next state with these versions and expects a refusal with these texts.
     fn refuses(&self, versions: (u64, u64, u64), words: &str) {
         let now = self.trial.workspace().now();
         let root = self.client.root();

@@ -101,7 +101,7 @@ fn all_that_is_ready_becomes_one_commit_in_the_order_of_names() {
 }
 
 #[test]
-fn what_cannot_be_accepted_is_set_aside_and_blocks_nobody() {
+fn what_cannot_be_accepted_is_set_aside_and_blocks_no_other() {
     let dropped = Box::with("scan: 5");
     dropped.upload("0", &[("ok.zip", "there already")]);
     dropped.once().ok();
@@ -112,7 +112,7 @@ fn what_cannot_be_accepted_is_set_aside_and_blocks_nobody() {
     std::os::unix::fs::symlink("/etc/passwd", dropped.sandbox.path("box/tuf_tmp_4/link")).unwrap();
     fs::rename(dropped.sandbox.path("box/tuf_tmp_4"), dropped.sandbox.path("box/tuf_ready_4")).unwrap();
     std::os::unix::fs::symlink("/etc", dropped.sandbox.path("box/tuf_ready_5")).unwrap();
-    // Only what is published already tells that this one clashes.
+    // Only the published state shows that this one conflicts.
     dropped.upload("6", &[("OK.zip", "differs in case")]);
     dropped.upload("7", &[("ok.zip/below", "is no directory")]);
     dropped.upload("8", &[]);
@@ -173,7 +173,7 @@ fn a_thousand_uploads_at_once_are_visible_after_three_commits_at_most() {
 }
 
 #[test]
-fn one_monitor_serves_and_another_stands_by_until_it_is_killed() {
+fn one_monitor_works_and_another_is_on_standby_until_it_is_killed() {
     let dropped = Box::with("scan: 0.2");
     let log = || fs::read_to_string(dropped.sandbox.path("log")).unwrap_or_default();
     let mut first = dropped.start();
@@ -204,7 +204,7 @@ fn tell(child: &Child, signal: &str) {
 }
 
 #[test]
-fn health_and_metrics_say_how_things_are() {
+fn health_and_metrics_report_the_state() {
     let dropped = Box::with("listen: 127.0.0.1:0\n  scan: 0.2\n  refresh: 0.2");
     let log = || fs::read_to_string(dropped.sandbox.path("log")).unwrap_or_default();
     let mut monitor = dropped.start();
@@ -301,7 +301,7 @@ fn idle_connections_do_not_stop_the_monitor() {
     until("it listens", || log().contains("listening") && log().contains("\"ready\""));
     let address = events(&log(), "listening")[0]["address"].as_str().unwrap().to_owned();
     let idle: Vec<_> = (0..60).map(|_| std::net::TcpStream::connect(&address).unwrap()).collect();
-    // Those that are accepted say nothing or half a request.
+    // Those that are accepted send nothing or half a request.
     for mut stream in idle.iter().step_by(2) {
         write!(stream, "GET /metrics HTTP/1.1\r\n").unwrap();
     }

@@ -10,7 +10,7 @@ fn add(sandbox: &Sandbox, more: &[&str]) -> Run {
 }
 
 #[test]
-fn a_name_that_was_a_directory_is_refused_while_the_directory_holds_anything() {
+fn a_name_that_was_a_directory_is_refused_while_the_directory_has_content() {
     let sandbox = Sandbox::new();
     sandbox.write("pool/docs/index", b"1");
     sandbox.write("pool/docs/deep/page", b"1");
@@ -24,7 +24,7 @@ fn a_name_that_was_a_directory_is_refused_while_the_directory_holds_anything() {
     }
     sandbox.release("1.0.0").ok();
     sandbox.publish(&["verify"]).ok();
-    // When prune has taken the old content, directories that hold nothing are in nobody's way.
+    // When prune has deleted the old content, empty directories do not conflict.
     let docs = sandbox.path("repo/targets/pk/docs");
     for entry in walkdir::WalkDir::new(&docs).into_iter().filter_map(Result::ok).filter(|entry| entry.file_type().is_file()) {
         fs::remove_file(entry.path()).unwrap();
@@ -116,7 +116,7 @@ fn of_two_publishers_with_names_that_exclude_each_other_the_second_is_refused() 
             let (first, second) = (plan(one, "one"), plan(other, "other"));
             add_targets::apply(&workspace, first).unwrap();
             let result = add_targets::apply(&workspace, second);
-            // What lies in a bin that the second publisher has no reason to read is not found by case.
+            // What is in a bin that the second publisher has no reason to read is not found by case.
             if bins.is_some() && one == "docs" && other == "DOCS" {
                 continue;
             }

@@ -1,11 +1,11 @@
-//! The life of an OpenPGP key: it is extended, vouches for the next one, and what it signed is signed again on request.
+//! The life cycle of an OpenPGP key: it is extended, certifies the next one, and what it signed is signed again on request.
 
 use crate::sandbox::{Run, Sandbox};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-/// A reader with gpg, who knows the certificates that are published.
+/// A user with gpg, who has the published certificates.
 struct Reader<'s> {
     sandbox: &'s Sandbox,
     home: tempfile::TempDir,
@@ -90,7 +90,7 @@ fn a_signature_file_is_one_signature() {
 }
 
 #[test]
-fn a_new_key_comes_with_the_old_ones_word_and_signs_what_is_asked_for() {
+fn a_new_key_is_certified_by_the_old_one_and_signs_what_is_requested() {
     let sandbox = Sandbox::new();
     for version in ["1.0.0", "1.0.1"] {
         sandbox.release(version).ok();
@@ -135,7 +135,7 @@ fn a_new_key_comes_with_the_old_ones_word_and_signs_what_is_asked_for() {
 }
 
 #[test]
-fn a_key_without_its_old_one_says_what_to_do() {
+fn a_key_without_its_old_one_reports_what_to_do() {
     let sandbox = Sandbox::new();
     fs::remove_file(sandbox.path("keys/openpgp.asc")).unwrap();
     sandbox.publish(&["rotate", "openpgp", "--no-passphrase"]).fails(7, &["--without-old", "publish its revocation"]);

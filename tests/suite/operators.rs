@@ -19,7 +19,7 @@ fn a_full_disk_loses_nothing() {
     let sandbox = Sandbox::new();
     sandbox.release("1.0.0").ok();
     sandbox.write("dist/linux-amd64/bin/big", vec![1_u8; 3 << 20]);
-    // The repository lives on a file system of 1 MiB, then on one that has room.
+    // The repository is on a file system of 1 MiB, then on a larger one.
     let run = in_namespace(
         &sandbox,
         "cp -a repo copy; mount -t tmpfs -o size=1m none repo; cp -a copy/. repo/; \
@@ -33,7 +33,7 @@ fn a_full_disk_loses_nothing() {
 }
 
 #[test]
-fn a_read_only_repository_is_told_and_left_alone() {
+fn a_read_only_repository_is_reported_and_unchanged() {
     let sandbox = Sandbox::new();
     let run = in_namespace(
         &sandbox,
@@ -94,7 +94,7 @@ fn an_older_state_than_seen_is_refused_until_accepted() {
 }
 
 #[test]
-fn a_tampered_repository_is_not_built_upon() {
+fn a_tampered_repository_is_not_continued() {
     for (file, from, to, words) in [
         ("repo/timestamp.json", "\"version\":2", "\"version\":9", "timestamp.json has 0 of 1 valid signatures"),
         ("repo/2.snapshot.json", "\"version\":2", "\"version\":3", "does not have the digest that is listed"),
@@ -114,7 +114,7 @@ fn a_tampered_repository_is_not_built_upon() {
     sandbox.release("1.0.0").ok();
     fs::remove_file(sandbox.path("repo/2.snapshot.json")).unwrap();
     sandbox.release("1.0.1").fails(9, &["2.snapshot.json is missing", "restore the file"]);
-    // A root nobody authorised.
+    // A root without authorised signatures.
     let sandbox = Sandbox::new();
     let stranger = Sandbox::new();
     let root = fs::read_to_string(stranger.path("repo/1.root.json")).unwrap().replace("\"version\":1", "\"version\":2");
@@ -135,7 +135,7 @@ fn hold(path: &std::path::Path, foreign: bool) -> std::process::Child {
 }
 
 #[test]
-fn a_lock_that_another_user_holds_stops_nobody() {
+fn a_lock_that_another_user_holds_stops_no_publisher() {
     use publish::storage::lock;
     use std::time::Duration;
     let sandbox = Sandbox::new();
@@ -147,7 +147,7 @@ fn a_lock_that_another_user_holds_stops_nobody() {
     sandbox.publish(&["refresh", "--all"]).ok();
     directory.kill().unwrap();
     directory.wait().unwrap();
-    // A file of an earlier version, which everybody can lock: it is replaced by one that only its owner can.
+    // A file of an earlier version, which every user can lock: it is replaced by one that only its owner can.
     let path = sandbox.path("repo/.lock");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     let reported = std::sync::Mutex::new(Vec::new());

@@ -71,7 +71,7 @@ impl Stopped<'_> {
 }
 
 /// Both publishers at every point, in either order, killed or going on. `refresh` puts right what is left, and nothing is left
-/// where nobody was killed.
+/// where no publisher was killed.
 fn every_pair(base: &Trial, a: Act, b: Act) {
     let backup = base.path("backup");
     copy_directory(&base.path("repo"), &backup);
@@ -193,7 +193,7 @@ fn a_release_that_is_yanked_before_its_publisher_has_ended_does_not_come_back() 
 fn nothing_about_plain_names_fails_a_command() {
     let sandbox = Sandbox::new();
     sandbox.release("1.0.0").ok();
-    // A stranger's directory where a plain name belongs, found by no plan: it comes between plan and commit.
+    // Another program's directory where a plain name belongs, found by no plan: it comes between plan and commit.
     let blocked = sandbox.path("repo/targets/releases/1.0.0/linux-amd64/bin/acme");
     fs::remove_file(&blocked).unwrap();
     sandbox.write("repo/targets/releases/1.0.0/linux-amd64/bin/acme/mine", b"mine");
@@ -209,7 +209,7 @@ fn nothing_about_plain_names_fails_a_command() {
     sandbox.channels(&[("1", "stable", "1.0.1")]);
     sandbox.publish(&["channels"]).ok();
     assert_eq!(fs::read(sandbox.path("repo/targets/channels/1/stable")).unwrap(), b"1.0.1\n");
-    // Once nothing is in the way, any command completes it; directories that hold nothing are nobody's.
+    // Once the obstacle is gone, any command completes it; empty directories are removed.
     fs::remove_file(blocked.join("mine")).unwrap();
     fs::create_dir_all(blocked.join("a/b")).unwrap();
     let run = sandbox.publish(&["channels"]).ok();
@@ -231,7 +231,7 @@ fn refresh_all_compares_every_plain_name() {
     let withdrawn = "repo/targets/releases/1.0.0/linux-amd64/bin/acme";
     let content = fs::read(sandbox.path(withdrawn)).unwrap();
     sandbox.publish(&["yank", "1.0.0", "--confirm", "1.0.0"]).ok();
-    // As an earlier version left them: nothing says which names may be wrong.
+    // As an earlier version left them: nothing records which names may be wrong.
     let marker: serde_json::Value = serde_json::from_slice(&fs::read(sandbox.path("repo/plain.json")).unwrap()).unwrap();
     sandbox.write("repo/plain.json", serde_json::json!({"root": marker["root"], "targets": marker["targets"]}).to_string());
     let replace = |name: &str, content: &[u8]| {
@@ -304,7 +304,7 @@ fn plain_names_are_not_switched_off_where_clients_read_nothing_else() {
     for command in ["refresh", "status", "verify"] {
         sandbox.unchanged(|| sandbox.publish(&[command]).fails(6, &["exclude each other", "leave `plain_names` out"]));
     }
-    // A root that says so without the config: the setting is without effect.
+    // A root with that setting but without the config: the setting is without effect.
     sandbox.write("publish.yaml", &switched);
     sandbox.publish(&["refresh"]).ok();
     sandbox.write("publish.yaml", switched.replace("consistent_snapshot: false\n", "") + "plain_names: none\n");
@@ -313,7 +313,7 @@ fn plain_names_are_not_switched_off_where_clients_read_nothing_else() {
 }
 
 #[test]
-fn plain_names_elsewhere_is_a_step_of_refresh_that_spares_the_files_of_another_server() {
+fn plain_names_elsewhere_is_a_step_of_refresh_that_keeps_the_files_of_another_server() {
     let sandbox = Sandbox::new();
     sandbox.release("1.0.0").ok();
     sandbox.release("1.0.1").ok();

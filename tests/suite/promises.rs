@@ -1,4 +1,4 @@
-//! Promises to clients that hold whoever asks for a change, and whatever the request leaves out: edits are committed as a
+//! Promises to clients that hold for every sender of a change, and whatever the request leaves out: edits are committed as a
 //! worker would commit them, with the real keys and no plan.
 
 use crate::sandbox::Sandbox;
@@ -102,7 +102,7 @@ impl Published {
 }
 
 #[test]
-fn published_platforms_are_sealed_whoever_asks() {
+fn published_platforms_are_sealed_for_every_sender() {
     let t = Published::new();
     let sealed = "a published platform never changes";
     t.refuses(t.edit(&[(TOOL, Some(b"evil"))]), sealed);
@@ -149,7 +149,7 @@ fn new_names_of_releases_are_a_versions_and_a_platforms() {
 }
 
 #[test]
-fn signatures_mirror_artifacts_whoever_asks() {
+fn signatures_mirror_artifacts_for_every_sender() {
     let t = Published::new();
     let signature = "signatures/2.0.0/linux-amd64/bin/acme.sig";
     t.refuses(t.edit(&[(signature, None)]), "would lose its signature");
@@ -205,7 +205,7 @@ fn channels_certificates_and_signatures_have_no_signatures() {
 }
 
 #[test]
-fn a_yank_is_whole_and_for_ever_whoever_asks() {
+fn a_yank_is_whole_and_permanent_for_every_sender() {
     let t = Published::new();
     let yank = |version: &str, content: &[u8]| {
         let mut edit = t.edit(&[(&format!("yanked/{version}"), Some(content))]);
@@ -271,7 +271,7 @@ fn a_yank_moves_the_channels_of_its_release() {
 }
 
 #[test]
-fn machines_keep_the_directory_that_they_take() {
+fn machines_keep_the_directory_that_they_use() {
     let t = Published::new();
     for (version, first) in [("3.0.0", "any-any"), ("4.0.0", "linux-any"), ("5.0.0", "any-amd64")] {
         t.sandbox.write(&format!("{version}/{first}/acme"), "x");
@@ -293,7 +293,7 @@ fn machines_keep_the_directory_that_they_take() {
 }
 
 #[test]
-fn channels_point_at_releases_whoever_asks() {
+fn channels_point_at_releases_for_every_sender() {
     let t = Published::new();
     let not_released = "which is not released";
     for content in [&b"9.9.9\n"[..], b"1.0.0", b"1.0.0\n\n", b"1.0.0\r\n", b" 1.0.0\n", b"v1.0.0\n", b"", b"\x1b[2J\n"] {
@@ -308,7 +308,7 @@ fn channels_point_at_releases_whoever_asks() {
 }
 
 #[test]
-fn certificates_stay_under_their_fingerprints_whoever_asks() {
+fn certificates_stay_under_their_fingerprints_for_every_sender() {
     let t = Published::new();
     let name = t.present().targets.below("openpgp/").next().unwrap().to_owned();
     let stranger = Published::new();

@@ -54,7 +54,7 @@ fn ended(seen: &str, code: i32) {
 }
 
 #[test]
-fn ctrl_c_at_a_prompt_ends_with_130_and_the_terminal_as_it_was() {
+fn ctrl_c_at_a_prompt_exits_with_130_and_restores_the_terminal() {
     let sandbox = encrypted();
     for command in ["init --name acme", "key new other.pem", "key show key.pem", "key check key.pem", "key passphrase key.pem"] {
         let seen = on_a_terminal(&sandbox, command, |terminal, _| drop(terminal.write_all(b"abc\x03")));
@@ -80,7 +80,7 @@ fn a_signal_at_a_prompt_leaves_the_terminal_as_it_was() {
 }
 
 #[test]
-fn a_closed_terminal_is_no_missing_one() {
+fn a_closed_terminal_is_distinguished_from_a_missing_one() {
     let seen = on_a_terminal(&Sandbox::empty(), "key new key.pem", |terminal, _| drop(terminal.write_all(b"\x04")));
     assert!(!seen.contains("no terminal"), "{seen}");
     ended(&seen, 12);
@@ -157,7 +157,7 @@ fn a_passphrase_that_opened_one_key_is_tried_on_the_others() {
     assert!(seen.contains("code=0") && seen.contains("does not open"), "{seen}");
 }
 
-/// Escape sequences only where the terminal has them and nobody switched them off.
+/// Escape sequences only where the terminal has them and they are not switched off.
 #[test]
 fn dumb_terminals_and_no_color_get_plain_text() {
     let sandbox = Sandbox::new();

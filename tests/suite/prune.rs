@@ -35,7 +35,7 @@ fn any(objects: &[String], part: &str) -> bool {
 }
 
 #[test]
-fn nothing_that_a_reader_within_the_grace_needs_goes() {
+fn nothing_that_a_client_within_the_grace_needs_is_deleted() {
     let trial = Trial::new();
     trial.release("1.0.0").unwrap();
     trial.release("1.0.1").unwrap();
@@ -48,7 +48,7 @@ fn nothing_that_a_reader_within_the_grace_needs_goes() {
 }
 
 #[test]
-fn of_bins_everything_goes_that_no_snapshot_within_the_grace_lists() {
+fn bins_that_no_snapshot_within_the_grace_lists_are_deleted() {
     let mut trial = Trial::with_bins(12, 8);
     trial.bins_on(&trial.workspace(), 2).unwrap();
     let listed: Vec<String> =
@@ -75,7 +75,7 @@ fn of_bins_everything_goes_that_no_snapshot_within_the_grace_lists() {
 }
 
 #[test]
-fn what_nobody_can_need_any_more_goes() {
+fn what_no_client_can_need_any_more_is_deleted() {
     let mut trial = Trial::new();
     trial.release("1.0.0").unwrap();
     trial.release("1.0.1").unwrap();
@@ -112,7 +112,7 @@ fn what_nobody_can_need_any_more_goes() {
 }
 
 #[test]
-fn an_orphan_between_two_snapshots_shortens_nobodys_grace() {
+fn an_orphan_between_two_snapshots_shortens_no_grace() {
     let trial = Trial::new();
     trial.release("1.0.0").unwrap();
     // 2 was committed; 3 is the orphan of a dead publisher, old; 4 was committed just now.

@@ -9,7 +9,7 @@ use std::fs;
 const ALL: RefreshRequest = RefreshRequest { consistent_snapshot: None, all: true, rehash: false };
 
 #[test]
-fn a_bucket_restored_from_an_old_backup_goes_on_above_what_readers_have_seen() {
+fn a_bucket_restored_from_an_old_backup_continues_above_what_clients_have_seen() {
     let trial = Trial::new();
     trial.release("1.0.0").unwrap();
     let (early, backup) = (trial.trust(), files(&trial.path("repo")));
@@ -39,7 +39,7 @@ fn a_bucket_restored_from_an_old_backup_goes_on_above_what_readers_have_seen() {
 }
 
 #[test]
-fn where_nobody_remembers_the_versions_the_operator_says_them() {
+fn the_operator_gives_versions_that_are_not_remembered() {
     let sandbox = Sandbox::new();
     sandbox.release("1.0.0").ok();
     fs::remove_file(sandbox.path(".publish-state.json")).unwrap();
@@ -116,7 +116,7 @@ fn a_clock_that_was_a_day_behind_is_set_right() {
 }
 
 #[test]
-fn a_root_that_expired_yesterday_is_renewed_and_everybody_follows() {
+fn a_root_that_expired_yesterday_is_renewed_and_all_clients_follow() {
     let mut trial = Trial::new();
     trial.release("1.0.0").unwrap();
     let old = trial.trust();

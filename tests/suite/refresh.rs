@@ -17,7 +17,7 @@ fn due(trial: &Trial) -> Vec<&'static str> {
 }
 
 #[test]
-fn roles_fall_due_at_their_age_and_drag_along_what_lists_them() {
+fn roles_are_due_at_their_age_with_the_roles_that_list_them() {
     for (age, roles) in [
         (TimeDelta::hours(3), vec![]),
         (TimeDelta::hours(5), vec!["timestamp"]),

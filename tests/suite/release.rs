@@ -41,7 +41,7 @@ fn stores_the_build_unchanged_under_both_names() {
 }
 
 #[test]
-fn again_it_writes_nothing() {
+fn the_same_release_again_writes_nothing() {
     let sandbox = Sandbox::new();
     sandbox.release("1.0.0").ok();
     let times = |sandbox: &Sandbox| {
@@ -212,7 +212,7 @@ fn builds_that_cannot_be_published_are_refused_by_name() {
 }
 
 #[test]
-fn all_problems_of_a_build_are_told_at_once() {
+fn all_problems_of_a_build_are_reported_at_once() {
     let sandbox = Sandbox::new();
     sandbox.write("dist/linux/x", b"");
     sandbox.write("dist/beos-amd64/x", b"");
@@ -258,7 +258,7 @@ fn an_artifact_that_changes_while_it_is_read_is_refused() {
 }
 
 #[test]
-fn a_build_growing_under_the_reader_is_refused() {
+fn a_build_that_grows_while_it_is_read_is_refused() {
     use std::io::Write;
     let sandbox = Sandbox::new();
     let path = sandbox.write("dist/linux-amd64/bin/big", vec![7_u8; 64 << 20]);
@@ -277,7 +277,7 @@ fn a_build_growing_under_the_reader_is_refused() {
 }
 
 #[test]
-fn what_desktops_leave_behind_is_told_and_refused_among_programs() {
+fn files_of_desktops_are_reported_and_refused_among_programs() {
     let sandbox = Sandbox::new();
     for name in [".DS_Store", "share/Thumbs.db", "__MACOSX/x", "share/._icon.png", "Desktop.ini"] {
         sandbox.write(&format!("dist/linux-amd64/{name}"), "x");
@@ -294,7 +294,7 @@ fn what_desktops_leave_behind_is_told_and_refused_among_programs() {
 }
 
 #[test]
-fn links_in_a_build_are_told_with_what_to_do() {
+fn links_in_a_build_are_reported_with_what_to_do() {
     let sandbox = Sandbox::new();
     fs::rename(sandbox.path("dist/linux-amd64"), sandbox.path("elsewhere")).unwrap();
     symlink("../elsewhere", sandbox.path("dist/linux-amd64")).unwrap();
@@ -439,7 +439,7 @@ fn platforms_on_the_command_line_are_checked() {
 }
 
 #[test]
-fn the_json_result_says_how_to_fetch_and_check_what_was_published() {
+fn the_json_result_lists_urls_and_digests_of_what_was_published() {
     let sandbox = Sandbox::empty();
     sandbox.publish(&["init", "--name", "acme", "--public-url", "https://tuf.example.org/", "--no-passphrase"]).ok();
     sandbox.write("dist/linux-amd64/bin/a b", b"x");

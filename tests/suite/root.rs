@@ -28,7 +28,7 @@ impl Ceremony {
         self.sandbox.publish(&[&["root"], arguments].concat())
     }
 
-    /// A copy of the draft goes to somebody, who signs it on a machine that has nothing else, and comes back.
+    /// A copy of the draft goes to a key holder, who signs it on a machine that has nothing else, and comes back.
     fn signed_by(&self, name: &str) -> String {
         let copy = format!("{name}/root-draft.json");
         fs::copy(self.sandbox.path("root-draft.json"), self.sandbox.path(&copy)).unwrap();
@@ -101,7 +101,7 @@ fn two_of_three_sign_on_machines_of_their_own_in_any_order() {
 }
 
 #[test]
-fn mistakes_are_each_said_in_their_words() {
+fn each_mistake_has_its_own_message() {
     let ceremony = Ceremony::new();
     ["bob", "mallory"].iter().for_each(|name| ceremony.person(name));
     let refused = |arguments: &[&str], words: &[&str]| {
@@ -124,7 +124,7 @@ fn mistakes_are_each_said_in_their_words() {
 
     ceremony.root(&["edit", "--add-key", "root=bob.pem"]).ok();
     let good = ceremony.draft();
-    // A stranger's key, then a stranger's signature in the file.
+    // An unknown key, then its signature in the file.
     ceremony
         .root(&["sign", "--key", "mallory/secret.pem", "--yes"])
         .fails(6, &["neither root 1 nor root 2 accepts the key in", "may sign: bob"]);
@@ -144,7 +144,7 @@ fn mistakes_are_each_said_in_their_words() {
     ceremony.write_draft(&signed);
     let other = ceremony.sandbox.write("other.json", serde_json::to_vec(&changed).unwrap());
     ceremony.root(&["merge", other.to_str().unwrap()]).fails(5, &["changes other things than this draft"]);
-    // Editing it again says that signatures are gone.
+    // Another edit reports that the signatures are removed.
     ceremony.root(&["edit", "--expires", "30d"]).ok().says(&["signed already", "are gone"]);
     ceremony.write_draft(&signed);
     // Texts that would show something else than what is signed.
@@ -171,7 +171,7 @@ fn mistakes_are_each_said_in_their_words() {
     skipping["next"]["signed"]["version"] = 7.into();
     ceremony.write_draft(&skipping);
     ceremony.root(&["show"]).fails(6, &["version 7 does not follow version 1"]);
-    // From another repository; a root signed by strangers as the present one.
+    // From another repository; a root signed by unknown keys as the present one.
     let stranger = Ceremony::new();
     stranger.root(&["edit"]).ok();
     ceremony.write_draft(&stranger.draft());
@@ -195,7 +195,7 @@ fn mistakes_are_each_said_in_their_words() {
 }
 
 #[test]
-fn a_root_that_would_strand_readers_is_refused_and_replaced_keys_are_said() {
+fn a_root_that_would_lock_clients_out_is_refused_and_replaced_keys_are_reported() {
     let ceremony = Ceremony::new();
     let old = ceremony.sandbox.publish(&["key", "show", "keys/timestamp.pem", "--json"]).ok().json()["key_id"].as_str().unwrap().to_owned();
     ceremony.sandbox.publish(&["key", "new", "keys/timestamp-2.pem", "--no-passphrase"]).ok();

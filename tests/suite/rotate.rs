@@ -140,10 +140,10 @@ fn bins_that_the_targets_key_signs_follow_it() {
     rotating.trial.client().expect("all is well");
 }
 
-/// A publisher dies between any two storage calls of either half; readers of any age never notice, and the same command
+/// A publisher is killed between any two storage calls of either half; clients of any age never notice, and the same command
 /// finishes the work.
 #[test]
-fn both_halves_survive_death_at_every_point() {
+fn both_halves_of_a_rotation_survive_a_kill_at_every_point() {
     for half in 0..2 {
         let mut at = 0;
         loop {
@@ -203,7 +203,7 @@ fn the_command_makes_the_key_and_writes_the_config() {
         sandbox.publish(&["rotate", "snapshot", "--no-passphrase", "-n"]).ok().says(&["root 2 adds it", "Nothing was written"])
     });
     assert!(!sandbox.path("keys/snapshot-2.pem").exists());
-    // A config that is private and lies elsewhere stays so.
+    // A config that is private and at another place stays so.
     let kept = sandbox.path("kept.yaml");
     fs::rename(sandbox.path("publish.yaml"), &kept).unwrap();
     fs::set_permissions(&kept, fs::Permissions::from_mode(0o600)).unwrap();
@@ -258,7 +258,7 @@ fn a_root_that_needs_other_people_is_left_as_a_draft() {
     sandbox.publish(&["verify"]).ok();
 }
 
-/// A rotation publishes what it began, not what somebody else has lying there.
+/// A rotation publishes what it began, not another draft that is there.
 #[test]
 fn a_signed_draft_of_something_else_is_not_published_in_passing() {
     let sandbox = Sandbox::new();

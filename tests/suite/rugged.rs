@@ -44,7 +44,7 @@ fn changed(sandbox: &Sandbox, run: impl FnOnce() -> Run) -> Vec<String> {
 }
 
 #[test]
-fn it_is_read_and_verified() {
+fn a_rugged_repository_is_verified() {
     let sandbox = taken_over();
     sandbox.publish(&["status"]).ok().says(&["others in 16 hashed bins", "signed by 3 of 3 keys"]);
     let report = sandbox.publish(&["verify", "--metadata-only"]).ok().says(&["good: 0 errors", "keyid_hash_algorithms, as go-tuf"]);
@@ -52,7 +52,7 @@ fn it_is_read_and_verified() {
 }
 
 #[test]
-fn it_is_carried_on_in_place() {
+fn a_rugged_repository_is_continued_in_place() {
     let sandbox = taken_over();
     fs::write(sandbox.path("served/drupal/module3/1.0.3"), "edited after signing\n").unwrap();
     sandbox.write("served/drupal/new/2.0.0", "never signed\n");

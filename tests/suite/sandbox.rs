@@ -52,7 +52,7 @@ impl Run {
         self
     }
 
-    /// It ended with this code and said all of these words on stderr.
+    /// It exited with this code and printed all of these texts on stderr.
     #[track_caller]
     pub fn fails(self, code: i32, words: &[&str]) -> Self {
         assert_eq!(self.code, code, "{self:#?}");

@@ -42,7 +42,7 @@ fn google_cloud_storage_as_imitated_keeps_the_contract() {
 }
 
 #[test]
-fn local_names_never_lead_out() {
+fn local_names_never_leave_the_directory() {
     let directory = fast_directory();
     let storage = LocalDirectory::new(directory.path().join("repo"));
     for hostile in ["../x", "/etc/passwd", "a/../../x", "", ".", "a/./b\0"] {
@@ -53,7 +53,7 @@ fn local_names_never_lead_out() {
 }
 
 #[test]
-fn leftovers_of_the_dead_are_swept_and_those_of_the_living_are_not() {
+fn leftovers_of_killed_publishers_are_removed_and_those_of_running_ones_are_not() {
     let directory = fast_directory();
     let living = LocalDirectory::new(directory.path());
     let mut upload = living.begin().unwrap();
@@ -73,7 +73,7 @@ fn leftovers_of_the_dead_are_swept_and_those_of_the_living_are_not() {
 }
 
 #[test]
-fn directories_go_with_their_last_file_whoever_is_writing_beside() {
+fn directories_are_removed_with_their_last_file_while_others_write() {
     let directory = fast_directory();
     let storage = LocalDirectory::new(directory.path().join("repo"));
     std::thread::scope(|scope| {

@@ -123,14 +123,14 @@ fn a_copy_that_the_store_carries_out_late_is_undone_by_the_next_run() {
 }
 
 #[test]
-fn a_store_is_tried_out_once_and_then_remembered() {
+fn a_store_is_tested_once_and_the_result_recorded() {
     let gcs = Gcs::start();
     let sandbox = on(&gcs, "");
     sandbox.publish(&["init", "--no-passphrase"]).ok();
     assert!(gcs.requests().iter().any(|request| request.contains("probe/")));
     sandbox.release("1.0.0").ok();
     assert!(!gcs.requests().iter().any(|request| request.contains("probe/")));
-    // A machine without the state file tries again; the config can say it once and for all.
+    // A machine without the state file tries again; the config can state it permanently.
     std::fs::remove_file(sandbox.path(".publish-state.json")).unwrap();
     sandbox.release("1.0.1").ok();
     assert!(gcs.requests().iter().any(|request| request.contains("probe/")));
@@ -142,7 +142,7 @@ fn a_store_is_tried_out_once_and_then_remembered() {
 }
 
 #[test]
-fn a_store_that_ignores_conditions_takes_nothing_without_the_operators_word() {
+fn a_store_that_ignores_conditions_needs_the_operators_statement() {
     let gcs = Gcs::ignoring_conditions();
     let sandbox = on(&gcs, "");
     sandbox.publish(&["init", "--no-passphrase"]).fails(6, &["ignores the conditions", "single_publisher: true"]);
@@ -157,7 +157,7 @@ fn a_store_that_ignores_conditions_takes_nothing_without_the_operators_word() {
     sandbox.release("1.0.0").ok();
     sandbox.publish(&["status"]).ok().says(&["the config states that there is no other publisher; nothing enforces it"]);
     sandbox.publish(&["verify"]).ok();
-    // The word is needed for every change.
+    // The statement is needed for every change.
     sandbox.write("publish.yaml", config);
     let before = gcs.names();
     for command in [
@@ -184,7 +184,7 @@ fn a_lone_publisher_on_such_a_store_still_overwrites_nothing_of_its_own() {
 }
 
 #[test]
-fn store_check_says_what_the_store_does() {
+fn store_check_reports_what_the_store_does() {
     let gcs = Gcs::start();
     let sandbox = on(&gcs, &format!("public_url: {}/bucket/acme\n", gcs.url));
     let told = sandbox.publish(&["store", "check"]).ok();
@@ -214,7 +214,7 @@ fn names_with_plus_are_refused_where_they_cannot_be_fetched() {
 }
 
 #[test]
-fn nothing_configured_is_an_error_that_says_what_to_set() {
+fn nothing_configured_is_an_error_that_names_what_to_set() {
     let sandbox = Sandbox::empty();
     let init = |repo: &str, more: &[(&str, &str)]| -> Run {
         let arguments = ["init", "--no-passphrase", "--repo", repo];
@@ -231,7 +231,7 @@ fn nothing_configured_is_an_error_that_says_what_to_set() {
 }
 
 #[test]
-fn a_missing_bucket_is_told() {
+fn a_missing_bucket_is_reported() {
     let gcs = Gcs::start();
     let sandbox = on(&gcs, "");
     sandbox.publish(&["init", "--no-passphrase", "--repo", "gs://other/x"]).fails(7, &["there is no such bucket"]);
@@ -275,7 +275,7 @@ fn an_artifact_that_the_store_cannot_copy_is_refused_before_anything_is_sent() {
 #[test]
 fn a_store_that_reads_plus_as_a_space_is_found() {
     let gcs = Gcs::start();
-    // What readers get: everything but names with a raw plus.
+    // What clients get: everything but names with a raw plus.
     let readers = serve(|request| Some(Response::new(if request.target.contains('+') { 404 } else { 200 })));
     let missing = serve(|_| Some(Response::new(404)));
     let sandbox = initialised(&gcs, &format!("public_url: {missing}\n"));
@@ -292,7 +292,7 @@ fn a_store_that_reads_plus_as_a_space_is_found() {
 }
 
 #[test]
-fn what_a_store_answers_is_told_without_its_secrets() {
+fn errors_of_a_store_are_reported_without_its_secrets() {
     let answers = [
         (403, "SignatureDoesNotMatch", 4, "AWS_SECRET_ACCESS_KEY"),
         (403, "ExpiredToken", 4, "have expired"),

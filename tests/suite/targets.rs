@@ -78,7 +78,7 @@ fn signatures_can_come_later() {
 }
 
 #[test]
-fn changed_files_are_found_and_strangers_reported() {
+fn changed_files_are_found_and_unknown_ones_reported() {
     let sandbox = with_packages();
     sandbox.publish(&SIGNED[..6]).ok();
     sandbox.write("pool/b/b.zip", b"edited after signing");
@@ -93,7 +93,7 @@ fn changed_files_are_found_and_strangers_reported() {
 }
 
 #[test]
-fn names_that_belong_to_others_or_break_clients_are_refused_all_at_once() {
+fn reserved_names_and_names_that_break_clients_are_refused_all_at_once() {
     let sandbox = with_packages();
     for reserved in ["releases", "signatures", "channels", "openpgp", "yanked", "Releases"] {
         let run = sandbox.unchanged(|| sandbox.publish(&["add-targets", "pool", "--base", "pool", "--prefix", reserved]));
@@ -148,7 +148,7 @@ fn removal_needs_the_right_number() {
 }
 
 #[test]
-fn patterns_mean_what_they_say() {
+fn patterns_match_as_documented() {
     let sandbox = Sandbox::new();
     for name in ["x/a.txt", "x/b.txt", "x/y/a.txt", "x/y/z/a.txt", "a.txt"] {
         sandbox.write(&format!("pool/{name}"), name);

@@ -65,7 +65,7 @@ fn narrow_terminals_break_lines_between_words() {
     }
 }
 
-/// `publish status | head -1`: the reader of a pipe may go away.
+/// `publish status | head -1`: the other end of a pipe may be closed.
 #[test]
 fn a_closed_pipe_ends_no_command_in_an_error() {
     let sandbox = Sandbox::new();
@@ -88,7 +88,7 @@ fn a_closed_pipe_ends_no_command_in_an_error() {
     sandbox.publish(&["status"]).ok().says(&["1/stable"]);
 }
 
-/// A report that cannot be written is an error, and the one of a commit says that the commit happened.
+/// A report that cannot be written is an error, and the one of a commit states that the commit happened.
 #[test]
 fn a_full_disk_behind_stdout_loses_no_commit_silently() {
     let sandbox = Sandbox::new();
@@ -113,7 +113,7 @@ fn a_full_disk_behind_stdout_loses_no_commit_silently() {
         sandbox.write("dist/linux-amd64/bin/acme", version);
         run(&[&["release", version, "--from", "dist"], more].concat()).fails(13, &[lost, &happened, "`publish status` shows what"]);
         sandbox.publish(&["status"]).ok().says(&[version]);
-        // Nothing is to be said, so nothing is lost.
+        // There is nothing to print, so nothing is lost.
         run(&["release", version, "--from", "dist", "--quiet"]).ok();
     }
     run(&["refresh", "--all"]).fails(13, &["the commit happened, only its report is lost: roles are signed again"]);

@@ -1,4 +1,4 @@
-//! Credentials do not leave this machine unencrypted, whatever a config or a variable says.
+//! Credentials do not leave this machine unencrypted, whatever a config or a variable contains.
 
 use crate::sandbox::{Run, Sandbox};
 use publish::transport;
@@ -65,7 +65,7 @@ fn plain_http_is_for_this_machine() {
 
 /// Each of them before anything is sent or made, and with the flag not at this point.
 #[test]
-fn stores_are_not_spoken_to_in_clear() {
+fn credentials_of_stores_are_not_sent_unencrypted() {
     let evil = "http://store.example.invalid:9000";
     type Variables<'a> = &'a [(&'a str, &'a str)];
     let cases: [(&str, &str, Variables<'_>, Variables<'_>); 8] = [
@@ -102,7 +102,7 @@ fn stores_are_not_spoken_to_in_clear() {
 }
 
 #[test]
-fn brokers_and_key_services_are_not_spoken_to_in_clear() {
+fn credentials_of_brokers_and_key_services_are_not_sent_unencrypted() {
     let sandbox = Sandbox::new();
     let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
     for broker in ["amqp://guest@broker.example.invalid/", "amqp://127.0.0.1.example.invalid", "amqp://guest@localhost@example.invalid/"] {
@@ -185,7 +185,7 @@ fn local_endpoints_are_reached_without_a_proxy() {
     assert_eq!(proxied.try_iter().collect::<Vec<_>>(), Vec::<String>::new());
 }
 
-/// The operator's word on the command line, and only there.
+/// The operator's permission on the command line, and only there.
 #[test]
 fn the_flag_permits_plain_http() {
     let sandbox = Sandbox::empty();
@@ -248,7 +248,7 @@ fn a_dry_run_starts_no_passphrase_command() {
         assert!(run.code == 0, "{arguments:?}: {run:#?}");
         assert!(!sandbox.path("started").exists(), "{arguments:?}");
     }
-    // These need a key to say anything, and take its passphrase from a file or a variable only.
+    // These need a key for their plan, and take its passphrase from a file or a variable only.
     let adopt = ["adopt", "repo", "--keys", "keys", "--config", "new/publish.yaml"];
     for arguments in [&["rotate", "targets"][..], &["rotate", "timestamp", "--finish"], &["key", "extend", "730d"], &adopt] {
         sandbox.publish(&[arguments, &["--dry-run"]].concat()).fails(12, &["a dry run starts no passphrase command"]);

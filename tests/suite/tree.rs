@@ -55,7 +55,7 @@ fn the_way_to_a_tree_may_lead_through_links_on_every_kernel() {
     names("real", "way", "+ pool/d/a");
     symlink("pool", sandbox.path("real/current")).unwrap();
     names("way/current/d/a", "real", "+ pool/d/a");
-    // A link below the base, named by the user: its target counts if it lies below the base too.
+    // A link below the base, named by the user: its target counts if it is below the base too.
     names("real/current", "real", "+ pool/d/a");
     symlink("/etc/hostname", sandbox.path("real/pool/h")).unwrap();
     sandbox.publish(&["add-targets", "real/pool/h", "--base", "real"]).fails(6, &["pool/h: neither a file nor a directory"]);

@@ -72,7 +72,7 @@ impl Trial {
         fs::write(path, content).unwrap();
     }
 
-    /// The publisher's clock, which the readers' need not agree with.
+    /// The publisher's clock; those of clients may differ.
     pub fn now(&self) -> DateTime<Utc> {
         self.now
     }
@@ -150,7 +150,7 @@ impl Trial {
         )
     }
 
-    /// What a fresh client that reads everything says.
+    /// The result of a new client that reads everything.
     pub fn client(&self) -> Verdict {
         let storage = LocalDirectory::new(self.path("repo"));
         let anchor = Anchor::File(fs::read(self.path("keys/1.root.json")).unwrap());

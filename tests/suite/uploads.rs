@@ -61,7 +61,7 @@ impl Shared {
         ));
     }
 
-    /// A round; what it told, by event.
+    /// A round; its events.
     #[track_caller]
     fn round(&self) -> Vec<(String, serde_json::Value)> {
         let run: Run = self.command(MONITOR, env!("CARGO_BIN_EXE_publish")).args(["monitor", "--once", "--json"]).output().unwrap().into();
@@ -94,7 +94,7 @@ fn an_upload_that_cannot_be_removed_is_published_once() {
     let kept: Vec<_> = told(&events, "kept").iter().map(|line| line["upload"].as_str().unwrap()).collect();
     assert_eq!(kept, ["1", "2"]);
     assert!(shared.there("tuf_done_1") && shared.there("tuf_done_2") && !shared.there("tuf_done_3"));
-    // Newer content stays, and what was told is not told again.
+    // Newer content stays, and what was reported is not reported again.
     shared.upload("4", "a", "second");
     shared.round();
     for _ in 0..2 {

@@ -239,7 +239,7 @@ fn replies_are_accepted_only_as_their_worker_signed_them() {
 /// Replies of attackers in the place of the targets worker; whatever they are, a caller does not take them for a
 /// publication.
 #[test]
-fn a_caller_believes_what_the_targets_worker_signs_and_the_repository_shows() {
+fn a_caller_accepts_what_the_targets_worker_signs_and_the_repository_shows() {
     let team = Team::new(3);
     // The queues are there when the first process has connected.
     team.ci(&["queue"]).ok();
@@ -321,10 +321,10 @@ fn the_targets_worker_reads_back_what_the_timestamp_worker_reports() {
     assert_eq!(team.present().versions().timestamp, 1);
 }
 
-/// Odd and hostile messages by a process that has the broker's credentials only: honest requests are served, what cannot
-/// be authenticated goes to the dead letters unanswered, and the log stays short.
+/// Odd and hostile messages by a process that has the broker's credentials only: valid requests are served, what cannot
+/// be authenticated is moved to the dead letters unanswered, and the log stays short.
 #[test]
-fn poison_is_buried_unanswered_and_honest_requests_are_served() {
+fn invalid_messages_become_dead_letters_and_valid_requests_are_served() {
     let mut team = Team::new(60);
     team.start(&["targets", "snapshot", "timestamp"]);
     let attacker = Attacker::connect(&team.broker);
@@ -385,7 +385,7 @@ fn poison_is_buried_unanswered_and_honest_requests_are_served() {
         assert!((5..=20).contains(&lines), "{lines} lines of {role}");
         assert!(team.events(role, "trouble").is_empty(), "{:?}", team.events(role, "trouble"));
     }
-    // What another process wrote among the dead letters is sent nowhere.
+    // What another process wrote among the dead letters is not sent to any queue.
     let headers =
         [("publish-queue", "amq.rabbitmq.reply-to.x")].into_iter().fold(lapin::types::FieldTable::default(), |mut table, (name, value)| {
             table.insert(name.into(), lapin::types::AMQPValue::LongString(value.into()));
@@ -461,7 +461,7 @@ fn a_stolen_identity_publishes_nothing_that_breaks_a_promise() {
     attacker.send(&team.queue("targets"), &replayed, BasicProperties::default());
     until(|| team.dead().iter().any(|letter| letter["reason"].as_str().unwrap().contains("has the id of another request")), "it is buried");
     assert_eq!(team.present().targets.get("packages/c").unwrap(), None);
-    // A result that somebody put into the state store before the request came is none.
+    // A result that was put into the state store before the request came is not accepted.
     let planted = hex::encode([9; 16]);
     team.sandbox.write(&format!("shared/results/{planted}.json"), b"{\"is\":\"done\",\"changed\":true,\"snapshot\":1}");
     let message = team.forge(&planted, &Edit { changes: vec![team.change("packages/d", Some(b"d"))], ..Edit::default() });

@@ -1,7 +1,7 @@
 use crate::sandbox::Sandbox;
 
 #[test]
-fn a_yanked_release_is_gone_and_its_version_is_burned() {
+fn a_yanked_release_is_removed_and_its_version_is_never_used_again() {
     let sandbox = Sandbox::new();
     sandbox.release("1.0.0").ok();
     sandbox.release("1.0.1").ok();
@@ -111,7 +111,7 @@ fn a_yank_moves_the_channels_in_the_same_commit() {
 }
 
 #[test]
-fn the_plan_of_a_yank_says_how_to_go_on() {
+fn the_plan_of_a_yank_names_the_next_step() {
     let sandbox = Sandbox::new();
     sandbox.release("1.0.0").ok();
     sandbox.release("1.1.0").ok();

@@ -6,7 +6,7 @@ use publish::metadata::{Delegations, Envelope, Listing, Role, Root, TargetEdits,
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(fast) = canonical(bytes) {
-        // The fast way accepts only JSON, and says what the slow way says.
+        // The fast way accepts only JSON, and gives the same result as the slow way.
         let value = serde_json::from_slice(bytes).expect("canonical accepts only JSON");
         let mut slow = Vec::new();
         write_canonical(&mut slow, &value).expect("canonical accepted the numbers");

@@ -1,4 +1,4 @@
-//! Somebody has stolen keys and published with them: what the owners of the root can still do, and that readers follow.
+//! An attacker has stolen keys and published with them: what the owners of the root can still do, and that clients follow.
 
 use crate::faults;
 use crate::rotate::Rotating;
@@ -22,7 +22,7 @@ fn back_to(snapshot: u64, reset_versions: Option<u64>) -> CommitWish {
     CommitWish { replace_now: true, back_to: Some(BackTo { snapshot, reset_versions }) }
 }
 
-/// A repository whose online keys somebody has copied.
+/// A repository whose online keys an attacker has copied.
 struct Theft {
     rotating: Rotating,
     stolen: BTreeMap<Role, Vec<PathBuf>>,
@@ -34,12 +34,12 @@ impl Theft {
         Self { stolen: rotating.keys.clone(), rotating }
     }
 
-    /// The thief publishes with versions above this one.
+    /// The attacker publishes with versions above this one.
     fn publishes(&self, version: &str, above: u64) {
         let trial = &self.rotating.trial;
         let mut workspace = trial.workspace();
         workspace.keys = self.stolen.iter().map(|(role, paths)| (*role, paths.iter().cloned().map(KeyUri::File).collect())).collect();
-        workspace.state_file = trial.path("thief-state.json");
+        workspace.state_file = trial.path("attacker-state.json");
         workspace.versions_above = Versions::all(above);
         trial.build("linux-amd64/bin/acme", b"evil");
         trial.release_on(&workspace, version).unwrap();
@@ -83,10 +83,10 @@ impl Theft {
     }
 }
 
-/// Stolen keys are replaced at once: readers may fail between two writes, never after the command was finished, and what
-/// is published is never anything that the thief made.
+/// Stolen keys are replaced at once: clients may fail between two writes, never after the command was finished, and what
+/// is published never contains anything that the attacker made.
 #[test]
-fn a_replacement_at_once_is_finished_after_death_at_every_point() {
+fn a_replacement_at_once_is_finished_after_a_kill_at_every_point() {
     let mut at = 0;
     loop {
         let mut theft = Theft::of(Trial::new());
@@ -113,10 +113,10 @@ fn a_replacement_at_once_is_finished_after_death_at_every_point() {
     }
 }
 
-/// After the old keys were dropped, what somebody signs with them is never taken for a state to build on. The way out is
-/// to say on what to build.
+/// After the old keys were dropped, what is signed with them is never accepted as a state to continue. The remedy is
+/// to name the state to restore.
 #[test]
-fn a_thief_who_is_faster_than_the_second_run_gets_nothing_signed() {
+fn an_attacker_who_is_faster_than_the_second_run_gets_nothing_signed() {
     let mut theft = Theft::of(Trial::new());
     theft.rotating.trial.release("1.0.0").unwrap();
     let (old, good) = (theft.rotating.trial.trust(), theft.versions());
@@ -130,17 +130,17 @@ fn a_thief_who_is_faster_than_the_second_run_gets_nothing_signed() {
     }
     let trial = &theft.rotating.trial;
     assert!(trial.updates(&theft.rotating.pinned_to(1)).is_err(), "the window was not met");
-    // The thief puts the first root's world back for a moment and publishes with the stolen keys.
+    // The attacker restores the state of the first root for a moment and publishes with the stolen keys.
     let root = fs::read(&second).unwrap();
     fs::remove_file(&second).unwrap();
     theft.publishes("6.6.6", 0);
     fs::write(&second, &root).unwrap();
     let error = theft.commit(AT_ONCE).unwrap_err().to_string();
     assert!(error.contains("valid signatures"), "{error}");
-    // Nobody could have made that with the timestamp key alone: going back would strand those who saw it.
+    // The timestamp key alone cannot make that: clients that saw it would not follow a restoration.
     let error = theft.commit(back_to(good.snapshot, None)).unwrap_err().to_string();
     assert!(error.contains("of targets.json, and the snapshot to restore lists version"), "{error}");
-    // A thief with that key alone can show an old snapshot again, and delay nothing else.
+    // An attacker with that key alone can publish an old snapshot again, and delay nothing else.
     fs::remove_file(&second).unwrap();
     fs::remove_file(trial.path("repo/timestamp.json")).unwrap();
     let storage = publish::storage::LocalDirectory::new(trial.path("repo"));
@@ -171,9 +171,9 @@ fn a_thief_who_is_faster_than_the_second_run_gets_nothing_signed() {
     trial.client().expect("all is well");
 }
 
-/// Versions that no client reads any more come down again, whoever has seen what, wherever the publisher dies.
+/// Versions that no client reads any more are lowered, whatever clients have seen, and wherever the publisher is killed.
 #[test]
-fn versions_driven_to_the_end_are_taken_back_after_death_at_every_point() {
+fn versions_raised_to_the_limit_are_lowered_after_a_kill_at_every_point() {
     let mut at = 0;
     loop {
         let mut theft = Theft::of(Trial::new());
@@ -214,7 +214,7 @@ fn versions_driven_to_the_end_are_taken_back_after_death_at_every_point() {
     }
 }
 
-/// Another publisher of the same repository, which has remembered the thief's versions, follows the root by itself. One
+/// Another publisher of the same repository, which has recorded the attacker's versions, follows the root by itself. One
 /// whose keys stay is not followed down.
 #[test]
 fn publishers_forget_what_they_saw_before_the_keys_were_replaced() {
@@ -231,7 +231,7 @@ fn publishers_forget_what_they_saw_before_the_keys_were_replaced() {
     assert!(low.timestamp < 30);
     let mut workspace = theft.rotating.workspace();
     workspace.state_file = other;
-    // Not even with the word that accepts a restored backup do the thief's versions come back.
+    // The attacker's versions do not come back, not even with the option that accepts a restored backup.
     workspace.accept_rollback = true;
     theft.rotating.trial.release_on(&workspace, "1.0.1").unwrap();
     workspace.accept_rollback = false;
@@ -272,7 +272,7 @@ fn bins_follow_a_key_that_is_replaced_at_once() {
     }
 }
 
-/// Bins that others sign do not stand in the way of replacing another role's key.
+/// Bins that others sign do not prevent the replacement of another role's key.
 #[test]
 fn bins_of_others_do_not_hold_up_the_replacement_of_a_timestamp_key() {
     let trial = Trial::new();
@@ -294,7 +294,7 @@ fn bins_of_others_do_not_hold_up_the_replacement_of_a_timestamp_key() {
 
 /// A root that others than `rotate` made takes the bins along too.
 #[test]
-fn bins_follow_a_root_that_was_committed_by_hand() {
+fn bins_follow_a_root_that_was_committed_manually() {
     let mut theft = Theft::of(Trial::with_bins(12, 4));
     let rotating = &mut theft.rotating;
     let (draft, names) = (rotating.trial.path("draft.json"), rotating.trial.path("names.json"));
@@ -312,9 +312,9 @@ fn bins_follow_a_root_that_was_committed_by_hand() {
     theft.rotating.trial.client().expect("all is well");
 }
 
-/// Without consistent snapshots the thief has overwritten what he changed: it is not listed until it is published anew.
+/// Without consistent snapshots the attacker has overwritten what changed: it is not listed until it is published again.
 #[test]
-fn what_a_thief_has_overwritten_is_left_out() {
+fn what_an_attacker_has_overwritten_is_left_out() {
     let mut theft = Theft::of(Trial::with(false));
     let trial = &theft.rotating.trial;
     trial.release("1.0.0").unwrap();
@@ -323,7 +323,7 @@ fn what_a_thief_has_overwritten_is_left_out() {
     theft.publishes("6.6.6", 5000);
     let trial = &theft.rotating.trial;
     let mut evil = trial.workspace();
-    evil.state_file = trial.path("thief-state.json");
+    evil.state_file = trial.path("attacker-state.json");
     trial.channels_on(&evil, "6.6.6").unwrap();
     theft.draft(&Role::ONLINE);
     theft.commit(back_to(good.snapshot, Some(30))).unwrap();
@@ -337,15 +337,15 @@ fn what_a_thief_has_overwritten_is_left_out() {
     trial.client().expect("all is well");
 }
 
-/// The guide (docs/recovery.md), word by word.
+/// The guide (docs/recovery.md), command by command.
 #[test]
-fn the_guide_takes_versions_back() {
+fn the_guide_lowers_versions() {
     let sandbox = Sandbox::new();
     sandbox.release("1.0.0").ok();
     let good = sandbox.publish(&["status", "--json"]).ok().json();
     let version = |at: usize| good["status"]["roles"][at]["version"].as_u64().unwrap();
     let (snapshot, highest) = (version(2).to_string(), version(1).max(version(2)).max(version(3)));
-    // The thief, on a machine of his own.
+    // The attacker, on another machine.
     let evil = sandbox.path("dist/linux-amd64/bin/acme");
     let mine = fs::read(&evil).unwrap();
     fs::write(&evil, "evil").unwrap();
@@ -406,9 +406,9 @@ fn the_guide_takes_versions_back() {
     sandbox.publish(&["verify"]).ok();
 }
 
-/// A thief's timestamp need not even be one.
+/// The attacker's timestamp need not be valid.
 #[test]
-fn a_published_state_that_nobody_can_read_does_not_stand_in_the_way() {
+fn a_published_state_that_cannot_be_read_does_not_prevent_the_recovery() {
     let mut theft = Theft::of(Trial::new());
     theft.rotating.trial.release("1.0.0").unwrap();
     let (old, good) = (theft.rotating.trial.trust(), theft.versions());

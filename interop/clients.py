@@ -43,7 +43,7 @@ class Gateway:
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
     def targets(self):
-        """The entries of the present targets role, unverified: what a reader should be able to get."""
+        """The entries of the present targets role, unverified: what a client should be able to get."""
         read = lambda path: json.loads(self.place.read(self.name, path))["signed"]
         snapshot = read(f"{read('timestamp.json')['meta']['snapshot.json']['version']}.snapshot.json")
         return read(f"{snapshot['meta']['targets.json']['version']}.targets.json")["targets"]
@@ -88,13 +88,13 @@ class Trdl:
         return self
 
     def version(self):
-        """Updates group 0, channel stable, and says which release it has now."""
+        """Updates group 0, channel stable, and returns the release that it has now."""
         self.call("update", "acme", "0", "stable")
         return self.call("bin-path", "acme", "0", "stable").split("/releases/")[1].split("/")[0]
 
 
-def forked(reader, home):
-    """The same reader as it was, in a new home: each test point starts from yesterday's state."""
+def forked(client, home):
+    """The same client as it was, in a new home: each test point starts from yesterday's state."""
     shutil.rmtree(home, ignore_errors=True)
-    shutil.copytree(reader.home, home, symlinks=True)
-    return type(reader)(home) if isinstance(reader, Trdl) else type(reader)(reader.url, reader.root, home)
+    shutil.copytree(client.home, home, symlinks=True)
+    return type(client)(home) if isinstance(client, Trdl) else type(client)(client.url, client.root, home)
