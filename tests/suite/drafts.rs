@@ -271,11 +271,11 @@ fn changes_are_shown_against_the_root_that_was_signed_last() {
     };
     // The first time, the present root cannot be verified.
     edit(&["--expires", "200d"]);
-    let first = board.signs("carol").ok().says(&["! present root: nothing vouches for it", "+ timestamp key", "+ expires"]);
+    let first = board.signs("carol").ok().says(&["! present root: it cannot be verified", "+ timestamp key", "+ expires"]);
     let digest = first.stdout.lines().find_map(|line| line.strip_prefix("what is signed: sha256 ")).unwrap().to_owned();
     first.says(&[&format!("next root, as it is signed: sha256 {digest}")]);
     // She signs it again, as after an edit; then it is published, and the next one follows it.
-    board.signs("carol").ok().says(&["nothing vouches for it"]);
+    board.signs("carol").ok().says(&["it cannot be verified"]);
     publish();
     edit(&["--expires", "210d"]);
     let second = board.signs("carol").ok().says(&["= present root: you signed it on", "~ expires"]);

@@ -176,10 +176,10 @@ fn init_refuses_a_place_with_a_role_of_another_repository() {
     for file in ["5.root.json", "snapshot.json", "3.targets.json", "1.snapshot.json", "1.timestamp.json", "root.json", "targets/hello"] {
         let sandbox = Sandbox::empty();
         sandbox.write(&format!("repo/{file}"), "{}");
-        refuses(&sandbox, &[], 5, &["there is a repository", file]);
+        refuses(&sandbox, &[], 5, &["there is already a repository", file]);
         // Where a person wrote the config.
         sandbox.write("publish.yaml", "name: acme\n");
-        refuses(&sandbox, &[], 7, &["there is a repository", "nothing was made"]);
+        refuses(&sandbox, &[], 7, &["there is already a repository", "nothing was made"]);
     }
     let sandbox = Sandbox::empty();
     sandbox.write("repo/index.html", "not a repository's");
@@ -194,7 +194,7 @@ fn init_refuses_a_place_with_another_repository() {
     other.unchanged(|| {
         sandbox
             .publish(&["init", "--name", "acme", "--no-passphrase", "--repo", repo.to_str().unwrap()])
-            .fails(5, &["there is a repository", "--repo"])
+            .fails(5, &["there is already a repository", "--repo"])
     });
     assert!(!sandbox.path("publish.yaml").exists() && !sandbox.path("keys").exists(), "refused before anything was made");
 }
@@ -239,7 +239,7 @@ fn consistent_snapshots_can_be_off() {
     let sandbox = Sandbox::empty();
     sandbox.publish(&["init", "--name", "acme", "--no-passphrase", "--consistent-snapshot", "false"]).ok();
     sandbox.release("1.0.0").ok();
-    sandbox.publish(&["status"]).ok().says(&["consistent snapshots off: one publisher only"]);
+    sandbox.publish(&["status"]).ok().says(&["consistent snapshots are off: only one publisher can work"]);
     sandbox.publish(&["verify"]).ok();
     let repository = sandbox.repository();
     assert!(repository.contains_key("targets/releases/1.0.0/linux-amd64/bin/acme") && repository.contains_key("targets.json"));
@@ -302,9 +302,9 @@ fn makes_no_second_repository_with_the_same_root() {
     refuses(&sandbox, &["--repo", "repoo"], 5, &["there is no repository at repoo", "--repo"]);
     let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
     sandbox.write("publish.yaml", config.replace("repo: repo", "repo: repoo"));
-    refuses(&sandbox, &[], 5, &["there is no repository at repoo", "is elsewhere", "/repo", "correct `repo`"]);
+    refuses(&sandbox, &[], 5, &["there is no repository at repoo", "is at another place", "/repo", "correct `repo`"]);
     fs::remove_file(sandbox.path("publish.yaml")).unwrap();
-    refuses(&sandbox, &["--repo", "repoo"], 5, &["there is no repository at repoo", "is elsewhere"]);
+    refuses(&sandbox, &["--repo", "repoo"], 5, &["there is no repository at repoo", "is at another place"]);
     fs::remove_file(sandbox.path(".publish-state.json")).unwrap();
     refuses(&sandbox, &["--repo", "repoo"], 7, &["keys/1.root.json is the root of a repository", "none at repoo", "--repo"]);
     sandbox.write("publish.yaml", &config);

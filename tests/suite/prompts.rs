@@ -121,7 +121,7 @@ fn typing(sandbox: &Sandbox, command: &str, answers: &[&str]) -> String {
 fn a_mistyped_passphrase_can_be_typed_three_times() {
     let sandbox = encrypted();
     let seen = typing(&sandbox, "key show key.pem", &["wrong", "test only passphrase"]);
-    assert!(seen.contains("code=0") && seen.contains("that does not open") && seen.contains("try 2 of 3"), "{seen}");
+    assert!(seen.contains("code=0") && seen.contains("that passphrase does not open") && seen.contains("attempt 2 of 3"), "{seen}");
     let seen = typing(&sandbox, "key show key.pem", &["wrong", "again wrong", "wrong once more"]);
     assert!(seen.contains("code=12") && seen.contains("wrong passphrase for the key file"), "{seen}");
     // Without a terminal nothing is asked: a wrong one and a missing one are different errors.

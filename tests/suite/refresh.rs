@@ -160,7 +160,7 @@ fn a_switch_that_waits_for_root_keys_holds_up_no_renewal() {
     sandbox.write("publish.yaml", with_both);
     let run = sandbox.publish(&["refresh"]).ok();
     assert!(!run.stderr.contains("consistent snapshots stay"), "{run:#?}");
-    sandbox.publish(&["status"]).ok().says(&["consistent snapshots off"]);
+    sandbox.publish(&["status"]).ok().says(&["consistent snapshots are off"]);
     sandbox.publish(&["verify"]).ok();
 }
 

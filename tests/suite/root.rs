@@ -145,7 +145,7 @@ fn each_mistake_has_its_own_message() {
     let other = ceremony.sandbox.write("other.json", serde_json::to_vec(&changed).unwrap());
     ceremony.root(&["merge", other.to_str().unwrap()]).fails(5, &["changes other things than this draft"]);
     // Another edit reports that the signatures are removed.
-    ceremony.root(&["edit", "--expires", "30d"]).ok().says(&["signed already", "are gone"]);
+    ceremony.root(&["edit", "--expires", "30d"]).ok().says(&["signed already", "were removed"]);
     ceremony.write_draft(&signed);
     // Texts that would show something else than what is signed.
     for hidden in ["al\u{1b}[1A\u{1b}[2Kice", "alice\n  signed   bob", "ali\u{202e}ce", ""] {

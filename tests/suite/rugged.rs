@@ -57,7 +57,7 @@ fn a_rugged_repository_is_continued_in_place() {
     fs::write(sandbox.path("served/drupal/module3/1.0.3"), "edited after signing\n").unwrap();
     sandbox.write("served/drupal/new/2.0.0", "never signed\n");
     let add = |arguments: &[&str]| sandbox.publish(&[&["add-targets", "--base", "served"], arguments].concat());
-    add(&["--changed", "served", "-n"]).ok().says(&["~ drupal/module3/1.0.3", "new/2.0.0 is no target", "24 targets unchanged"]);
+    add(&["--changed", "served", "-n"]).ok().says(&["~ drupal/module3/1.0.3", "new/2.0.0 is not a target", "24 targets unchanged"]);
     let written = changed(&sandbox, || add(&["served"]));
     let bins = written.iter().filter(|name| name.starts_with("bin_")).count();
     assert!((1..=2).contains(&bins), "only touched bins: {written:?}");

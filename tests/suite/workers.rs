@@ -445,7 +445,7 @@ fn a_stolen_identity_publishes_nothing_that_breaks_a_promise() {
     team.sandbox.write("ci/trdl_channels.yaml", "groups:\n- name: \"1\"\n  channels:\n  - name: stable\n    version: 1.0.0\n");
     team.ci(&["channels"]).ok();
     let result = ask(14, vec![team.change("channels/1/stable", None)]);
-    assert!(result["is"] == "refused" && result["message"].as_str().unwrap().contains("may not ask for"), "{result}");
+    assert!(result["is"] == "refused" && result["message"].as_str().unwrap().contains("has no right to request"), "{result}");
     // Together, the one that breaks a promise fails alone.
     let batch = [
         (team.forge(&"b1".repeat(16), &Edit { changes: vec![team.change("packages/a", Some(b"a"))], ..Edit::default() })),
