@@ -13,7 +13,7 @@ pub struct Digests {
     pub length: u64,
     /// SHA-256, always.
     pub sha256: [u8; 32],
-    /// SHA-512, when asked for.
+    /// SHA-512, on request.
     pub sha512: Option<[u8; 64]>,
 }
 

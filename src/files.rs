@@ -45,7 +45,7 @@ pub fn open_given(path: &Path) -> io::Result<File> {
 }
 
 /// Reads a file opened by [`open_given`] from its current position. The buffer never moves, so that a secret leaves no copies in
-/// memory, unless a pipe or a growing file needs more room.
+/// memory, unless a pipe or a growing file needs more space.
 pub fn read_opened(file: &File, limit: u64) -> io::Result<Vec<u8>> {
     let too_long = |length| io::Error::new(ErrorKind::InvalidInput, format!("it has {length} bytes; no more than {limit} are read"));
     let metadata = file.metadata()?;

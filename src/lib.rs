@@ -11,7 +11,7 @@
 //!   bytes are stored, requests to signing workers, directories that others can write
 //! - [`policy`]: the promises made to clients, each in one place
 //! - [`repository`]: a TUF repository on a storage: load, stage, commit
-//! - [`operation`]: what a person asks for, as plan and apply
+//! - [`operation`]: the user's operations, each as plan and apply
 //! - [`config`], [`cli`]: the edge; only `cli` prints, prompts and picks exit codes
 
 pub mod broker;

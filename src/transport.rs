@@ -1,4 +1,4 @@
-//! Where credentials may be sent. What is not encrypted may leave this machine only if the operator says so on the command
+//! Where credentials may be sent. What is not encrypted may leave this machine only if the operator permits it on the command
 //! line: a config or a variable may come from a pull request.
 //!
 //! Addresses are parsed as the http clients parse them, so that nothing is taken for this machine that they would send

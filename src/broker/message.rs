@@ -39,7 +39,7 @@ pub struct Request {
     pub ask: Ask,
 }
 
-/// What each role can be asked for.
+/// The requests that each role accepts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "for", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Ask {
@@ -116,7 +116,7 @@ pub enum Reply {
     Done {
         /// Whether this request changed anything.
         changed: bool,
-        /// The snapshot that was published then: it or a later one contains what was asked for.
+        /// The snapshot that was published then: it or a later one contains what was requested.
         snapshot: u64,
     },
     /// It will not be done.
@@ -133,7 +133,7 @@ pub enum Reply {
 }
 
 impl Request {
-    /// A new request that is valid from `now` for as long as said.
+    /// A new request that is valid from `now` for this long.
     pub fn new(id: String, repository: &str, sender: &str, now: DateTime<Utc>, life: TimeDelta, ask: Ask) -> Self {
         Self { schema: SCHEMA, id, repository: repository.into(), sender: sender.into(), not_after: now + life, ask }
     }
@@ -184,7 +184,7 @@ impl Sealed {
         Ok(bytes)
     }
 
-    /// The request, if its signature is that of the sender it names; `key_of` knows the senders.
+    /// The request, if its signature is that of the sender it names; `key_of` returns the key of a known sender.
     pub fn open<'k>(&self, key_of: impl FnOnce(&str) -> Option<&'k PublicKey>) -> Result<Request> {
         let request: Request = serde_json::from_str(&self.payload).map_err(|error| unreadable("a request that cannot be read", &error))?;
         if request.schema != SCHEMA {

@@ -134,7 +134,7 @@ fn check_config(global: &arguments::Global) -> anyhow::Result<()> {
         .into())
 }
 
-/// Help and version go to stdout with code 0; everything else is a usage error, as JSON if that was asked for.
+/// Help and version go to stdout with code 0; everything else is a usage error, as JSON on request.
 fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         output::print(&rendered(error, std::io::stdout().is_terminal(), wrap::stdout()));

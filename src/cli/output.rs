@@ -71,7 +71,7 @@ impl Report {
     }
 }
 
-/// Whether the terminal knows no escape sequences.
+/// Whether the terminal has no escape sequences.
 pub(super) fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
@@ -93,7 +93,7 @@ impl Output {
         Self { json: global.json, quiet: global.quiet, color, verbose: global.verbose }
     }
 
-    /// Prints a command's report. Read-only commands are asked for their text, so `--quiet` only drops what follows a
+    /// Prints a command's report. The text is the purpose of read-only commands, so `--quiet` only drops what follows a
     /// change.
     pub fn report(&self, report: &Report) {
         if report.json.is_null() {

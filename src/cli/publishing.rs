@@ -79,7 +79,7 @@ fn already_published(version: &str) -> String {
     format!("release {version} is already published; nothing to do")
 }
 
-/// Where the platforms lie that other tools lay out: as the command line says, or else the config.
+/// Where other tools put the platforms: from the command line, or else from the config.
 fn platforms(config: &Config, arguments: &Release) -> Result<BTreeMap<Platform, PathBuf>> {
     let mut platforms = BTreeMap::new();
     for (platform, path) in &arguments.platform {

@@ -1,7 +1,7 @@
 //! Key files: PKCS#8 PEM that openssl reads, encrypted with scrypt and AES-256 unless the user declines; mode 0600.
 //!
 //! OpenSSL 3.0 opens neither scrypt beyond N=2^14 nor the PKCS#8 v2 form with the public key inside, so we write
-//! exactly N=2^14 and the 48-byte v1 form. What we read, `form` says.
+//! exactly N=2^14 and the 48-byte v1 form. `form` lists what we read.
 
 use super::software::Material;
 use super::{Passphrases, Secret, form};
@@ -38,7 +38,7 @@ pub(super) fn save(path: &Path, key: &Material, passphrase: Option<&Secret>) -> 
 /// Writes a key file anew under another passphrase, or none, as PKCS#8 whatever form it had.
 pub fn change_passphrase(path: &Path, passphrases: &dyn Passphrases, new: impl FnOnce() -> Result<Option<Secret>>) -> Result<()> {
     let key = form::read(&read_private(path)?, &path.display().to_string(), passphrases)?;
-    // People are asked for the old one first.
+    // The old one is requested first.
     let pem = to_pem(&key, new()?.as_ref())?;
     replace_private(path, pem.as_bytes())
 }

@@ -43,7 +43,7 @@ pub trait Passphrases: Send + Sync {
         Ok(None)
     }
 
-    /// The passphrase for a new key, asked for twice when a person types it.
+    /// The passphrase for a new key, requested twice on a terminal.
     fn choose(&self, purpose: Use) -> Result<Secret>;
 }
 

@@ -185,7 +185,7 @@ impl VaultServer {
         Ok(())
     }
 
-    /// Renews the token at half of its life, for ever: a service may be idle for longer than it lives. One that cannot be
+    /// Renews the token at half of its life, as long as the process runs: a service may be idle for longer than it is valid. One that cannot be
     /// renewed any more is used until it ends, and then replaced if there is a way to.
     fn keep_alive(&self) {
         while let Some(at) = self.renew_at() {

@@ -14,7 +14,7 @@ pub fn check_channel(name: &str) -> Result<()> {
 /// Checks that the trdl client can address a group of this name.
 ///
 /// The client reads its argument as a version when it starts with `v` and a digit, and as a constraint when it looks
-/// like one (`1.x`, `~1`, `>=1`); such groups could be published but never be asked for.
+/// like one (`1.x`, `~1`, `>=1`); such groups could be published but never be requested.
 pub fn check_group(name: &str) -> Result<()> {
     let refuse = |why: &str| Err(Failure::invalid(format!("group `{}` {why}", name.escape_debug())));
     if name.is_empty() {

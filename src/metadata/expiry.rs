@@ -29,7 +29,7 @@ pub fn whole_second(moment: Expiry) -> Expiry {
 }
 
 impl Role {
-    /// Whether a role that expires then should be signed again now. Metadata does not say when it was signed, so the
+    /// Whether a role that expires then should be signed again now. Metadata does not state when it was signed, so the
     /// age is what is missing from a full lifetime.
     pub fn is_due(self, expires: Expiry, now: DateTime<Utc>) -> bool {
         self.due_at(expires) < now

@@ -26,7 +26,7 @@ pub struct BuildFile {
 }
 
 impl Build {
-    /// Reads the platforms from where each of them lies: a directory, or one file, which goes to `bin/`.
+    /// Reads each platform from its place: a directory, or one file, which goes to `bin/`.
     pub fn mapped(platforms: &BTreeMap<Platform, PathBuf>, version: &ReleaseVersion) -> Result<Self> {
         let mut build = Self::default();
         let mut problems = Vec::new();

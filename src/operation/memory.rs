@@ -2,7 +2,7 @@
 //!
 //! Memory that is missing, empty or cannot be read stops no command: it is learned again from the repository, and from the
 //! place where users reach it, which an attacker would have to put back as well. Both are verified from the pinned root.
-//! Until then a rollback goes unnoticed, so there is a warning.
+//! Until then a rollback is not detected, so there is a warning.
 
 use super::{Workspace, own_file};
 use crate::failure::Result;

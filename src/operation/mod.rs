@@ -1,4 +1,4 @@
-//! What a person asks for. Every changing operation is a plan (reads, decides, refuses) and an apply (acts); dry runs,
+//! The user's operations. Every changing operation is a plan (reads, decides, refuses) and an apply (acts); dry runs,
 //! JSON, reports and tests read the same plan.
 
 pub mod add_targets;

@@ -1,6 +1,6 @@
 //! `publish monitor`: empties the drop box and signs again what is due, until a signal stops it. All uploads that are
 //! ready become one commit. One that cannot be accepted is set aside, or left where it is, and never blocks the others: a
-//! failure that is one file's names the file, and the rest goes on without the upload that holds it.
+//! failure that is one file's names the file, and the rest is published without the upload that contains it.
 //!
 //! It may die at any instant: what it had claimed is processed again, and files that are targets already are no change. The
 //! first thing after a commit is that its uploads are remembered as published, so no later fault publishes them again; what

@@ -24,9 +24,9 @@ pub struct RefreshPlan {
     pub postponed: Vec<Due>,
     /// Consistent snapshots are switched to this by the next root.
     pub consistent_snapshot: Option<bool>,
-    /// The config wants them switched to this, and too few root keys are at hand to sign the root that switches them.
+    /// The config wants them switched to this, and too few root keys are available to sign the root that switches them.
     pub switch_waits: Option<bool>,
-    /// Plain names are made for all targets, or removed, because the config says so now.
+    /// Plain names are made for all targets, or removed, because the config has changed.
     pub plain_names: Option<PlainSwitch>,
     /// Every name that clients ask for is compared with what is published, and put right.
     pub repairs: bool,

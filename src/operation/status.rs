@@ -27,7 +27,7 @@ pub enum Health {
     Paused,
     /// Something that belongs to the published state is missing or stale.
     Incomplete,
-    /// A role expires within the span that was asked for.
+    /// A role expires within the requested span.
     ExpiresSoon,
     /// A role is due to be signed again.
     RefreshDue,

@@ -398,7 +398,7 @@ impl Workspace {
         let committer = Committer { witness, ..self.committer(&pinned, signers) };
         let mut committed = committer.commit(present, edit)?;
         if let Err(failure) = self.remember(&committed.versions) {
-            // It is published: a failure here would say that it is not.
+            // It is published: a failure here would report that it is not.
             committed.warnings.push(format!("the versions published now were not remembered: {}", failure.message));
         }
         Ok(committed)

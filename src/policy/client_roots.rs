@@ -220,7 +220,7 @@ fn no_scheme(file: &RootFile<'_>) -> Vec<String> {
     lacking.map(|(id, _)| format!("key {} has no scheme", id.escape_debug())).collect()
 }
 
-/// Keytypes and schemes that python-tuf (securesystemslib) knows.
+/// Keytypes and schemes that python-tuf (securesystemslib) supports.
 fn unknown_scheme(file: &RootFile<'_>) -> Vec<String> {
     let text = |key: &Value, field: &str| key.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
     let known = |keytype: &str, scheme: &str| match keytype {

@@ -83,7 +83,7 @@ pub struct Step<'a> {
     pub names: Vec<&'a str>,
     /// The content of small targets of either state.
     pub read: &'a Read<'a>,
-    /// The request says that channels may move to releases without platforms that their users have, and that machines may
+    /// The request states that channels may move to releases without platforms that their users have, and that machines may
     /// take another directory of a release.
     pub may_lose_platforms: bool,
     /// The current time, to judge certificates by.

@@ -46,7 +46,7 @@ impl Bins {
         Self::of(trust.delegated_at_any_age(&parent, role, read_listed(source, trust, BINS)?)?, role)
     }
 
-    /// The bins that this role lists, to which the top-level role delegates as `scope` says; `None` if it delegates in
+    /// The bins that this role lists, to which the top-level role delegates as in `scope`; `None` if it delegates in
     /// some other way.
     pub(super) fn of(role: Targets, scope: &DelegatedRole) -> Result<Option<Self>> {
         let Some(json) = role.field("delegations") else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! An edit as a file: what a caller asks the targets worker for. It says per target what it replaces and what it becomes,
+//! An edit as a file: what a caller requests from the targets worker. It states for each target what it replaces and what it becomes,
 //! so that the process that carries it out can check whether it still applies.
 
 use super::edit::{Change, Condition, Edit, Rebin, Renewal};
@@ -17,7 +17,7 @@ struct ChangeSet {
     conditions: Vec<Condition>,
     renewals: Vec<Renewal>,
     rebin: Option<BinsWish>,
-    /// Left out where it is not asked for: workers of earlier versions do not know it.
+    /// Left out where it is not requested: workers of earlier versions do not know it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     may_lose_platforms: bool,
 }

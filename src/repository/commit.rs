@@ -1,10 +1,10 @@
 //! The commit. See the head of this module for the protocol; the races considered are:
 //!
-//! - Two publishers take the same number: `create` lets one have it. The other waits if the owner may still be alive,
-//!   and takes the next free number if it is gone: a number once written is never reused, caches may hold it.
+//! - Two publishers take the same number: `create` lets one have it. The other waits if the owner may still run,
+//!   and takes the next free number if it has ended: a number once written is never reused, caches may hold it.
 //! - Both have numbers and swap: one swap fails, reads what is there now, and rebases.
 //! - A swap that was carried out is reported as failed (a retried request): the bytes there are compared with ours.
-//! - A new root appears while we sign: asked for right before the swap, and then everything starts over.
+//! - A new root appears while we sign: it is looked up right before the swap, and then the commit starts again.
 
 use super::bin_keys::BinKeys;
 use super::bins::{BINS, Bins};

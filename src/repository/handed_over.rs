@@ -192,7 +192,7 @@ impl Differences {
     }
 }
 
-/// Whether two fields say the same, however they are written.
+/// Whether two fields have the same value, however they are written.
 fn same_json(a: Option<&str>, b: Option<&str>) -> bool {
     let parsed = |json: Option<&str>| json.map(serde_json::from_str::<serde_json::Value>);
     match (parsed(a), parsed(b)) {

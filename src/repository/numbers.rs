@@ -25,7 +25,7 @@ pub(super) struct Numbers<'a> {
 #[derive(Clone)]
 struct Ours {
     signed: SignedRole,
-    /// What was asked for then; the same again gets the same file.
+    /// What was requested then; the same request gets the same file.
     wish: [u8; 32],
 }
 

@@ -15,7 +15,7 @@ pub trait Progress: Send + Sync {
     /// A status line of a commit, such as "targets signed (version 4)".
     fn status(&self, line: &str);
 
-    /// A warning, which is shown even to those who want no status lines.
+    /// A warning, which is shown even without status lines.
     fn warning(&self, line: &str) {
         self.status(line);
     }

@@ -1,7 +1,7 @@
 //! What a repository no longer needs. A client may have any timestamp that was current within the grace, so everything
 //! that such a timestamp leads to stays; so does everything that a publisher may just be staging.
 //!
-//! When a snapshot was current is not written down anywhere: orphans of dead publishers look like committed ones. But
+//! When a snapshot was current is not recorded: orphans of killed publishers look like committed ones. But
 //! none is accepted by clients after it expires, and none below the present one is current after that was created:
 //! the earlier of the two is an upper bound, and the bound is what counts here.
 

@@ -39,7 +39,7 @@ pub struct Artifact {
 pub struct Staged {
     /// The artifact's entry.
     pub target: Target,
-    /// The signature's entry and the signature itself, if one was asked for.
+    /// The signature's entry and the signature itself, if one was requested.
     pub signature: Option<(Target, Vec<u8>)>,
 }
 
@@ -75,7 +75,7 @@ pub fn stage(
     )
 }
 
-/// A store can refuse one artifact, for its name or its size, and take the others. A store that lets nobody write is at fault
+/// A store can refuse one artifact, for its name or its size, and take the others. A store that refuses every write is at fault
 /// itself.
 fn at_fault(artifact: &Artifact, failure: Failure) -> Failure {
     let may_be = matches!(failure.kind, Kind::Invalid | Kind::Storage) && failure.input.is_none();

@@ -11,7 +11,7 @@ pub struct Headers {
 
 /// What will never change may be kept for a year without asking again.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
-/// What may change is asked for every time; an unchanged answer costs one 304.
+/// What may change is requested every time; an unchanged answer costs one 304.
 pub const NO_CACHE: &str = "no-cache";
 
 impl Headers {

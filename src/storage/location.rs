@@ -21,7 +21,7 @@ pub enum Location {
 /// The kinds of object stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
-    /// Amazon S3 and what speaks its protocol: `s3://bucket/prefix`.
+    /// Amazon S3 and services with its protocol: `s3://bucket/prefix`.
     S3,
     /// Google Cloud Storage: `gs://bucket/prefix`.
     Gcs,

@@ -1,4 +1,4 @@
-//! Where published bytes are stored. Code above knows the two traits here and never which store is behind them.
+//! Where published bytes are stored. Code above uses the two traits here and never depends on a certain store.
 //!
 //! [`Source`] is what a client can do, anywhere; [`Storage`] adds what a publisher needs. Every `Storage` passes one
 //! conformance suite (`tests/conformance/`): create refuses what exists, swap refuses what changed, no client ever sees

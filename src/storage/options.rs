@@ -13,7 +13,7 @@ pub struct StoreOptions {
     pub region: Option<String>,
     /// The bucket in the path instead of the host name; the default where an endpoint is given.
     pub path_style: Option<bool>,
-    /// How the store wants ETags in conditions; without it, both forms are tried until one works.
+    /// How the store expects ETags in conditions; without it, both forms are tried until one works.
     pub etag_quotes: Option<EtagQuotes>,
     /// Whether the store enforces conditions, as `publish store check` found.
     pub conditions: Option<Conditions>,
@@ -68,11 +68,11 @@ impl StoreOptions {
     }
 }
 
-/// How a store wants the ETag in `If-Match`.
+/// How a store expects the ETag in `If-Match`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EtagQuotes {
-    /// With its quotes, as the standard says.
+    /// With its quotes, as in the standard.
     Keep,
     /// Without (Ceph, DigitalOcean Spaces).
     Strip,

@@ -9,8 +9,8 @@
 //!
 //! An upload without any of these was not committed. One that is marked as published is done. In between, the next round
 //! decides ([`took_place`]): the commit took place if its timestamp is the one that is published, and did not if the published
-//! one is older, or another one of that version. A newer one says nothing. With workers, no snapshot since then that contains
-//! the upload says that it was not published. What remains is a kill in the few milliseconds of the swap itself, or while
+//! one is older, or another one of that version. A newer one proves nothing. With workers, no snapshot since then that contains
+//! the upload proves that it was not published. What remains is a kill in the few milliseconds of the swap itself, or while
 //! workers are at work, followed by commits of others: then the upload is published only if that changes nothing, and is set
 //! aside otherwise. Neither is newer content reverted nor is an upload lost without a message.
 
@@ -98,7 +98,7 @@ impl Witness for Noted<'_> {
     }
 
     fn published(&self) {
-        // If this cannot be written, the rename that follows says the same.
+        // If this cannot be written, the rename that follows records the same.
         let _ = self.keep(&End::Published);
     }
 }

@@ -1,5 +1,5 @@
 //! What the monitor remembers about directories that it cannot rename or remove, in a file of its own: where others own the
-//! drop box (sticky bit) or the directories in it, the name alone cannot say that an upload is published or refused. Without
+//! drop box (sticky bit) or the directories in it, the name alone cannot record that an upload is published or refused. Without
 //! this, it would be published every few seconds and revert newer content. The same file remembers which commit an upload is
 //! in ([`super::begun`]).
 
@@ -79,7 +79,7 @@ impl Memory {
         true
     }
 
-    /// Forgets a directory that has another name now, which says what became of it.
+    /// Forgets a directory that has another name now, which states its result.
     pub(super) fn forget(&mut self, upload: &Upload) {
         self.dirty |= self.left.remove(&upload.key()).is_some();
     }

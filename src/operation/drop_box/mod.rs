@@ -1,12 +1,12 @@
 //! The drop box: a directory where pipelines leave uploads without holding any credential. The protocol is Rugged's: a
 //! pipeline fills `tuf_tmp_<x>` and renames it to `tuf_ready_<x>`; the monitor claims it as `tuf_processing_<x>`. Once its
 //! files are published it becomes `tuf_done_<x>` and is removed. What cannot be accepted is set aside as `tuf_failed_<x>`,
-//! with the reason in a file beside it. Upper case is as good as lower case.
+//! with the reason in a file beside it. Names are accepted in upper and in lower case.
 //!
 //! Pipelines are not trusted beyond what they publish: they are other users who can rename, exchange and add anything in the
 //! drop box at any time. So everything in it is opened, renamed, created and removed relative to the one descriptor of the
 //! drop box and without following links ([`crate::tree`]); what is renamed never replaces anything; what is written is
-//! created exclusively; and trouble with one entry is an answer about that entry, never an error about the drop box.
+//! created exclusively; and a problem with one entry is reported for that entry, never as an error of the drop box.
 //!
 //! A rename within one directory needs no right on what is renamed, so uploads of other users are claimed and marked as done
 //! whatever their modes, unless the drop box is sticky. Then, and where a published upload cannot be removed, [`memory`]
@@ -205,7 +205,7 @@ impl DropBox {
                 continue;
             }
             match self.memory.end(&upload) {
-                // A monitor that was killed before it could say so with the name; or one that has no right to.
+                // A monitor that was killed before it could record that in the name; or one that has no right to.
                 Some(End::Published) => {
                     if let Ok(to) = self.rename(&upload, "done") {
                         self.memory.forget(&upload);
@@ -370,7 +370,7 @@ impl DropBox {
         }
     }
 
-    /// Removes a published upload. The error says why it stays; it is reported once, and one that stays is tried again by the
+    /// Removes a published upload. The error states why it stays; it is reported once, and one that stays is tried again by the
     /// next process.
     pub fn remove(&mut self, upload: &Upload) -> Result<()> {
         if self.tried.contains(&upload.identity()) {

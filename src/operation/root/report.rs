@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What there is to know of a draft.
+/// The report on a draft.
 #[derive(Debug, Serialize)]
 pub struct RootReport {
     /// The draft's file.

@@ -24,7 +24,7 @@ pub struct Review<'w> {
 }
 
 impl<'w> Review<'w> {
-    /// Reads a draft, once. Without a workspace, as on a machine that has the draft only, the trusted roots say what it is
+    /// Reads a draft, once. Without a workspace, as on a machine that has the draft only, the trusted roots determine what it is
     /// compared with.
     pub fn read(workspace: Option<&'w Workspace>, trusted: &TrustedRoots, path: &Path) -> Result<Self> {
         Self::of(workspace, trusted, DraftFile::read(path)?)
@@ -111,7 +111,7 @@ impl<'w> Review<'w> {
         (self.file, self.report)
     }
 
-    /// What there is to know of it now.
+    /// The report on its present state.
     pub(in crate::operation) fn again(&self) -> Result<RootReport> {
         let stale = self.workspace.map_or(Ok(None), |workspace| staleness(workspace, &self.file.draft))?;
         let mut report = report(self.workspace, self.file.path(), &self.file.draft, &self.basis, stale)?;

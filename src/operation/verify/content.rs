@@ -21,7 +21,7 @@ const BUFFER: usize = 256 * 1024;
 pub(super) struct Read {
     /// Its content, if it is what its entry states and was to be kept.
     pub(super) kept: Option<Vec<u8>>,
-    /// The hash state after its content, if it is what its entry states and was asked for.
+    /// The hash state after its content, if it is what its entry states and was requested.
     pub(super) state: Option<Context>,
     /// Bytes read.
     pub(super) bytes: u64,

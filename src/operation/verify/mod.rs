@@ -1,6 +1,6 @@
 //! `publish verify`: a repository as clients see it, of any publisher, in a directory or over http(s).
 //!
-//! The chain is walked with the client's rules; then every target is read once, and what the digests do not say is
+//! The chain is walked with the client's rules; then every target is read once, and what the digests do not cover is
 //! checked: signatures, channels, plain names, and what real clients are known to stumble over.
 
 mod clients;

@@ -7,7 +7,7 @@ use crate::repository::{PlainState, Versions, plain_state};
 use crate::storage::Source;
 use std::collections::BTreeMap;
 
-/// What the repository says about its plain names. Repositories by other tools say nothing.
+/// What the repository states about its plain names. Repositories of other tools state nothing.
 pub(super) struct Promise {
     state: PlainState,
     /// Whether they are complete for the state that was read.

@@ -121,7 +121,7 @@ impl Signatures {
         Some(self.certificates.verify(signature, state?, request.now, artifact))
     }
 
-    /// When the signature of an artifact says that it was made.
+    /// When the signature of an artifact was made, as it states itself.
     pub(super) fn made(&self, artifact: &str) -> Option<DateTime<Utc>> {
         self.by_artifact.get(artifact)?.made()
     }

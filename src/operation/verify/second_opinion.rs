@@ -104,7 +104,7 @@ async fn read(request: &VerifyRequest<'_>, anchor: &[u8], top: &Targets) -> Resu
     Ok(())
 }
 
-/// Our source as the crate wants to see it.
+/// Our source in the form of the crate.
 struct Remote<'s> {
     source: &'s dyn Source,
 }

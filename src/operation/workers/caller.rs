@@ -26,7 +26,7 @@ pub(in crate::operation) fn commit(workspace: &Workspace, workers: &Workers, pre
         && edit.rebin.is_none()
         && edit.renewals.iter().all(|renewal| [Role::Snapshot.name(), Role::Timestamp.name()].contains(&renewal.role.as_str()));
     let committed = if upper_only {
-        // Nothing for the targets worker: what it is asked for would only wait behind its other work.
+        // Nothing for the targets worker: its requests would only wait behind its other work.
         let broker = Mutex::new(workers.connect(&repository)?);
         let remote = RemoteRoles { workers, identity, broker, repository, fulfils: Vec::new(), clock: &*workspace.clock };
         let signers = Signers::new();
@@ -52,7 +52,7 @@ pub(in crate::operation) fn commit(workspace: &Workspace, workers: &Workers, pre
     Ok(committed)
 }
 
-/// What the targets worker could not do after the commit, as the repository says.
+/// What the targets worker could not do after the commit, as the repository states.
 fn open_plain_names(workspace: &Workspace) -> Vec<String> {
     let open = plain_state(workspace.storage.as_ref()).open;
     let warning =
@@ -78,7 +78,7 @@ struct Call<'a> {
     pinned: Vec<u8>,
     /// The keys that certify the targets worker, and when they were read.
     certifiers: RefCell<(Vec<Certifiers>, Instant)>,
-    /// Whether a reply was ignored: one line says so, however many there are.
+    /// Whether a reply was ignored: one line reports it, however many there are.
     disbelieved: Cell<bool>,
 }
 
@@ -86,7 +86,7 @@ struct Call<'a> {
 type End = Result<(bool, Versions)>;
 
 impl Call<'_> {
-    /// Sends the request and waits for its end; a broker that goes away is waited for.
+    /// Sends the request and waits for its end; a broker that disconnects is waited for.
     fn finish(&self) -> End {
         let deadline = Instant::now() + self.workers.patience;
         let (mut told, mut last) = (false, None);
@@ -165,7 +165,7 @@ impl Call<'_> {
         })
     }
 
-    /// Reads the repository before the request is reported as done: what was asked for is published now, or was in
+    /// Reads the repository before the request is reported as done: what was requested is published now, or was in
     /// the snapshot that the worker names and has been changed since.
     fn confirm(&self, snapshot: u64) -> Result<Result<Versions>> {
         let (storage, now) = (self.workspace.storage.as_ref(), self.workspace.now());

@@ -225,7 +225,7 @@ impl Worker<'_> {
         }
     }
 
-    /// A request that is of no use: it goes to the dead letters unanswered.
+    /// An invalid request: it is moved to the dead letters unanswered.
     pub(super) fn bury(&self, broker: &Broker, delivery: Delivery, failure: &Failure) -> Result<()> {
         self.note(&delivery, failure);
         broker.bury(&[(delivery, failure.message.clone())])

@@ -42,7 +42,7 @@ impl Shared {
     /// Whether work is paused.
     pub fn pause(&self) -> Result<Option<Pause>> {
         let flag = self.storage.get(&object("paused.json".into()), 1 << 16)?;
-        // A flag that cannot be read still says stop.
+        // A flag that cannot be read still pauses the work.
         let unreadable = || Pause { since: DateTime::UNIX_EPOCH, reason: Some("the flag cannot be read".into()), unreadable: true };
         Ok(flag.map(|flag| serde_json::from_slice(&flag.bytes).unwrap_or_else(|_| unreadable())))
     }

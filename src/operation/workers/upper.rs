@@ -62,7 +62,7 @@ impl Worker<'_> {
         Ok(file.map_or(Reply::Again, |file| Reply::Signed { file }))
     }
 
-    /// What a request that is being fulfilled asked for, under the signature of a sender who may.
+    /// What a request in progress asks for, under the signature of a sender who may.
     fn evidence(&self, id: &str) -> Result<Edit> {
         let sealed = self.workspace.shared.request(id)?;
         let request = sealed.open(|name| self.workers.senders.get(name).map(|sender| &sender.key))?;

@@ -1,17 +1,17 @@
 //! Plain names beside the hashed ones, for curl, installers and `gpg --verify`. They follow the commit, and nothing about them
-//! fails a command: the new state is visible by then. Trouble is reported, remembered in `plain.json`, and work for the next run.
+//! fails a command: the new state is visible by then. A problem is reported, recorded in `plain.json`, and solved by the next run.
 //!
 //! Two publishers write the same plain name without any order between them, and no store replaces one object by a copy of
-//! another on a condition. So an older write can land after a newer one: its publisher was stopped in between (and is killed
-//! afterwards, or goes on), or the store carries out late a copy that its client had given up and repeated. What holds:
+//! another on a condition. So an older write can take effect after a newer one: its publisher was suspended in between (and is
+//! killed afterwards, or continues), or the store executes late a copy that its client had given up and repeated. What holds:
 //!
-//! - The marker `plain.json` says for which targets plain names were completed. It is compared and swapped: a publisher that was
-//!   overtaken notices, reads the newest state, and looks again at every name that it wrote itself.
+//! - The marker `plain.json` records for which targets plain names were completed. It is compared and swapped: a publisher that was
+//!   overtaken detects it, reads the newest state, and checks every name again that it wrote itself.
 //! - A publisher that advances the marker lists in it the names whose older writes may still be under way: every target that was replaced
-//!   or removed, also by commits between the marker's state and the present one, whose publishers have not come to their end.
+//!   or removed, also by commits between the marker's state and the present one, whose publishers have not finished.
 //!   A target that is only added is not listed: there is no older content that could come back.
 //! - Every run that changes something, or that finds nothing to do, compares the listed names with the published state and
-//!   puts them right, for 30 days after their last change; a bounded number in each run, all of them in turn. So a late write lasts
+//!   repairs them, for 30 days after their last change; a bounded number in each run, all of them in turn. So a late write lasts
 //!   until the next run, and a `publish refresh` from cron is one. `status` and `verify` report it until then.
 //! - `publish refresh --all` compares all plain names, and removes those that belong to no target any more.
 

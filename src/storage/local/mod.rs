@@ -2,9 +2,9 @@
 //!
 //! - Every object is written under a temporary name in a directory of this process below `.staging` and moved into place
 //!   whole: by hard link where the name must be free, by rename otherwise. Published files are never opened for writing.
-//! - `swap` is the only step under a lock: compare, rename, fsync. Readers take no lock, ever.
+//! - `swap` is the only step under a lock: compare, rename, fsync. Clients never take a lock.
 //! - A process holds a lock on its staging directory while it runs. The next one removes those whose lock is free:
-//!   their owner is gone, however it went.
+//!   their owner has ended.
 //! - `barrier` is one syncfs: it orders everything before it, files and directory entries, ahead of everything after.
 //!   File systems without hard links are served too, by a no-replace rename or, last, by creating the file exclusively.
 
@@ -146,7 +146,7 @@ impl LocalDirectory {
 fn flush(root: &File) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::fs::syncfs(root)?;
-    // Elsewhere there is no flush of a whole file system that waits; docs/format.md says what that means.
+    // Elsewhere there is no flush of a whole file system that waits; docs/format.md describes the consequence.
     #[cfg(not(target_os = "linux"))]
     {
         root.sync_all()?;

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
-/// What the last answer said, and when it came. The time that has passed since is measured, not read from the clock that
+/// The time of the last answer, and when it came. The time that has passed since is measured, not read from the clock that
 /// is to be compared.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StoreClock(Arc<Mutex<Option<(SystemTime, Instant)>>>);

@@ -88,7 +88,7 @@ impl Remote {
             location: location.clone(),
             prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
             quotes: AtomicU8::new(match options.etag_quotes {
-                // Only relatives of S3 are known to want another form than the standard's.
+                // Only relatives of S3 are known to expect another form than the standard's.
                 None if *service == Service::S3 => UNKNOWN,
                 None | Some(EtagQuotes::Keep) => KEEP,
                 Some(EtagQuotes::Strip) => STRIP,

@@ -11,7 +11,7 @@ use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Seconds after which a request counts as hung, unless the config says otherwise.
+/// Seconds after which a request is tried again, unless the config has another value.
 const TIMEOUT: u64 = 180;
 
 /// A client for a bucket.

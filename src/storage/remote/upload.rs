@@ -14,7 +14,7 @@ const MOST_PARTS: u64 = 9_000;
 #[derive(Clone, Default)]
 pub(super) struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
 
-/// A buffer on its way to the store; it goes back when the last reader has dropped it.
+/// A buffer on its way to the store; it is reused when it is dropped everywhere.
 struct Lent {
     content: Vec<u8>,
     buffers: Buffers,
