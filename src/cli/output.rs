@@ -169,11 +169,11 @@ impl Output {
         }
         let error = LOST.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         let mut failure = Failure::new(Kind::Storage, "cannot write to standard output");
-        if let Some(report) = report.filter(|report| report.json["result"]["changed"] == json!(true)) {
+        // A plan or an answer can be requested again; what was done is stated here.
+        if let Some(report) = report.filter(|report| report.json["dry_run"] == json!(false)) {
+            let what = if report.json["result"]["changed"] == json!(true) { "the commit happened" } else { "the command was carried out" };
             let result = report.text.lines().find(|line| !line.is_empty() && !line.starts_with(' ')).unwrap_or("done");
-            failure = failure
-                .detail(format!("the commit happened, only its report is lost: {result}"))
-                .hint("`publish status` shows what is published");
+            failure = failure.detail(format!("{what}, only its report is lost: {result}")).hint("`publish status` shows what is published");
         }
         let failure = failure.source(error).hint("free some space, or write the output to another place");
         self.error_text(&failure.into());

@@ -185,8 +185,8 @@ impl VaultServer {
         Ok(())
     }
 
-    /// Renews the token at half of its life, as long as the process runs: a service may be idle for longer than it is valid. One that cannot be
-    /// renewed any more is used until it ends, and then replaced if there is a way to.
+    /// Renews the token at half of its life, as long as the process runs: a service may be idle for longer than it is valid.
+    /// One that cannot be renewed any more is used until it ends, and then replaced if there is a way to.
     fn keep_alive(&self) {
         while let Some(at) = self.renew_at() {
             std::thread::sleep(at.saturating_duration_since(Instant::now()));

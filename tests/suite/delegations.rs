@@ -105,8 +105,13 @@ fn everything() -> Value {
 fn adopt_lists_delegations_and_asks() {
     let given = given("mallory", &everything(), None);
     let id = given.mallory.id();
-    let words: [&str; 5] =
-        ["! role targets delegates to mallory, which lists 1 target", &id, "releases/*/*/*/*, *", "look for these names in no other role", "remove-delegation"];
+    let words: [&str; 5] = [
+        "! role targets delegates to mallory, which lists 1 target",
+        &id,
+        "releases/*/*/*/*, *",
+        "look for these names in no other role",
+        "remove-delegation",
+    ];
     given.adopt(&["--dry-run"]).ok().says(&words);
     given.adopt(&[]).fails(6, &["there is no terminal to ask", "delegates to keys of others: mallory", "--yes"]);
     assert_eq!(fs::read_dir(given.sandbox.path("new")).unwrap().count(), 0, "nothing is written before the answer");

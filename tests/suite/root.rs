@@ -202,9 +202,9 @@ fn a_root_that_would_lock_clients_out_is_refused_and_replaced_keys_are_reported(
     ceremony.root(&["edit", "--add-key", "timestamp=keys/timestamp-2.pem", "--remove-key", &format!("timestamp={}", &old[..12])]).ok();
     ceremony.root(&["sign", "--yes"]).ok().says(&["complete"]);
     ceremony.root(&["show"]).ok().says(&["timestamp is not signed for it"]);
-    ceremony
-        .sandbox
-        .unchanged(|| ceremony.root(&["commit"]).fails(5, &["clients would refuse the published timestamp", "publish rotate ROLE", "--replace-now"]));
+    ceremony.sandbox.unchanged(|| {
+        ceremony.root(&["commit"]).fails(5, &["clients would refuse the published timestamp", "publish rotate ROLE", "--replace-now"])
+    });
     // The key was stolen: at once, but not without the new one.
     ceremony
         .sandbox

@@ -117,6 +117,12 @@ fn a_full_disk_behind_stdout_loses_no_commit_silently() {
         run(&["release", version, "--from", "dist", "--quiet"]).ok();
     }
     run(&["refresh", "--all"]).fails(13, &["the commit happened, only its report is lost: roles are signed again"]);
+    // The same release again, and a new repository.
+    run(&["release", "1.0.1", "--from", "dist"])
+        .fails(13, &["the command was carried out, only its report is lost: release 1.0.1 is already"]);
+    let fresh = Sandbox::empty();
+    let made: Run = fresh.command().args(["init", "--name", "acme", "--no-passphrase"]).stdout(full()).output().unwrap().into();
+    made.fails(13, &["the command was carried out, only its report is lost: the repository at repo is ready"]);
     // An error keeps its own code.
     run(&["status", "--config", "nowhere.yaml", "--json"]).fails(7, &[lost]);
     run(&["nonsense", "--json"]).fails(2, &[lost]);
