@@ -385,9 +385,9 @@ fn the_guide_lowers_versions() {
     sandbox.write("publish.yaml", with_new(&["timestamp", "snapshot", "targets"]));
     sandbox.publish(&["root", "commit", "--back-to", &snapshot]).fails(2, &["--replace-now"]);
     commit(&["--reset-versions", "20"]).fails(2, &["--back-to"]);
-    sandbox.unchanged(|| commit(&["--back-to", &snapshot, "--reset-versions", "1"]).fails(6, &["cannot go on above 1"]));
+    sandbox.unchanged(|| commit(&["--back-to", &snapshot, "--reset-versions", "1"]).fails(6, &["cannot continue above 1"]));
     sandbox.unchanged(|| {
-        commit(&["--back-to", "77", "--reset-versions", "20"]).fails(9, &["the state of snapshot 77 cannot be taken up again", "missing"])
+        commit(&["--back-to", "77", "--reset-versions", "20"]).fails(9, &["the state of snapshot 77 cannot be restored", "missing"])
     });
     sandbox.unchanged(|| commit(&["--back-to", &snapshot]).fails(9, &["clients read none above"]));
     sandbox.unchanged(|| {

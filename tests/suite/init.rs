@@ -306,10 +306,15 @@ fn makes_no_second_repository_with_the_same_root() {
     fs::remove_file(sandbox.path("publish.yaml")).unwrap();
     refuses(&sandbox, &["--repo", "repoo"], 5, &["there is no repository at repoo", "is at another place"]);
     fs::remove_file(sandbox.path(".publish-state.json")).unwrap();
-    refuses(&sandbox, &["--repo", "repoo"], 7, &["keys/1.root.json is the root of a repository", "none at repoo", "--repo"]);
+    refuses(
+        &sandbox,
+        &["--repo", "repoo"],
+        7,
+        &["keys/1.root.json is the root of a repository", "there is no repository at repoo", "--repo"],
+    );
     sandbox.write("publish.yaml", &config);
     fs::rename(sandbox.path("repo"), sandbox.path("moved")).unwrap();
-    refuses(&sandbox, &[], 7, &["keys/1.root.json is the root of a repository", "none at repo", LOST, "move keys/1.root.json away"]);
+    refuses(&sandbox, &[], 7, &["keys/1.root.json is the root of a repository", "there is no repository at repo", LOST, "move keys/1.root.json away"]);
     // A copy is the same repository.
     fs::rename(sandbox.path("moved"), sandbox.path("repoo")).unwrap();
     sandbox.publish(&["init", "--no-passphrase", "--repo", "repoo"]).ok().says(&["is ready already"]);

@@ -74,7 +74,7 @@ fn missing_and_wrong_passphrases_are_reported_with_what_to_do() {
     release(&[]).fails(12, &["keys/targets.pem", "no terminal", "--passphrase-file", "PUBLISH_PASSPHRASE"]);
     release(&["--passphrase-command", "echo nope"]).fails(12, &["wrong passphrase for the key file keys/targets.pem"]);
     release(&["--passphrase-command", "exit 3"]).fails(12, &["the passphrase command failed", "exit status: 3"]);
-    release(&["--passphrase-command", "true"]).fails(12, &["holds no passphrase"]);
+    release(&["--passphrase-command", "true"]).fails(12, &["contains no passphrase"]);
     release(&["--passphrase-file", "nowhere"]).fails(7, &["passphrase file nowhere"]);
     let wrong_openpgp = Run::from(
         sandbox
@@ -151,7 +151,7 @@ fn openpgp_keys_of_every_kind_sign() {
 fn openpgp_keys_that_cannot_sign_are_refused_each_with_its_message() {
     for (name, words) in [
         ("public.asc", ["contains only a public key", "gpg --export-secret-keys"]),
-        ("two.asc", ["holds 2 OpenPGP keys", "export just one"]),
+        ("two.asc", ["contains 2 OpenPGP keys", "export just one"]),
         ("rsa1024.asc", ["is too weak", "make a new key"]),
         ("sha1.asc", ["is too weak", "make a new key"]),
         ("expired.asc", ["is expired", "gpg --quick-set-expire"]),

@@ -86,7 +86,7 @@ fn changed_files_are_found_and_unknown_ones_reported() {
     let changed = ["add-targets", "--changed", "pool", "--base", "pool", "--prefix", "packages"];
     let mut dry = changed.to_vec();
     dry.push("--dry-run");
-    sandbox.unchanged(|| sandbox.publish(&dry).ok().says(&["~ packages/b/b.zip", "! pool/new.txt is no target", "Nothing was written"]));
+    sandbox.unchanged(|| sandbox.publish(&dry).ok().says(&["~ packages/b/b.zip", "! pool/new.txt is not a target", "Nothing was written"]));
     sandbox.publish(&changed).ok().says(&["1 target published"]);
     sandbox.unchanged(|| sandbox.publish(&changed).ok().says(&["! pool/new.txt", "nothing to do"]));
     assert!(!sandbox.path("repo/targets/packages/new.txt").exists());
@@ -127,7 +127,7 @@ fn removal_needs_the_right_number() {
     let told = sandbox.unchanged(|| sandbox.publish(&["remove-targets", "packages/**", "--dry-run"]).ok());
     told.says(&["- packages/a/a_1.0.0~rc1+dfsg.deb", "- packages/index.json", "3 signatures of them", "--confirm 3"]);
     sandbox.unchanged(|| {
-        sandbox.publish(&["remove-targets", "packages/**", "--confirm", "2"]).fails(5, &["3 targets would be removed, not 2"])
+        sandbox.publish(&["remove-targets", "packages/**", "--confirm", "2"]).fails(5, &["this would remove 3 targets, not 2"])
     });
     // As many targets are not the same targets.
     let listed = sandbox.publish(&["remove-targets", "packages/*/*.zip", "packages/ind?x.json", "--dry-run", "--json"]).ok().json();
@@ -144,7 +144,7 @@ fn removal_needs_the_right_number() {
     }
     sandbox.unchanged(|| sandbox.publish(&["remove-targets", "packages/b/b.zip"]).fails(7, &["no target matches"]));
     sandbox.release("1.0.0").ok();
-    sandbox.unchanged(|| sandbox.publish(&["remove-targets", "**"]).fails(6, &["has commands of its own", "publish yank"]));
+    sandbox.unchanged(|| sandbox.publish(&["remove-targets", "**"]).fails(6, &["which other commands manage", "publish yank"]));
 }
 
 #[test]
