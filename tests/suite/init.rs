@@ -314,7 +314,12 @@ fn makes_no_second_repository_with_the_same_root() {
     );
     sandbox.write("publish.yaml", &config);
     fs::rename(sandbox.path("repo"), sandbox.path("moved")).unwrap();
-    refuses(&sandbox, &[], 7, &["keys/1.root.json is the root of a repository", "there is no repository at repo", LOST, "move keys/1.root.json away"]);
+    refuses(
+        &sandbox,
+        &[],
+        7,
+        &["keys/1.root.json is the root of a repository", "there is no repository at repo", LOST, "move keys/1.root.json away"],
+    );
     // A copy is the same repository.
     fs::rename(sandbox.path("moved"), sandbox.path("repoo")).unwrap();
     sandbox.publish(&["init", "--no-passphrase", "--repo", "repoo"]).ok().says(&["is ready already"]);
