@@ -323,7 +323,7 @@ fn default_openpgp_certificate() -> PathBuf {
     "keys/openpgp.cert.asc".into()
 }
 fn default_channels() -> PathBuf {
-    "trdl_channels.yaml".into()
+    Config::CHANNELS.into()
 }
 fn default_state() -> PathBuf {
     ".publish-state.json".into()
@@ -387,6 +387,9 @@ fn missing(path: &Path) -> Failure {
 }
 
 impl Config {
+    /// The name of a channels file, unless the config says otherwise.
+    pub const CHANNELS: &'static str = "trdl_channels.yaml";
+
     /// Reads a config file.
     pub fn read(path: &Path) -> Result<Self> {
         let what = path.display().to_string();

@@ -12,7 +12,7 @@ pub(super) const TABLE: [(u8, &str); 15] = [
     (3, "`status`: a role has expired, or expires within --fail-within; without that option, also if one is due to be signed again"),
     (4, "access refused: permissions, read-only file systems, key files that others can read"),
     (5, "conflict: published already with other content, a downgrade, or another publisher was faster"),
-    (6, "a config, channels file, key, build or name is not acceptable"),
+    (6, "a config, channels file, key, build or name is not acceptable; `doctor` and `store check`: an item failed"),
     (7, "not found: a file, key or release that was named"),
     (9, "the repository does not verify: bad signature, tampered file, expired root, rollback"),
     (10, "there is no repository at that place"),

@@ -6,6 +6,7 @@ mod arguments;
 mod connections;
 mod delegations;
 mod diff;
+mod doctor;
 mod exit;
 mod init;
 mod interrupt;
@@ -107,6 +108,7 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Report> {
         Command::Store(arguments::Store::Check) => store::check(global, output),
         Command::Status(status) => status::run(global, status, output),
         Command::Diff(diff) => diff::run(global, diff, output),
+        Command::Doctor(doctor) => doctor::run(global, doctor, output),
         Command::Verify(verify) => verify::run(global, verify, output),
         Command::Completions { shell } => Ok(reference::completions(*shell)),
         Command::Man { directory } => reference::man(directory),

@@ -108,8 +108,10 @@ impl Output {
             return;
         }
         report.warnings.iter().for_each(|warning| self.warning(warning));
-        let is_answer =
-            matches!(report.command, "status" | "diff" | "verify" | "store check" | "queue" | "key" | "root" | "completions" | "reference");
+        let is_answer = matches!(
+            report.command,
+            "status" | "doctor" | "diff" | "verify" | "store check" | "queue" | "key" | "root" | "completions" | "reference"
+        );
         // These are for programs.
         let width = if matches!(report.command, "completions" | "reference") { None } else { wrap::stdout() };
         if !self.quiet || is_answer || report.exit != 0 {

@@ -82,6 +82,13 @@ impl Sources {
         }
     }
 
+    /// The files that passphrases are read from.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> = [&self.roles, &self.openpgp].into_iter().filter_map(|source| source.file.clone()).collect();
+        files.dedup();
+        files
+    }
+
     fn source(&self, purpose: Use) -> &Source {
         // The OpenPGP key opens with the passphrase of the role keys unless configured otherwise.
         if purpose == Use::OpenPgp && self.openpgp.is_given() { &self.openpgp } else { &self.roles }

@@ -68,6 +68,12 @@ impl Progress for Shown {
         }
     }
 
+    fn finish(&self) {
+        if let Some(bar) = self.step().bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
     fn expect(&self, files: u64, bytes: u64) {
         let mut step = self.step();
         (step.files, step.size, step.said) = (files, bytes, Instant::now());

@@ -5,6 +5,7 @@ use super::exit;
 use super::output::Report;
 use crate::config;
 use crate::failure::Failure;
+use crate::operation::doctor::Item;
 use clap::{Arg, Command};
 use std::fmt::Write;
 use std::path::Path;
@@ -80,7 +81,11 @@ pub(super) fn page() -> String {
         let _ = writeln!(page, "| `publish {command}` | {loses} | {value} |");
     }
     page.push_str("\nA confirmation comes after every check, so a wrong one changes nothing. Other commands need none, because their effect can be undone: channels move back (`--allow-downgrade`) and are published again after `channels --prune`; plain names and consistent snapshots are switched back in the config; a later root adds a key again that `rotate` dropped. `root commit` without `--replace-now` is confirmed by the people who signed the draft: `root sign` shows it and asks.\n");
-    page.push_str("\n## JSON\n\n`--json` prints one document to stdout. `schema` is 1; within it, fields are only ever added. Changing commands have `command`, `dry_run`, `plan` and, unless it is a dry run, `result`; a plan has `empty`; a result has `published`, the targets with `name`, `length`, `sha256` and `url`. `status` has `status`; `verify` has `good` and `report`. An error is a document too: `error` with `kind`, `exit_code`, `message`, `details`, `causes` and `hints`.\n");
+    page.push_str("\n## Items of publish doctor\n\nThe verdict of each is `ok`, `warning`, `failed` or `not_checked`. An item can occur several times, once for each key or file.\n\n| id | name | ok means |\n|---|---|---|\n");
+    for item in Item::ALL {
+        let _ = writeln!(page, "| `{}` | {} | {} |", item.id(), item.name(), item.about());
+    }
+    page.push_str("\n## JSON\n\n`--json` prints one document to stdout. `schema` is 1; within it, fields are only ever added. Changing commands have `command`, `dry_run`, `plan` and, unless it is a dry run, `result`; a plan has `empty`; a result has `published`, the targets with `name`, `length`, `sha256` and `url`. `status` has `status`; `verify` has `good` and `report`; `doctor` has `good`, `failed`, `warnings` and `checks`, each with `id`, `name`, `section`, `verdict`, `meaning` and `remedies`. An error is a document too: `error` with `kind`, `exit_code`, `message`, `details`, `causes` and `hints`.\n");
     page
 }
 

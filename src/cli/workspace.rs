@@ -5,8 +5,9 @@ use super::progress::{Logged, Shown};
 use crate::config::Config;
 use crate::failure::Result;
 use crate::metadata::RepositoryLabel;
+use crate::operation::workers::{Shared, Workers};
 use crate::operation::{Recall, Workspace};
-use crate::storage::{self, Location, Reports};
+use crate::storage::{self, Location, Reports, Storage, StoreOptions};
 use chrono::Utc;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -15,10 +16,31 @@ use zeroize::Zeroizing;
 /// What the flags, variables and config come to.
 pub(super) fn open(global: &Global, config: &Config, output: &Output) -> Result<Workspace> {
     let location = location(global, config)?;
-    let mut store = config.store();
-    let told = output.clone();
-    store.reports = Reports::to(move |line| told.status(line));
+    let storage = storage::open(&location, &store(config, output))?;
     let password = std::env::var("PUBLISH_BROKER_PASSWORD").ok().map(Zeroizing::new);
+    let shared = config.shared()?;
+    let workers = config.workers(password.as_ref().map(|password| password.as_bytes()))?;
+    assemble(global, config, output, Parts { location, storage, shared, workers })
+}
+
+/// What may be out of reach while the rest of a workspace can be used.
+pub(super) struct Parts {
+    pub location: Location,
+    pub storage: Box<dyn Storage>,
+    pub shared: Shared,
+    pub workers: Option<Workers>,
+}
+
+/// What the config says about the store.
+pub(super) fn store(config: &Config, output: &Output) -> StoreOptions {
+    let told = output.clone();
+    StoreOptions { reports: Reports::to(move |line| told.status(line)), ..config.store() }
+}
+
+/// A workspace of these parts.
+pub(super) fn assemble(global: &Global, config: &Config, output: &Output, parts: Parts) -> Result<Workspace> {
+    let Parts { location, storage, shared, workers } = parts;
+    let store = config.store();
     let identity = |location: &Location| match location {
         Location::Directory(_) => location.identity(config.state().parent().unwrap_or(Path::new(""))),
         Location::Bucket { .. } => format!("{location} {}", store.endpoint_for(location).unwrap_or_default()),
@@ -32,7 +54,7 @@ pub(super) fn open(global: &Global, config: &Config, output: &Output) -> Result<
         single_publisher: store.single_publisher,
         found: OnceLock::new(),
         clock_reported: OnceLock::new(),
-        storage: storage::open(&location, &store)?,
+        storage,
         pinned_root: config.root(),
         label: RepositoryLabel { name: config.name.clone(), url: config.public_url.clone(), first_root_sha512: None },
         key_names: config.key_names(),
@@ -48,8 +70,8 @@ pub(super) fn open(global: &Global, config: &Config, output: &Output) -> Result<
         versions_above: Default::default(),
         clock: Box::new(Utc::now),
         progress: Box::new(Shown::new(global, output)),
-        shared: config.shared()?,
-        workers: config.workers(password.as_ref().map(|password| password.as_bytes()))?,
+        shared,
+        workers,
     })
 }
 

@@ -10,10 +10,11 @@ use crate::files::{open_given, read_opened};
 use crate::metadata::KeyKind;
 use pkcs8::pkcs5::{pbes2, scrypt};
 use pkcs8::{LineEnding, PrivateKeyInfoRef, SecretDocument};
+use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// The fixed start of the 48-byte PKCS#8 v1 form of an Ed25519 key; the seed follows.
@@ -141,16 +142,15 @@ pub(super) fn read_open(file: &File, path: &Path) -> Result<Zeroizing<Vec<u8>>> 
 /// What a key file is called until it is whole, with the process's id after it.
 const UNFINISHED: &str = ".publish-key-";
 
-/// Removes what killed runs left: secret keys that nothing uses. One whose process runs stays.
-fn remove_unfinished(directory: &Path) {
-    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-        let name = entry.file_name();
+/// What killed runs left in a directory: secret keys that nothing uses. One whose process runs is not among them.
+pub fn unfinished(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let is_left = |name: &OsStr| {
         let process = name.to_str().and_then(|name| name.strip_prefix(UNFINISHED)).and_then(|id| id.parse().ok());
-        let Some(process) = process.and_then(rustix::process::Pid::from_raw) else { continue };
-        if rustix::process::test_kill_process(process) == Err(rustix::io::Errno::SRCH) {
-            let _ = std::fs::remove_file(entry.path());
-        }
-    }
+        let process = process.and_then(rustix::process::Pid::from_raw);
+        process.is_some_and(|process| rustix::process::test_kill_process(process) == Err(rustix::io::Errno::SRCH))
+    };
+    entries.filter(|entry| is_left(&entry.file_name())).map(|entry| entry.path()).collect()
 }
 
 /// Writes a new file that only its owner may read; an existing one is left alone and reported as a conflict.
@@ -160,7 +160,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     // Written aside and linked into place: a killed run leaves either no key or a whole one.
     let temporary = directory.join(format!("{UNFINISHED}{}", std::process::id()));
     let _ = std::fs::remove_file(&temporary);
-    remove_unfinished(directory);
+    unfinished(directory).iter().for_each(|path| drop(std::fs::remove_file(path)));
     let write = || -> std::io::Result<()> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         // Whatever the umask.

@@ -24,7 +24,8 @@ mod vault_server;
 mod wrapped;
 
 pub use file::{
-    KEY_FILES_MISSING, change_passphrase, create, create_private_directory, read_passphrase, read_private, replace_private, write_private,
+    KEY_FILES_MISSING, change_passphrase, create, create_private_directory, read_passphrase, read_private, replace_private, unfinished,
+    write_private,
 };
 pub use open::{FoundKey, found_in, found_in_open, load, load_all, load_for_openpgp, openpgp_certificate, read_secret, sign_all};
 pub use passphrase::{Passphrases, Secret, Use, unlocked};

@@ -92,6 +92,17 @@ impl KeyUri {
         }
     }
 
+    /// Whether a service holds the key, which is asked over the network.
+    pub fn is_remote(&self) -> bool {
+        match self {
+            #[cfg(feature = "vault")]
+            Self::Vault(_) => true,
+            #[cfg(feature = "awskms")]
+            Self::AwsKms(_) => true,
+            _ => false,
+        }
+    }
+
     /// The key file, if it is one.
     pub fn path(&self) -> Option<&Path> {
         match self {

@@ -48,6 +48,22 @@ impl Certificates {
         self.0.iter().map(move |cert| (cert.fingerprint().to_hex(), standing(cert, now)))
     }
 
+    /// Until when each certificate can make signatures, by fingerprint; `None` is for ever. One that cannot make any now is left
+    /// out.
+    pub fn signing_ends(&self, now: DateTime<Utc>) -> Vec<(String, Option<DateTime<Utc>>)> {
+        let policy = StandardPolicy::new();
+        let end = |cert: &Cert| {
+            let valid = cert.with_policy(&policy, SystemTime::from(now)).ok()?;
+            let primary = valid.primary_key().key_expiration_time();
+            let keys = valid.keys().alive().revoked(false).for_signing();
+            // A key without an end of its own lasts as long as the certificate.
+            let ends = keys.map(|key| [primary, key.key_expiration_time()].into_iter().flatten().min());
+            let last = ends.reduce(|a, b| a.zip(b).map(|(a, b)| a.max(b)))?;
+            Some((cert.fingerprint().to_hex(), last.map(DateTime::from)))
+        };
+        self.0.iter().filter_map(end).collect()
+    }
+
     /// The certificates with which GnuPG verifies nothing, by fingerprint, with the reason.
     pub fn unreadable_by_gnupg(&self, now: DateTime<Utc>) -> Vec<(String, String)> {
         let policy = StandardPolicy::new();

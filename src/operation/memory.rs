@@ -4,6 +4,7 @@
 //! place where users reach it, which an attacker would have to put back as well. Both are verified from the pinned root.
 //! Until then a rollback is not detected, so there is a warning.
 
+use super::bounded::within;
 use super::{Workspace, own_file};
 use crate::failure::Result;
 use crate::files::read_regular;
@@ -12,7 +13,6 @@ use crate::repository::{KnownStore, Memory, Place, Present, Seen, Versions, load
 use crate::storage::HttpSource;
 use chrono::{DateTime, Utc};
 use std::sync::OnceLock;
-use std::sync::mpsc;
 use std::time::Duration;
 
 /// Asking the public copy takes no longer than this; it is a help, not a condition.
@@ -217,14 +217,8 @@ impl Workspace {
 /// What clients are served, as far as it verifies. A server that never ends its answer is left alone after a while.
 fn ask(url: &str, pinned: &[u8], now: DateTime<Utc>) -> std::result::Result<Versions, String> {
     let (url, pinned) = (url.to_owned(), pinned.to_owned());
-    let (tell, told) = mpsc::channel();
-    let asking = move || {
-        let versions = HttpSource::new(&url).and_then(|source| load_versions(&source, &pinned, now));
-        // The caller may have stopped listening if this took too long.
-        let _ = tell.send(versions.map_err(|failure| failure.message));
-    };
-    std::thread::Builder::new().name("public copy".into()).spawn(asking).map_err(|error| error.to_string())?;
-    told.recv_timeout(PATIENCE).unwrap_or_else(|_| Err(format!("it took more than {} seconds", PATIENCE.as_secs())))
+    let asked = within(PATIENCE, move || HttpSource::new(&url).and_then(|source| load_versions(&source, &pinned, now)));
+    asked.and_then(|versions| versions).map_err(|failure| failure.message)
 }
 
 /// Names a repository by its pinned root, in the state file.

@@ -4,10 +4,12 @@
 pub mod add_targets;
 pub mod adopt;
 pub mod bins;
+mod bounded;
 pub mod build;
 pub mod channels;
 pub mod delegations;
 pub mod difference;
+pub mod doctor;
 #[cfg(feature = "monitor")]
 pub mod drop_box;
 pub mod going_back;

@@ -7,12 +7,15 @@ use crate::repository::KnownStore;
 use crate::storage::probe::Probe;
 use crate::storage::{Conditions, EtagQuotes, Headers, HttpSource, NO_CACHE, RawPlus, Storage};
 use serde::Serialize;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Rounds of the race.
 const ROUNDS: usize = 5;
 /// Large enough to be sent in two parts.
 const LARGE: usize = (8 << 20) + 4096;
+
+/// The longest that a web server may take for one answer.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -262,7 +265,7 @@ impl StoreReport {
             );
             return None;
         };
-        let look = |name: &ObjectName| HttpSource::new(url)?.look(name);
+        let look = |name: &ObjectName| HttpSource::within(url, PATIENCE)?.look(name);
         match look(missing) {
             Ok((404, _)) => self.add("clients: missing root", Verdict::Ok, "404, as clients need it to see that there is no newer root"),
             Ok((status, _)) => self.add(

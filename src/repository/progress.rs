@@ -6,6 +6,9 @@ pub trait Progress: Send + Sync {
     /// The work of this step: so many files with so many bytes.
     fn expect(&self, files: u64, bytes: u64);
 
+    /// The last step is over.
+    fn finish(&self) {}
+
     /// Bytes done.
     fn bytes(&self, count: u64);
 

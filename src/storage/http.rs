@@ -1,41 +1,83 @@
+use super::answer::Answer;
 use super::{Object, Source, Token};
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use crate::transport;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use reqwest::blocking::{Client, Response};
+use reqwest::blocking::{Client, ClientBuilder, Response};
+use reqwest::redirect::Policy;
 use std::io::Read;
 use std::time::Duration;
+
+/// As many redirects as clients follow.
+const REDIRECTS: usize = 10;
 
 /// A published repository read over http(s), with exactly the requests that a client makes.
 pub struct HttpSource {
     base: String,
     client: Client,
+    /// The longest time for one answer with its body.
+    patience: Option<Duration>,
 }
 
 impl HttpSource {
     /// A repository below `base`, a URL that starts with `http://` or `https://`.
     pub fn new(base: &str) -> Result<Self> {
+        // A large file may take as long as it takes, as long as something arrives.
+        Self::build(base, None, Client::builder())
+    }
+
+    /// The same for a check of the server: each answer must be complete within `patience`, and a redirect from https to http is
+    /// not followed but reported as the answer that it is.
+    pub fn within(base: &str, patience: Duration) -> Result<Self> {
+        let policy = Policy::custom(|attempt| {
+            let insecure = attempt.url().scheme() == "http" && attempt.previous().iter().any(|url| url.scheme() == "https");
+            if insecure || attempt.previous().len() > REDIRECTS { attempt.stop() } else { attempt.follow() }
+        });
+        Self::build(base, Some(patience), Client::builder().redirect(policy))
+    }
+
+    fn build(base: &str, patience: Option<Duration>, builder: ClientBuilder) -> Result<Self> {
         check_credentials(base)?;
-        let client = Client::builder()
+        let client = builder
             .connect_timeout(Duration::from_secs(20))
-            // A large file may take as long as it takes, as long as something arrives.
-            .timeout(None)
+            .timeout(patience)
             .user_agent(concat!("publish/", env!("CARGO_PKG_VERSION")))
             .build();
         let client = client.map_err(|error| Failure::new(Kind::Unexpected, "cannot set up https").source(error))?;
-        Ok(Self { base: base.trim_end_matches('/').into(), client })
+        Ok(Self { base: base.trim_end_matches('/').into(), client, patience })
+    }
+
+    /// Whether it is plain http to this machine.
+    pub fn is_local(&self) -> bool {
+        transport::is_local(&self.base)
     }
 
     /// What a client gets for a name: the status and the start of the body.
     pub fn look(&self, name: &ObjectName) -> Result<(u16, Vec<u8>)> {
-        let url = self.url(name);
-        let failed = |error: reqwest::Error| Failure::new(Kind::Storage, format!("cannot fetch {url}")).source(error);
-        let response = self.client.get(&url).send().map_err(failed)?;
-        let status = response.status().as_u16();
-        let mut body = Vec::new();
-        response.take(4096).read_to_end(&mut body).map_err(|error| Failure::io("fetch", &url, error))?;
-        Ok((status, body))
+        let answer = self.ask(&escape(name.as_str()), &[], 4096)?;
+        Ok((answer.status, answer.body))
+    }
+
+    /// The answer for a path, which is escaped already, with the first `limit` bytes of its body; none are read for 0.
+    pub fn ask(&self, path: &str, headers: &[(&str, &str)], limit: u64) -> Result<Answer> {
+        let url = format!("{}/{path}", self.base);
+        let mut request = self.client.get(&url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(patience) = self.patience {
+            request = request.timeout(patience);
+        }
+        let response = request.send().map_err(|error| self.unanswered(&url, error.is_timeout()).source(error))?;
+        Answer::read(response, limit).map_err(|error| self.unanswered(&url, is_timeout(&error)).source(error))
+    }
+
+    fn unanswered(&self, url: &str, timeout: bool) -> Failure {
+        match self.patience.filter(|_| timeout) {
+            Some(patience) => Failure::new(Kind::Storage, format!("{url} was not answered within {} seconds", patience.as_secs())),
+            None => Failure::new(Kind::Storage, format!("cannot fetch {url}")),
+        }
     }
 
     fn url(&self, name: &ObjectName) -> String {
@@ -44,8 +86,10 @@ impl HttpSource {
 
     fn request(&self, name: &ObjectName) -> Result<Option<Response>> {
         let url = self.url(name);
-        let response = self.client.get(&url).send().map_err(|error| {
-            Failure::new(Kind::Storage, format!("cannot fetch {url}"))
+        let request = self.client.get(&url);
+        let request = if let Some(patience) = self.patience { request.timeout(patience) } else { request };
+        let response = request.send().map_err(|error| {
+            self.unanswered(&url, error.is_timeout())
                 .source(error)
                 .hint("check the URL and the network; a proxy is taken from HTTPS_PROXY and HTTP_PROXY")
         })?;
@@ -57,6 +101,12 @@ impl HttpSource {
             status => Err(Failure::new(Kind::Storage, format!("{url} answered {status}")).hint("clients take only 200 and 404")),
         }
     }
+}
+
+/// Whether reading a body took too long.
+fn is_timeout(error: &std::io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<reqwest::Error>());
+    error.kind() == std::io::ErrorKind::TimedOut || cause.is_some_and(reqwest::Error::is_timeout)
 }
 
 /// Reading takes no credentials and may be plain; a URL that holds some may not.

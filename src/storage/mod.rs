@@ -4,8 +4,10 @@
 //! conformance suite (`tests/conformance/`): create refuses what exists, swap refuses what changed, no client ever sees
 //! half an object, and after `barrier` all earlier writes survive loss of power before any later one is seen.
 
+mod answer;
 mod headers;
 mod http;
+mod leftovers;
 mod local;
 mod location;
 mod memory;
@@ -22,9 +24,11 @@ use crate::layout::ObjectName;
 use std::io::Read;
 use std::time::SystemTime;
 
+pub use answer::Answer;
 pub use headers::{Headers, NO_CACHE};
 pub use http::HttpSource;
 pub(crate) use http::escape;
+pub use leftovers::Leftovers;
 pub use local::{LocalDirectory, lock};
 pub use location::{Location, Service};
 pub use memory::Memory;
@@ -173,6 +177,12 @@ pub trait Storage: Source {
     /// before `before`. Says how many there were.
     fn sweep(&self, _before: SystemTime) -> Result<usize> {
         Ok(0)
+    }
+
+    /// What publishers left that do not run any more, and which of them hold a lock now. Nothing is changed. `None` if the store
+    /// cannot tell.
+    fn leftovers(&self) -> Result<Option<Leftovers>> {
+        Ok(None)
     }
 
     /// The store's clock, which dates what is listed; `None` if the store does not report it.

@@ -1,4 +1,4 @@
-use super::{Conditions, EtagQuotes, Object, Obstacle, Rivals, Source, Storage, Stored, Token, Upload};
+use super::{Conditions, EtagQuotes, Leftovers, Object, Obstacle, Rivals, Source, Storage, Stored, Token, Upload};
 use crate::failure::Result;
 use crate::layout::ObjectName;
 use std::io::Read;
@@ -137,6 +137,10 @@ impl<F: Fn(Call) -> Result<()> + Send + Sync> Storage for Observed<F> {
 
     fn sweep(&self, before: SystemTime) -> Result<usize> {
         self.around("sweep", "", || self.inner.sweep(before))
+    }
+
+    fn leftovers(&self) -> Result<Option<Leftovers>> {
+        self.inner.leftovers()
     }
 
     fn clock(&self) -> Result<Option<SystemTime>> {

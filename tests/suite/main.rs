@@ -21,6 +21,7 @@ mod concurrency;
 mod counts;
 mod delegations;
 mod devices;
+mod doctor;
 mod drafts;
 mod dry_run;
 mod durability;

@@ -186,3 +186,27 @@ fn verify_screens() {
     seen.push_str(&format!("\n{}", screen(&sandbox, &["verify", &url])));
     redacted(&sandbox).bind(|| insta::assert_snapshot!("verify", seen));
 }
+
+/// The checklist: nothing to find, several faults at once, a config that cannot be read.
+#[test]
+fn doctor_screens() {
+    use crate::fakes::http::{Response, serve};
+    use std::os::unix::fs::PermissionsExt;
+    let url = serve(|_| Some(Response::new(200).header("Content-Type", "text/html").body("<!DOCTYPE html><p>Please log in")));
+    let sandbox = Sandbox::new();
+    sandbox.channels(&[("1", "stable", "1.0.0")]);
+    sandbox.publish(&["release", "1.0.0", "--from", "dist", "--channels"]).ok();
+    let mut seen = screen(&sandbox, &["doctor"]);
+    let config = std::fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    sandbox.write("publish.yaml", format!("{}public_url: {url}\n", config.replace("file:keys/timestamp.pem", "env:TIMESTAMP_KEY")));
+    std::fs::set_permissions(sandbox.path("keys/targets.pem"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    std::fs::remove_file(sandbox.path(".publish-state.json")).unwrap();
+    for arguments in [&["doctor"][..], &["doctor", "--quiet", "--fail-on-warning"]] {
+        seen.push_str(&format!("\n{}", screen(&sandbox, arguments)));
+    }
+    sandbox.write("publish.yaml", "chanels: x.yaml\n");
+    seen.push_str(&format!("\n{}", screen(&sandbox, &["doctor"])));
+    let mut settings = redacted(&sandbox);
+    settings.add_filter(&regex_of(&url), "[URL]");
+    settings.bind(|| insta::assert_snapshot!("doctor", seen));
+}

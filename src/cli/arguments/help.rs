@@ -9,7 +9,7 @@ use std::fmt::Write;
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Daily commands", &["init", "release", "channels", "refresh", "status"]),
     ("Publishing", &["add-targets", "remove-targets", "yank"]),
-    ("Inspecting", &["verify", "diff"]),
+    ("Inspecting", &["doctor", "verify", "diff"]),
     ("Keys and roots", &["key", "root", "rotate"]),
     ("Repository maintenance", &["adopt", "bins", "prune", "remove-delegation", "store"]),
     ("Services", &["worker", "monitor", "queue", "pause, resume"]),

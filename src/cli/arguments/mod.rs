@@ -212,6 +212,11 @@ pub(super) enum Command {
         after_help = "The first line is the verdict, and the exit code agrees: 0 healthy; 3 expired, within --fail-within, or (without that option) due; 11 paused or incomplete. With --quiet, a healthy repository prints nothing.\n\nExamples:\n  publish status\n  publish status --quiet --fail-within 3h\n  publish status --install"
     )]
     Status(Status),
+    /// Check the setup, keys, repository and web server
+    #[command(
+        after_help = "One line for each item: ok, warning, FAILED, or not checked with the reason; below it the remedy. It writes nothing: `publish store check` tries out writing. It exits with code 6 if an item failed. It opens the keys that are here, and asks for a passphrase on a terminal only. Without a passphrase, an encrypted key is not checked.\n\nExamples:\n  publish doctor\n  publish doctor --quiet --fail-on-warning"
+    )]
+    Doctor(Doctor),
     /// Compare two releases
     #[command(
         after_help = "The command shows files and platforms that were added, changed or removed, with their sizes, and the channels of each release.\n\nExamples:\n  publish diff 1.0.0 1.1.0\n  publish diff 1/stable 1.1.0 --format markdown"
@@ -280,7 +285,13 @@ impl Command {
             Self::Key(Key::New { .. } | Key::Passphrase { .. } | Key::Certify { .. } | Key::Extend { .. }) => None,
             // These only read.
             Self::Key(Key::List | Key::Show { .. } | Key::Export { .. }) => None,
-            Self::Status(_) | Self::Diff(_) | Self::Verify(_) | Self::Completions { .. } | Self::Man { .. } | Self::Reference => None,
+            Self::Status(_)
+            | Self::Doctor(_)
+            | Self::Diff(_)
+            | Self::Verify(_)
+            | Self::Completions { .. }
+            | Self::Man { .. }
+            | Self::Reference => None,
         }
     }
 }
@@ -304,6 +315,13 @@ pub(super) struct Status {
     /// Exit with code 3 if a role expires within this span, such as 90m, 12h or 3d
     #[arg(long, value_name = "SPAN", value_parser = super::text::parse_span)]
     pub fail_within: Option<chrono::TimeDelta>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Doctor {
+    /// Exit with code 6 for a warning, too
+    #[arg(long)]
+    pub fail_on_warning: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -104,6 +104,20 @@ fn holder(file: &File) -> Option<(u32, u32)> {
     Some((process, fs::metadata(format!("/proc/{process}")).ok()?.uid()))
 }
 
+/// Who holds the lock of a file, if a process does. The lock is tried for an instant, which delays another publisher by no more
+/// than one round of waiting; the file is not made.
+pub(super) fn holder_of(path: &Path) -> io::Result<Option<String>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(fs::TryLockError::WouldBlock) => Ok(Some(held_by(&file))),
+        Err(fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
 /// Whether a process of this user may be a publisher: the lock file's owner, root, and ourselves.
 fn may_publish(user: u32, file: &File) -> bool {
     let owner = file.metadata().map_or(0, |there| there.uid());

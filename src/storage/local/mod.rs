@@ -14,7 +14,7 @@ mod staging;
 
 use self::staging::{STAGING, Staging, create_directories, create_file, create_staged};
 use super::memory::check_limit;
-use super::{Object, Obstacle, Reports, Rivals, Source, Storage, Stored, Token, Upload};
+use super::{Leftovers, Object, Obstacle, Reports, Rivals, Source, Storage, Stored, Token, Upload};
 use crate::failure::{Failure, Kind, Result};
 use crate::files::{open_regular, read_regular};
 use crate::layout::ObjectName;
@@ -381,6 +381,23 @@ impl Storage for LocalDirectory {
     fn sweep(&self, _before: SystemTime) -> Result<usize> {
         // Whose lock is free is gone, however short a time ago.
         Ok(staging::sweep(&self.root.join(STAGING)))
+    }
+
+    fn leftovers(&self) -> Result<Option<Leftovers>> {
+        let (gone, running) = staging::owners(&self.root.join(STAGING));
+        let holder = |path: &Path| lock::holder_of(path).ok().flatten();
+        let shown = |path: PathBuf| path.with_extension("").display().to_string();
+        Ok(Some(Leftovers {
+            abandoned: gone.into_iter().map(shown).collect(),
+            running: running
+                .into_iter()
+                .map(|path| {
+                    let who = holder(&path).unwrap_or_else(|| "another process holds it".into());
+                    format!("{}: {who}", path.display())
+                })
+                .collect(),
+            lock: holder(&self.root.join(LOCK)),
+        }))
     }
 
     fn clock(&self) -> Result<Option<SystemTime>> {

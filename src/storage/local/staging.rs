@@ -103,6 +103,11 @@ pub(super) fn sweep(parent: &Path) -> usize {
     swept
 }
 
+/// The locks below `parent`, of publishers that are gone and of those that run; nothing is removed.
+pub(super) fn owners(parent: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    locks(parent).into_iter().partition(|path| File::open(path).is_ok_and(|lock| lock.try_lock_shared().is_ok()))
+}
+
 /// Creates a file of the staging directory, and its shelf if this is the first on it.
 pub(super) fn create_staged(path: &Path) -> io::Result<File> {
     match create_file(path) {

@@ -1,0 +1,137 @@
+//! The files of the publisher.
+
+use super::check::{Checklist, Item, Verdict};
+use super::{DoctorRequest, Workspace};
+use crate::channels::ChannelsFile;
+use crate::failure::{Failure, Kind};
+use crate::files::read_regular;
+use crate::keys::read_passphrase;
+use crate::metadata::trust::{AtExpiry, Trust};
+use crate::repository::Memory;
+use rustix::fs::{Access, access};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+const OTHERS_WRITE: u32 = 0o002;
+
+/// Gives the pinned root, if it can be used.
+pub(super) fn check(workspace: &Workspace, request: &DoctorRequest, list: &mut Checklist) -> Option<Vec<u8>> {
+    check_config(&request.config, list);
+    check_channels(request, list);
+    check_passphrases(&request.passphrase_files, list);
+    let pinned = check_pinned(workspace, list);
+    check_state(workspace, pinned.as_deref(), list);
+    pinned
+}
+
+fn check_config(config: &Path, list: &mut Checklist) {
+    let shown = config.display();
+    match std::fs::metadata(config) {
+        Ok(there) if there.mode() & OTHERS_WRITE != 0 => list.warning(
+            Item::Config,
+            format!("{shown} can be written by every user of this machine, and it names commands that are run"),
+            format!("chmod o-w {shown}"),
+        ),
+        _ => list.ok(Item::Config, shown.to_string()),
+    }
+}
+
+fn check_channels(request: &DoctorRequest, list: &mut Checklist) {
+    let (file, here) = (request.channels.display(), request.channels_here.display());
+    match ChannelsFile::read(&request.channels) {
+        Ok(found) => list.ok(
+            Item::ChannelsFile,
+            match found.assignments.len() {
+                1 => format!("{file} lists 1 channel"),
+                number => format!("{file} lists {number} channels"),
+            },
+        ),
+        Err(failure) if failure.kind == Kind::NotFound => list.not_checked_but(
+            Item::ChannelsFile,
+            format!("{file} does not exist; `publish channels` needs it, `publish release` does not"),
+            format!("write {file}, or set `channels:` in the config"),
+        ),
+        Err(failure) => list.failure(Item::ChannelsFile, Verdict::Failed, &failure, "correct these lines"),
+    }
+    let same = |a: &Path, b: &Path| a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b));
+    if !request.channels_here.exists() || same(&request.channels_here, &request.channels) {
+        return list.ok(Item::OtherChannelsFile, "there is none in the working directory");
+    }
+    list.warning(
+        Item::OtherChannelsFile,
+        format!("{here} in the working directory is not used: the config names {file}"),
+        format!("to publish it: publish channels --file {here}; to use it always: `channels:` in the config"),
+    );
+}
+
+fn check_passphrases(files: &[std::path::PathBuf], list: &mut Checklist) {
+    if files.is_empty() {
+        list.not_checked(Item::PassphraseFile, "no passphrase file is configured");
+    }
+    for file in files {
+        let shown = file.display().to_string();
+        // What is in a pipe can be read once, and the keys need it.
+        if std::fs::metadata(file).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+            list.not_checked(Item::PassphraseFile, format!("{shown} is a pipe or a device: it is read once, for the keys"));
+            continue;
+        }
+        match read_passphrase(file) {
+            Ok(content) if content.trim_ascii().is_empty() => {
+                list.failed(Item::PassphraseFile, format!("{shown} is empty"), "write the passphrase into it as one line");
+            }
+            Ok(_) => list.ok(Item::PassphraseFile, shown),
+            Err(failure) => {
+                list.failure(Item::PassphraseFile, Verdict::Failed, &failure, "restore the file, or correct its name in the config")
+            }
+        }
+    }
+}
+
+/// Whether it is the root of the repository, the repository's own check says.
+fn check_pinned(workspace: &Workspace, list: &mut Checklist) -> Option<Vec<u8>> {
+    let shown = workspace.pinned_root.display();
+    let pinned = workspace.pinned().and_then(|pinned| Trust::pin(&pinned, AtExpiry::Report(workspace.now())).map(|_| pinned));
+    pinned
+        .inspect_err(|failure| {
+            let otherwise = format!("restore {shown} from a backup: docs/recovery.md#a-file-of-the-publisher-is-missing");
+            list.failure(Item::PinnedRoot, Verdict::Failed, failure, &otherwise);
+        })
+        .ok()
+}
+
+fn check_state(workspace: &Workspace, pinned: Option<&[u8]>, list: &mut Checklist) {
+    let file = &workspace.state_file;
+    let shown = file.display();
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let unwritable = [(directory, Access::WRITE_OK | Access::EXEC_OK), (file.as_path(), Access::WRITE_OK)]
+        .into_iter()
+        .filter(|(path, _)| path.exists())
+        .find_map(|(path, wanted)| access(path, wanted).err().map(|error| (path, error)));
+    if let Some((path, error)) = unwritable {
+        return list.failed(
+            Item::State,
+            format!("{} cannot be written by this user ({error}): what is published is not remembered", path.display()),
+            "give the directory to the user that publishes, or set `state:` in the config to another place",
+        );
+    }
+    let keep = "keep the file between runs, in CI in a cache: docs/recovery.md#the-memory-of-versions-is-missing";
+    let unnoticed = match &workspace.recall.public_url {
+        Some(url) => format!("before the next publish, only a comparison with {url} shows a rollback"),
+        None => "a rollback of the repository before the next publish would go unnoticed".to_owned(),
+    };
+    match read_regular(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            list.warning(Item::State, format!("{shown} is missing: {unnoticed}"), keep);
+        }
+        Err(error) => list.failure(Item::State, Verdict::Failed, &Failure::io("read", &shown, error), keep),
+        Ok(content) if Memory::parse(&content).is_none() => list.warning(
+            Item::State,
+            format!("{shown} cannot be read as a state file: {unnoticed}"),
+            format!("restore it from a backup, or remove it: rm {shown}"),
+        ),
+        Ok(_) => match pinned.and_then(|pinned| workspace.seen(pinned)) {
+            Some(seen) => list.ok(Item::State, format!("{shown} remembers timestamp {}", seen.versions.timestamp)),
+            None => list.warning(Item::State, format!("{shown} knows no versions of this repository at this place: {unnoticed}"), keep),
+        },
+    }
+}
