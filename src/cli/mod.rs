@@ -2,6 +2,7 @@
 
 mod adopt;
 mod arguments;
+mod ci;
 #[cfg(feature = "monitor")]
 mod connections;
 mod delegations;
@@ -109,6 +110,7 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Report> {
         Command::Status(status) => status::run(global, status, output),
         Command::Diff(diff) => diff::run(global, diff, output),
         Command::Doctor(doctor) => doctor::run(global, doctor, output),
+        Command::Ci(ci) => ci::run(global, ci, output),
         Command::Verify(verify) => verify::run(global, verify, output),
         Command::Completions { shell } => Ok(reference::completions(*shell)),
         Command::Man { directory } => reference::man(directory),

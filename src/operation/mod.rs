@@ -7,6 +7,7 @@ pub mod bins;
 mod bounded;
 pub mod build;
 pub mod channels;
+pub mod ci;
 pub mod delegations;
 pub mod difference;
 pub mod doctor;

@@ -29,6 +29,7 @@ mod encodings;
 mod faults;
 mod given_files;
 mod gnupg;
+mod hosted;
 mod init;
 mod key_ids;
 mod keys;

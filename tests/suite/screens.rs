@@ -122,6 +122,31 @@ fn a_second_release() {
     redacted(&sandbox).bind(|| insta::assert_snapshot!("a_second_release", seen));
 }
 
+/// What `publish ci` shows before and after it writes its files.
+#[test]
+fn ci_screens() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir(sandbox.path(".git")).unwrap();
+    let config = std::fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    let bucket = "repo: s3://acme-tuf/stable\nstore: {region: eu-central-1, conditions: enforced}";
+    sandbox.write("publish.yaml", config.replace("repo: repo", bucket));
+    let mut seen = String::new();
+    for arguments in [
+        &["ci", "github", "--dry-run"][..],
+        &["ci", "gitlab"],
+        &["ci", "github", "--url", "https://example.org/publish.tar.gz", "--sha256", &"0".repeat(64)],
+        &["ci", "github", "--build", "./build.sh"],
+        &["ci", "github", "--json"],
+    ] {
+        seen.push_str(&screen(&sandbox, arguments));
+        seen.push('\n');
+    }
+    for file in ["publish.ci.yaml", ".gitlab/publish.gitlab-ci.yml", ".github/workflows/publish-release.yml"] {
+        seen.push_str(&format!("$ cat {file}\n{}\n", std::fs::read_to_string(sandbox.path(file)).unwrap()));
+    }
+    redacted(&sandbox).bind(|| insta::assert_snapshot!("ci", seen));
+}
+
 /// The verdict, the exit code and the sections of `status`; and what users need to install.
 #[test]
 fn status_screens() {

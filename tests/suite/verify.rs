@@ -220,3 +220,17 @@ fn foreign_repositories_are_read() {
     assert_eq!(report["report"]["targets"], 3);
     assert_eq!(report["report"]["second_opinion"]["verdict"], "cannot_read");
 }
+
+/// A job that checks every night prints nothing while all is well.
+#[test]
+fn quiet_prints_nothing_without_errors_and_warnings() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    let run = sandbox.publish(&["verify", "--quiet"]).ok();
+    assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", ""));
+    let run = sandbox.publish(&["verify", "--quiet", "--json"]).ok();
+    assert_eq!(run.json()["good"], true);
+    std::fs::write(sandbox.path("repo/targets/releases/1.0.0/linux-amd64/bin/acme"), b"other").unwrap();
+    let run = sandbox.publish(&["verify", "--quiet"]);
+    assert!(run.code == 9 && run.stdout.contains("FAILED") && run.stdout.contains("releases/1.0.0/linux-amd64/bin/acme"), "{run:#?}");
+}

@@ -12,7 +12,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Inspecting", &["doctor", "verify", "diff"]),
     ("Keys and roots", &["key", "root", "rotate"]),
     ("Repository maintenance", &["adopt", "bins", "prune", "remove-delegation", "store"]),
-    ("Services", &["worker", "monitor", "queue", "pause, resume"]),
+    ("Services", &["ci", "worker", "monitor", "queue", "pause, resume"]),
 ];
 
 /// Commands that the last line of the help names.

@@ -1,9 +1,11 @@
+mod ci;
 mod help;
 mod keys;
 mod publishing;
 mod root;
 mod workers;
 
+pub(super) use ci::{Ci, CiFiles};
 pub(super) use help::command;
 pub(super) use keys::{Key, KeyForm, KeyType, Rotate, Rotated};
 pub(super) use publishing::{
@@ -223,8 +225,16 @@ pub(super) enum Command {
     )]
     Diff(Diff),
     /// Verify a repository as a new client would
-    #[command(after_help = "Examples:\n  publish verify\n  publish verify repo --root keys/1.root.json")]
+    #[command(
+        after_help = "With --quiet, a repository without errors and warnings prints nothing.\n\nExamples:\n  publish verify\n  publish verify repo --root keys/1.root.json"
+    )]
     Verify(Verify),
+    /// Write the files with which GitHub or GitLab publishes
+    #[command(
+        subcommand,
+        after_help = "The files publish a release for each tag v1.2.3, the channels when their file changes on the default branch, a comment with the plan on pull requests, an hourly refresh and a nightly check. They are for hosted runners: fresh machines that have the secrets of the CI and nothing else. The command prints how to store each secret, and no secret. The root key stays out of CI. docs/ci.md describes the set-up.\n\nExample:\n  publish ci github --dry-run"
+    )]
+    Ci(Ci),
     /// Print shell completions
     #[command(after_help = "Example:\n  publish completions bash")]
     Completions {
@@ -285,6 +295,7 @@ impl Command {
             Self::Key(Key::New { .. } | Key::Passphrase { .. } | Key::Certify { .. } | Key::Extend { .. }) => None,
             // These only read.
             Self::Key(Key::List | Key::Show { .. } | Key::Export { .. }) => None,
+            Self::Ci(_) => None,
             Self::Status(_)
             | Self::Doctor(_)
             | Self::Diff(_)

@@ -1,0 +1,100 @@
+use super::arguments::{Ci, CiFiles, Global};
+use super::output::{Output, Report};
+use super::workspace::location;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::files::{GIVEN_FILE_LIMIT, read_given_text};
+use crate::operation::ci::{self as operation, Change, CiPlan, CiRequest, Forge, Program, Publisher};
+use anyhow::Result;
+use chrono::Utc;
+use serde_json::json;
+use std::fmt::Write;
+use std::path::Path;
+
+/// `publish ci`.
+pub(super) fn run(global: &Global, arguments: &Ci, output: &Output) -> Result<Report> {
+    let (forge, files) = match arguments {
+        Ci::Github(files) => (Forge::GitHub, files),
+        Ci::Gitlab(files) => (Forge::GitLab, files),
+    };
+    let request = request(global, forge, files)?;
+    let plan = operation::plan(&request)?;
+    if global.dry_run {
+        let mut text = described(&plan);
+        text.push_str("\nNothing was written. Run it without --dry-run to write these files.\n");
+        return Ok(Report::new("ci", text, json!({"dry_run": true, "plan": plan})).warnings(&plan.warnings));
+    }
+    output.plan((!plan.empty).then(|| listed(&plan)), &plan.warnings);
+    operation::apply(&request, &plan)?;
+    let mut text = if plan.empty { "All files are written already.\n".to_owned() } else { "The files are written.\n".to_owned() };
+    steps(&mut text, &plan);
+    Ok(Report::new("ci", text, json!({"dry_run": false, "plan": plan})).shown(&plan.warnings, &[]))
+}
+
+fn request(global: &Global, forge: Forge, files: &CiFiles) -> Result<CiRequest> {
+    let mut config = Config::read(&global.config)?;
+    if files.directory != Path::new(".") {
+        // The printed commands run in the checkout: paths from here would name nothing there.
+        let base = std::path::absolute(config.base().join(".")).map_err(|error| Failure::io("resolve", config.base().display(), error))?;
+        config.start_from(&base);
+    }
+    let what = global.config.display();
+    let text = read_given_text(&global.config, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read the config", &what, error))?;
+    let store = config.store();
+    let variable = |name: &&str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let publisher = Publisher {
+        text,
+        name: config.display_name(),
+        location: location(global, &config)?,
+        region: store.region.clone().or_else(|| ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().find_map(variable)),
+        store,
+        pinned_root: config.root(),
+        channels: config.channels(),
+        keys: config.key_uris()?,
+        bin_keys: config.bin_keys()?,
+        openpgp: config.openpgp()?,
+        openpgp_certificate: config.openpgp_certificate(),
+        passphrase_file: global.passphrase_file.clone().or_else(|| config.passphrase_file()),
+        openpgp_passphrase_file: global.openpgp_passphrase_file.clone().or_else(|| config.openpgp_passphrase_file()),
+    };
+    let program = files.url.clone().zip(files.sha256.clone()).map(|(url, sha256)| Program { url, sha256 });
+    Ok(CiRequest {
+        forge,
+        directory: files.directory.clone(),
+        build: files.build.clone(),
+        from: files.from.clone(),
+        program,
+        force: files.force,
+        publisher,
+        now: Utc::now(),
+    })
+}
+
+/// The files with what happens to each.
+fn listed(plan: &CiPlan) -> String {
+    let mut text = String::from("Files for CI\n\n");
+    for file in &plan.files {
+        let sign = match file.change {
+            Change::Create => "+",
+            Change::Replace => "~",
+            Change::Keep => "=",
+        };
+        let _ = writeln!(text, "  {sign} {}", file.path);
+    }
+    text
+}
+
+/// What a person does then. Commands stand at the margin, so that they can be copied.
+fn steps(text: &mut String, plan: &CiPlan) {
+    text.push_str("\nNow set up the CI, once. The root key stays out of it. In the checkout:\n");
+    for (at, step) in plan.setup.iter().enumerate() {
+        let _ = writeln!(text, "\n# {}. {}", at + 1, step.what);
+        step.lines.iter().for_each(|line| text.push_str(&format!("{line}\n")));
+    }
+}
+
+fn described(plan: &CiPlan) -> String {
+    let mut text = listed(plan);
+    steps(&mut text, plan);
+    text
+}

@@ -1,0 +1,194 @@
+//! `publish ci`: the files with which hosted runners of GitHub or GitLab publish to this repository. A runner starts with a
+//! fresh clone and the secrets of its CI, and keeps nothing. So the files carry a config that reads keys from variables, and
+//! the pinned root. The root key never goes to CI: the config names no place for it.
+
+mod checkout;
+mod github;
+mod gitlab;
+mod hosted_config;
+mod secrets;
+mod template;
+
+pub use checkout::{Change, PlannedFile};
+pub use secrets::Secret;
+
+use self::secrets::Secrets;
+use super::read_pinned_root;
+use crate::failure::{Failure, Result};
+use crate::keys::KeyUri;
+use crate::metadata::Role;
+use crate::storage::{Location, Service, StoreOptions};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The config that the files are for, at the top of the checkout.
+pub const CONFIG: &str = "publish.ci.yaml";
+/// The pinned root beside it.
+const ROOT: &str = "publish.root.json";
+/// The OpenPGP certificate beside it, for a key in a key service.
+const CERTIFICATE: &str = "publish.openpgp.asc";
+
+/// Who runs the jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forge {
+    /// GitHub Actions.
+    GitHub,
+    /// GitLab CI/CD.
+    GitLab,
+}
+
+impl Forge {
+    /// The word on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::GitHub => "github",
+            Self::GitLab => "gitlab",
+        }
+    }
+}
+
+/// What is asked for.
+pub struct CiRequest {
+    /// Whose files.
+    pub forge: Forge,
+    /// The top of the checkout.
+    pub directory: PathBuf,
+    /// The command that builds.
+    pub build: String,
+    /// Where the build is then, below the checkout.
+    pub from: String,
+    /// The archive that jobs install; `None` where variables of the CI name it.
+    pub program: Option<Program>,
+    /// Replace files that this command wrote.
+    pub force: bool,
+    /// What publishes today.
+    pub publisher: Publisher,
+    /// Now: an expired OpenPGP key is refused.
+    pub now: DateTime<Utc>,
+}
+
+/// An archive with the program, as `.ci/package` makes it.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Where it can be fetched from.
+    pub url: String,
+    /// Its SHA-256 in hex.
+    pub sha256: String,
+}
+
+/// The config of the machine that publishes today.
+pub struct Publisher {
+    /// The text of the config.
+    pub text: String,
+    /// What users call the repository.
+    pub name: String,
+    /// Where the repository lives.
+    pub location: Location,
+    /// What the config says about its store.
+    pub store: StoreOptions,
+    /// The region of the bucket: the config's, or that of the environment, which a fresh machine does not have.
+    pub region: Option<String>,
+    /// The pinned root.
+    pub pinned_root: PathBuf,
+    /// The channels file.
+    pub channels: PathBuf,
+    /// The keys of the roles.
+    pub keys: BTreeMap<Role, Vec<KeyUri>>,
+    /// The keys of hashed bins, where they have their own.
+    pub bin_keys: Vec<KeyUri>,
+    /// The OpenPGP key.
+    pub openpgp: KeyUri,
+    /// The certificate of an OpenPGP key that does not live in a file.
+    pub openpgp_certificate: PathBuf,
+    /// The file with the passphrase of the role keys.
+    pub passphrase_file: Option<PathBuf>,
+    /// The file with the passphrase of the OpenPGP key.
+    pub openpgp_passphrase_file: Option<PathBuf>,
+}
+
+/// What will be written, and what a person does once after that.
+#[derive(Debug, Serialize)]
+pub struct CiPlan {
+    /// The files.
+    pub files: Vec<PlannedFile>,
+    /// The secrets that the jobs need.
+    pub secrets: Vec<Secret>,
+    /// What to do then, in this order.
+    pub setup: Vec<Step>,
+    /// What is unusual.
+    pub warnings: Vec<String>,
+    /// Whether all files are there already.
+    pub empty: bool,
+}
+
+/// One thing that a person does: the commands, or the lines of a file.
+#[derive(Debug, Serialize)]
+pub struct Step {
+    /// What for.
+    pub what: String,
+    /// The lines, as they are typed.
+    pub lines: Vec<String>,
+}
+
+/// Decides what the files hold; refuses what cannot work on a hosted runner, and files of others. Writes nothing.
+pub fn plan(request: &CiRequest) -> Result<CiPlan> {
+    checkout::check_top(&request.directory)?;
+    let publisher = &request.publisher;
+    if let Location::Directory(path) = &publisher.location {
+        return Err(Failure::invalid(format!("the repository {} is a directory, and hosted runners start without it", path.display()))
+            .hint("keep the repository in a bucket: docs/stores.md")
+            .hint("a runner of your own can publish to a directory: docs/ci.md#a-runner-of-your-own"));
+    }
+    if let (Location::Bucket { service: Service::S3, .. }, None, None) =
+        (&publisher.location, &publisher.region, publisher.store.endpoint_for(&publisher.location))
+    {
+        return Err(Failure::invalid(format!("the region of {} is not known", publisher.location))
+            .hint("add it to the config: `store: {region: …}`, or set AWS_REGION"));
+    }
+    let channels = checkout::channels_path(&request.directory, &publisher.channels)?;
+    let from = checkout::plain_path("--from", &request.from)?;
+    let build = template::command(&request.build)?;
+    let program = request.program.as_ref().map(template::checked).transpose()?;
+    let mut warnings = Vec::new();
+    let secrets = Secrets::of(request.forge, publisher, request.now, &mut warnings)?;
+    let values = template::Values { build, from, channels: channels.clone(), program };
+    let mut texts = vec![
+        (CONFIG.to_owned(), hosted_config::text(publisher, &secrets, &channels)?),
+        (ROOT.to_owned(), text_of(read_pinned_root(&publisher.pinned_root)?, &publisher.pinned_root)?),
+    ];
+    if let Some(certificate) = secrets.certificate(publisher)? {
+        texts.push((CERTIFICATE.to_owned(), text_of(certificate, &publisher.openpgp_certificate)?));
+    }
+    texts.extend(match request.forge {
+        Forge::GitHub => github::files(&values, &secrets),
+        Forge::GitLab => gitlab::files(&values, &secrets),
+    });
+    if publisher.store.conditions.is_none() {
+        warnings.push(
+            "the config does not say how the store handles conditions, so each job tries it out: put what `publish store check` finds into the config, then run this command again".into(),
+        );
+    }
+    if publisher.store.single_publisher {
+        warnings
+            .push("the config says `single_publisher: true`, and jobs of a CI can overlap: use a store that enforces conditions".into());
+    }
+    let included = checkout::includes(&request.directory, request.forge);
+    let files = checkout::compare(&request.directory, texts, request.force, included)?;
+    let mut setup = match request.forge {
+        Forge::GitHub => github::setup(&secrets, request.program.is_some()),
+        Forge::GitLab => gitlab::setup(&secrets, request.program.is_some(), &request.directory, included),
+    };
+    setup.push(checkout::commit(&files));
+    Ok(CiPlan { empty: files.iter().all(|file| file.change == Change::Keep), files, secrets: secrets.into_list(), setup, warnings })
+}
+
+/// Writes the files of a plan.
+pub fn apply(request: &CiRequest, plan: &CiPlan) -> Result<()> {
+    plan.files.iter().try_for_each(|file| file.write(&request.directory))
+}
+
+fn text_of(bytes: Vec<u8>, path: &std::path::Path) -> Result<String> {
+    String::from_utf8(bytes).map_err(|_| Failure::invalid(format!("{} is not text", path.display())))
+}
