@@ -17,8 +17,8 @@ from pathlib import Path
 import boto3
 import scenarios
 from botocore.config import Config
+from clients import PythonTuf, Trdl
 from hosted import GitHub, GitLab, at_once, git
-from readers import PythonTuf, Trdl
 
 PUBLISH, CEPH, CACHE = os.environ["PUBLISH"], os.environ["STORES_S3_ENDPOINT"], Path(os.environ["INTEROP_CACHE"])
 ROOT = Path(__file__).resolve().parent.parent
@@ -346,7 +346,7 @@ def broken_secrets_are_named_and_nothing_is_written():
     for changed, words in [
         ({"PUBLISH_TARGETS_KEY": ""}, ["the variable PUBLISH_TARGETS_KEY is empty", "CI systems pass an empty variable"]),
         ({"PUBLISH_OPENPGP_KEY": ""}, ["the variable PUBLISH_OPENPGP_KEY is empty"]),
-        ({"PUBLISH_OPENPGP_KEY": headers.replace("\n", " ")}, ["the line breaks of the variable PUBLISH_OPENPGP_KEY are lost", "base64"]),
+        ({"PUBLISH_OPENPGP_KEY": headers.replace("\n", " ")}, ["the variable PUBLISH_OPENPGP_KEY has lost its line breaks", "base64"]),
         ({"PUBLISH_TARGETS_KEY": good["PUBLISH_TARGETS_KEY"][:60]}, ["the variable PUBLISH_TARGETS_KEY", "has no end"]),
         ({"PUBLISH_TARGETS_KEY": "hello"}, ["the variable PUBLISH_TARGETS_KEY is not a private key"]),
         ({"PUBLISH_SNAPSHOT_KEY": good["PUBLISH_TARGETS_KEY"]}, ["snapshot"]),
