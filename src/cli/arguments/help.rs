@@ -11,12 +11,12 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Publishing", &["add-targets", "remove-targets", "yank"]),
     ("Inspecting", &["doctor", "verify", "diff"]),
     ("Keys and roots", &["key", "root", "rotate"]),
-    ("Repository maintenance", &["adopt", "bins", "prune", "remove-delegation", "store"]),
+    ("Repository maintenance", &["adopt", "bins", "prune", "store"]),
     ("Services", &["ci", "worker", "monitor", "queue", "pause, resume"]),
 ];
 
 /// Commands that the last line of the help names.
-const OTHERS: [&str; 2] = ["completions", "man"];
+const OTHERS: [&str; 3] = ["remove-delegation", "completions", "man"];
 
 /// The definition of the command line with its help texts. `-h` shows a command's own options and its examples; `--help`
 /// adds the explanation and the global options.
@@ -40,7 +40,7 @@ fn overview(command: &Command) -> String {
             let _ = writeln!(text, "  {name:<18} {}", about(name));
         }
     }
-    let _ = write!(text, "\n`publish COMMAND -h` has examples. More commands: {}.", OTHERS.join(", "));
+    let _ = write!(text, "\n`publish COMMAND -h` has examples. More: {}.", OTHERS.join(", "));
     text
 }
 
