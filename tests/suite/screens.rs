@@ -57,7 +57,7 @@ fn the_overview_is_complete() {
         .lines()
         .flat_map(|line| match line.strip_prefix("  ") {
             Some(listed) => listed.split_once("  ").map_or(vec![], |(names, _)| names.split(", ").collect()),
-            None => line.rsplit_once("More commands: ").map_or(vec![], |(_, names)| names.trim_end_matches('.').split(", ").collect()),
+            None => line.rsplit_once("More: ").map_or(vec![], |(_, names)| names.trim_end_matches('.').split(", ").collect()),
         })
         .collect();
     for command in &commands {
