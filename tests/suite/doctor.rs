@@ -495,7 +495,7 @@ fn passphrases_are_missing_wrong_or_right() {
 #[test]
 fn a_config_that_is_missing_or_broken() {
     let empty = Sandbox::empty();
-    empty.publish(&["doctor"]).fails(7, &["cannot read the config publish.yaml", "`publish init`"]);
+    empty.publish(&["doctor"]).fails(7, &["there is no config publish.yaml in", "`publish init`"]);
     let sandbox = Sandbox::new();
     let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
     let path = sandbox.write("publish.yaml", format!("{config}chanels: x.yaml\n"));
