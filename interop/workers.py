@@ -348,7 +348,7 @@ def what_is_forged_outdated_or_misdirected_is_refused_and_logged():
         upper = {"for": "timestamp", "base": {"version": 2, "sha256": "00" * 32}, "snapshot": None}
         bad = {
             "rubbish": (b"\x00rubbish", "targets", "not a signed request"),
-            "forged": (stranger.seal(stranger.request(addition)), "targets", "not signed by `ci`"),
+            "forged": (stranger.seal(stranger.request(addition)), "targets", "names `ci`, but is not signed by it"),
             "unknown": (stranger.seal(stranger.request(addition, sender="mallory")), "targets", "which is not a known sender"),
             "outdated": (insider.seal(insider.request(addition, not_after=day(-1))), "targets", "was valid until"),
             "for-ever": (insider.seal(insider.request(addition, not_after=day(100))), "targets", "more than 24 hours"),
@@ -370,7 +370,7 @@ def what_is_forged_outdated_or_misdirected_is_refused_and_logged():
         change = lambda name, replaces=None, becomes=content: [{"name": name, "replaces": replaces, "becomes": becomes, "keep_existing": False}]
         for changes, words in [
             (addition, "missing or differs from the request"),
-            (change("other/x"), "may not change target other/x"),
+            (change("other/x"), "this sender has no right to change target other/x"),
             (change("packages/../x"), "`..`"),
             (change("packages/p1.zip", published, {**content, "length": 1 << 33}), "signs"),
             ([{**change("packages/x")[0], "name": f"packages/x{number}"} for number in range(10_001)], "10001 targets in one request"),
@@ -774,7 +774,7 @@ def the_workflow_with_the_monitor_needs_no_credential_in_the_pipeline():
             until(lambda: t.hosts["monitor"].events("reloaded"), "it has read its config")
             t.upload("103", {"p3.zip": b"package 3"})
             until(lambda: "tuf_failed_103.txt" in t.dropped(), "the refused upload is set aside")
-            assert "may not change target elsewhere/p3.zip" in (t.directory / "box/tuf_failed_103.txt").read_text()
+            assert "this sender has no right to change target elsewhere/p3.zip" in (t.directory / "box/tuf_failed_103.txt").read_text()
 
 
 def nothing_is_lost(kind, commits, seed, callers=6):

@@ -110,7 +110,7 @@ pub enum Reply {
         /// The file.
         file: FileReference,
     },
-    /// Somebody else was faster: start over from what is published now.
+    /// Another publisher was faster: start again from what is published now.
     Again,
     /// It is published.
     Done {

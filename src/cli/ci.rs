@@ -28,7 +28,7 @@ pub(super) fn run(global: &Global, arguments: &Ci, output: &Output) -> Result<Re
     operation::apply(&request, &plan)?;
     let mut text = if plan.empty { "All files are written already.\n".to_owned() } else { "The files are written.\n".to_owned() };
     steps(&mut text, &plan);
-    Ok(Report::new("ci", text, json!({"dry_run": false, "plan": plan})).shown(&plan.warnings, &[]))
+    Ok(Report::new("ci", text, json!({"dry_run": false, "plan": plan})))
 }
 
 fn request(global: &Global, forge: Forge, files: &CiFiles) -> Result<CiRequest> {

@@ -119,7 +119,7 @@ fn config(global: &Global, arguments: &Init) -> Result<(Config, String)> {
     }
     let mut text = Config::template(&name, &repo, arguments.public_url.as_deref(), &openpgp, arguments.consistent_snapshot)?;
     if let Some(endpoint) = StoreOptions::default().endpoint_for(&Location::parse(&repo, &base)?) {
-        // Whoever uses the config later need not have the variable.
+        // Later users of the config may not have the variable.
         text.push_str(&format!("store:\n  endpoint: {}\n", Config::quote(&endpoint)?));
     }
     let mut config = Config::parse(&text, &what)?;

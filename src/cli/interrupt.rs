@@ -1,4 +1,4 @@
-use super::output::{Output, ask, interrupt_document, print};
+use super::output::{Output, eprint_wrapped, interrupt_document, print};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
@@ -123,7 +123,7 @@ fn end(signal: i32) -> ! {
     if JSON.load(Ordering::Relaxed) {
         print(&interrupt_document(message, code));
     } else {
-        ask(&format!("\nerror: {message}\n"));
+        eprint_wrapped(&format!("\nerror: {message}\n"));
     }
     std::process::exit(code);
 }

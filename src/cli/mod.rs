@@ -153,7 +153,7 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     } else {
         output::eprint(&rendered(error, std::io::stderr().is_terminal(), wrap::stderr()));
         if let Some(hint) = hint {
-            output::ask(&format!("hint: {hint}\n"));
+            output::eprint_wrapped(&format!("hint: {hint}\n"));
         }
     }
     ExitCode::from(exit::USAGE)

@@ -26,8 +26,6 @@ pub(super) struct Report {
     text: String,
     json: Value,
     warnings: Vec<String>,
-    /// Warnings that were printed with the plan.
-    known: Vec<String>,
     /// The exit code.
     pub exit: u8,
 }
@@ -35,7 +33,7 @@ pub(super) struct Report {
 impl Report {
     /// A report in both forms.
     pub fn new(command: &'static str, text: String, json: Value) -> Self {
-        Self { command, text, json, warnings: Vec::new(), known: Vec::new(), exit: 0 }
+        Self { command, text, json, warnings: Vec::new(), exit: 0 }
     }
 
     /// A report that is its text.
@@ -54,13 +52,6 @@ impl Report {
     pub fn warnings(mut self, warnings: &[String]) -> Self {
         self.warnings.extend_from_slice(warnings);
         self
-    }
-
-    /// Adds warnings of a plan that was shown before, and those of its result.
-    #[must_use]
-    pub fn shown(mut self, plan: &[String], result: &[String]) -> Self {
-        self.known.extend_from_slice(plan);
-        self.warnings(result)
     }
 
     /// Sets another exit code than 0.
@@ -132,13 +123,13 @@ impl Output {
     /// A status line, as it happens.
     pub fn status(&self, line: &str) {
         if !self.quiet && !self.json {
-            ask(&format!("{}\n", one_line(line)));
+            eprint_wrapped(&format!("{}\n", one_line(line)));
         }
     }
 
     /// A warning, on stderr in every mode.
     pub fn warning(&self, line: &str) {
-        ask(&format!("{} {}\n", self.paint("warning:", "33"), one_line(line)));
+        eprint_wrapped(&format!("{} {}\n", self.paint("warning:", "33"), one_line(line)));
     }
 
     /// Prints an error with its details, causes and hints.
@@ -159,7 +150,7 @@ impl Output {
         if let Some(failure) = error.downcast_ref::<Failure>() {
             failure.hints.iter().for_each(|hint| text.push_str(&format!("{} {}\n", self.paint("hint:", "36"), one_line(hint))));
         }
-        ask(&text);
+        eprint_wrapped(&text);
     }
 
     /// Reports on stderr that stdout took not all of what was printed, and returns the exit code for that. A command that
@@ -277,6 +268,6 @@ pub(super) fn eprint(text: &str) {
 }
 
 /// Writes text for people to stderr, in lines that fit the terminal.
-pub(super) fn ask(text: &str) {
+pub(super) fn eprint_wrapped(text: &str) {
     eprint(&wrapped(text, wrap::stderr()));
 }

@@ -19,7 +19,7 @@ pub(super) struct Sources {
     dry_run: bool,
     known: Mutex<HashMap<Use, Secret>>,
     /// Sources that could not be read: a silent pipe is waited for once, and not again for each key.
-    failed: Mutex<HashMap<Use, (Kind, String)>>,
+    failed: Mutex<HashMap<Use, Unreadable>>,
     /// Several keys may be opened at once; one of them asks, and the others get what was answered.
     asking: Mutex<()>,
     /// All passphrases that were got.
@@ -35,6 +35,23 @@ struct Tries {
     known: usize,
     /// How many were typed for it.
     asked: u8,
+}
+
+/// Why a source could not be read, for each key that needs it.
+struct Unreadable {
+    kind: Kind,
+    message: String,
+    hints: Vec<String>,
+}
+
+impl Unreadable {
+    fn of(failure: &Failure) -> Self {
+        Self { kind: failure.kind, message: failure.with_cause(), hints: failure.hints.clone() }
+    }
+
+    fn failure(&self) -> Failure {
+        self.hints.iter().fold(Failure::new(self.kind, &self.message), Failure::hint)
+    }
 }
 
 #[derive(Default)]
@@ -113,12 +130,11 @@ impl Sources {
         if let Some(secret) = self.known().get(&purpose) {
             return Ok(secret.clone());
         }
-        if let Some((kind, message)) = self.failed.lock().unwrap_or_else(PoisonError::into_inner).get(&purpose) {
-            return Err(Failure::new(*kind, message.clone()));
+        if let Some(unreadable) = self.failed.lock().unwrap_or_else(PoisonError::into_inner).get(&purpose) {
+            return Err(unreadable.failure());
         }
         let secret = read().inspect_err(|failure| {
-            let failed = (failure.kind, failure.with_cause());
-            self.failed.lock().unwrap_or_else(PoisonError::into_inner).insert(purpose, failed);
+            self.failed.lock().unwrap_or_else(PoisonError::into_inner).insert(purpose, Unreadable::of(failure));
         })?;
         self.typed.lock().unwrap_or_else(PoisonError::into_inner).push(secret.clone());
         self.known().insert(purpose, secret.clone());

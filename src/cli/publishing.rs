@@ -72,7 +72,7 @@ pub(super) fn release(global: &Global, arguments: &Release, output: &Output) -> 
     if outcome.changed {
         text.push_str(&next);
     }
-    Ok(Report::new("release", text, json!({"dry_run": false, "plan": document, "result": outcome})).shown(&warnings, &outcome.warnings))
+    Ok(Report::new("release", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&outcome.warnings))
 }
 
 fn already_published(version: &str) -> String {
@@ -136,7 +136,7 @@ pub(super) fn channels(global: &Global, arguments: &Channels, output: &Output) -
     if outcome.changed {
         text.push_str(&next);
     }
-    Ok(Report::new("channels", text, json!({"dry_run": false, "plan": document, "result": outcome})).shown(&warnings, &outcome.warnings))
+    Ok(Report::new("channels", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&outcome.warnings))
 }
 
 /// `publish refresh`.
@@ -257,7 +257,7 @@ pub(super) fn yank(global: &Global, arguments: &Yank, output: &Output) -> Result
     let mut text = String::new();
     finish(&mut text, &outcome, &done, &empty);
     text.push_str(&next);
-    Ok(Report::new("yank", text, json!({"dry_run": false, "plan": document, "result": outcome})).shown(&warnings, &outcome.warnings))
+    Ok(Report::new("yank", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&outcome.warnings))
 }
 
 /// After channels were moved by a yank: the lines of the channels file that still name the withdrawn version.

@@ -120,7 +120,7 @@ fn begin(global: &Global, arguments: &Rotate, role: Role, output: &Output, text:
         }
         config = Config::read(&global.config)?;
     }
-    // Nobody is asked again for a passphrase.
+    // No passphrase is requested again.
     let workspace = Workspace { passphrases: workspace.passphrases, ..open(global, &config, output)? };
     let step = operation::add(&workspace, places, role)?;
     tell(&step, text, || next_after(role, arguments.now));

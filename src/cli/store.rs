@@ -80,5 +80,5 @@ pub(super) fn prune(global: &Global, arguments: &Prune, output: &Output) -> Resu
             let _ = writeln!(text, "deleted {}{what}; {} stay", count(deleted, "file"), plan.kept + pruned.skipped);
         }
     }
-    Ok(Report::new("prune", text, json!({"dry_run": false, "plan": document, "result": pruned})).shown(&warnings, &[]))
+    Ok(Report::new("prune", text, json!({"dry_run": false, "plan": document, "result": pruned})))
 }

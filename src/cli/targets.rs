@@ -142,7 +142,7 @@ pub(super) fn bins(global: &Global, arguments: &Bins, output: &Output) -> Result
     }
     let outcome = bins_operation::apply(&workspace, plan)?;
     finish(&mut text, &outcome, &done, empty);
-    Ok(Report::new("bins", text, json!({"dry_run": false, "plan": document, "result": outcome})).shown(&warnings, &outcome.warnings))
+    Ok(Report::new("bins", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&outcome.warnings))
 }
 
 /// The paths given, with `-` replaced by the list on standard input.

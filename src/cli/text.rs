@@ -40,7 +40,7 @@ pub(super) fn confirm(shown: &str, what: &str, flag: &str, output: &super::outpu
         return Err(Failure::new(Kind::Invalid, format!("there is no terminal to ask on whether to {what}"))
             .hint(format!("look at the plan first (--dry-run), then add {flag}")));
     }
-    super::output::ask(&format!("{}{what}? [y/N] ", super::output::visible(shown)));
+    super::output::eprint_wrapped(&format!("{}{what}? [y/N] ", super::output::visible(shown)));
     let mut answer = String::new();
     let _ = std::io::stdin().read_line(&mut answer);
     if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(Failure::new(Kind::Conflict, "not confirmed; nothing was done")) }
@@ -50,7 +50,7 @@ pub(super) fn confirm(shown: &str, what: &str, flag: &str, output: &super::outpu
 pub(super) fn confirm_loss(value: &str, given: Option<&str>, what: &str, output: &super::output::Output) -> crate::failure::Result<()> {
     let shown = value.escape_debug().to_string();
     if given.is_none() && !output.is_json() && std::io::stdin().is_terminal() {
-        super::output::ask(&format!("This cannot be undone. To {what}, type {shown}: "));
+        super::output::eprint_wrapped(&format!("This cannot be undone. To {what}, type {shown}: "));
         let mut answer = String::new();
         let _ = std::io::stdin().read_line(&mut answer);
         return if answer.trim() == value { Ok(()) } else { Err(Failure::new(Kind::Conflict, "not confirmed; nothing was changed")) };

@@ -35,7 +35,7 @@ pub(super) struct VaultServer {
 enum Credentials {
     /// There is this one.
     Token,
-    /// Somebody else, such as Vault's agent, keeps a good one there.
+    /// Another process, such as Vault's agent, keeps a valid one there.
     File(PathBuf),
     /// Each login gives one.
     AppRole { role: Secret, secret: Secret },

@@ -145,7 +145,7 @@ fn pinned_anew(workspace: &Workspace, pinned: Option<&[u8]>, first: Option<&[u8]
     let Some(first) = first.filter(|_| pinned.is_none()) else { return Vec::new() };
     let (path, digest) = (workspace.pinned_root.display(), hex::encode(openssl::sha::sha512(first)));
     vec![format!(
-        "{path} was missing: 1.root.json of the repository takes its place, because its root keys are those of this config. Compare its SHA-512 {digest} with the `trdl add` line that you gave your users"
+        "{path} is missing: 1.root.json of the repository takes its place if all of its root keys are keys of this config. Compare its SHA-512 {digest} with the `trdl add` line that you gave your users"
     )]
 }
 

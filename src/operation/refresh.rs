@@ -7,7 +7,7 @@ use crate::keys::Signers;
 use crate::layout::ObjectName;
 use crate::metadata::trust::Trust;
 use crate::metadata::{Role, Target, format_expiry};
-use crate::policy::clocks::Moment;
+use crate::policy::clocks::{self, Moment};
 use crate::repository::{
     AtHand, BINS, BinKeys, Change, EVERY_TARGET, Edit, PlainCheck, PlainNames, PlainSwitch, Present, Renewal, catch_up, check_all,
     check_as_client, digest_object, each, place_roles, publish_root, remove_all, sign_root, switch as plain_switch,
@@ -92,7 +92,7 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
         } else if *expires <= now {
             format!("expired on {}", format_expiry(*expires))
         } else if role.is_due(*expires, now) {
-            format!("older than {}", describe(role.refresh_age()))
+            format!("older than {}", clocks::describe(role.refresh_age()))
         } else if request.all && *role != Role::Root {
             "requested".into()
         } else if *role == Role::Targets && !sha512_only.is_empty() {
@@ -122,7 +122,7 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
             } else if expires <= now {
                 format!("expired on {}", format_expiry(expires))
             } else {
-                format!("older than {}", describe(Role::Targets.refresh_age()))
+                format!("older than {}", clocks::describe(Role::Targets.refresh_age()))
             };
             let before = due.iter().filter(|due| ["root", "targets"].contains(&due.role)).count();
             due.insert(before, Due { role: BINS, reason, which: Renewed::Bins });
@@ -408,12 +408,4 @@ fn place_plain_names(workspace: &Workspace, present: &mut Present) -> Result<()>
         .details(details)
         .hint("clients would read plain names only; repair these, then run the same command again")
         .into())
-}
-
-/// A span of time in the largest unit that divides it.
-pub(super) fn describe(span: chrono::TimeDelta) -> String {
-    match (span.num_hours(), span.num_days()) {
-        (hours, days) if hours % 24 == 0 => format!("{days} days"),
-        (hours, _) => format!("{hours} hours"),
-    }
 }

@@ -71,12 +71,13 @@ pub fn disagreement(ours: DateTime<Utc>, stores: DateTime<Utc>) -> Option<String
     })
 }
 
-/// A span of time in the largest unit of which there are two or more: `3 days`, `90 minutes`.
+/// A span of time, rounded to minutes, in the largest unit of which there are two or more: `3 days`, `90 minutes`.
 pub fn describe(span: TimeDelta) -> String {
     let unit = |count: i64, name: &str| (count >= 2).then(|| format!("{count} {name}"));
-    unit(span.num_days(), "days")
-        .or_else(|| unit(span.num_hours(), "hours"))
-        .or_else(|| unit(span.num_minutes(), "minutes"))
+    let rounded = TimeDelta::minutes((span.num_seconds() + 30) / 60);
+    unit(rounded.num_days(), "days")
+        .or_else(|| unit(rounded.num_hours(), "hours"))
+        .or_else(|| unit(rounded.num_minutes(), "minutes"))
         .unwrap_or_else(|| format!("{} seconds", span.num_seconds()))
 }
 
@@ -105,10 +106,9 @@ pub fn beyond(now: DateTime<Utc>, timestamp: Expiry) -> Option<String> {
 /// Describes such a role.
 pub fn long_lived(role: Role, expires: Expiry) -> String {
     format!(
-        "{role} is valid until {}; if it were signed now, it would be valid for {} day{}: another tool signed it, or a clock was ahead, or this machine's clock is behind",
+        "{role} is valid until {}; if it were signed now, it would be valid for {}: another tool signed it, or a clock was ahead, or this machine's clock is behind",
         format_expiry(expires),
-        role.lifetime().num_days(),
-        if role.lifetime().num_days() == 1 { "" } else { "s" }
+        describe(role.lifetime())
     )
 }
 

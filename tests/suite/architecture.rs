@@ -74,18 +74,18 @@ fn no_module_uses_a_higher_layer() {
         if relative == "main.rs" || relative == "lib.rs" {
             continue;
         }
-        let room = relative.split(['/', '.']).next().unwrap();
-        let (_, allowed) = MAY_USE.iter().find(|(name, _)| *name == room).unwrap_or_else(|| panic!("no floor for {room}"));
+        let module = relative.split(['/', '.']).next().unwrap();
+        let (_, allowed) = MAY_USE.iter().find(|(name, _)| *name == module).unwrap_or_else(|| panic!("no layer for {module}"));
         for known in text.split("crate::").skip(1).map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap()) {
-            if !known.is_empty() && known != room && !allowed.contains(&known) {
+            if !known.is_empty() && known != module && !allowed.contains(&known) {
                 broken.push(format!("{relative} knows {known}"));
             }
         }
         let prints = ["println!", "eprintln!", "print!(", "std::process::exit"].iter().any(|word| text.contains(word));
-        if prints && room != "cli" {
+        if prints && module != "cli" {
             broken.push(format!("{relative} prints or exits"));
         }
-        if ["failure", "transport", "layout", "digest", "metadata", "openpgp"].contains(&room)
+        if ["failure", "transport", "layout", "digest", "metadata", "openpgp"].contains(&module)
             && ["Utc::now", "SystemTime::now", "std::fs", "std::env", "std::net::Tcp"].iter().any(|word| text.contains(word))
         {
             broken.push(format!("{relative} is on the ground floor and reaches outside"));

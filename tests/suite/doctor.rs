@@ -237,9 +237,9 @@ fn headers_that_let_caches_keep_the_timestamp_are_found() {
 fn a_clock_that_is_off_is_found_in_both_directions() {
     let served = Served::new();
     let off = |span: TimeDelta| served.header("Date", (Utc::now() + span).to_rfc2822()).doctor();
-    off(TimeDelta::days(1)).only(&["clock"]).finds("clock", "failed", &["this machine is 1 d 0 h behind", "timedatectl"]);
-    off(TimeDelta::days(-1)).only(&["clock"]).finds("clock", "failed", &["this machine is 1 d 0 h ahead of"]);
-    off(TimeDelta::minutes(20)).only(&[]).finds("clock", "warning", &["20 min behind"]);
+    off(TimeDelta::days(1)).only(&["clock"]).finds("clock", "failed", &["this machine is 24 hours behind", "timedatectl"]);
+    off(TimeDelta::days(-1)).only(&["clock"]).finds("clock", "failed", &["this machine is 24 hours ahead of"]);
+    off(TimeDelta::minutes(20)).only(&[]).finds("clock", "warning", &["20 minutes behind"]);
     off(TimeDelta::minutes(1)).only(&[]).finds("clock", "ok", &[]);
     served.header("Date", "yesterday").doctor().only(&[]).finds("clock", "not_checked", &[]);
     // An answer out of a cache is dated by the day on which it was stored.
@@ -609,7 +609,7 @@ fn a_bucket_that_refuses_is_named_and_its_date_is_used() {
     doctor(&sandbox, &keys)
         .only(&["store", "clock"])
         .finds("store", "failed", &["403: AccessDenied", "lack a permission"])
-        .finds("clock", "failed", &["1 d 0 h behind s3://bucket/acme"])
+        .finds("clock", "failed", &["24 hours behind s3://bucket/acme"])
         .finds("store-writable", "not_checked", &["publish store check"])
         .finds("timestamp-expiry", "not_checked", &[]);
     // No credentials at all: the keys are looked at nevertheless.
@@ -674,9 +674,14 @@ fn roles_that_were_not_refreshed_are_found() {
 fn a_timestamp_from_the_future_is_found() {
     let mut trial = Trial::new();
     trial.wait(-TimeDelta::minutes(30));
-    verdict(&examined(&trial), Item::SignedTimes, Verdict::Warning, "30 min in this machine's future");
+    verdict(&examined(&trial), Item::SignedTimes, Verdict::Warning, "30 minutes in this machine's future");
     trial.wait(-TimeDelta::days(1));
-    verdict(&examined(&trial), Item::SignedTimes, Verdict::Failed, "1 d 0 h in this machine's future");
+    verdict(&examined(&trial), Item::SignedTimes, Verdict::Failed, "24 hours in this machine's future");
+    // Extending a key does not help where the clock is wrong.
+    let list = examined(&trial);
+    verdict(&list, Item::OpenPgpExpiry, Verdict::Failed, "after this machine's time");
+    let check = list.checks.iter().find(|check| check.item == Item::OpenPgpExpiry).unwrap();
+    assert!(check.remedies.iter().all(|remedy| remedy.contains("clock")), "{check:#?}");
 }
 
 #[test]

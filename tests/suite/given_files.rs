@@ -99,3 +99,36 @@ fn pipes_that_a_shell_makes_of_a_command_are_read() {
         assert!(output.status.success(), "{text}: {output:?}");
     }
 }
+
+/// What a command reports when it is stopped while it waits: only one that publishes has work to finish.
+#[test]
+fn an_interrupted_command_mentions_unfinished_work_only_if_there_is_some() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let sandbox = Sandbox::new();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let config = std::fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    sandbox.write("doctor.yaml", format!("{config}public_url: {url}\n"));
+    let stop = |arguments: &[&str], waits: &dyn Fn()| {
+        let child = sandbox.command().args(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        waits();
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(143), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let connected = std::cell::RefCell::new(Vec::new());
+    let held = || connected.borrow_mut().push(silent.accept().unwrap());
+    for arguments in [&["verify", &url, "--root", "keys/1.root.json"][..], &["--config", "doctor.yaml", "doctor"]] {
+        let text = stop(arguments, &held);
+        assert!(text.ends_with("error: interrupted\n"), "{arguments:?}: {text}");
+    }
+    let pipe = sandbox.path("channels.pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    let opened = || {
+        let writer = std::fs::File::options().write(true).open(&pipe).unwrap();
+        std::mem::forget(writer);
+    };
+    let text = stop(&["channels", "--file", pipe.to_str().unwrap()], &opened);
+    assert!(text.ends_with("the published repository is valid, and the same command finishes the work\n"), "{text}");
+}

@@ -439,6 +439,6 @@ fn a_pinned_root_taken_from_the_repository_is_a_warning() {
     fs::remove_file(sandbox.path("keys/1.root.json")).unwrap();
     let run = sandbox.publish(&["init"]).ok();
     let sha512 = hex::encode(openssl::sha::sha512(&pinned));
-    assert!(run.stderr.contains("keys/1.root.json was missing") && run.stderr.contains(&sha512), "{run:#?}");
+    assert!(run.stderr.contains("keys/1.root.json is missing") && run.stderr.contains(&sha512), "{run:#?}");
     assert_eq!(fs::read(sandbox.path("keys/1.root.json")).unwrap(), pinned);
 }

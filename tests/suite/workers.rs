@@ -417,6 +417,14 @@ fn a_stolen_identity_publishes_nothing_that_breaks_a_promise() {
     let signature = fs::read(team.sandbox.path("repo/targets/signatures/1.0.0/linux-amd64/bin/acme.sig")).unwrap();
     let windows = "releases/1.0.0/windows-amd64/bin/acme.exe";
     let windows_signature = "signatures/1.0.0/windows-amd64/bin/acme.exe.sig";
+    let dated_ahead = {
+        let key = fs::read(team.sandbox.path("ci/keys/openpgp.asc")).unwrap();
+        let now = chrono::Utc::now();
+        let key = publish::openpgp::SigningKey::load(&key, "key", now, &|_: &str| unreachable!("the key is not encrypted")).unwrap();
+        let mut state = sequoia_openpgp::types::HashAlgorithm::SHA512.context().unwrap().for_signature(4);
+        state.update(b"MZ");
+        publish::openpgp::sign(key.signer().unwrap().as_mut(), state, now + chrono::TimeDelta::hours(1)).unwrap()
+    };
     for (id, changes, words) in [
         (1, vec![team.change("releases/1.0.0/linux-amd64/bin/evil", Some(b"evil"))], "a published platform never changes"),
         (2, vec![team.change(windows, Some(b"MZ"))], "has no signature"),
@@ -424,6 +432,7 @@ fn a_stolen_identity_publishes_nothing_that_breaks_a_promise() {
         (4, vec![team.change(windows_signature, Some(&signature))], "which is not a target"),
         (5, vec![team.change("channels/1/stable", Some(b"9.9.9\n"))], "which is not released"),
         (6, vec![team.change("openpgp/key.asc", Some(b"x"))], "is not an OpenPGP key"),
+        (15, vec![team.change(windows, Some(b"MZ")), team.change(windows_signature, Some(&dated_ahead))], "after this worker's time"),
         (7, vec![team.change("yanked/1.0.0", Some(b"1.0.0\n"))], "leaves some targets"),
     ] {
         let result = ask(id, changes);

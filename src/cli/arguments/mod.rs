@@ -268,6 +268,7 @@ impl Command {
                 | Self::Root(Root::Show { .. })
                 | Self::Queue(Queue { command: None })
                 | Self::Status(_)
+                | Self::Doctor(_)
                 | Self::Diff(_)
                 | Self::Verify(_)
                 | Self::Completions { .. }

@@ -5,7 +5,7 @@ use crate::storage::{Location, Service};
 use serde_yaml::{Mapping, Value};
 
 /// Keys of the config that are about the machine that publishes today.
-const LEFT_OUT: [&str; 11] = [
+const LEFT_OUT: [&str; 12] = [
     "root",
     "keys",
     "key_names",
@@ -17,6 +17,7 @@ const LEFT_OUT: [&str; 11] = [
     "passphrase_command",
     "openpgp_passphrase_file",
     "monitor",
+    "workers",
 ];
 
 /// The config of the jobs: the publisher's, with keys from variables and nothing that is on its machine only. The YAML
@@ -35,7 +36,6 @@ pub(super) fn text(publisher: &Publisher, secrets: &Secrets, channels: &str) -> 
     for key in LEFT_OUT {
         config.remove(key);
     }
-    config.remove("workers");
     // A state file would be lost with the runner; a place that is shared stays.
     if !config.get("state").and_then(Value::as_str).is_some_and(|state| state.contains("://")) {
         config.remove("state");

@@ -49,7 +49,7 @@ impl Forge {
     }
 }
 
-/// What is asked for.
+/// What the user requests.
 pub struct CiRequest {
     /// Whose files.
     pub forge: Forge,
@@ -84,9 +84,9 @@ pub struct Publisher {
     pub text: String,
     /// What users call the repository.
     pub name: String,
-    /// Where the repository lives.
+    /// Where the repository is stored.
     pub location: Location,
-    /// What the config says about its store.
+    /// The settings of the store in the config.
     pub store: StoreOptions,
     /// The region of the bucket: the config's, or that of the environment, which a fresh machine does not have.
     pub region: Option<String>,
@@ -100,7 +100,7 @@ pub struct Publisher {
     pub bin_keys: Vec<KeyUri>,
     /// The OpenPGP key.
     pub openpgp: KeyUri,
-    /// The certificate of an OpenPGP key that does not live in a file.
+    /// The certificate of an OpenPGP key that is not in a file.
     pub openpgp_certificate: PathBuf,
     /// The file with the passphrase of the role keys.
     pub passphrase_file: Option<PathBuf>,
@@ -167,12 +167,11 @@ pub fn plan(request: &CiRequest) -> Result<CiPlan> {
     });
     if publisher.store.conditions.is_none() {
         warnings.push(
-            "the config does not say how the store handles conditions, so each job tries it out: put what `publish store check` finds into the config, then run this command again".into(),
+            "the config does not state whether the store enforces conditional writes, so each job tests it: add what `publish store check` finds to the config, then run this command again".into(),
         );
     }
     if publisher.store.single_publisher {
-        warnings
-            .push("the config says `single_publisher: true`, and jobs of a CI can overlap: use a store that enforces conditions".into());
+        warnings.push("the config has `single_publisher: true`, and jobs of a CI can overlap: use a store that enforces conditions".into());
     }
     let included = checkout::includes(&request.directory, request.forge);
     let files = checkout::compare(&request.directory, texts, request.force, included)?;

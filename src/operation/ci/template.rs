@@ -19,7 +19,7 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// The template with everything filled in; the first line says where it comes from.
+    /// The template with everything filled in; the first line states its origin.
     pub fn fill(&self, forge: &str, template: &str, secrets: &Secrets) -> String {
         let mut text = format!(
             "# Written by `publish ci {forge}`; docs/ci.md of publish describes it. Change it as you like: it is written again only\n# with --force.\n"

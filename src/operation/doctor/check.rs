@@ -69,7 +69,7 @@ items! {
     Repository: Conditions = ("store-conditions", "conditional writes", "it is known that the store keeps publishers apart"),
     Repository: Metadata = ("metadata", "metadata", "the published metadata verifies from the pinned root"),
     Repository: Rollback = ("rollback", "rollback", "the repository is not older than the state seen before"),
-    Repository: Workers = ("workers", "workers", "what the config says about workers can be used"),
+    Repository: Workers = ("workers", "workers", "the settings of workers in the config can be used"),
     Repository: Pause = ("pause", "pause", "work is not paused"),
     Repository: Lock = ("lock", "lock", "no process holds the lock of the repository"),
     Repository: Leftovers = ("leftovers", "leftovers", "killed runs left no staged files, drafts or half-written keys"),
@@ -168,7 +168,7 @@ impl Checklist {
         self.add(item, Verdict::Failed, meaning, vec![remedy.into()]);
     }
 
-    /// Something went as this failure says, whose hints are the remedies; `otherwise` is the remedy of one without hints.
+    /// The item went as this failure describes, whose hints are the remedies; `otherwise` is the remedy of one without hints.
     pub(super) fn failure(&mut self, item: Item, verdict: Verdict, failure: &Failure, otherwise: &str) {
         let hints = failure.hints.clone();
         let remedies = if hints.is_empty() { vec![otherwise.to_owned()] } else { hints };

@@ -3,7 +3,7 @@
 use super::Workspace;
 use super::check::{Checklist, Item};
 use crate::metadata::{Role, format_expiry};
-use crate::policy::clocks::TOLERANCE;
+use crate::policy::clocks::{TOLERANCE, describe};
 use crate::repository::Present;
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -33,7 +33,7 @@ pub(super) fn check(workspace: &Workspace, dates: &[Date], present: Option<&Pres
             list.ok(Item::Clock, format!("agrees with {} to {} minutes", places.join(" and "), TOLERANCE.num_minutes()));
         }
         Some(date) => {
-            let (apart, direction) = (span(date.ahead().abs()), if date.ahead() > TimeDelta::zero() { "ahead of" } else { "behind" });
+            let (apart, direction) = (describe(date.ahead().abs()), if date.ahead() > TimeDelta::zero() { "ahead of" } else { "behind" });
             let agreeing = dates.iter().filter(|other| (other.ahead() - date.ahead()).abs() <= TOLERANCE).count();
             let who = match (agreeing, dates.len()) {
                 (1, 1) => "one of the two clocks is wrong",
@@ -69,7 +69,7 @@ fn check_signed(workspace: &Workspace, present: Option<&Present>, list: &mut Che
         return list.ok(Item::SignedTimes, "the timestamp was not signed in this machine's future");
     }
     let clock_is_good = list.checks.iter().any(|check| check.item == Item::Clock && check.verdict == super::Verdict::Ok);
-    let (apart, until) = (span(ahead), format_expiry(timestamp));
+    let (apart, until) = (describe(ahead), format_expiry(timestamp));
     let (why, remedy) = if clock_is_good {
         (
             "another tool signed it, or a publisher whose clock was ahead",
@@ -86,14 +86,5 @@ fn check_signed(workspace: &Workspace, present: Option<&Present>, list: &mut Che
         list.failed(Item::SignedTimes, meaning, remedy)
     } else {
         list.warning(Item::SignedTimes, meaning, remedy)
-    }
-}
-
-fn span(apart: TimeDelta) -> String {
-    let apart = TimeDelta::minutes((apart.num_seconds() + 30) / 60);
-    match (apart.num_days(), apart.num_hours(), apart.num_minutes()) {
-        (days, hours, _) if days > 0 => format!("{days} d {} h", hours % 24),
-        (_, hours, minutes) if hours > 0 => format!("{hours} h {} min", minutes % 60),
-        (.., minutes) => format!("{minutes} min"),
     }
 }

@@ -1,5 +1,5 @@
-//! The secret keys: whether each opens and is a key of its role. Signatures are made by none, so a device asks for no PIN but the
-//! one that opens it. They are opened before anything waits for a network: a person may be asked for a passphrase.
+//! The secret keys: whether each opens and is a key of its role. No key makes a signature, so a device needs no PIN but the one
+//! that opens it. They are opened before any request over the network, because a person may have to type a passphrase.
 
 use super::check::{Checklist, Item, Verdict, described};
 use super::{STORE_PATIENCE, Workspace};
@@ -22,7 +22,7 @@ pub(super) struct Recorded {
     missing: Arc<AtomicBool>,
 }
 
-/// Stands in the workspace for the moment in which the passphrases are wrapped.
+/// The placeholder in the workspace while its passphrases are wrapped.
 struct Nothing;
 
 impl Recorded {
@@ -260,7 +260,7 @@ fn check_openpgp(workspace: &Workspace, opened: &Opened<SigningKey>, list: &mut 
     check_openpgp_expiry(workspace, list);
 }
 
-/// The certificate says it, so no passphrase is needed.
+/// The expiry is in the certificate, so no passphrase is needed.
 fn check_openpgp_expiry(workspace: &Workspace, list: &mut Checklist) {
     let mut certificates = Certificates::default();
     let now = workspace.now();
@@ -284,6 +284,11 @@ fn check_openpgp_expiry(workspace: &Workspace, list: &mut Checklist) {
             let remedy = "publish rotate openpgp: docs/rotation.md#the-openpgp-key";
             list.failed(Item::OpenPgpExpiry, format!("{fingerprint} is refused by today's cryptographic policy"), remedy);
         }
+        (Some(Standing::NotYet(made)), _) => list.failed(
+            Item::OpenPgpExpiry,
+            format!("{fingerprint} was made on {}, after this machine's time {}", format_expiry(made), format_expiry(now)),
+            "correct this machine's clock: date -u; if it is right, the clock that made the key was ahead, and the key can be used from then on",
+        ),
         (Some(Standing::Good), Some(None)) => list.ok(Item::OpenPgpExpiry, "it does not expire"),
         (Some(Standing::Good), Some(Some(until))) if until - now < OPENPGP_AHEAD => {
             list.warning(Item::OpenPgpExpiry, format!("it can sign until {}", format_expiry(until)), extend);

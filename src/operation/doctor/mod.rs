@@ -2,8 +2,8 @@
 //! it should be.
 //!
 //! Nothing is written: not to the store, not to the state file. What can only be tried by writing (conditional writes, races)
-//! is left to `publish store check`. Every question to a store or a server has a limit of time, and a server that exceeded it
-//! is not asked again.
+//! is left to `publish store check`. Every request to a store or a server has a limit of time, and a server that exceeded it
+//! gets no further request.
 
 mod check;
 mod clock;
@@ -45,7 +45,7 @@ pub struct DoctorRequest {
     pub public_url: Option<String>,
     /// Why the store could not be opened; the workspace has an empty one then.
     pub store_failure: Option<Failure>,
-    /// Why what the config says about workers cannot be used.
+    /// Why the settings of workers in the config cannot be used.
     pub workers_failure: Option<Failure>,
 }
 
@@ -62,7 +62,7 @@ pub fn examine(mut workspace: Workspace, request: DoctorRequest) -> Checklist {
         workspace.progress.phase(&format!("asking {url}"));
     }
     let dates = served::check(&workspace, &request, pinned.as_deref(), present.as_ref(), &mut list);
-    // A question that was given up may hold the workspace until the process ends.
+    // A request that was given up may hold the workspace until the process ends.
     workspace.progress.finish();
     clock::check(&workspace, &dates, present.as_ref(), &mut list);
     repository::check_expiry(&workspace, present.as_ref(), &mut list);

@@ -186,7 +186,7 @@ fn check_workers(workspace: &Workspace, request: &DoctorRequest, list: &mut Chec
 
 fn check_pause(workspace: &Arc<Workspace>, request: &DoctorRequest, list: &mut Checklist) {
     if request.workers_failure.is_some() {
-        return list.not_checked(Item::Pause, "what the config says about workers cannot be used");
+        return list.not_checked(Item::Pause, "the settings of workers in the config cannot be used");
     }
     let shared = workspace.clone();
     match within(STORE_PATIENCE, move || shared.shared.pause()).and_then(|pause| pause) {

@@ -87,7 +87,7 @@ fn check_passphrases(files: &[std::path::PathBuf], list: &mut Checklist) {
     }
 }
 
-/// Whether it is the root of the repository, the repository's own check says.
+/// Whether it is the root of the repository is part of the repository's own check.
 fn check_pinned(workspace: &Workspace, list: &mut Checklist) -> Option<Vec<u8>> {
     let shown = workspace.pinned_root.display();
     let pinned = workspace.pinned().and_then(|pinned| Trust::pin(&pinned, AtExpiry::Report(workspace.now())).map(|_| pinned));

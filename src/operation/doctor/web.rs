@@ -10,12 +10,12 @@ use crate::storage::{Answer, HttpSource, escape};
 use chrono::{DateTime, Utc};
 use std::cell::Cell;
 
-/// A cache may keep timestamp.json for so long, in seconds, without anybody noticing.
+/// The longest time, in seconds, for which a cache may keep timestamp.json without a warning.
 const SHORT: i64 = 300;
 /// Longer than this, and refreshed metadata comes too late.
 const LONG: i64 = 3600;
 
-/// A server that is asked until it lets a question go unanswered for too long.
+/// A server, which gets no further requests after one that it did not answer in time.
 pub(super) struct Web {
     source: HttpSource,
     stopped: Cell<bool>,
@@ -128,7 +128,7 @@ pub(super) fn check_caches(answer: &Answer, list: &mut Checklist) {
     }
 }
 
-/// For how many seconds a cache may keep an answer without asking; `None` if the answer does not say.
+/// For how many seconds a cache may keep an answer without asking; `None` if the answer does not state it.
 fn lifetime(answer: &Answer) -> Option<i64> {
     let control = answer.header("cache-control").unwrap_or_default().to_ascii_lowercase();
     let directives: Vec<&str> = control.split(',').map(str::trim).collect();
@@ -171,7 +171,7 @@ pub(super) fn check_files(web: &Web, workspace: &Workspace, present: &Present, l
     }
 }
 
-/// The path at which a target is served to somebody.
+/// The path at which users fetch a target: its plain name, or its hashed name where there are no plain names.
 fn place(workspace: &Workspace, name: &str, target: &Target) -> Option<String> {
     if workspace.plain_names == PlainNames::All {
         return Some(escape(ObjectName::plain_target(name).as_str()));

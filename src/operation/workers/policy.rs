@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 /// Signatures, certificates, channels: longer ones are refused.
 const SMALL: u64 = 64 * 1024;
 
-/// Somebody who may ask.
+/// A process whose requests are accepted.
 #[derive(Clone, Debug)]
 pub struct Sender {
     /// Verifies their requests.

@@ -73,7 +73,7 @@ fn claim(parent: &Path) -> io::Result<(PathBuf, File)> {
         let path = directory.with_extension(LOCKED);
         let lock = create_file(&path)?;
         lock.lock()?;
-        // Somebody who swept between the two lines above took the file for a leftover and removed it.
+        // A process that swept between the two lines above took the file for a leftover and removed it.
         if fs::metadata(&path).is_ok_and(|there| lock.metadata().is_ok_and(|ours| there.ino() == ours.ino())) {
             return Ok((directory, lock));
         }
