@@ -132,8 +132,11 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
                     .hint("extend it where it is stored, for example with gpg --quick-set-expire, and make its certificate again")
             })?;
             let file = keys::read_secret(&uri)?;
+            let from = crate::openpgp::extendable_from(&file, &path.display().to_string(), now)?;
             let written = keys::unlocked(&passphrases, Use::OpenPgp, |unlock| {
                 let unlock = |what: &str| unlock(what).map(|secret| zeroize::Zeroizing::new(secret.expose().to_vec()));
+                // A second at most, and none after a prompt.
+                std::thread::sleep((from - chrono::Utc::now()).to_std().unwrap_or_default());
                 crate::openpgp::extend(&file, &path.display().to_string(), until, now, &unlock)
             })?;
             let when = until.map_or("for ever".to_owned(), |until| format!("until {}", crate::metadata::format_expiry(until)));

@@ -3,7 +3,6 @@
 use super::signing_key::{SigningKey, Unlock, is_stub, parse_one};
 use crate::failure::{Failure, Kind, Result};
 use chrono::{DateTime, Utc};
-use openpgp::cert::ValidCert;
 use openpgp::crypto::{Password, Signer};
 use openpgp::packet::key::{PublicParts, SecretKeyMaterial, UnspecifiedRole};
 use openpgp::packet::signature::SignatureBuilder;
@@ -15,6 +14,20 @@ use openpgp::{Cert, Packet};
 use sequoia_openpgp as openpgp;
 use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
+
+/// From when [`extend`] takes effect. Of two signatures about a key, readers use the newer one, and signatures are dated in whole
+/// seconds: one made in the same second as the signature that it replaces might never apply.
+pub fn extendable_from(bytes: &[u8], what: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
+    let cert = parse_one(bytes, what)?;
+    let policy = StandardPolicy::new();
+    // A certificate that is not valid is refused when it is extended.
+    let Ok(valid) = cert.with_policy(&policy, SystemTime::from(now)) else { return Ok(now) };
+    let certifications = valid.userids().map(|id| id.binding_signature().clone());
+    let bindings = valid.keys().map(|key| key.binding_signature().clone());
+    let direct = valid.direct_key_signature().ok().cloned();
+    let newest = certifications.chain(bindings).chain(direct).filter_map(|signature| signature.signature_creation_time()).max();
+    Ok(newest.map_or(now, |newest| (newest + Duration::from_secs(1)).into()))
+}
 
 /// The same secret key, armored, valid until another moment; `None` is for ever. Its primary key must be in the file.
 pub fn extend(
@@ -53,7 +66,6 @@ pub fn extend(
     };
     let policy = StandardPolicy::new();
     let valid = cert.with_policy(&policy, SystemTime::from(now)).map_err(failed)?;
-    wait_for_a_new_second(&valid);
     let mut primary = signer(valid.primary_key().key().role_as_unspecified())?;
     let until = until.map(SystemTime::from);
     let mut signatures: Vec<Signature> = valid.primary_key().set_expiration_time(primary.as_mut(), until).map_err(failed)?;
@@ -91,17 +103,4 @@ pub fn vouch(old: &SigningKey, new: &[u8], what: &str, now: DateTime<Utc>) -> Re
     let (cert, _): (Cert, _) = cert.insert_packets(packets).map_err(failed)?;
     let written = if cert.is_tsk() { cert.as_tsk().armored().to_vec() } else { cert.armored().to_vec() };
     written.map(|bytes| Some(Zeroizing::new(bytes))).map_err(failed)
-}
-
-/// Of two signatures about a key, readers use the newer one, and signatures are dated in whole seconds. One made in the second of the
-/// signature that it replaces might never apply.
-fn wait_for_a_new_second(cert: &ValidCert) {
-    let certifications = cert.userids().map(|id| id.binding_signature().clone());
-    let bindings = cert.keys().map(|key| key.binding_signature().clone());
-    let direct = cert.direct_key_signature().ok().cloned();
-    let newest = certifications.chain(bindings).chain(direct).filter_map(|signature| signature.signature_creation_time()).max();
-    let passed = newest.and_then(|newest| SystemTime::now().duration_since(newest).ok());
-    if let Some(rest) = passed.and_then(|passed| Duration::from_secs(1).checked_sub(passed)) {
-        std::thread::sleep(rest);
-    }
 }

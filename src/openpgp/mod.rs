@@ -13,7 +13,7 @@ mod single;
 
 pub use certificate::{Certificates, Standing};
 pub use generate::{Algorithm, Generated, generate};
-pub use life::{extend, vouch};
+pub use life::{extend, extendable_from, vouch};
 pub use remote::{DigestSignature, DigestSigner, KeyMaterial, certify, check, material_of};
 pub use signature::{DetachedSignature, sign};
 pub use signing_key::{SigningKey, Unlock, check_certificate, is_openpgp, public_certificate};
