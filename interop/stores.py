@@ -118,6 +118,48 @@ def azure_blob_storage():
     p.publish("store", "check", says=["ok       conditions", "ok       race", "ok       large objects", "the store is suitable"])
 
 
+def machines_share_their_memory():
+    """On S3 and on Azure: what one machine has published, a fresh one knows, and two at once lose nothing."""
+    s3().create_bucket(Bucket="shared")
+    for repo, state, endpoint in [("s3://shared/acme", "s3://shared/private", CEPH), ("az://scenarios/shared/acme", "az://scenarios/shared/private", AZURITE)]:
+        config = f"name: acme\nrepo: {repo}\nstate: {state}\nstore:\n  endpoint: {endpoint}\n"
+        p = on(config)
+        p.publish("init", "--no-passphrase")
+
+        def fresh():
+            machine = on(config)
+            subprocess.run(["cp", "-a", p.directory / "keys", machine.directory], check=True)
+            return machine
+
+        p.publish("release", "1.0.0", "--from", "dist")
+        for number in range(5):
+            machines = [fresh() for _ in range(3)]
+            for at, machine in enumerate(machines):
+                machine.write("dist/any-any/bin/tool", f"{number} {at}".encode())
+            runs = [
+                subprocess.Popen([PUBLISH, "release", f"1.{number + 1}.{at}", "--from", "dist"], cwd=machine.directory, stderr=subprocess.PIPE, text=True, stdout=subprocess.DEVNULL)
+                for at, machine in enumerate(machines)
+            ]
+            for run in runs:
+                errors = run.communicate(timeout=300)[1]
+                assert run.returncode == 0 and "warning" not in errors, errors
+        last = fresh()
+        last.publish("status")
+        assert not any((machine.directory / ".publish-state.json").exists() for machine in [p, last, *machines])
+        # Another machine says that it has seen more: that is what the memory is for.
+        if endpoint == CEPH:
+            client, name = s3(), "private/publish-state.json"
+            document = json.loads(client.get_object(Bucket="shared", Key=name)["Body"].read())
+            published = json.loads(client.get_object(Bucket="shared", Key="acme/timestamp.json")["Body"].read())["signed"]["version"]
+            (seen,) = document["repositories"]
+            assert seen["versions"]["timestamp"] == published, (seen, published)
+            seen["versions"]["timestamp"] += 1
+            client.put_object(Bucket="shared", Key=name, Body=json.dumps(document).encode())
+            fresh().publish("release", "9.0.0", "--from", "dist", code=9, says=["older state than this publisher has seen (s3://shared/private/publish-state.json)"])
+        p.config(f"name: acme\nrepo: {repo}\nstate: {repo}/state\nstore:\n  endpoint: {endpoint}\n")
+        p.publish("status", code=6, says=["which is inside the repository"])
+
+
 def a_clone_that_ignores_conditions_is_refused():
     p = on(f"name: acme\nrepo: s3://ignores/acme\nstore:\n  endpoint: {IGNORING}\n")
     keys = {"AWS_ACCESS_KEY_ID": "S3RVER", "AWS_SECRET_ACCESS_KEY": "S3RVER"}
@@ -313,6 +355,7 @@ SCENARIOS = [
     clients_read_the_bucket_itself,
     headers_say_what_may_be_kept,
     azure_blob_storage,
+    machines_share_their_memory,
     a_clone_that_ignores_conditions_is_refused,
     a_proxy_that_strips_conditions_is_noticed,
     wrong_settings_are_told,

@@ -1,11 +1,14 @@
 //! `publish.yaml`: what a publisher works on. Paths in it are relative to the file. Flags override variables, variables
 //! override the file, the file overrides the defaults.
 
+mod lifetimes;
+
 use crate::broker::BrokerOptions;
 use crate::failure::{Failure, Kind, Result};
 use crate::files::{GIVEN_FILE_LIMIT, read_given, read_given_text};
 use crate::keys::KeyUri;
-use crate::metadata::{PublicKey, Role};
+use crate::metadata::{Lifetimes, PublicKey, Role};
+use crate::operation::StateDocument;
 #[cfg(feature = "monitor")]
 use crate::operation::monitor::MonitorRequest;
 use crate::operation::workers::{self, Right, Sender, Shared, Workers};
@@ -32,7 +35,7 @@ const MAX_LENGTH: u64 = 1 << 20;
 const DEEPEST: usize = 100;
 
 /// Every key of the file with its default and its meaning; the reference page is made from this.
-pub const KEYS: [(&str, &str, &str); 51] = [
+pub const KEYS: [(&str, &str, &str); 55] = [
     ("name", "the directory's name", "what users call the repository in `trdl add NAME …`"),
     (
         "repo",
@@ -42,7 +45,7 @@ pub const KEYS: [(&str, &str, &str); 51] = [
     (
         "public_url",
         "none",
-        "the http(s) URL for users; printed, and compared with the repository when the state file has no versions of it",
+        "where users reach it over http(s); printed, and what it serves counts as seen: a repository that is older is refused",
     ),
     ("root", "keys/1.root.json", "the pinned root, from which this publisher verifies the repository"),
     (
@@ -58,13 +61,29 @@ pub const KEYS: [(&str, &str, &str); 51] = [
         "keys/openpgp.cert.asc",
         "the certificate of an OpenPGP key that is not in a file, as made by `publish key certify`",
     ),
-    ("channels", "trdl_channels.yaml", "the channels file"),
+    (
+        "channels",
+        "trdl_channels.yaml",
+        "the channels file; where the config is elsewhere, another trdl_channels.yaml in the working directory is an error, unless --file or --channels= names one",
+    ),
     (
         "platforms",
         "none: --from has a directory <os>-<arch> for each",
         "where other build tools put each platform below --from, for example `linux-amd64: app_linux_amd64_v1/app`: a directory, or one program, which goes to bin/",
     ),
-    ("state", ".publish-state.json", "the file with the highest versions seen at each location, to detect rollbacks; cache it in CI"),
+    (
+        "state",
+        ".publish-state.json",
+        "remembers the highest versions seen at each location, to detect rollbacks: a file (cache it in CI), or s3://bucket/prefix (also gs:// and az://) that machines share and clients cannot read",
+    ),
+    ("lifetimes.root", "365d", "how long a root is valid, 30d to 1825d; `publish root edit --expires` sets that of one root"),
+    ("lifetimes.targets", "90d", "how long targets (with bins and other delegated roles) is valid, 7d to 365d"),
+    ("lifetimes.snapshot", "7d", "how long a snapshot is valid, 1d to 90d"),
+    (
+        "lifetimes.timestamp",
+        "1d",
+        "how long a timestamp is valid, 6h to 30d; longer for schedules that run late or stop: docs/recovery.md#refresh-ran-too-late",
+    ),
     (
         "plain_names",
         "all",
@@ -169,7 +188,12 @@ pub struct Config {
     #[serde(default)]
     pub platforms: BTreeMap<String, PathBuf>,
     #[serde(default = "default_state")]
-    state: PathBuf,
+    state: String,
+    #[serde(default, rename = "lifetimes")]
+    lifetime_texts: lifetimes::Texts,
+    /// How long what is signed is valid.
+    #[serde(skip)]
+    pub lifetimes: Lifetimes,
     /// Which plain names to keep.
     #[serde(default)]
     pub plain_names: PlainNames,
@@ -325,7 +349,7 @@ fn default_openpgp_certificate() -> PathBuf {
 fn default_channels() -> PathBuf {
     Config::CHANNELS.into()
 }
-fn default_state() -> PathBuf {
+fn default_state() -> String {
     ".publish-state.json".into()
 }
 
@@ -432,7 +456,8 @@ impl Config {
             return Err(Failure::invalid(format!("unknown key `{}` in the config {what}", unknown.escape_debug())).hint(hint));
         }
         let text = if fields.is_empty() { "{}" } else { text };
-        let config: Self = serde_yaml::from_str(text).map_err(|error| broken(&error))?;
+        let mut config: Self = serde_yaml::from_str(text).map_err(|error| broken(&error))?;
+        config.lifetimes = lifetimes::read(&config.lifetime_texts, text, what)?;
         if config.plain_names == PlainNames::None && config.consistent_snapshot == Some(false) {
             return Err(Failure::invalid(format!(
                 "`plain_names: none` and `consistent_snapshot: false` in the config {what} exclude each other: clients would find no targets"
@@ -484,9 +509,34 @@ impl Config {
         self.path(&self.channels)
     }
 
-    /// The state file.
-    pub fn state(&self) -> PathBuf {
-        self.path(&self.state)
+    /// Where the memory of versions is kept: a file, or a bucket.
+    pub fn state(&self) -> Result<Location> {
+        Location::parse(&self.state, &self.base).map_err(|mut failure| {
+            failure.message = format!("`state` in the config: {}", failure.message);
+            failure
+        })
+    }
+
+    /// The directory of the state file; that of the config where the state is in a bucket.
+    pub fn state_directory(&self) -> PathBuf {
+        match self.state() {
+            Ok(Location::Directory(file)) => file.parent().map(Path::to_owned).unwrap_or_default(),
+            _ => self.base.clone(),
+        }
+    }
+
+    /// The memory of versions of a publisher that works on the repository at this location.
+    pub fn state_document(&self, repository: &Location) -> Result<StateDocument> {
+        let state = self.state()?;
+        if let Some(why) = state.conflict_with(repository) {
+            return Err(Failure::invalid(format!("`state` in the config is {state}, {why} the repository at {repository}"))
+                .detail("clients can read what is in a repository, and commands that clean it up may delete what does not belong there")
+                .hint("set `state` to a file outside it, or to a bucket or prefix that clients cannot read"));
+        }
+        match &state {
+            Location::Directory(file) => Ok(StateDocument::file(file)),
+            Location::Bucket { .. } => Ok(StateDocument::shared(crate::storage::open(&state, &self.store())?)),
+        }
     }
 
     /// The file with the passphrase of the role keys.
@@ -658,7 +708,7 @@ impl Config {
             consistent_snapshot: self.consistent_snapshot,
             at_once: self.workers.targets_per_request,
             limits: Limits { bytes: self.monitor.upload_bytes, entries: self.monitor.upload_files, depth: self.monitor.upload_depth },
-            state: self.state().parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned(),
+            state: Some(self.state_directory()).filter(|path| !path.as_os_str().is_empty()).unwrap_or_else(|| ".".into()),
         })
     }
 

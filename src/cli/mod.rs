@@ -2,6 +2,7 @@
 
 mod adopt;
 mod arguments;
+mod channels_file;
 mod ci;
 #[cfg(feature = "monitor")]
 mod connections;

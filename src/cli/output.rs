@@ -5,7 +5,7 @@ use crate::failure::{Failure, Kind};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::io::{Error, ErrorKind, IsTerminal, Result, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The first error of a write to stdout. A closed pipe is not an error: the reading process needs no more.
 static LOST: Mutex<Option<Error>> = Mutex::new(None);
@@ -16,6 +16,8 @@ pub(super) struct Output {
     json: bool,
     quiet: bool,
     color: bool,
+    /// A plan that `--quiet` kept back.
+    withheld: Arc<Mutex<Option<String>>>,
     /// Lists in full.
     pub verbose: bool,
 }
@@ -75,13 +77,13 @@ pub(super) fn wants_color() -> bool {
 impl Output {
     /// Text without colours, before the flags are known.
     pub fn plain() -> Self {
-        Self { json: false, quiet: false, color: false, verbose: false }
+        Self { json: false, quiet: false, color: false, verbose: false, withheld: Arc::default() }
     }
 
     /// As the global flags and `NO_COLOR` request.
     pub fn new(global: &Global) -> Self {
         let color = wants_color() && std::io::stderr().is_terminal() && !global.json;
-        Self { json: global.json, quiet: global.quiet, color, verbose: global.verbose }
+        Self { json: global.json, quiet: global.quiet, color, verbose: global.verbose, withheld: Arc::default() }
     }
 
     /// Prints a command's report. The text is the purpose of read-only commands, so `--quiet` only drops what follows a
@@ -115,9 +117,17 @@ impl Output {
         if !self.json {
             warnings.iter().for_each(|warning| self.warning(warning));
         }
-        if let Some(text) = text.filter(|_| !self.is_silent()) {
+        let Some(text) = text else { return };
+        if !self.is_silent() {
             print(&format!("{}\n", wrapped(&visible(&text), wrap::stdout())));
+        } else if let Ok(mut withheld) = self.withheld.lock() {
+            *withheld = Some(text);
         }
+    }
+
+    /// The plan that was not printed because of `--quiet`, if any: whoever is asked to confirm it must see it.
+    pub fn withheld_plan(&self) -> Option<String> {
+        self.withheld.lock().ok().and_then(|mut withheld| withheld.take())
     }
 
     /// A status line, as it happens.

@@ -1,6 +1,7 @@
 //! The commands that change a published repository: plan, show or apply, report.
 
 use super::arguments::{Channels, Global, PlanFormat, Refresh, Release, Yank};
+use super::channels_file;
 use super::output::{Output, Report};
 use super::plan::{Plan, size_after, totals};
 use super::text::{confirm_loss, count, size, steps};
@@ -32,8 +33,11 @@ pub(super) fn release(global: &Global, arguments: &Release, output: &Output) -> 
     let version = ReleaseVersion::from_argument(&arguments.version)?;
     let config = Config::read(&global.config)?;
     let workspace = open(global, &config, output)?;
-    let channels = arguments.channels.clone().map(|file| ChannelsRequest {
-        file: file.unwrap_or_else(|| config.channels()),
+    let given = arguments.channels.as_ref().map(Option::as_deref);
+    let chosen = given.map(|given| channels_file::choose(&config, given, "--channels=")).transpose()?;
+    let (file, other) = chosen.map_or((None, None), |(file, other)| (Some(file), other));
+    let channels = file.map(|file| ChannelsRequest {
+        file,
         allow_downgrade: arguments.allow_downgrade,
         allow_missing_platforms: arguments.allow_missing_platforms,
         prune: false,
@@ -46,7 +50,8 @@ pub(super) fn release(global: &Global, arguments: &Release, output: &Output) -> 
         allow_desktop_files: arguments.allow_desktop_files,
         channels,
     };
-    let plan = release_operation::plan(&workspace, &request)?;
+    let mut plan = release_operation::plan(&workspace, &request)?;
+    plan.warnings.extend(other);
     let document = json!(plan);
     let warnings = plan.warnings.clone();
     let version = plan.version.clone();
@@ -104,8 +109,8 @@ pub(super) fn channels(global: &Global, arguments: &Channels, output: &Output) -
     check_format(global, arguments.format)?;
     let config = Config::read(&global.config)?;
     let workspace = open(global, &config, output)?;
-    let file = arguments.file.clone().unwrap_or_else(|| config.channels());
-    let plan = channels_operation::plan(
+    let (file, other) = channels_file::choose(&config, arguments.file.as_deref(), "--file ")?;
+    let mut plan = channels_operation::plan(
         &workspace,
         &ChannelsRequest {
             file,
@@ -114,6 +119,7 @@ pub(super) fn channels(global: &Global, arguments: &Channels, output: &Output) -
             prune: arguments.prune,
         },
     )?;
+    plan.warnings.extend(other);
     let (document, warnings) = (json!(plan), plan.warnings.clone());
     let mut lines = Plan::new(format!("Channels{}", of_repository(&workspace)), output.verbose);
     describe_channels(&mut lines, &plan, "");

@@ -50,6 +50,9 @@ pub(super) fn confirm(shown: &str, what: &str, flag: &str, output: &super::outpu
 pub(super) fn confirm_loss(value: &str, given: Option<&str>, what: &str, output: &super::output::Output) -> crate::failure::Result<()> {
     let shown = value.escape_debug().to_string();
     if given.is_none() && !output.is_json() && std::io::stdin().is_terminal() {
+        if let Some(plan) = output.withheld_plan() {
+            super::output::eprint_wrapped(&format!("{}\n", super::output::visible(&plan)));
+        }
         super::output::eprint_wrapped(&format!("This cannot be undone. To {what}, type {shown}: "));
         let mut answer = String::new();
         let _ = std::io::stdin().read_line(&mut answer);

@@ -8,7 +8,7 @@ use crate::failure::{Failure, Kind};
 use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::operation::read_pinned_root;
 use crate::operation::verify::{Anchor, SecondOpinion, Severity, VerifyReport, VerifyRequest, verify};
-use crate::storage::{self, HttpSource, Location, Source, StoreOptions};
+use crate::storage::{self, HttpSource, Location, Source};
 use anyhow::Result;
 use chrono::Utc;
 use serde_json::json;
@@ -20,9 +20,11 @@ pub(super) fn run(global: &Global, arguments: &Verify, output: &Output) -> Resul
     let read = |path: &Path| read_given(path, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read", path.display(), error));
     let given = arguments.location.as_ref().or(global.repo.as_ref());
     let configured = if given.is_none() { Some(Config::read(&global.config)?) } else { None };
+    // A repository that is named on the command line may still be the one that a config here describes.
+    let here = configured.clone().or_else(|| Config::read(&global.config).ok());
     let source: Box<dyn Source> = match (given, &configured) {
         (Some(url), _) if url.starts_with("http://") || url.starts_with("https://") => Box::new(HttpSource::new(url)?),
-        (Some(text), _) => storage::open(&Location::parse(text, Path::new(""))?, &store_options(global))?,
+        (Some(text), _) => storage::open(&Location::parse(text, Path::new(""))?, &here.as_ref().map(Config::store).unwrap_or_default())?,
         (None, Some(config)) => storage::open(&config.location()?, &config.store())?,
         (None, None) => return Err(Failure::invalid("no repository is named").into()),
     };
@@ -40,6 +42,7 @@ pub(super) fn run(global: &Global, arguments: &Verify, output: &Output) -> Resul
         anchor,
         certificates,
         now: Utc::now(),
+        lifetimes: here.as_ref().map(|config| config.lifetimes).unwrap_or_default(),
         progress: &progress,
         metadata_only: arguments.metadata_only,
     })?;
@@ -49,11 +52,6 @@ pub(super) fn run(global: &Global, arguments: &Verify, output: &Output) -> Resul
     let unremarkable = report.findings.iter().all(|finding| finding.severity == Severity::Note);
     let text = if output.is_silent() && report.is_good() && unremarkable { String::new() } else { describe(&report) };
     Ok(Report::new("verify", text, json!({"good": report.is_good(), "report": report})).exit(code))
-}
-
-/// A repository that is named on the command line may still be in the store that a config here describes.
-fn store_options(global: &Global) -> StoreOptions {
-    Config::read(&global.config).map(|config| config.store()).unwrap_or_default()
 }
 
 fn describe(report: &VerifyReport) -> String {

@@ -10,7 +10,7 @@ use crate::operation::{Recall, Workspace};
 use crate::storage::{self, Location, Reports, Storage, StoreOptions};
 use chrono::Utc;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use zeroize::Zeroizing;
 
 /// What the flags, variables and config come to.
@@ -42,14 +42,14 @@ pub(super) fn assemble(global: &Global, config: &Config, output: &Output, parts:
     let Parts { location, storage, shared, workers } = parts;
     let store = config.store();
     let identity = |location: &Location| match location {
-        Location::Directory(_) => location.identity(config.state().parent().unwrap_or(Path::new(""))),
+        Location::Directory(_) => location.identity(&config.state_directory()),
         Location::Bucket { .. } => format!("{location} {}", store.endpoint_for(location).unwrap_or_default()),
     };
     let store_identity = identity(&location);
     let configured = config.location().is_ok_and(|configured| identity(&configured) == store_identity);
     Ok(Workspace {
         store_identity,
-        recall: Recall { configured, public_url: config.public_url.clone().filter(|_| configured), learned: OnceLock::new() },
+        recall: Recall { configured, public_url: config.public_url.clone().filter(|_| configured), learned: Mutex::default() },
         raw_plus: store.raw_plus,
         single_publisher: store.single_publisher,
         found: OnceLock::new(),
@@ -63,7 +63,8 @@ pub(super) fn assemble(global: &Global, config: &Config, output: &Output, parts:
         openpgp: config.openpgp()?,
         openpgp_certificate: config.openpgp_certificate(),
         passphrases: Box::new(Sources::new(global, config)),
-        state_file: config.state(),
+        lifetimes: config.lifetimes,
+        state: config.state_document(&location)?,
         plain_names: config.plain_names,
         sha512: config.sha512,
         accept_rollback: global.accept_rollback,

@@ -1,4 +1,4 @@
-use super::{Role, is_exact};
+use super::is_exact;
 use crate::failure::{Failure, Result};
 use chrono::{DateTime, SubsecRound, TimeDelta, Timelike, Utc};
 
@@ -26,18 +26,4 @@ pub fn whole_second(moment: Expiry) -> Expiry {
     // Years of other than four digits: only a foreign role can have brought one.
     let last = DateTime::from_timestamp(253_402_300_799, 0).unwrap_or(cut);
     if is_exact(&format_expiry(whole)) { whole } else { last }
-}
-
-impl Role {
-    /// Whether a role that expires then should be signed again now. Metadata does not state when it was signed, so the
-    /// age is what is missing from a full lifetime.
-    pub fn is_due(self, expires: Expiry, now: DateTime<Utc>) -> bool {
-        self.due_at(expires) < now
-    }
-
-    /// The moment from which [`Role::is_due`] holds.
-    pub fn due_at(self, expires: Expiry) -> DateTime<Utc> {
-        // Expiries are cut to whole seconds, hence the second of slack.
-        expires - self.lifetime() + self.refresh_age() + TimeDelta::seconds(1)
-    }
 }

@@ -29,6 +29,16 @@ pub fn parse_span(text: &str) -> Result<TimeDelta> {
     span.filter(|span| *span <= longest).ok_or_else(|| wrong(&format!(" of at most {LONGEST_DAYS} days")))
 }
 
+/// A span of time, rounded to minutes, in the largest unit of which there are two or more: `3 days`, `90 minutes`.
+pub fn describe_span(span: TimeDelta) -> String {
+    let unit = |count: i64, name: &str| (count >= 2).then(|| format!("{count} {name}"));
+    let rounded = TimeDelta::minutes((span.num_seconds() + 30) / 60);
+    unit(rounded.num_days(), "days")
+        .or_else(|| unit(rounded.num_hours(), "hours"))
+        .or_else(|| unit(rounded.num_minutes(), "minutes"))
+        .unwrap_or_else(|| format!("{} seconds", span.num_seconds()))
+}
+
 /// Reads a moment: `2027-01-31`, `2027-01-31T12:00:00Z`, or a span from now such as `365d`.
 pub fn parse_moment(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
     let wrong =

@@ -1,4 +1,3 @@
-use chrono::TimeDelta;
 use std::fmt;
 
 /// The `spec_version` that we write; every client we know reads it.
@@ -30,26 +29,6 @@ impl Role {
             Self::Targets => "targets",
             Self::Snapshot => "snapshot",
             Self::Timestamp => "timestamp",
-        }
-    }
-
-    /// How long a new signature is valid, as trdl's server does it.
-    pub fn lifetime(self) -> TimeDelta {
-        TimeDelta::days(match self {
-            Self::Root => 365,
-            Self::Targets => 90,
-            Self::Snapshot => 7,
-            Self::Timestamp => 1,
-        })
-    }
-
-    /// The age at which `refresh` signs again.
-    pub fn refresh_age(self) -> TimeDelta {
-        match self {
-            Self::Root => TimeDelta::days(90),
-            Self::Targets => TimeDelta::days(21),
-            Self::Snapshot => TimeDelta::days(2),
-            Self::Timestamp => TimeDelta::hours(4),
         }
     }
 }

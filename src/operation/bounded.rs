@@ -1,16 +1,35 @@
 use crate::failure::{Failure, Kind, Result};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
 
-/// Does work that may hang, such as a question to a server or a device. After `patience` the caller goes on without it; the
-/// work is left alone and ends with the process.
+/// Work that may hang, such as a question to a server or a device, in a thread of its own.
+pub(super) struct Pending<T> {
+    since: Instant,
+    told: Receiver<T>,
+}
+
+impl<T: Send + 'static> Pending<T> {
+    /// Begins the work.
+    pub fn begin(work: impl FnOnce() -> T + Send + 'static) -> Result<Self> {
+        let (tell, told) = mpsc::channel();
+        // The caller may have stopped listening if this took too long.
+        let run = move || drop(tell.send(work()));
+        std::thread::Builder::new()
+            .name("bounded".into())
+            .spawn(run)
+            .map_err(|error| Failure::new(Kind::Unexpected, "cannot start a thread").source(error))?;
+        Ok(Self { since: Instant::now(), told })
+    }
+
+    /// Waits until `patience` has passed since the beginning. After that the caller goes on without the result; the work is
+    /// left alone and ends with the process.
+    pub fn finish(self, patience: Duration) -> Result<T> {
+        let late = |_| Failure::new(Kind::Storage, format!("it took more than {} seconds", patience.as_secs()));
+        self.told.recv_timeout(patience.saturating_sub(self.since.elapsed())).map_err(late)
+    }
+}
+
+/// Does such work, and waits for it.
 pub(super) fn within<T: Send + 'static>(patience: Duration, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    let (tell, told) = mpsc::channel();
-    // The caller may have stopped listening if this took too long.
-    let run = move || drop(tell.send(work()));
-    std::thread::Builder::new()
-        .name("bounded".into())
-        .spawn(run)
-        .map_err(|error| Failure::new(Kind::Unexpected, "cannot start a thread").source(error))?;
-    told.recv_timeout(patience).map_err(|_| Failure::new(Kind::Storage, format!("it took more than {} seconds", patience.as_secs())))
+    Pending::begin(work)?.finish(patience)
 }

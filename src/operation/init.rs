@@ -271,7 +271,7 @@ fn make_root(workspace: &Workspace, request: &InitRequest, public: &BTreeMap<Rol
                 let root = Root::first(
                     public,
                     request.key_ids,
-                    Moment::first(workspace.now()).expiry(Role::Root, None),
+                    Moment::first(workspace.now(), workspace.lifetimes).expiry(Role::Root, None),
                     request.consistent_snapshot,
                 )?;
                 let file = sign_root(&root, None, signers.get(&Role::Root).map_or(&[], Vec::as_slice))?;

@@ -1,24 +1,18 @@
 //! What this publisher remembers of repositories, so that it does not build on an older state than it has seen.
 //!
-//! Memory that is missing, empty or cannot be read stops no command: it is learned again from the repository, and from the
-//! place where users reach it, which an attacker would have to put back as well. Both are verified from the pinned root.
-//! Until then a rollback is not detected, so there is a warning.
+//! What users are served counts like what is remembered: an attacker who puts back the repository would have to put back that
+//! copy too. Both are verified from the pinned root. A command goes on without memory that is missing or cannot be read, and
+//! without a copy that does not answer; a run that has neither prints which attack it would not detect.
 
-use super::bounded::within;
-use super::{Workspace, own_file};
+use super::Workspace;
+use super::public_copy::Asking;
+use super::state_document::Reading;
 use crate::failure::Result;
-use crate::files::read_regular;
 use crate::metadata::{Envelope, Role};
-use crate::repository::{KnownStore, Memory, Place, Present, Seen, Versions, load_versions};
-use crate::storage::HttpSource;
-use chrono::{DateTime, Utc};
-use std::sync::OnceLock;
-use std::time::Duration;
+use crate::repository::{KnownStore, Memory, Place, Present, Seen, Sighting, Versions};
+use std::sync::Mutex;
 
-/// Asking the public copy takes no longer than this; it is a help, not a condition.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Where memory is learned from when there is none.
+/// Where versions are learned from besides what is remembered.
 #[derive(Debug)]
 pub struct Recall {
     /// Whether the repository is the one that the config names, which what was remembered without a location is about.
@@ -26,7 +20,22 @@ pub struct Recall {
     /// Where users reach the repository over http(s).
     pub public_url: Option<String>,
     /// What this run has learned.
-    pub learned: OnceLock<Versions>,
+    pub learned: Mutex<Option<Learned>>,
+}
+
+/// What a run has learned besides what is remembered.
+#[derive(Clone, Debug, Default)]
+pub struct Learned {
+    /// What users were served when it began.
+    served: Option<Sighting>,
+    /// The state that it began with, where nothing was remembered: within this run it counts as seen.
+    begun: Versions,
+}
+
+impl Learned {
+    fn versions(&self) -> Versions {
+        self.served.as_ref().map_or(self.begun, |served| served.versions.newest(&self.begun))
+    }
 }
 
 /// What `init` notes before it pins a root: nothing is published below it yet.
@@ -45,67 +54,92 @@ pub(super) struct Past {
 
 impl Default for Recall {
     fn default() -> Self {
-        Self { configured: true, public_url: None, learned: OnceLock::new() }
+        Self { configured: true, public_url: None, learned: Mutex::default() }
     }
 }
 
 impl Workspace {
+    /// Begins to ask what users are served, once in a run, while the repository is read.
+    pub(super) fn ask_public(&self, pinned: &[u8]) -> Option<Asking> {
+        let url = self.recall.public_url.as_deref().filter(|_| self.learned().is_none())?;
+        Some(Asking::begin(url, pinned, self.now()))
+    }
+
     /// Refuses a state that is older than the one seen before. `seen` was read before the repository was: another publisher on
     /// this machine may remember a newer state while we read.
-    pub(super) fn check_seen(&self, pinned: &[u8], present: &Present, seen: Option<Seen>) -> Result<()> {
-        let (versions, learned) = match (seen, self.recall.learned.get()) {
-            (Some(seen), _) => (seen.versions, false),
-            (None, Some(learned)) => (*learned, true),
-            (None, None) => (self.learn(pinned, present), true),
+    pub(super) fn check_seen(&self, present: &Present, seen: Option<Seen>, asking: Option<Asking>) -> Result<()> {
+        let mut learned = match self.learned() {
+            Some(learned) => learned,
+            None => self.learn(present, seen.is_some(), asking),
         };
         // Clients forget versions from before a root that replaced the keys of all of them, and so do we.
-        if present.trust.reset_at().is_some_and(|root| root > versions.root) {
-            return if learned { Ok(()) } else { self.start_over(present) };
+        let counts = |versions: &Versions| present.trust.reset_at().is_none_or(|root| root <= versions.root);
+        if !counts(&learned.begun) {
+            learned.begun = Versions::default();
         }
+        learned.served = learned.served.filter(|served| counts(&served.versions));
+        if let Ok(mut known) = self.recall.learned.lock() {
+            *known = Some(learned.clone());
+        }
+        let remembered = match seen {
+            Some(seen) if counts(&seen.versions) => seen.versions,
+            Some(_) => {
+                self.start_over(present);
+                Versions::default()
+            }
+            None => learned.begun,
+        };
         if self.accept_rollback {
             return Ok(());
         }
-        let url = self.recall.public_url.as_deref().filter(|_| learned);
-        let witness = url.map_or("this publisher has seen".to_owned(), |url| format!("{url} serves"));
-        versions.check_not_below(&present.versions(), &witness)
+        let here = self.storage.location();
+        let witness =
+            if self.state.is_shared() { format!("this publisher has seen ({})", self.state) } else { "this publisher has seen".into() };
+        remembered.check_not_below(&present.versions(), &here, &witness)?;
+        match (&learned.served, &self.recall.public_url) {
+            (Some(served), Some(url)) => served.check_not_below(present, &here, url),
+            _ => Ok(()),
+        }
     }
 
-    /// Learns again what was forgotten, and warns.
-    fn learn(&self, pinned: &[u8], present: &Present) -> Versions {
-        let (public, from) = match &self.recall.public_url {
-            None if !self.recall.configured => {
-                self.progress.warning(&format!(
-                    "no versions are remembered for {}, and `public_url` belongs to the configured location, so a rollback cannot be detected in this run",
-                    self.storage.location()
-                ));
-                let _ = self.recall.learned.set(present.versions());
-                return Versions::default();
-            }
-            None => (None, "the config has no `public_url` to compare it with".to_owned()),
-            Some(url) => match ask(url, pinned, self.now()) {
-                Ok(versions) => (Some(versions), format!("it was compared with {url}")),
-                Err(why) => (None, format!("{url} could not be read: {why}")),
-            },
+    /// Learns what is not remembered, and warns if that is nothing.
+    fn learn(&self, present: &Present, remembers: bool, asking: Option<Asking>) -> Learned {
+        let answer = asking.map(|asking| asking.finish(remembers));
+        let begun = if remembers { Versions::default() } else { present.versions() };
+        let why = match answer {
+            Some(Ok(served)) => return Learned { served: Some(served), begun },
+            // What is remembered protects as well; whether users are served is not the question here.
+            _ if remembers => return Learned::default(),
+            Some(Err(why)) => why,
+            None if !self.recall.configured => "`public_url` belongs to the configured location".into(),
+            None => "the config has no `public_url` to compare it with".into(),
         };
-        let file = self.state_file.display();
-        let lost = match read_regular(&self.state_file) {
-            Ok(content) if Memory::parse(&content).is_some() => format!("no versions are remembered for {}", self.storage.location()),
-            Err(_) if !self.state_file.exists() => format!("{file} is missing"),
-            _ => format!("{file} cannot be read"),
+        let here = self.storage.location();
+        let lost = match self.state.read() {
+            Reading::Known(_) => format!("no versions are remembered for {here}"),
+            Reading::Missing if self.state.is_shared() => format!("there is no {} yet", self.state),
+            Reading::Missing => format!("{} is missing", self.state),
+            Reading::Broken => format!("{} cannot be read", self.state),
+            Reading::Unreachable(why) => format!("{} was not read ({why})", self.state),
+        };
+        let remedy = match () {
+            () if self.state.is_shared() => "it is written when something is published".to_owned(),
+            () if self.recall.public_url.is_some() => format!("keep {} between runs, or set `state` to a bucket", self.state),
+            () => format!("set `public_url`, or `state` to a bucket, or keep {} between runs", self.state),
         };
         self.progress.warning(&format!(
-            "{lost}: {from}. A rollback to an older state before this run would not be detected; keep the file between runs"
+            "{lost}, and {why}: a rollback to older metadata by an attacker who can write to {here} would not be detected in this run; {remedy}"
         ));
-        // What was served before a root that replaced the keys of all roles does not count.
-        let learned = public.filter(|public| present.trust.reset_at().is_none_or(|root| root <= public.root)).unwrap_or_default();
-        // Within this process the present state counts as seen.
-        let _ = self.recall.learned.set(learned.newest(&present.versions()));
-        learned
+        Learned { served: None, begun }
     }
 
-    /// What is remembered of this repository at this location.
+    fn learned(&self) -> Option<Learned> {
+        self.recall.learned.lock().ok().and_then(|learned| learned.clone())
+    }
+
+    /// What is remembered of this repository at this location, read now.
     pub(super) fn seen(&self, pinned: &[u8]) -> Option<Seen> {
-        let memory = self.memory();
+        let Reading::Known(memory) = self.state.read_again() else { return None };
         memory.of(&identity(pinned), self.place()).filter(|seen| seen.versions.timestamp > 0).cloned()
     }
 
@@ -126,16 +160,19 @@ impl Workspace {
     /// Notes that `init` begins a repository with this root at this location.
     pub(super) fn remember_beginning(&self, root: &[u8]) {
         let pinned = identity(root);
-        self.change(|memory| {
+        self.change(&|memory| {
             let store = self.found.get().cloned().or_else(|| memory.of(&pinned, self.place()).and_then(|known| known.store.clone()));
-            memory.keep(Seen { pinned, location: None, versions: BEGUN, store }, self.place());
+            memory.keep(Seen { pinned: pinned.clone(), location: None, versions: BEGUN, store }, self.place());
         });
     }
 
     /// The versions seen before, remembered or learned.
     pub(super) fn seen_versions(&self) -> Option<Versions> {
-        let seen = self.seen(&self.pinned().ok()?).map(|seen| seen.versions);
-        seen.or_else(|| self.recall.learned.get().copied())
+        let pinned = self.pinned().ok()?;
+        let memory = self.memory();
+        let seen = memory.of(&identity(&pinned), self.place()).map(|seen| seen.versions).filter(|versions| versions.timestamp > 0);
+        let learned = self.learned().map(|learned| learned.versions());
+        seen.map(|seen| learned.map_or(seen, |learned| seen.newest(&learned))).or(learned)
     }
 
     /// What is remembered about this store.
@@ -144,17 +181,18 @@ impl Workspace {
     }
 
     /// Remembers versions, never lower ones. A root that was rolled back stays remembered until every online role is signed
-    /// above what was seen: from then on clients that saw the newer state follow this one. A file that cannot be written is a warning: what was
-    /// published stays published.
+    /// above what was seen: from then on clients that saw the newer state follow this one. Memory that cannot be written is a
+    /// warning: what was published stays published.
     pub fn remember(&self, versions: &Versions) -> Result<()> {
         let pinned = identity(&self.pinned()?);
-        self.change(|memory| {
+        let learned = self.learned().unwrap_or_default().versions();
+        self.change(&|memory| {
             let known = memory.of(&pinned, self.place()).cloned();
             let store = self.found.get().cloned().or_else(|| known.as_ref().and_then(|known| known.store.clone()));
-            let known = known.map(|known| known.versions).or(self.recall.learned.get().copied()).unwrap_or_default();
+            let known = known.map(|known| known.versions).unwrap_or_default().newest(&learned);
             let is_above = self.accept_rollback && Role::ONLINE.iter().all(|role| versions.of(*role) > known.of(*role));
             let versions = if is_above { *versions } else { versions.newest(&known) };
-            memory.keep(Seen { pinned, location: None, versions, store }, self.place());
+            memory.keep(Seen { pinned: pinned.clone(), location: None, versions, store }, self.place());
         });
         Ok(())
     }
@@ -163,23 +201,23 @@ impl Workspace {
     pub(super) fn remember_store(&self) -> Result<()> {
         let (Some(found), Ok(pinned)) = (self.found.get(), self.pinned()) else { return Ok(()) };
         let pinned = identity(&pinned);
-        self.change(|memory| {
+        self.change(&|memory| {
             let versions = memory.of(&pinned, self.place()).map(|seen| seen.versions).unwrap_or_default();
-            memory.keep(Seen { pinned, location: None, versions, store: Some(found.clone()) }, self.place());
+            memory.keep(Seen { pinned: pinned.clone(), location: None, versions, store: Some(found.clone()) }, self.place());
         });
         Ok(())
     }
 
     /// Forgets the versions seen before a root that replaced the keys of all of them, as clients do.
-    fn start_over(&self, present: &Present) -> Result<()> {
-        let pinned = identity(&self.pinned()?);
-        self.change(|memory| {
+    fn start_over(&self, present: &Present) {
+        let Ok(pinned) = self.pinned() else { return };
+        let pinned = identity(&pinned);
+        self.change(&|memory| {
             let known = memory.of(&pinned, self.place()).cloned();
             if let Some(known) = known.filter(|known| present.trust.reset_at() > Some(known.versions.root)) {
                 memory.keep(Seen { versions: present.versions(), ..known }, self.place());
             }
         });
-        Ok(())
     }
 
     fn place(&self) -> Place<'_> {
@@ -187,38 +225,16 @@ impl Workspace {
     }
 
     fn memory(&self) -> Memory {
-        read_regular(&self.state_file).ok().and_then(|file| Memory::parse(&file)).unwrap_or_default()
+        if let Reading::Known(memory) = self.state.read() { memory } else { Memory::default() }
     }
 
-    /// Changes the file, if there is anything to change.
-    fn change(&self, edit: impl FnOnce(&mut Memory)) {
-        let _turn = self.turn();
-        let known = self.memory();
-        let mut memory = known.clone();
-        edit(&mut memory);
-        if memory == known && self.state_file.exists() {
-            return;
-        }
-        let written = memory.to_json().and_then(|json| own_file::replace(&self.state_file, &json));
-        if let Err(failure) = written {
+    fn change(&self, edit: &dyn Fn(&mut Memory)) {
+        if let Err(failure) = self.state.change(self.progress.as_ref(), edit) {
             let cause = std::error::Error::source(&failure).map(|error| format!(": {error}")).unwrap_or_default();
-            self.progress.warning(&format!("{}{cause}; the next run does not know which versions were seen", failure.message));
+            let of = if self.state.is_shared() { format!("{} was not written: ", self.state) } else { String::new() };
+            self.progress.warning(&format!("{of}{}{cause}; the next run does not know which versions were seen", failure.message));
         }
     }
-
-    /// Publishers on one machine change the state file in turn, or one could put back an older state than another saw. A
-    /// file system without locks only loses that.
-    fn turn(&self) -> Option<std::fs::File> {
-        let path = self.state_file.with_extension("lock");
-        crate::storage::lock(&path, PATIENCE, &|line| self.progress.status(line)).ok()
-    }
-}
-
-/// What clients are served, as far as it verifies. A server that never ends its answer is left alone after a while.
-fn ask(url: &str, pinned: &[u8], now: DateTime<Utc>) -> std::result::Result<Versions, String> {
-    let (url, pinned) = (url.to_owned(), pinned.to_owned());
-    let asked = within(PATIENCE, move || HttpSource::new(&url).and_then(|source| load_versions(&source, &pinned, now)));
-    asked.and_then(|versions| versions).map_err(|failure| failure.message)
 }
 
 /// Names a repository by its pinned root, in the state file.

@@ -23,6 +23,7 @@ pub mod monitor;
 pub mod openpgp;
 pub(crate) mod own_file;
 pub mod prune;
+mod public_copy;
 pub mod queue;
 pub mod refresh;
 pub mod release;
@@ -30,6 +31,7 @@ pub mod remove_targets;
 pub mod root;
 pub mod root_commit;
 pub mod rotate;
+mod state_document;
 pub mod status;
 pub mod store_check;
 pub mod verify;
@@ -37,7 +39,8 @@ pub mod workers;
 mod workspace;
 pub mod yank;
 
-pub use memory::Recall;
+pub use memory::{Learned, Recall};
+pub use state_document::StateDocument;
 pub use workspace::Workspace;
 pub(crate) use workspace::read_pinned_root;
 
@@ -70,7 +73,10 @@ fn steps(workspace: &Workspace, present: &Present, roles: &[Role]) -> Result<Vec
     }
     let replaced = refresh::expiries(present)?;
     let timestamp = replaced.iter().find_map(|(role, expires)| (*role == Role::Timestamp).then_some(*expires));
-    let moment = timestamp.map_or_else(|| Moment::first(workspace.now()), |timestamp| Moment::after(workspace.now(), timestamp));
+    let moment = timestamp.map_or_else(
+        || Moment::first(workspace.now(), workspace.lifetimes),
+        |timestamp| Moment::after(workspace.now(), workspace.lifetimes, timestamp),
+    );
     let step = |role: &Role| {
         let from = versions.of(*role);
         // The version of a root follows its predecessor's, and no other.

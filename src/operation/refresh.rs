@@ -6,8 +6,8 @@ use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
 use crate::layout::ObjectName;
 use crate::metadata::trust::Trust;
-use crate::metadata::{Role, Target, format_expiry};
-use crate::policy::clocks::{self, Moment};
+use crate::metadata::{Role, Target, describe_span, format_expiry};
+use crate::policy::clocks::Moment;
 use crate::repository::{
     AtHand, BINS, BinKeys, Change, EVERY_TARGET, Edit, PlainCheck, PlainNames, PlainSwitch, Present, Renewal, catch_up, check_all,
     check_as_client, digest_object, each, place_roles, publish_root, remove_all, sign_root, switch as plain_switch,
@@ -80,7 +80,7 @@ pub struct RefreshRequest {
 pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPlan> {
     let mut present = workspace.load()?;
     let sha512_only = if request.rehash { sha512_only(workspace, &mut present)? } else { Vec::new() };
-    let now = workspace.now();
+    let (now, lifetimes) = (workspace.now(), workspace.lifetimes);
     let expiries = expiries(&present)?;
     let (above, signs_above) = (workspace.floor(), workspace.signs_above(&present));
     let mut due: Vec<Due> = Vec::new();
@@ -91,8 +91,8 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
             "signed above the state that clients have seen".into()
         } else if *expires <= now {
             format!("expired on {}", format_expiry(*expires))
-        } else if role.is_due(*expires, now) {
-            format!("older than {}", clocks::describe(role.refresh_age()))
+        } else if lifetimes.is_due(*role, *expires, now) {
+            format!("older than {}", describe_span(lifetimes.refresh_age(*role)))
         } else if request.all && *role != Role::Root {
             "requested".into()
         } else if *role == Role::Targets && !sha512_only.is_empty() {
@@ -116,13 +116,13 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
         }
     } else if let Some(bins) = &present.bins {
         let expires = bins.role.expires();
-        if signs_above || expires <= now || Role::Targets.is_due(expires, now) {
+        if signs_above || expires <= now || lifetimes.is_due(Role::Targets, expires, now) {
             let reason = if signs_above {
                 "clients have seen a newer state".into()
             } else if expires <= now {
                 format!("expired on {}", format_expiry(expires))
             } else {
-                format!("older than {}", clocks::describe(Role::Targets.refresh_age()))
+                format!("older than {}", describe_span(lifetimes.refresh_age(Role::Targets)))
             };
             let before = due.iter().filter(|due| ["root", "targets"].contains(&due.role)).count();
             due.insert(before, Due { role: BINS, reason, which: Renewed::Bins });
@@ -168,7 +168,7 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
     }
     let next = expiries
         .iter()
-        .map(|(role, expires)| (role.due_at(*expires), role))
+        .map(|(role, expires)| (lifetimes.due_at(*role, *expires), role))
         .min()
         .map(|(at, role)| format!("{role} at {}", format_expiry(at)));
     let roles = roles(&due);
@@ -296,7 +296,7 @@ pub(super) fn expiries(present: &Present) -> crate::failure::Result<Vec<(Role, c
 
 fn renew_root(workspace: &Workspace, present: &mut Present, signers: &Signers, consistent_snapshot: Option<bool>) -> Result<()> {
     let before = present.trust.root().clone();
-    let expires = Moment::after(workspace.now(), before.expires()).expiry(Role::Root, Some(before.expires()));
+    let expires = Moment::after(workspace.now(), workspace.lifetimes, before.expires()).expiry(Role::Root, Some(before.expires()));
     let mut root = before.renewed(expires)?;
     if let Some(on) = consistent_snapshot {
         // Whichever names the next root asks for must all be in place before it is.

@@ -5,7 +5,7 @@ use super::refresh::expiries;
 use super::workers::Pause;
 use super::{Workspace, channels};
 use crate::layout::{ReleaseVersion, released_versions};
-use crate::metadata::{Role, Targets, format_expiry};
+use crate::metadata::{Lifetimes, Role, Targets, format_expiry};
 use crate::policy::clocks;
 use crate::repository::{BINS, Bins, Present, Trouble, Versions, each, load, stale};
 use crate::storage::{Conditions, Source};
@@ -124,14 +124,16 @@ pub struct ReleaseStatus {
 /// Reads the state. `fail_within` raises an alarm for every role that expires sooner.
 pub fn status(workspace: &Workspace, fail_within: Option<TimeDelta>) -> Result<Status> {
     let mut present = workspace.load()?;
-    let now = workspace.now();
+    let (now, lifetimes) = (workspace.now(), workspace.lifetimes);
     let plain_names = stale(workspace.storage.as_ref(), workspace.plain_names, &mut present, now)?;
     let root = present.trust.root();
     let versions = present.versions();
-    let mut roles: Vec<RoleStatus> =
-        expiries(&present)?.into_iter().map(|(role, expires)| role_status(&present, role, versions.of(role), expires, now)).collect();
+    let mut roles: Vec<RoleStatus> = expiries(&present)?
+        .into_iter()
+        .map(|(role, expires)| role_status(&present, role, versions.of(role), expires, now, &lifetimes))
+        .collect();
     if let Some(bins) = &present.bins {
-        roles.insert(2, bins_status(bins, now));
+        roles.insert(2, bins_status(bins, now, &lifetimes));
     }
     let targets = &present.targets;
     let channels = channels::published(workspace, targets)?;
@@ -140,9 +142,10 @@ pub fn status(workspace: &Workspace, fail_within: Option<TimeDelta>) -> Result<S
         .filter(|role| fail_within.is_some_and(|span| role.seconds_left < span.num_seconds()))
         .map(|role| format!("{} expires {}", role.role, role.expires))
         .collect();
-    let long_lived =
-        expiries(&present)?.into_iter().filter(|(role, expires)| *role != Role::Root && clocks::is_beyond(*role, now, *expires));
-    let long_lived = long_lived.map(|(role, expires)| clocks::long_lived(role, expires)).collect();
+    let long_lived = expiries(&present)?
+        .into_iter()
+        .filter(|(role, expires)| *role != Role::Root && clocks::is_beyond(*role, now, &lifetimes, *expires));
+    let long_lived = long_lived.map(|(role, expires)| clocks::long_lived(role, &lifetimes, expires)).collect();
     let due = roles.iter().any(|role| role.refresh_in < 0);
     let releases = read_releases(targets, &channels);
     let repairable = plain_names.iter().any(|trouble| trouble.remedy.contains("`publish refresh`"));
@@ -201,12 +204,15 @@ pub fn served(
     pinned: &[u8],
     published: Option<Versions>,
     now: DateTime<Utc>,
+    lifetimes: Lifetimes,
     fail_within: Option<TimeDelta>,
 ) -> Result<Served> {
     let present = load(source, pinned, now)?;
     let versions = present.versions();
-    let roles: Vec<RoleStatus> =
-        expiries(&present)?.into_iter().map(|(role, expires)| role_status(&present, role, versions.of(role), expires, now)).collect();
+    let roles: Vec<RoleStatus> = expiries(&present)?
+        .into_iter()
+        .map(|(role, expires)| role_status(&present, role, versions.of(role), expires, now, &lifetimes))
+        .collect();
     let behind = published.filter(|published| published.timestamp != versions.timestamp);
     let mut health = health(&roles, false, behind.is_some(), fail_within);
     // Whether a role is due is the publisher's concern.
@@ -282,14 +288,21 @@ fn date_releases(workspace: &Workspace, present: &Present, releases: &mut [Relea
     Ok(())
 }
 
-fn role_status(present: &Present, role: Role, version: u64, expires: DateTime<Utc>, now: DateTime<Utc>) -> RoleStatus {
+fn role_status(
+    present: &Present,
+    role: Role,
+    version: u64,
+    expires: DateTime<Utc>,
+    now: DateTime<Utc>,
+    lifetimes: &Lifetimes,
+) -> RoleStatus {
     let keys = present.trust.root().role(role);
     RoleStatus {
         role: role.name(),
         version,
         expires: format_expiry(expires),
         seconds_left: (expires - now).num_seconds(),
-        refresh_in: (role.due_at(expires) - now).num_seconds(),
+        refresh_in: (lifetimes.due_at(role, expires) - now).num_seconds(),
         signatures: present.trust.signatures(role),
         keys: keys.keyids.len(),
         threshold: keys.threshold,
@@ -297,7 +310,7 @@ fn role_status(present: &Present, role: Role, version: u64, expires: DateTime<Ut
 }
 
 /// The role that lists the bins represents all of them: they are renewed together.
-fn bins_status(bins: &Bins, now: DateTime<Utc>) -> RoleStatus {
+fn bins_status(bins: &Bins, now: DateTime<Utc>, lifetimes: &Lifetimes) -> RoleStatus {
     let (keys, threshold) = bins.keys();
     let expires = bins.role.expires();
     RoleStatus {
@@ -305,7 +318,7 @@ fn bins_status(bins: &Bins, now: DateTime<Utc>) -> RoleStatus {
         version: bins.role.version(),
         expires: format_expiry(expires),
         seconds_left: (expires - now).num_seconds(),
-        refresh_in: (Role::Targets.due_at(expires) - now).num_seconds(),
+        refresh_in: (lifetimes.due_at(Role::Targets, expires) - now).num_seconds(),
         signatures: threshold,
         keys: keys.len(),
         threshold,

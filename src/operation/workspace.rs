@@ -1,12 +1,13 @@
 use super::memory::Recall;
 pub(super) use super::memory::identity;
+use super::state_document::StateDocument;
 use super::workers::{Shared, Workers};
 use crate::digest::Digests;
 use crate::failure::{Failure, Kind, Result};
 use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::keys::{self, KEY_FILES_MISSING, KeyUri, Passphrases, Secret, Signers, Use};
 use crate::layout::ObjectName;
-use crate::metadata::{Expiry, ROOT_LIMIT, RepositoryLabel, Role, Root, Target};
+use crate::metadata::{Expiry, Lifetimes, ROOT_LIMIT, RepositoryLabel, Role, Root, Target};
 use crate::openpgp::SigningKey;
 use crate::policy::clocks;
 use crate::repository::{
@@ -42,8 +43,10 @@ pub struct Workspace {
     pub openpgp_certificate: PathBuf,
     /// Opens encrypted keys.
     pub passphrases: Box<dyn Passphrases>,
+    /// How long what is signed is valid.
+    pub lifetimes: Lifetimes,
     /// Remembers the highest versions seen.
-    pub state_file: PathBuf,
+    pub state: StateDocument,
     /// Which plain names to keep.
     pub plain_names: PlainNames,
     /// Tells this location from others in the state file: for a store with its endpoint.
@@ -95,10 +98,19 @@ impl Workspace {
     pub fn load(&self) -> Result<Present> {
         let pinned = self.pinned()?;
         // Before the repository: another publisher on this machine may remember a newer state while we read.
+        let asking = self.ask_public(&pinned);
         let seen = self.seen(&pinned);
+        let asked = asking.is_some();
         let present = load(self.storage.as_ref(), &pinned, self.now())?;
-        self.check_seen(&pinned, &present, seen)?;
-        Ok(present)
+        match self.check_seen(&present, seen.clone(), asking) {
+            Ok(()) => Ok(present),
+            // Another publisher may have committed after this was read, and before users were served what it is compared with.
+            Err(_) if asked => {
+                let present = load(self.storage.as_ref(), &pinned, self.now())?;
+                self.check_seen(&present, seen, None).map(|()| present)
+            }
+            Err(older) => Err(older),
+        }
     }
 
     /// The versions that clients have seen, where the repository is older and that was accepted: a restored backup goes on
@@ -179,7 +191,7 @@ impl Workspace {
     pub(super) fn clock_fault(&self, timestamp: Expiry) -> Option<String> {
         let theirs = self.storage.known_time();
         let apart = theirs.and_then(|theirs| clocks::disagreement(self.now(), theirs.into()));
-        apart.map(|apart| format!("{apart}; {WRONG_CLOCK}")).or_else(|| clocks::beyond(self.now(), timestamp))
+        apart.map(|apart| format!("{apart}; {WRONG_CLOCK}")).or_else(|| clocks::beyond(self.now(), &self.lifetimes, timestamp))
     }
 
     fn report_clock(&self, warning: Option<String>) {
@@ -392,7 +404,7 @@ impl Workspace {
             self.compare_clocks();
         }
         if let Some((timestamp, _)) = present.trust.listings() {
-            self.report_clock(clocks::beyond(self.now(), timestamp.expires()));
+            self.report_clock(clocks::beyond(self.now(), &self.lifetimes, timestamp.expires()));
         }
         let pinned = self.pinned()?;
         let committer = Committer { witness, ..self.committer(&pinned, signers) };
@@ -425,6 +437,7 @@ impl Workspace {
             signers,
             plain_names: self.plain_names,
             clock: &*self.clock,
+            lifetimes: self.lifetimes,
             progress: self.progress.as_ref(),
             upper: None,
             replacement: None,

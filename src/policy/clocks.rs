@@ -7,7 +7,7 @@
 //! only a key that is replaced at once invalidates it (docs/recovery.md).
 
 use crate::failure::{Failure, Kind, Result};
-use crate::metadata::{Expiry, Role, format_expiry, whole_second};
+use crate::metadata::{Expiry, Lifetimes, Role, describe_span, format_expiry, whole_second};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 /// Two clocks that differ by less are taken for the same.
@@ -16,10 +16,11 @@ pub const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 /// A clock that is further behind than this is not made up for where keys are replaced at once.
 const LONGEST_BEHIND: TimeDelta = TimeDelta::days(31);
 
-/// The time at which roles are signed, and what was published before.
+/// The time at which roles are signed, how long they live, and what was published before.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     now: DateTime<Utc>,
+    lifetimes: Lifetimes,
     published: Option<Expiry>,
     /// How much later than usual a role may expire because the one before it did.
     most: TimeDelta,
@@ -27,19 +28,19 @@ pub struct Moment {
 
 impl Moment {
     /// Nothing was published before.
-    pub fn first(now: DateTime<Utc>) -> Self {
-        Self { now, published: None, most: TimeDelta::zero() }
+    pub fn first(now: DateTime<Utc>, lifetimes: Lifetimes) -> Self {
+        Self { now, lifetimes, published: None, most: TimeDelta::zero() }
     }
 
     /// The published timestamp expires then.
-    pub fn after(now: DateTime<Utc>, timestamp: Expiry) -> Self {
-        Self { now, published: Some(timestamp), most: TimeDelta::MAX }
+    pub fn after(now: DateTime<Utc>, lifetimes: Lifetimes, timestamp: Expiry) -> Self {
+        Self { now, lifetimes, published: Some(timestamp), most: TimeDelta::MAX }
     }
 
     /// The root replaces the keys of what is published, whose timestamp expires then. An attacker, or a clock that was years
     /// ahead, may have given it any expiry, and this commit ends that; a clock that is behind by less is made up for still.
-    pub fn replacing(now: DateTime<Utc>, timestamp: Expiry) -> Self {
-        Self { now, published: Some(timestamp), most: LONGEST_BEHIND }
+    pub fn replacing(now: DateTime<Utc>, lifetimes: Lifetimes, timestamp: Expiry) -> Self {
+        Self { now, lifetimes, published: Some(timestamp), most: LONGEST_BEHIND }
     }
 
     /// The clock's time.
@@ -47,14 +48,38 @@ impl Moment {
         self.now
     }
 
+    /// Whether a role that expires then is due to be signed again.
+    pub fn is_due(&self, role: Role, expires: Expiry) -> bool {
+        self.lifetimes.is_due(role, expires, self.now)
+    }
+
     /// When a role expires that is signed now: never before the role that it replaces. A role that replaces none is
     /// valid for as long as the published timestamp at least, which was signed earlier: by a clock that is far behind it
     /// would have expired already.
     pub fn expiry(&self, role: Role, replaced: Option<Expiry>) -> Expiry {
-        let usual = (self.now + role.lifetime()).trunc_subsecs(0);
+        let usual = (self.now + self.lifetimes.of(role)).trunc_subsecs(0);
         let least = self.published.map(|timestamp| whole_second(replaced.unwrap_or(timestamp)));
         let more = least.map_or(TimeDelta::zero(), |least| least - usual);
         usual + more.clamp(TimeDelta::zero(), self.most)
+    }
+}
+
+/// The clocks of the hosts of workers may differ by this much before one of them refuses what another has signed.
+const BETWEEN_HOSTS: TimeDelta = TimeDelta::hours(1);
+
+impl Moment {
+    /// Refuses a role that another host has signed for longer than this one would: each worker permits only what its own
+    /// config does.
+    pub fn check_life(&self, name: &str, role: Role, expires: Expiry, replaced: Option<Expiry>) -> Result<()> {
+        if expires <= self.expiry(role, replaced) + BETWEEN_HOSTS {
+            return Ok(());
+        }
+        let lifetime = self.lifetimes.describe(role);
+        Err(Failure::new(
+            Kind::Untrusted,
+            format!("the new {name}.json is valid until {}; this worker's config permits {lifetime}", format_expiry(expires)),
+        )
+        .hint("set the same `lifetimes` on all hosts of this repository, and compare their clocks"))
     }
 }
 
@@ -64,21 +89,11 @@ pub fn disagreement(ours: DateTime<Utc>, stores: DateTime<Utc>) -> Option<String
     (apart > TOLERANCE).then(|| {
         format!(
             "this machine's clock and the store's differ by {}: {} here, {} there",
-            describe(apart),
+            describe_span(apart),
             format_expiry(ours),
             format_expiry(stores)
         )
     })
-}
-
-/// A span of time, rounded to minutes, in the largest unit of which there are two or more: `3 days`, `90 minutes`.
-pub fn describe(span: TimeDelta) -> String {
-    let unit = |count: i64, name: &str| (count >= 2).then(|| format!("{count} {name}"));
-    let rounded = TimeDelta::minutes((span.num_seconds() + 30) / 60);
-    unit(rounded.num_days(), "days")
-        .or_else(|| unit(rounded.num_hours(), "hours"))
-        .or_else(|| unit(rounded.num_minutes(), "minutes"))
-        .unwrap_or_else(|| format!("{} seconds", span.num_seconds()))
 }
 
 /// Refuses to date OpenPGP signatures by a clock that is ahead of the store's: a published signature stays as it is, and
@@ -93,26 +108,27 @@ pub fn check_signatures(ours: DateTime<Utc>, stores: DateTime<Utc>) -> Result<()
 }
 
 /// Reports a published timestamp that is valid for longer than one that is signed now. Most often the clock is behind.
-pub fn beyond(now: DateTime<Utc>, timestamp: Expiry) -> Option<String> {
-    (is_beyond(Role::Timestamp, now, timestamp)).then(|| {
+pub fn beyond(now: DateTime<Utc>, lifetimes: &Lifetimes, timestamp: Expiry) -> Option<String> {
+    is_beyond(Role::Timestamp, now, lifetimes, timestamp).then(|| {
         format!(
-            "the published timestamp expires on {}, more than a day after this machine's time {}: this clock is behind, or the timestamp was signed by a clock that was ahead or by another tool",
+            "the published timestamp expires on {}, more than {} after this machine's time {}: this clock is behind, or the timestamp was signed by a clock that was ahead, with longer `lifetimes` or by another tool",
             format_expiry(timestamp),
+            lifetimes.describe(Role::Timestamp),
             format_expiry(now)
         )
     })
 }
 
 /// Describes such a role.
-pub fn long_lived(role: Role, expires: Expiry) -> String {
+pub fn long_lived(role: Role, lifetimes: &Lifetimes, expires: Expiry) -> String {
     format!(
-        "{role} is valid until {}; if it were signed now, it would be valid for {}: another tool signed it, or a clock was ahead, or this machine's clock is behind",
+        "{role} is valid until {}; if it were signed now, it would be valid for {}: another tool signed it, or a publisher with longer `lifetimes`, or a clock was ahead, or this machine's clock is behind",
         format_expiry(expires),
-        describe(role.lifetime())
+        lifetimes.describe(role)
     )
 }
 
 /// Whether a role is valid for longer than one that is signed now.
-pub fn is_beyond(role: Role, now: DateTime<Utc>, expires: Expiry) -> bool {
-    expires - role.lifetime() > now + TOLERANCE
+pub fn is_beyond(role: Role, now: DateTime<Utc>, lifetimes: &Lifetimes, expires: Expiry) -> bool {
+    expires - lifetimes.of(role) > now + TOLERANCE
 }

@@ -23,7 +23,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::keys::Signers;
 use crate::layout::ObjectName;
 use crate::metadata::trust::AtExpiry;
-use crate::metadata::{Delegations, Listed, Listing, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, TargetEdits, Targets, format_expiry};
+use crate::metadata::{Delegations, Lifetimes, Listed, Listing, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, TargetEdits, Targets, format_expiry};
 use crate::policy::clocks::Moment;
 use crate::storage::{Storage, Token};
 use chrono::{DateTime, Utc};
@@ -51,6 +51,8 @@ pub struct Committer<'a> {
     pub plain_names: PlainNames,
     /// The clock; read anew for every attempt.
     pub clock: &'a (dyn Fn() -> DateTime<Utc> + Sync),
+    /// How long what is signed is valid.
+    pub lifetimes: Lifetimes,
     /// Told each status as it comes.
     pub progress: &'a dyn Progress,
     /// Who signs snapshot and timestamp; `None`: this process.
@@ -240,7 +242,7 @@ impl Committer<'_> {
         }
         // Clients have seen a newer state, and refuse every bin that is older than in it.
         let every_bin = self.floor.snapshot > present.versions().snapshot;
-        drafts(present, &work.edits, &work.renewed, work.rekey.as_ref(), &work.undelegate, every_bin, (self.clock)())
+        drafts(present, &work.edits, &work.renewed, work.rekey.as_ref(), &work.undelegate, every_bin, &self.moment(present)?)
     }
 
     /// A prune deletes staged content that no metadata names once it is old. A publisher that was slow, or suspended,
@@ -324,7 +326,11 @@ impl Committer<'_> {
     pub(super) fn moment(&self, present: &Present) -> Result<Moment> {
         let now = (self.clock)();
         let (timestamp, _) = listings(present)?;
-        Ok(if self.replacement.is_some() { Moment::replacing(now, timestamp.expires()) } else { Moment::after(now, timestamp.expires()) })
+        Ok(if self.replacement.is_some() {
+            Moment::replacing(now, self.lifetimes, timestamp.expires())
+        } else {
+            Moment::after(now, self.lifetimes, timestamp.expires())
+        })
     }
 
     /// The version that the next one of a role must be higher than. A bin is written at most once for each snapshot, so
@@ -445,7 +451,7 @@ impl Committer<'_> {
     /// role files of version 1 that are there already must verify and are kept.
     pub fn commit_first(&self) -> Result<Committed> {
         let now = (self.clock)();
-        let moment = Moment::first(now);
+        let moment = Moment::first(now, self.lifetimes);
         let mut trust = check_first(self.pinned, AtExpiry::Refuse(now))?;
         let root = trust.root().clone();
         let targets = self.first(Role::Targets, || sign_targets(&root, self.signers, &Targets::empty(), &TargetEdits::new(), 1, moment))?;

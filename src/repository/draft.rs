@@ -5,7 +5,7 @@ use super::present::Present;
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::lives_at_top;
 use crate::metadata::{Delegations, Expiry, PublicKey, Role, TargetEdits, Targets};
-use chrono::{DateTime, Utc};
+use crate::policy::clocks::Moment;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,7 +39,7 @@ pub(super) fn drafts<'a>(
     rekey: Option<&BinKeys>,
     undelegate: &[String],
     every_bin: bool,
-    now: DateTime<Utc>,
+    moment: &Moment,
 ) -> Result<Vec<Draft<'a>>> {
     let mut by_home: BTreeMap<Home, TargetEdits> = BTreeMap::new();
     for (name, target) in edits {
@@ -72,7 +72,7 @@ pub(super) fn drafts<'a>(
     } else if let Some(bins) = present.bins.as_ref().filter(|_| renewed.contains(BINS)) {
         // All bins that are due are renewed with the role that lists them: a refresh need not read a thousand bins every hour
         // to know that none is.
-        for (bin, _) in bins.known().filter(|(_, targets)| every_bin || Role::Targets.is_due(targets.expires(), now)) {
+        for (bin, _) in bins.known().filter(|(_, targets)| every_bin || moment.is_due(Role::Targets, targets.expires())) {
             by_home.entry(Home::Bin(bin)).or_default();
         }
         let role = &bins.role;
@@ -148,7 +148,9 @@ pub(super) fn rebin<'a>(present: &'a Present, rebin: &Rebin) -> Result<Vec<Draft
     for (name, share) in names.iter().zip(shares) {
         let wish = digest(share.iter().flat_map(|(name, entry)| [*name, *entry]));
         let content = Box::new(move |version, expires| Targets::empty().rewritten(version, expires, share.iter().copied(), &[]));
-        let replaced = present.bins.iter().flat_map(Bins::known_by_name).find(|(known, _)| known == name).map(|(_, bin)| bin.expires());
+        let before = present.bins.iter().flat_map(Bins::known_by_name).find(|(known, _)| known == name);
+        // A new bin lives as long as the role that lists it, which says when all bins are renewed.
+        let replaced = before.map(|(_, bin)| bin.expires()).or(present.bins.as_ref().map(|bins| bins.role.expires()));
         let keys = (rebin.keys.clone(), rebin.threshold);
         drafts.push(Draft { role: name.clone(), base: listed(present, name), replaced, keys, wish, content });
     }

@@ -14,6 +14,7 @@ use crate::digest::Digests;
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use crate::metadata::{Delegations, ROLE_LIMIT, Role, Target, Targets};
+use crate::policy::clocks::Moment;
 use crate::storage::Storage;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
@@ -27,7 +28,7 @@ impl Committer<'_> {
         for (role, written) in roles {
             new.push(NewRole { role: role.clone(), signed: read_written(self.storage, role, written)? });
         }
-        check_roles(self.storage, present, &new, asked, moment.now())?;
+        check_roles(self.storage, present, &new, asked, &moment)?;
         let signed = self.write_snapshot(present, &new, &Numbers::new(self.storage), moment)?;
         self.storage.barrier()?;
         Ok(signed.map(|signed| Written { version: signed.version, sha256: signed.digests.hex() }))
@@ -41,6 +42,8 @@ impl Committer<'_> {
         let signed = read_written(self.storage, Role::Snapshot.name(), written)?;
         let envelope = crate::metadata::Envelope::parse(&signed.bytes, "the new snapshot.json")?;
         let listing = crate::metadata::Listing::parse(&envelope, Role::Snapshot, "the new snapshot.json")?;
+        let before = present.trust.listings().map(|(_, snapshot)| snapshot.expires());
+        moment.check_life(Role::Snapshot.name(), Role::Snapshot, listing.expires(), before)?;
         let mut new = Vec::new();
         for (file, listed) in listing.files() {
             let known = present.trust.listed(file).is_ok_and(|known| known.version == listed.version);
@@ -65,7 +68,8 @@ pub(super) fn read_written(storage: &dyn Storage, role: &str, written: &Written)
 }
 
 /// Checks that new targets roles may follow the present ones, and that the requests explain all that differs.
-fn check_roles(storage: &dyn Storage, present: &mut Present, new: &[NewRole], asked: &[Edit], now: DateTime<Utc>) -> Result<()> {
+fn check_roles(storage: &dyn Storage, present: &mut Present, new: &[NewRole], asked: &[Edit], moment: &Moment) -> Result<()> {
+    let now = moment.now();
     let mut files: BTreeMap<&str, Vec<u8>> = new.iter().map(|new| (new.role.as_str(), new.signed.bytes.clone())).collect();
     let rebin = asked.iter().find_map(|edit| edit.rebin.as_ref()).filter(|_| files.contains_key(BINS));
     let rebinned = rebin.is_some();
@@ -79,6 +83,7 @@ fn check_roles(storage: &dyn Storage, present: &mut Present, new: &[NewRole], as
     let top = match files.remove(Role::Targets.name()) {
         Some(file) => {
             let top = present.trust.targets_to_be_listed(file, now)?;
+            moment.check_life(Role::Targets.name(), Role::Targets, top.expires(), Some(present.targets.expires()))?;
             differences.between(&present.targets, &top)?;
             let wanted = match (rebin, &rekey) {
                 (Some(rebin), _) => Some(delegate_to_bins(present, rebin)?),
@@ -97,6 +102,8 @@ fn check_roles(storage: &dyn Storage, present: &mut Present, new: &[NewRole], as
             let parent = Delegations::parse(top.field("delegations").unwrap_or("{}"), "targets.json")?;
             let scope = parent.roles.iter().find(|role| role.name == BINS).ok_or_else(|| untrusted("nothing delegates to the new bins"))?;
             let role = present.trust.delegated_to_be_listed(&parent, scope, file, now)?;
+            let before = present.bins.as_ref().map(|bins| bins.role.expires());
+            moment.check_life(BINS, Role::Targets, role.expires(), before)?;
             let wanted = match (rebin, &rekey, &present.bins) {
                 (Some(rebin), ..) => {
                     let names = bin_names(&present.bins.as_ref().map(Bins::names).unwrap_or_default(), rebin.count);
@@ -135,6 +142,9 @@ fn check_roles(storage: &dyn Storage, present: &mut Present, new: &[NewRole], as
         for (at, role) in bins.delegations.roles.iter().enumerate() {
             let Some(file) = files.remove(role.name.as_str()) else { continue };
             let bin = present.trust.delegated_to_be_listed(&bins.delegations, role, file, now)?;
+            let before = present.bins.iter().flat_map(Bins::known_by_name).find(|(known, _)| *known == role.name);
+            let before = before.map(|(_, before)| before.expires()).or(present.bins.as_ref().map(|bins| bins.role.expires()));
+            moment.check_life(&role.name, Role::Targets, bin.expires(), before)?;
             match present.bins.as_ref().filter(|_| !rebinned) {
                 Some(before) => differences.between(before.get(at)?, &bin)?,
                 None => differences.between(&Targets::empty(), &bin)?,

@@ -23,6 +23,7 @@ mod promises;
 mod prune;
 mod roots;
 mod seen;
+mod sighting;
 mod stage;
 mod steps;
 
@@ -38,11 +39,12 @@ pub use plain_names::{
 };
 pub use plain_roles::{check_as_client, place_roles};
 pub(crate) use present::read_role;
-pub use present::{Present, Versions, load, load_before_root, load_restored, load_roots, load_versions};
+pub use present::{Present, Versions, load, load_before_root, load_restored, load_roots, sight};
 pub use progress::{Progress, Quiet};
 pub use promises::is_its_own;
 pub use prune::{Garbage, LEAST_GRACE, garbage};
 pub use roots::{publish_root, sign_root};
 pub use seen::{KnownStore, Memory, Place, Seen};
+pub use sighting::Sighting;
 pub use stage::{Artifact, Staged, digest_file, digest_for_signature, digest_object, holds_target, stage, stage_bytes};
 pub use steps::{NewRole, SignedRole, check_signers, sign_snapshot, sign_targets, sign_timestamp, version_after};

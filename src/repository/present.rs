@@ -1,4 +1,5 @@
 use super::bins::Bins;
+use super::sighting::Sighting;
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust};
@@ -150,14 +151,14 @@ fn no_repository(source: &dyn Source) -> Failure {
         .hint("if it was never published: `publish init` makes a new repository, and finishes a first `publish init` that was killed")
 }
 
-/// The versions of the published state, from as few and as small files as a client needs to know them.
-pub fn load_versions(source: &dyn Source, pinned: &[u8], now: DateTime<Utc>) -> Result<Versions> {
+/// What is published, from as few and as small files as a client needs to know them.
+pub fn sight(source: &dyn Source, pinned: &[u8], now: DateTime<Utc>) -> Result<Sighting> {
     let mut trust = load_roots(source, pinned, AtExpiry::Report(now))?;
     read_listings(source, &mut trust)?;
-    Ok(versions_of(&trust))
+    Ok(Sighting::of(&trust))
 }
 
-fn versions_of(trust: &Trust) -> Versions {
+pub(super) fn versions_of(trust: &Trust) -> Versions {
     let (timestamp, snapshot) = trust.listings().map_or((0, 0), |(timestamp, snapshot)| (timestamp.version(), snapshot.version()));
     let targets = trust.listed("targets.json").map_or(0, |listed| listed.version);
     Versions { root: trust.root().version(), targets, snapshot, timestamp }

@@ -114,8 +114,8 @@ impl Memory {
 }
 
 impl Versions {
-    /// Refuses versions below these, which were seen by `witness`.
-    pub fn check_not_below(&self, now: &Self, witness: &str) -> Result<()> {
+    /// Refuses versions at `here` below these, which `witness` has seen.
+    pub fn check_not_below(&self, now: &Self, here: &str, witness: &str) -> Result<()> {
         let back: Vec<String> = Role::ALL
             .iter()
             .filter(|role| now.of(**role) < self.of(**role))
@@ -124,7 +124,7 @@ impl Versions {
         if back.is_empty() {
             return Ok(());
         }
-        Err(Failure::new(Kind::Untrusted, format!("the repository is in an older state than {witness}"))
+        Err(Failure::new(Kind::Untrusted, format!("the repository at {here} is in an older state than {witness}"))
             .details(back)
             .hint("if a backup was restored on purpose: publish refresh --accept-rollback; it signs every online role above the versions that clients have seen"))
     }

@@ -49,6 +49,26 @@ impl Location {
         path.strip_prefix(base).map_or_else(|_| path.display().to_string(), |below| format!("./{}", below.display()))
     }
 
+    /// Why this is no place for what the clients of a repository at another location must not read or lose, if it is none.
+    pub fn conflict_with(&self, repository: &Self) -> Option<&'static str> {
+        let within = |inner: &str, outer: &str| {
+            outer.is_empty() || inner == outer || inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
+        };
+        match (self, repository) {
+            (Self::Directory(own), Self::Directory(other)) => real(own).starts_with(real(other)).then_some("which is inside"),
+            (
+                Self::Bucket { service, bucket, prefix },
+                Self::Bucket { service: other_service, bucket: other_bucket, prefix: other_prefix },
+            ) if service == other_service && bucket == other_bucket => match () {
+                () if prefix == other_prefix => Some("which is also"),
+                () if within(prefix, other_prefix) => Some("which is inside"),
+                () if within(other_prefix, prefix) => Some("which is above"),
+                () => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Reads a location; relative paths start from `base`.
     pub fn parse(text: &str, base: &Path) -> Result<Self> {
         for service in [Service::S3, Service::Gcs, Service::Azure] {

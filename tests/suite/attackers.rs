@@ -6,11 +6,11 @@ use crate::sandbox::Sandbox;
 use crate::trial::Trial;
 use publish::keys::{self, KeyUri};
 use publish::metadata::{LAST_VERSION, Role};
-use publish::operation::Workspace;
 use publish::operation::going_back::BackTo;
 use publish::operation::refresh::{self, RefreshRequest};
 use publish::operation::root::{self, RootWish};
 use publish::operation::root_commit::{self, CommitWish};
+use publish::operation::{StateDocument, Workspace};
 use publish::repository::Versions;
 use std::collections::BTreeMap;
 use std::fs;
@@ -39,7 +39,7 @@ impl Theft {
         let trial = &self.rotating.trial;
         let mut workspace = trial.workspace();
         workspace.keys = self.stolen.iter().map(|(role, paths)| (*role, paths.iter().cloned().map(KeyUri::File).collect())).collect();
-        workspace.state_file = trial.path("attacker-state.json");
+        workspace.state = StateDocument::file(trial.path("attacker-state.json"));
         workspace.versions_above = Versions::all(above);
         trial.build("linux-amd64/bin/acme", b"evil");
         trial.release_on(&workspace, version).unwrap();
@@ -159,7 +159,7 @@ fn an_attacker_who_is_faster_than_the_second_run_gets_nothing_signed() {
         timestamp,
         Some(&listed),
         70,
-        publish::policy::clocks::Moment::first(trial.now()),
+        publish::policy::clocks::Moment::first(trial.now(), Default::default()),
     )
     .unwrap();
     publish::storage::Storage::put(&storage, &publish::layout::ObjectName::timestamp(), &forged.bytes).unwrap();
@@ -230,7 +230,7 @@ fn publishers_forget_what_they_saw_before_the_keys_were_replaced() {
     let low = theft.versions();
     assert!(low.timestamp < 30);
     let mut workspace = theft.rotating.workspace();
-    workspace.state_file = other;
+    workspace.state = StateDocument::file(other);
     // The attacker's versions do not come back, not even with the option that accepts a restored backup.
     workspace.accept_rollback = true;
     theft.rotating.trial.release_on(&workspace, "1.0.1").unwrap();
@@ -323,7 +323,7 @@ fn what_an_attacker_has_overwritten_is_left_out() {
     theft.publishes("6.6.6", 5000);
     let trial = &theft.rotating.trial;
     let mut evil = trial.workspace();
-    evil.state_file = trial.path("attacker-state.json");
+    evil.state = StateDocument::file(trial.path("attacker-state.json"));
     trial.channels_on(&evil, "6.6.6").unwrap();
     theft.draft(&Role::ONLINE);
     theft.commit(back_to(good.snapshot, Some(30))).unwrap();

@@ -239,9 +239,9 @@ fn a_targets_key_that_the_config_names_for_the_bins_may_leave_the_root() {
 }
 
 /// The snapshot worker and the timestamp worker, who know of the targets worker's work what is in the store.
-struct Upper<'a> {
-    workspace: &'a Workspace,
-    asked: Vec<Edit>,
+pub struct Upper<'a> {
+    pub workspace: &'a Workspace,
+    pub asked: Vec<Edit>,
 }
 
 impl Upper<'_> {
@@ -264,13 +264,14 @@ impl UpperRoles for Upper<'_> {
     }
 }
 
-fn committer<'a>(workspace: &'a Workspace, pinned: &'a [u8], signers: &'a Signers, upper: Option<&'a dyn UpperRoles>) -> Committer<'a> {
+pub fn committer<'a>(workspace: &'a Workspace, pinned: &'a [u8], signers: &'a Signers, upper: Option<&'a dyn UpperRoles>) -> Committer<'a> {
     Committer {
         storage: workspace.storage.as_ref(),
         pinned,
         signers,
         plain_names: workspace.plain_names,
         clock: &*workspace.clock,
+        lifetimes: workspace.lifetimes,
         progress: &Quiet,
         upper,
         replacement: None,

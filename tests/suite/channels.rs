@@ -2,6 +2,69 @@ use crate::sandbox::Sandbox;
 use publish::channels::ChannelsFile;
 use std::fs;
 
+/// Runs the binary in a directory of the sandbox.
+fn publish_in(sandbox: &Sandbox, directory: &str, arguments: &[&str]) -> crate::sandbox::Run {
+    sandbox.command().current_dir(sandbox.path(directory)).args(arguments).output().unwrap().into()
+}
+
+#[test]
+fn a_channels_file_in_the_working_directory_is_never_ignored_in_silence() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    sandbox.release("1.1.0").ok();
+    sandbox.channels(&[("1", "stable", "1.0.0")]);
+    let configured = sandbox.path("trdl_channels.yaml");
+    let configured = configured.to_str().unwrap();
+    let config = sandbox.path("publish.yaml");
+    let config = config.to_str().unwrap();
+    let other = std::fs::read_to_string(configured).unwrap().replace("1.0.0", "1.1.0");
+    sandbox.write("work/trdl_channels.yaml", &other);
+    let release = ["--config", config, "release", "1.1.0", "--from", "../dist"];
+    let words = ["two channels files differ", configured, "trdl_channels.yaml in the working directory"];
+    sandbox.unchanged(|| {
+        let run = publish_in(&sandbox, "work", &["--config", config, "channels"]).fails(6, &words);
+        assert!(run.stderr.contains(&format!("to publish the one that the config names: --file {configured}\n")), "{run:#?}");
+        assert!(run.stderr.contains("to publish the one here: --file trdl_channels.yaml\n"), "{run:#?}");
+        publish_in(&sandbox, "work", &["--config", config, "channels", "--dry-run"]).fails(6, &words);
+        let run = publish_in(&sandbox, "work", &[&release[..], &["--channels"]].concat()).fails(6, &words);
+        assert!(run.stderr.contains("to publish the one here: --channels=trdl_channels.yaml\n"), "{run:#?}");
+        // What publishes no channels reads no such file.
+        let run = publish_in(&sandbox, "work", &release).ok();
+        assert!(!run.stderr.contains("channels"), "{run:#?}");
+        run
+    });
+    // Named on the command line, and equal files: there is nothing to ask.
+    let run = publish_in(&sandbox, "work", &["--config", config, "channels", "--file", configured]).ok().says(&["1/stable"]);
+    assert!(!run.stderr.contains("warning"), "{run:#?}");
+    publish_in(&sandbox, "work", &["--config", config, "channels", "--file", "trdl_channels.yaml"]).ok().says(&["1.0.0 -> 1.1.0"]);
+    sandbox.write("trdl_channels.yaml", &other);
+    publish_in(&sandbox, "work", &["--config", config, "channels"]).ok().says(&["all channels are published already"]);
+    // The one of the config is missing: the one here is not taken for it.
+    std::fs::remove_file(configured).unwrap();
+    let run = publish_in(&sandbox, "work", &["--config", config, "channels"]).fails(6, &[configured, "is missing"]);
+    assert!(run.stderr.contains("to publish the one here: --file trdl_channels.yaml"), "{run:#?}");
+}
+
+#[test]
+fn another_channels_file_that_the_config_names_is_reported() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    sandbox.release("1.1.0").ok();
+    sandbox.channels(&[("1", "stable", "1.0.0")]);
+    let text = std::fs::read_to_string(sandbox.path("trdl_channels.yaml")).unwrap();
+    sandbox.write("ci/channels.yaml", text.replace("1.0.0", "1.1.0"));
+    let config = std::fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    sandbox.write("publish.yaml", config.replace("channels: trdl_channels.yaml", "channels: ci/channels.yaml"));
+    let warning = "channels are read from ci/channels.yaml, as the config says; trdl_channels.yaml differs from it and is not published";
+    let run = sandbox.publish(&["channels"]).ok().says(&["1/stable", "1.1.0"]);
+    assert_eq!(run.stderr.matches(warning).count(), 1, "{run:#?}");
+    let plan = sandbox.publish(&["channels", "--dry-run", "--json"]).ok().json();
+    assert_eq!(plan["plan"]["warnings"], serde_json::json!([warning]));
+    std::fs::copy(sandbox.path("ci/channels.yaml"), sandbox.path("trdl_channels.yaml")).unwrap();
+    let run = sandbox.publish(&["channels"]).ok();
+    assert!(!run.stderr.contains("warning"), "{run:#?}");
+}
+
 #[test]
 fn shows_and_publishes_each_change() {
     let sandbox = Sandbox::new();

@@ -6,7 +6,7 @@ use crate::sandbox::Sandbox;
 use crate::trial::Trial;
 use chrono::{DateTime, TimeDelta, Utc};
 use publish::layout::ObjectName;
-use publish::metadata::{Expiry, Role};
+use publish::metadata::{Expiry, Lifetimes, Role};
 use publish::operation::add_targets::{self, AddTargetsRequest};
 use publish::operation::root::{self, RootWish};
 use publish::operation::root_commit::{self, CommitWish};
@@ -147,7 +147,7 @@ fn roles_signed_by_a_clock_that_was_ahead_are_ended_by_replacing_their_keys() {
     refresh_all(&workspace);
     let said = warnings.0.lock().unwrap().clone();
     assert_eq!(said.len(), 1, "once for each command: {said:?}");
-    assert!(said[0].contains("more than a day after this machine's time"), "{said:?}");
+    assert!(said[0].contains("more than 24 hours after this machine's time"), "{said:?}");
     none_is_earlier(&rotating.trial, &before);
     replace_online_keys(&mut rotating);
     rotating.trial.client().unwrap();
@@ -182,7 +182,7 @@ fn a_foreign_expiry_is_written_in_the_form_that_every_client_reads() {
         "9999-12-31T23:59:60-23:59",
     ] {
         let before = parse_expiry(foreign).unwrap();
-        let expires = Moment::after(now, before).expiry(Role::Targets, Some(before));
+        let expires = Moment::after(now, Lifetimes::default(), before).expiry(Role::Targets, Some(before));
         let text = format_expiry(expires);
         assert!(is_exact(&text), "{foreign} became {text}");
         assert!(expires >= before.min("9999-12-31T23:59:59Z".parse::<DateTime<Utc>>().unwrap()), "{foreign} became {text}");
@@ -263,7 +263,7 @@ fn status_names_a_wrong_clock() {
     trial.wait(-TimeDelta::days(1));
     let mut workspace = trial.workspace();
     workspace.storage = Box::new(LocalDirectory::new(trial.path("repo")));
-    assert!(clock(&workspace).unwrap().contains("more than a day after this machine's time"));
+    assert!(clock(&workspace).unwrap().contains("more than 24 hours after this machine's time"));
 }
 
 #[test]
@@ -374,8 +374,15 @@ fn verify_with_a_clock_behind_warns_about_the_clock() {
     let verify_at = |now| {
         let anchor = verify::Anchor::File(std::fs::read(sandbox.path("keys/1.root.json")).unwrap());
         let progress = Warnings::default();
-        let request =
-            verify::VerifyRequest { source: &storage, anchor, certificates: Vec::new(), now, progress: &progress, metadata_only: false };
+        let request = verify::VerifyRequest {
+            source: &storage,
+            anchor,
+            certificates: Vec::new(),
+            now,
+            lifetimes: Default::default(),
+            progress: &progress,
+            metadata_only: false,
+        };
         verify::verify(&request).unwrap()
     };
     let report = verify_at(Utc::now() - TimeDelta::days(1));

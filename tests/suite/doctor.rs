@@ -536,7 +536,7 @@ fn the_state_file_and_the_pinned_root_are_looked_at() {
     doctor(&sandbox, &[]).only(&[]).finds("state", "ok", &["remembers timestamp 2"]);
     let state = fs::read(sandbox.path(".publish-state.json")).unwrap();
     sandbox.write(".publish-state.json", "{");
-    doctor(&sandbox, &[]).only(&[]).finds("state", "warning", &["cannot be read as a state file"]);
+    doctor(&sandbox, &[]).only(&[]).finds("state", "warning", &["cannot be read as a state document"]);
     fs::remove_file(sandbox.path(".publish-state.json")).unwrap();
     doctor(&sandbox, &[]).only(&[]).finds("state", "warning", &["is missing", "rollback"]).finds("rollback", "not_checked", &[]);
     sandbox.write(".publish-state.json", state);

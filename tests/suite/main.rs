@@ -35,6 +35,7 @@ mod key_ids;
 mod keys;
 mod killed_ceremonies;
 mod killed_monitors;
+mod lifetimes;
 mod memory;
 mod metadata;
 mod modes;

@@ -1,11 +1,17 @@
 //! What a publisher remembers of the repositories it works on, and how it learns it again.
 
 use crate::sandbox::{Sandbox, files};
+use crate::trial::Trial;
+use publish::failure::{Failure, Kind};
+use publish::operation::{StateDocument, Workspace};
+use publish::repository::Versions;
+use publish::storage::{Call, LocalDirectory, Observed};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const STATE: &str = ".publish-state.json";
 const OLDER: &str = "older state than this publisher has seen";
@@ -166,14 +172,17 @@ fn memory_is_learned_from_where_users_reach_the_repository() {
         fs::write(path, bytes).unwrap();
     }
     fs::remove_file(sandbox.path(STATE)).unwrap();
+    // The copy is what is remembered: there is nothing to warn of.
     let run = sandbox.publish(&["status"]).ok();
-    assert!(run.stderr.contains(&format!("it was compared with {url}")), "{run:#?}");
+    assert!(!run.stderr.contains("warning:"), "{run:#?}");
     // The copy has the same root, and is not what users reach.
     copy(&sandbox, "staging");
     let run = sandbox.publish(&["status", "--repo", "staging"]).ok();
     assert!(run.stderr.contains("`public_url` belongs to the configured location"), "{run:#?}");
     put_back(&sandbox, "backup");
-    sandbox.unchanged(|| sandbox.release("1.0.1").fails(9, &[&format!("older state than {url} serves"), "--accept-rollback"]));
+    sandbox.unchanged(|| {
+        sandbox.release("1.0.1").fails(9, &[&format!("the repository at repo is in an older state than {url} serves"), "--accept-rollback"])
+    });
     sandbox.publish(&["refresh", "--all", "--accept-rollback"]).ok();
     let status = sandbox.publish(&["status", "--json"]).ok().json();
     assert_eq!(status["status"]["roles"][3]["version"], 3, "above what users have seen");
@@ -318,8 +327,220 @@ fn the_warning_states_why_no_versions_are_remembered() {
     assert!(!run.stderr.contains("has no `public_url`"), "{run:#?}");
     sandbox.write(STATE, "nonsense");
     let run = sandbox.publish(&["status"]).ok();
-    assert!(run.stderr.contains(".publish-state.json cannot be read: "), "{run:#?}");
+    assert!(run.stderr.contains(".publish-state.json cannot be read, and "), "{run:#?}");
     fs::remove_file(sandbox.path(STATE)).unwrap();
     let run = sandbox.publish(&["status"]).ok();
-    assert!(run.stderr.contains(".publish-state.json is missing: "), "{run:#?}");
+    assert!(run.stderr.contains(".publish-state.json is missing, and "), "{run:#?}");
+}
+
+/// Publishes what is in the repository where users reach it.
+fn deploy(sandbox: &Sandbox, public: &std::path::Path) {
+    for (name, bytes) in files(&sandbox.path("repo")) {
+        let path = public.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+/// A repository whose users reach version 1.0.1, with a copy of it at version 1.0.0 in `backup`, and what was remembered then.
+fn deployed(public: &std::path::Path) -> (Sandbox, String, Vec<u8>) {
+    let url = serve(public.to_owned());
+    let sandbox = with_public_url(&url);
+    sandbox.release("1.0.0").ok();
+    copy(&sandbox, "backup");
+    let remembered = fs::read(sandbox.path(STATE)).unwrap();
+    sandbox.release("1.0.1").ok();
+    deploy(&sandbox, public);
+    (sandbox, url, remembered)
+}
+
+/// A machine that has not published for a while remembers an old state; what users are served is newer.
+#[test]
+fn what_users_are_served_counts_like_what_is_remembered() {
+    let public = tempfile::TempDir::new().unwrap();
+    let (sandbox, url, remembered) = deployed(public.path());
+    put_back(&sandbox, "backup");
+    sandbox.write(STATE, &remembered);
+    let older = format!("the repository at repo is in an older state than {url} serves");
+    for command in [&["release", "1.0.2", "--from", "dist"][..], &["refresh", "--all"], &["refresh"], &["status"], &["yank", "1.0.0"]] {
+        sandbox.unchanged(|| sandbox.publish(command).fails(9, &[&older, "timestamp: version 2 there, version 3 was seen before"]));
+    }
+    // Accepted, the next versions are above those that users have.
+    let run = sandbox.publish(&["refresh", "--accept-rollback"]).ok();
+    assert!(run.stdout.contains("targets 4, snapshot 4, timestamp 4"), "{run:#?}");
+    sandbox.publish(&["status"]).ok();
+    fs::remove_file(sandbox.path(STATE)).unwrap();
+    sandbox.publish(&["status"]).ok();
+}
+
+#[test]
+fn a_public_copy_that_lags_is_normal() {
+    let public = tempfile::TempDir::new().unwrap();
+    let (sandbox, _, _) = deployed(public.path());
+    sandbox.release("1.0.2").ok();
+    for forgets in [true, false] {
+        if forgets {
+            fs::remove_file(sandbox.path(STATE)).unwrap();
+        }
+        for command in [&["status"][..], &["refresh", "--all"], &["release", "1.0.2", "--from", "dist"]] {
+            let run = sandbox.publish(command).ok();
+            assert!(!run.stderr.contains("warning:"), "{command:?} {run:#?}");
+        }
+    }
+}
+
+/// The repository was put back, and a machine that knew nothing published on top: the versions are the same again.
+#[test]
+fn a_state_that_was_published_on_top_of_a_rollback_is_refused() {
+    let public = tempfile::TempDir::new().unwrap();
+    let (sandbox, url, _) = deployed(public.path());
+    put_back(&sandbox, "backup");
+    fs::remove_file(sandbox.path(STATE)).unwrap();
+    let config = fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    sandbox.write("publish.yaml", config.replace("public_url:", "# public_url:"));
+    sandbox.release("1.0.7").ok();
+    sandbox.write("publish.yaml", config);
+    let forked = format!("the repository at repo has another timestamp version 3 than {url} serves");
+    sandbox.unchanged(|| sandbox.release("1.0.8").fails(9, &[&forked, "put back to an older state", "--accept-rollback"]));
+    sandbox.publish(&["refresh", "--all", "--accept-rollback"]).ok();
+    deploy(&sandbox, public.path());
+    sandbox.publish(&["release", "1.0.1", "--from", "dist"]).ok();
+    sandbox.publish(&["verify"]).ok();
+}
+
+/// One line, in every command, that names the attack; not where the machine has just made the repository.
+#[test]
+fn a_machine_without_memory_warns_which_attack_it_would_not_detect() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.release("1.0.0").ok();
+    assert!(!run.stderr.contains("warning:"), "{run:#?}");
+    for command in [&["release", "1.0.1", "--from", "dist"][..], &["refresh"], &["refresh", "--all", "--quiet"], &["status"]] {
+        fs::remove_file(sandbox.path(STATE)).unwrap();
+        let run = sandbox.publish(command).ok();
+        let warnings: Vec<&str> =
+            run.stderr.lines().filter(|line| line.contains("warning:") && !line.contains("identical to release")).collect();
+        assert_eq!(
+            warnings,
+            [
+                "warning: .publish-state.json is missing, and the config has no `public_url` to compare it with: a rollback to older metadata by an attacker who can write to repo would not be detected in this run; set `public_url`, or `state` to a bucket, or keep .publish-state.json between runs"
+            ],
+            "{command:?}"
+        );
+        if command[0] == "status" {
+            break;
+        }
+        let run = sandbox.publish(command).ok();
+        assert!(!run.stderr.contains("would not be detected"), "{command:?} {run:#?}");
+    }
+}
+
+/// What is remembered protects as well: no warning, and no long wait.
+#[test]
+fn a_public_copy_that_hangs_delays_no_machine_that_remembers() {
+    let hangs = TcpListener::bind("127.0.0.1:0").unwrap();
+    let sandbox = with_public_url(&format!("http://{}", hangs.local_addr().unwrap()));
+    for command in [&["release", "1.0.0", "--from", "dist"][..], &["refresh", "--all"]] {
+        let begun = std::time::Instant::now();
+        let run = sandbox.publish(command).ok();
+        assert!(!run.stderr.contains("warning:"), "{run:#?}");
+        assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{:?}", begun.elapsed());
+    }
+}
+
+/// Every fault of the place that machines share, in turn: what is published is published, and nothing newer is forgotten.
+#[test]
+fn a_shared_state_survives_faults_at_every_call() {
+    let versions = |trial: &Trial| trial.workspace().load().unwrap().versions();
+    for method in ["get", "swap"] {
+        for done in [false, true] {
+            for at in 0..4 {
+                let trial = Trial::new();
+                trial.release("1.0.0").unwrap();
+                let shared = trial.path("shared");
+                let healthy = || StateDocument::shared(Box::new(LocalDirectory::new(&shared)));
+                trial.release_on(&Workspace { state: healthy(), ..trial.workspace() }, "1.0.1").unwrap();
+                let calls = AtomicUsize::new(0);
+                let watch = move |call: Call| {
+                    let counts = call.method == method && call.done == done;
+                    if counts && calls.fetch_add(1, Ordering::SeqCst) == at {
+                        return Err(Failure::new(Kind::Storage, "a fault"));
+                    }
+                    Ok(())
+                };
+                let faulty = StateDocument::shared(Box::new(Observed::new(Box::new(LocalDirectory::new(&shared)), watch)));
+                trial.release_on(&Workspace { state: faulty, ..trial.workspace() }, "1.0.2").unwrap();
+                let document: Value = serde_json::from_slice(&fs::read(shared.join("publish-state.json")).unwrap()).unwrap();
+                let seen = document["repositories"][0]["versions"]["timestamp"].as_u64().unwrap();
+                let now = versions(&trial).timestamp;
+                assert!(seen == now || seen + 1 == now, "{method} {done} {at}: {seen} {now}");
+                trial.release_on(&Workspace { state: healthy(), ..trial.workspace() }, "1.0.3").unwrap();
+                let document: Value = serde_json::from_slice(&fs::read(shared.join("publish-state.json")).unwrap()).unwrap();
+                assert_eq!(document["repositories"][0]["versions"]["timestamp"], versions(&trial).timestamp, "{method} {done} {at}");
+            }
+        }
+    }
+}
+
+/// Machines that remember at the same time: none puts back what another has written.
+#[test]
+fn machines_that_share_a_state_lose_no_version() {
+    let trial = Trial::new();
+    trial.release("1.0.0").unwrap();
+    let base = trial.workspace().load().unwrap().versions();
+    std::thread::scope(|scope| {
+        for machine in 0..6 {
+            let trial = &trial;
+            scope.spawn(move || {
+                let state = StateDocument::shared(Box::new(LocalDirectory::new(trial.path("shared"))));
+                let workspace = Workspace { state, ..trial.workspace() };
+                for round in 0..10 {
+                    workspace.remember(&Versions { timestamp: base.timestamp + round * 6 + machine, ..base }).unwrap();
+                }
+            });
+        }
+    });
+    let document: Value = serde_json::from_slice(&fs::read(trial.path("shared/publish-state.json")).unwrap()).unwrap();
+    assert_eq!(document["repositories"].as_array().unwrap().len(), 1);
+    assert_eq!(document["repositories"][0]["versions"]["timestamp"], base.timestamp + 59);
+}
+
+/// Another publisher commits between the two readings: what users are served is newer than what was read, and nothing is wrong.
+#[test]
+fn a_publisher_that_was_faster_is_no_rollback() {
+    let trial = Trial::new();
+    trial.release("1.0.0").unwrap();
+    let url = serve(trial.path("repo"));
+    let rival = std::sync::Arc::new(std::sync::Mutex::new(Some(trial.workspace())));
+    let request = trial.release_request("1.0.1");
+    let watch = move |call: Call| {
+        if call.method == "get" && call.name == "timestamp.json" && call.done {
+            let rival = rival.lock().unwrap().take();
+            if let Some(rival) = rival {
+                publish::operation::release::apply(&rival, publish::operation::release::plan(&rival, &request).unwrap()).unwrap();
+            }
+        }
+        Ok(())
+    };
+    // The copy answers late: it is read after the other publisher has committed.
+    let slow = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = slow.local_addr().unwrap();
+    let behind = url.trim_start_matches("http://").to_owned();
+    std::thread::spawn(move || {
+        for stream in slow.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(700));
+            let mut asked = [0; 4096];
+            let length = stream.read(&mut asked).unwrap_or(0);
+            let mut server = std::net::TcpStream::connect(&behind).unwrap();
+            server.write_all(&asked[..length]).unwrap();
+            let mut answer = Vec::new();
+            let _ = server.read_to_end(&mut answer);
+            let _ = stream.write_all(&answer);
+        }
+    });
+    let storage = Box::new(Observed::new(Box::new(LocalDirectory::new(trial.path("repo"))), watch));
+    let mut workspace = trial.workspace_on(storage);
+    workspace.state = StateDocument::file(trial.path("fresh.json"));
+    workspace.recall.public_url = Some(format!("http://{address}"));
+    assert_eq!(workspace.load().unwrap().versions().timestamp, 3);
 }

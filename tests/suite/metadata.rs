@@ -2,7 +2,7 @@ use crate::trial::Trial;
 use publish::digest::Digests;
 use publish::metadata::canonical::canonical;
 use publish::metadata::trust::{AtExpiry, Trust};
-use publish::metadata::{Envelope, Listed, Root, TargetEdits, Targets, parse_expiry, seal};
+use publish::metadata::{Envelope, Lifetimes, Listed, Root, TargetEdits, Targets, parse_expiry, seal};
 use publish::policy::clocks::Moment;
 use publish::repository::{NewRole, SignedRole, sign_snapshot, sign_targets, sign_timestamp};
 use std::borrow::Cow;
@@ -70,9 +70,13 @@ impl Bench {
         let root = self.client.root();
         let (timestamp, snapshot) = self.client.listings().unwrap();
         let present = Targets::parse(self.files.targets.clone(), "").unwrap();
-        let targets = sign_targets(root, &self.signers, &present, &TargetEdits::new(), versions.0, Moment::first(now)).unwrap();
-        let snapshot = sign_snapshot(root, &self.signers, snapshot, &[new_targets(&targets)], versions.1, Moment::first(now)).unwrap();
-        let timestamp = sign_timestamp(root, &self.signers, timestamp, Some(&snapshot), versions.2, Moment::first(now)).unwrap();
+        let targets =
+            sign_targets(root, &self.signers, &present, &TargetEdits::new(), versions.0, Moment::first(now, Lifetimes::default())).unwrap();
+        let snapshot =
+            sign_snapshot(root, &self.signers, snapshot, &[new_targets(&targets)], versions.1, Moment::first(now, Lifetimes::default()))
+                .unwrap();
+        let timestamp =
+            sign_timestamp(root, &self.signers, timestamp, Some(&snapshot), versions.2, Moment::first(now, Lifetimes::default())).unwrap();
         let mut client = self.client.clone();
         let result = client
             .timestamp(&timestamp.bytes)
@@ -103,13 +107,21 @@ fn clients_refuse_a_snapshot_that_drops_an_entry() {
     let listed = Listed { version: 1, length: None, hashes: None };
     let with = snapshot.next(3, now + chrono::TimeDelta::days(1), [("other.json".to_owned(), listed)]);
     let sign = |listing: &publish::metadata::Listing, version| {
-        sign_snapshot(root, &bench.signers, listing, &[], version, Moment::first(now)).unwrap()
+        sign_snapshot(root, &bench.signers, listing, &[], version, Moment::first(now, Lifetimes::default())).unwrap()
     };
     let (third, fourth) = (sign(&with, 3), sign(snapshot, 4));
     let mut client = bench.client.clone();
-    client.timestamp(&sign_timestamp(root, &bench.signers, timestamp, Some(&third), 3, Moment::first(now)).unwrap().bytes).unwrap();
+    client
+        .timestamp(
+            &sign_timestamp(root, &bench.signers, timestamp, Some(&third), 3, Moment::first(now, Lifetimes::default())).unwrap().bytes,
+        )
+        .unwrap();
     client.snapshot(&third.bytes).unwrap();
-    client.timestamp(&sign_timestamp(root, &bench.signers, timestamp, Some(&fourth), 4, Moment::first(now)).unwrap().bytes).unwrap();
+    client
+        .timestamp(
+            &sign_timestamp(root, &bench.signers, timestamp, Some(&fourth), 4, Moment::first(now, Lifetimes::default())).unwrap().bytes,
+        )
+        .unwrap();
     let message = client.snapshot(&fourth.bytes).unwrap_err().message;
     assert!(message.contains("no longer lists other.json"), "{message}");
 }

@@ -77,6 +77,7 @@ impl Published {
             signers: &signers,
             plain_names: PlainNames::All,
             clock: &chrono::Utc::now,
+            lifetimes: Default::default(),
             progress: &publish::repository::Quiet,
             upper: None,
             replacement: None,

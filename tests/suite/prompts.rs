@@ -1,6 +1,6 @@
 //! Prompts for passphrases, on a terminal that `script` makes.
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, files};
 use std::fs;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
@@ -37,6 +37,46 @@ fn on_a_terminal(sandbox: &Sandbox, command: &str, act: impl FnOnce(&mut dyn Wri
     }
     let _ = child.wait();
     String::from_utf8_lossy(&seen).into_owned()
+}
+
+/// Runs a command on a terminal where this is typed; says what was seen.
+fn answered(sandbox: &Sandbox, command: &str, typed: &str) -> String {
+    let line = format!("{} {command}; echo code=$?", env!("CARGO_BIN_EXE_publish"));
+    let mut child = Command::new("script")
+        .args(["-qec", &line, "/dev/null"])
+        .current_dir(sandbox.dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(format!("{typed}\n").as_bytes()).unwrap();
+    String::from_utf8_lossy(&child.wait_with_output().unwrap().stdout).into_owned()
+}
+
+/// Nobody can confirm what they have not seen: `--quiet` keeps the plan back only where nothing is asked.
+#[test]
+fn a_quiet_command_that_asks_shows_its_plan_first() {
+    let sandbox = Sandbox::new();
+    sandbox.release("1.0.0").ok();
+    sandbox.write("file.txt", "1\n");
+    sandbox.publish(&["add-targets", "file.txt"]).ok();
+    let before = files(&sandbox.path("repo"));
+    for (command, plan, asks) in [
+        ("yank 1.0.0 --quiet", "Withdraw release 1.0.0 of acme", "type 1.0.0: "),
+        ("yank 1.0.0", "Withdraw release 1.0.0 of acme", "type 1.0.0: "),
+        ("remove-targets file.txt --quiet", "file.txt", "To remove 1 target, type "),
+        ("refresh --all --versions-above 50 --quiet", "targets: ", "type 50: "),
+    ] {
+        let seen = answered(&sandbox, command, "no");
+        let (before, after) = seen.split_once(asks).unwrap_or_else(|| panic!("{command}: {seen}"));
+        let shown = before.split_once(plan).unwrap_or_else(|| panic!("{command}: {seen}"));
+        assert!(!shown.1.contains(plan) || command.contains("remove"), "{command}: shown once: {seen}");
+        assert!(after.contains("not confirmed") && after.contains("code=5"), "{command}: {seen}");
+    }
+    assert_eq!(files(&sandbox.path("repo")), before);
+    let seen = answered(&sandbox, "yank 1.0.0 --quiet --confirm 1.0.0", "");
+    assert!(!seen.contains("Withdraw") && seen.contains("code=0"), "{seen}");
 }
 
 fn encrypted() -> Sandbox {

@@ -120,6 +120,13 @@ fn a_second_release() {
         seen.push('\n');
     }
     redacted(&sandbox).bind(|| insta::assert_snapshot!("a_second_release", seen));
+    // The release is published by now: this is what a script reads.
+    let mut seen = String::new();
+    for (from, to, code) in [("1.0.0", "1.1.0", 0), ("1.1.0", "stable", 0), ("1.0.0", "1.0.9", 7)] {
+        let document = sandbox.publish(&["diff", from, to, "--json"]).fails(code, &[]).json();
+        seen.push_str(&format!("$ publish diff {from} {to} --json\n{document:#}\n\n"));
+    }
+    redacted(&sandbox).bind(|| insta::assert_snapshot!("diff_json", seen));
 }
 
 /// What `publish ci` shows before and after it writes its files.

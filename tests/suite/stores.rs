@@ -328,3 +328,127 @@ fn a_store_that_refuses_every_condition_is_not_taken_for_a_rival() {
     let swaps = gcs.requests().iter().filter(|request| *request == "PUT acme/timestamp.json").count();
     assert_eq!(swaps, 4);
 }
+
+/// Another machine with the same config and keys, and no files besides.
+fn fresh_machine(of: &Sandbox) -> Sandbox {
+    let machine = Sandbox::empty();
+    for (name, bytes) in crate::sandbox::files(&of.path("keys")) {
+        machine.secret(&format!("keys/{name}"), bytes);
+    }
+    machine.write("publish.yaml", std::fs::read(of.path("publish.yaml")).unwrap());
+    machine
+}
+
+fn with_shared_state(gcs: &Gcs, more: &str) -> Sandbox {
+    let sandbox = Sandbox::empty();
+    let config = format!("name: acme\nrepo: gs://bucket/acme\nstate: gs://bucket/private\nstore:\n  endpoint: {}\n{more}", gcs.url);
+    sandbox.write("publish.yaml", config);
+    sandbox.publish(&["init", "--no-passphrase"]).ok();
+    sandbox
+}
+
+const STATE: &str = "private/publish-state.json";
+
+/// Whether it warns of anything but a build that has not changed.
+fn warns(run: &Run) -> bool {
+    run.stderr.lines().any(|line| line.contains("warning") && !line.contains("identical to release"))
+}
+
+/// What one machine has published, every other one knows, however new it is.
+#[test]
+fn machines_share_their_memory_in_a_bucket() {
+    let gcs = Gcs::start();
+    let sandbox = with_shared_state(&gcs, "");
+    assert!(!sandbox.path(".publish-state.json").exists());
+    let run = sandbox.release("1.0.0").ok();
+    assert!(!warns(&run), "{run:#?}");
+    let before: Vec<(String, Vec<u8>)> =
+        gcs.names().into_iter().filter(|name| name.starts_with("acme/")).map(|name| (name.clone(), gcs.get(&name).unwrap())).collect();
+    let other = fresh_machine(&sandbox);
+    gcs.requests();
+    let run = other.release("1.0.1").ok();
+    assert!(!warns(&run), "{run:#?}");
+    let requests: Vec<String> = gcs.requests().into_iter().filter(|request| request.contains("private/")).collect();
+    assert_eq!(requests, [format!("GET {STATE}"), format!("GET {STATE}"), format!("PUT {STATE}")]);
+    // An attacker with the store's credentials puts back what was published before.
+    before.iter().for_each(|(name, bytes)| gcs.put(name, bytes));
+    let seen = format!("the repository at gs://bucket/acme is in an older state than this publisher has seen (gs://bucket/{STATE})");
+    for machine in [&sandbox, &other, &fresh_machine(&sandbox)] {
+        machine.release("1.0.2").fails(9, &[&seen]);
+        machine.publish(&["refresh", "--all"]).fails(9, &[&seen]);
+        assert!(!machine.path(".publish-state.json").exists());
+    }
+    fresh_machine(&sandbox).publish(&["refresh", "--accept-rollback"]).ok().says(&["targets 4"]);
+    other.release("1.0.1").ok();
+}
+
+#[test]
+fn machines_that_publish_at_the_same_time_share_one_state() {
+    let gcs = Gcs::start();
+    let sandbox = with_shared_state(&gcs, &format!("public_url: {}/bucket/acme\n", gcs.url));
+    let other = fresh_machine(&sandbox);
+    for round in 0..3 {
+        let start = |machine: &Sandbox, version: String| {
+            let mut command = machine.command();
+            let arguments = ["release".to_owned(), version, "--from".into(), "dist".into()];
+            command.args(arguments).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+        };
+        let both = [start(&sandbox, format!("1.{round}.0")), start(&other, format!("1.{round}.1"))];
+        for child in both {
+            let run = Run::from(child.wait_with_output().unwrap()).ok();
+            assert!(!warns(&run), "{run:#?}");
+        }
+        let state: serde_json::Value = serde_json::from_slice(&gcs.get(STATE).unwrap()).unwrap();
+        let published: serde_json::Value = serde_json::from_slice(&gcs.get("acme/timestamp.json").unwrap()).unwrap();
+        assert_eq!(state["repositories"].as_array().unwrap().len(), 1, "{state:#}");
+        assert_eq!(state["repositories"][0]["versions"]["timestamp"], published["signed"]["version"]);
+    }
+}
+
+#[test]
+fn a_shared_state_that_cannot_be_used_stops_no_command() {
+    let gcs = Gcs::start();
+    let sandbox = with_shared_state(&gcs, "");
+    sandbox.release("1.0.0").ok();
+    let doctor = || sandbox.publish(&["doctor"]).stdout;
+    assert!(doctor().contains("gs://bucket/private/publish-state.json remembers timestamp 2"), "{}", doctor());
+    // What this version does not read may be a newer version's: it is not overwritten.
+    gcs.put(STATE, b"{\"schema\": 9}");
+    assert!(doctor().contains("publish-state.json cannot be read as a state document"), "{}", doctor());
+    let run = sandbox.release("1.0.1").ok();
+    assert!(run.stderr.contains("publish-state.json cannot be read") && run.stderr.contains("would not be detected"), "{run:#?}");
+    assert!(run.stderr.contains("holds no state that this version of publish reads"), "{run:#?}");
+    assert_eq!(gcs.get(STATE).unwrap(), b"{\"schema\": 9}");
+    gcs.put(STATE, br#"{"schema": 2, "repositories": []}"#);
+    gcs.refuse(STATE);
+    let run = sandbox.publish(&["refresh", "--all"]).ok();
+    assert!(run.stderr.contains("publish-state.json was not written: other publishers changed"), "{run:#?}");
+    sandbox.publish(&["verify"]).ok();
+}
+
+/// Clients read what is in the repository, and prune deletes what is not of it.
+#[test]
+fn a_state_in_the_repository_is_refused() {
+    let gcs = Gcs::start();
+    let sandbox = initialised(&gcs, "");
+    let config = std::fs::read_to_string(sandbox.path("publish.yaml")).unwrap();
+    for (state, why) in [
+        ("gs://bucket/acme", "which is also the repository"),
+        ("gs://bucket/acme/state", "which is inside the repository"),
+        ("gs://bucket", "which is above the repository"),
+    ] {
+        sandbox.write("publish.yaml", format!("state: {state}\n{config}"));
+        for command in [&["status"][..], &["release", "1.0.0", "--from", "dist"]] {
+            sandbox.publish(command).fails(6, &[&format!("`state` in the config is {state}, {why}"), "clients cannot read"]);
+        }
+    }
+    sandbox.write("publish.yaml", format!("state: gs://bucket/acme-state\n{config}"));
+    sandbox.release("1.0.0").ok();
+    assert!(gcs.names().contains(&"acme-state/publish-state.json".to_owned()));
+    sandbox.write("publish.yaml", format!("state: http://example.org/state\n{config}"));
+    sandbox.publish(&["status"]).fails(6, &["`state` in the config: "]);
+    let local = Sandbox::new();
+    let config = std::fs::read_to_string(local.path("publish.yaml")).unwrap();
+    local.write("publish.yaml", format!("state: repo/state.json\n{config}"));
+    local.publish(&["status"]).fails(6, &["`state` in the config is repo/state.json, which is inside the repository"]);
+}

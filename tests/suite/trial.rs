@@ -98,7 +98,8 @@ impl Trial {
             openpgp: KeyUri::File(self.path("keys/openpgp.asc")),
             openpgp_certificate: self.path("keys/openpgp.cert.asc"),
             passphrases: Box::new(NoPassphrase),
-            state_file: self.path("state.json"),
+            lifetimes: Default::default(),
+            state: publish::operation::StateDocument::file(self.path("state.json")),
             plain_names: PlainNames::All,
             store_identity: "test".into(),
             recall: Default::default(),
@@ -155,6 +156,7 @@ impl Trial {
         let storage = LocalDirectory::new(self.path("repo"));
         let anchor = Anchor::File(fs::read(self.path("keys/1.root.json")).unwrap());
         let report = verify(&VerifyRequest {
+            lifetimes: Default::default(),
             source: &storage,
             anchor,
             certificates: Vec::new(),
@@ -181,7 +183,7 @@ impl Trial {
         let present = workspace.load().unwrap();
         let (root, storage) = (present.trust.root(), workspace.storage.as_ref());
         let signers = workspace.signers(root, &Role::ONLINE).unwrap();
-        let (versions, moment) = (present.versions(), Moment::first(self.now));
+        let (versions, moment) = (present.versions(), Moment::first(self.now, Default::default()));
         let consistent = root.consistent_snapshot();
         let put = |role: &str, version: u64, bytes: &[u8]| {
             storage.put(&ObjectName::versioned(role, version), bytes).unwrap();

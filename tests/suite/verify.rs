@@ -84,14 +84,34 @@ pub fn with_target(sandbox: &Sandbox, name: &str, content: &[u8]) {
     let (root, versions) = (present.trust.root(), present.versions());
     let (timestamp, snapshot) = present.trust.listings().unwrap();
     let edits = [(name.to_owned(), Some(wanted))].into_iter().collect();
-    let targets =
-        sign_targets(root, &signers, &present.targets, &edits, versions.targets + 1, publish::policy::clocks::Moment::first(now)).unwrap();
+    let targets = sign_targets(
+        root,
+        &signers,
+        &present.targets,
+        &edits,
+        versions.targets + 1,
+        publish::policy::clocks::Moment::first(now, Default::default()),
+    )
+    .unwrap();
     let new = [NewRole { role: "targets".into(), signed: targets }];
-    let snapshot =
-        sign_snapshot(root, &signers, snapshot, &new, versions.snapshot + 1, publish::policy::clocks::Moment::first(now)).unwrap();
-    let timestamp =
-        sign_timestamp(root, &signers, timestamp, Some(&snapshot), versions.timestamp + 1, publish::policy::clocks::Moment::first(now))
-            .unwrap();
+    let snapshot = sign_snapshot(
+        root,
+        &signers,
+        snapshot,
+        &new,
+        versions.snapshot + 1,
+        publish::policy::clocks::Moment::first(now, Default::default()),
+    )
+    .unwrap();
+    let timestamp = sign_timestamp(
+        root,
+        &signers,
+        timestamp,
+        Some(&snapshot),
+        versions.timestamp + 1,
+        publish::policy::clocks::Moment::first(now, Default::default()),
+    )
+    .unwrap();
     assert!(storage.create(&ObjectName::versioned("targets", versions.targets + 1), &new[0].signed.bytes).unwrap());
     assert!(storage.create(&ObjectName::versioned("snapshot", versions.snapshot + 1), &snapshot.bytes).unwrap());
     assert!(storage.swap(&ObjectName::timestamp(), Some(&present.token), &timestamp.bytes).unwrap());

@@ -96,7 +96,7 @@ pub(in crate::cli) struct Release {
     /// <os>-<arch>=PATH: take a platform from PATH, a directory or one program; can be repeated, and only these platforms are published
     #[arg(long, value_name = "PLATFORM=PATH", value_parser = platform_at)]
     pub platform: Vec<(Platform, PathBuf)>,
-    /// Publish the channels file in the same commit
+    /// Publish the channels file in the same commit [default: the configured one]
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub channels: Option<Option<PathBuf>>,
     /// Replace the signatures of what is published already

@@ -2,8 +2,8 @@
 
 use super::Workspace;
 use super::check::{Checklist, Item};
-use crate::metadata::{Role, format_expiry};
-use crate::policy::clocks::{TOLERANCE, describe};
+use crate::metadata::{Role, describe_span, format_expiry};
+use crate::policy::clocks::TOLERANCE;
 use crate::repository::Present;
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -33,7 +33,8 @@ pub(super) fn check(workspace: &Workspace, dates: &[Date], present: Option<&Pres
             list.ok(Item::Clock, format!("agrees with {} to {} minutes", places.join(" and "), TOLERANCE.num_minutes()));
         }
         Some(date) => {
-            let (apart, direction) = (describe(date.ahead().abs()), if date.ahead() > TimeDelta::zero() { "ahead of" } else { "behind" });
+            let (apart, direction) =
+                (describe_span(date.ahead().abs()), if date.ahead() > TimeDelta::zero() { "ahead of" } else { "behind" });
             let agreeing = dates.iter().filter(|other| (other.ahead() - date.ahead()).abs() <= TOLERANCE).count();
             let who = match (agreeing, dates.len()) {
                 (1, 1) => "one of the two clocks is wrong",
@@ -64,12 +65,12 @@ fn check_signed(workspace: &Workspace, present: Option<&Present>, list: &mut Che
         return list.not_checked(Item::SignedTimes, "the published metadata could not be read");
     };
     let now = workspace.now();
-    let ahead = timestamp - Role::Timestamp.lifetime() - now;
+    let ahead = timestamp - workspace.lifetimes.of(Role::Timestamp) - now;
     if ahead <= TOLERANCE {
         return list.ok(Item::SignedTimes, "the timestamp was not signed in this machine's future");
     }
     let clock_is_good = list.checks.iter().any(|check| check.item == Item::Clock && check.verdict == super::Verdict::Ok);
-    let (apart, until) = (describe(ahead), format_expiry(timestamp));
+    let (apart, until) = (describe_span(ahead), format_expiry(timestamp));
     let (why, remedy) = if clock_is_good {
         (
             "another tool signed it, or a publisher whose clock was ahead",

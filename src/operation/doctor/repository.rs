@@ -115,7 +115,7 @@ fn load_present(workspace: &Arc<Workspace>, pinned: Option<&Vec<u8>>, list: &mut
             list.ok(Item::Metadata, format!("{numbers}: verified from the pinned root"));
             // Versions from before a root that replaced the keys of all roles bind no client and no publisher.
             let seen = seen.filter(|seen| present.trust.reset_at().is_none_or(|root| root <= seen.versions.root));
-            match seen.map(|seen| seen.versions.check_not_below(&versions, "this publisher has seen")) {
+            match seen.map(|seen| seen.versions.check_not_below(&versions, &location, "this publisher has seen")) {
                 None => list.not_checked(Item::Rollback, "no earlier versions are remembered"),
                 Some(Ok(())) => list.ok(Item::Rollback, "the repository is not older than the state seen before"),
                 Some(Err(failure)) => {
@@ -300,8 +300,8 @@ pub(super) fn check_expiry(workspace: &Workspace, present: Option<&Present>, lis
             list.failed(*item, format!("expired on {until}: clients refuse updates"), renew);
         } else if role == Role::Root && expires - now < ROOT_AHEAD {
             list.warning(*item, format!("valid until {until}, for less than {} days", ROOT_AHEAD.num_days()), renew);
-        } else if role != Role::Root && now - role.due_at(expires) > LATE {
-            let due = format_expiry(role.due_at(expires));
+        } else if role != Role::Root && now - workspace.lifetimes.due_at(role, expires) > LATE {
+            let due = format_expiry(workspace.lifetimes.due_at(role, expires));
             list.warning(*item, format!("valid until {until}; due to be signed again since {due}, so no scheduled refresh runs"), renew);
         } else {
             list.ok(*item, format!("valid until {until}"));

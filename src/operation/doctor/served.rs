@@ -9,7 +9,7 @@ use crate::failure::Kind;
 use crate::layout::ObjectName;
 use crate::metadata::{Envelope, ROOT_LIMIT, TIMESTAMP_LIMIT};
 use crate::operation::bounded::within;
-use crate::repository::{Present, Versions, load_versions};
+use crate::repository::{Present, Versions, sight};
 use crate::storage::{Answer, HttpSource};
 use chrono::Utc;
 use std::sync::Arc;
@@ -148,9 +148,9 @@ fn verify(workspace: &Arc<Workspace>, url: &str, web: &Web, pinned: Option<&[u8]
     };
     let loaded = {
         let (url, pinned, now) = (url.to_owned(), pinned.to_owned(), workspace.now());
-        within(2 * WEB_PATIENCE, move || HttpSource::within(&url, WEB_PATIENCE).and_then(|source| load_versions(&source, &pinned, now)))
+        within(2 * WEB_PATIENCE, move || HttpSource::within(&url, WEB_PATIENCE).and_then(|source| sight(&source, &pinned, now)))
     };
-    match loaded.and_then(|versions| versions) {
+    match loaded.and_then(|seen| seen.map(|seen| seen.versions)) {
         Ok(versions) => {
             list.ok(Item::PublicUrl, format!("{url} serves this repository"));
             Some(versions)

@@ -3,11 +3,10 @@
 use super::check::{Checklist, Item, Verdict};
 use super::{DoctorRequest, Workspace};
 use crate::channels::ChannelsFile;
-use crate::failure::{Failure, Kind};
-use crate::files::read_regular;
+use crate::failure::Kind;
 use crate::keys::read_passphrase;
 use crate::metadata::trust::{AtExpiry, Trust};
-use crate::repository::Memory;
+use crate::operation::state_document::Reading;
 use rustix::fs::{Access, access};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -100,38 +99,47 @@ fn check_pinned(workspace: &Workspace, list: &mut Checklist) -> Option<Vec<u8>> 
 }
 
 fn check_state(workspace: &Workspace, pinned: Option<&[u8]>, list: &mut Checklist) {
-    let file = &workspace.state_file;
-    let shown = file.display();
-    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let unwritable = [(directory, Access::WRITE_OK | Access::EXEC_OK), (file.as_path(), Access::WRITE_OK)]
-        .into_iter()
-        .filter(|(path, _)| path.exists())
-        .find_map(|(path, wanted)| access(path, wanted).err().map(|error| (path, error)));
-    if let Some((path, error)) = unwritable {
+    let state = &workspace.state;
+    if let Some((path, error)) = state.path().and_then(unwritable) {
         return list.failed(
             Item::State,
             format!("{} cannot be written by this user ({error}): what is published is not remembered", path.display()),
             "give the directory to the user that publishes, or set `state:` in the config to another place",
         );
     }
-    let keep = "keep the file between runs, in CI in a cache: docs/recovery.md#the-memory-of-versions-is-missing";
+    let keep = if state.is_shared() {
+        "publish release, channels or refresh writes it: docs/recovery.md#the-memory-of-versions-is-missing"
+    } else {
+        "keep the file between runs, in CI in a cache: docs/recovery.md#the-memory-of-versions-is-missing"
+    };
     let unnoticed = match &workspace.recall.public_url {
         Some(url) => format!("before the next publish, only a comparison with {url} shows a rollback"),
-        None => "a rollback of the repository before the next publish would go unnoticed".to_owned(),
+        None => "a rollback of the repository before the next publish would not be detected".to_owned(),
     };
-    match read_regular(file) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            list.warning(Item::State, format!("{shown} is missing: {unnoticed}"), keep);
-        }
-        Err(error) => list.failure(Item::State, Verdict::Failed, &Failure::io("read", &shown, error), keep),
-        Ok(content) if Memory::parse(&content).is_none() => list.warning(
+    match state.read_again() {
+        Reading::Missing => list.warning(Item::State, format!("{state} is missing: {unnoticed}"), keep),
+        Reading::Unreachable(why) => list.failed(
             Item::State,
-            format!("{shown} cannot be read as a state file: {unnoticed}"),
-            format!("restore it from a backup, or remove it: rm {shown}"),
+            format!("{state} cannot be read: {why}"),
+            "check the network, the credentials, and `state` in the config: docs/stores.md",
         ),
-        Ok(_) => match pinned.and_then(|pinned| workspace.seen(pinned)) {
-            Some(seen) => list.ok(Item::State, format!("{shown} remembers timestamp {}", seen.versions.timestamp)),
-            None => list.warning(Item::State, format!("{shown} knows no versions of this repository at this place: {unnoticed}"), keep),
+        Reading::Broken => list.warning(
+            Item::State,
+            format!("{state} cannot be read as a state document: {unnoticed}"),
+            format!("restore {state} from a backup, or remove it"),
+        ),
+        Reading::Known(_) => match pinned.and_then(|pinned| workspace.seen(pinned)) {
+            Some(seen) => list.ok(Item::State, format!("{state} remembers timestamp {}", seen.versions.timestamp)),
+            None => list.warning(Item::State, format!("{state} has no versions of this repository at this location: {unnoticed}"), keep),
         },
     }
+}
+
+/// What this user cannot write of a file and its directory.
+fn unwritable(file: &Path) -> Option<(&Path, rustix::io::Errno)> {
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    [(directory, Access::WRITE_OK | Access::EXEC_OK), (file, Access::WRITE_OK)]
+        .into_iter()
+        .filter(|(path, _)| path.exists())
+        .find_map(|(path, wanted)| access(path, wanted).err().map(|error| (path, error)))
 }

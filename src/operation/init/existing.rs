@@ -67,7 +67,7 @@ impl Existing {
         if self.published {
             return Ok(());
         }
-        let (here, state) = (workspace.storage.location(), workspace.state_file.display());
+        let (here, state) = (workspace.storage.location(), workspace.state.to_string());
         if let Some(version) = self.past.here {
             let remembered = format!("{state} remembers timestamp {version} of this repository");
             return Err(if self.any { self.lost(workspace).detail(remembered) } else { gone(workspace, &remembered) }.into());
@@ -144,7 +144,7 @@ fn gone(workspace: &Workspace, why: &str) -> Failure {
         .hint("for another repository, choose another place, and a directory of its own for its keys and config")
         .hint(format!(
             "if it was deleted on purpose, delete {} and {} too, then run `publish init` again",
-            workspace.state_file.display(),
+            workspace.state,
             workspace.pinned_root.display()
         ))
 }

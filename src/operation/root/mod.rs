@@ -71,7 +71,7 @@ pub(super) fn edited(workspace: &Workspace, path: &Path, names: &Path, wish: &Ro
         Some(file) => file,
         None => {
             // Only people shorten the life of a root: they ask for it, and every signer is shown it as a change.
-            let usual = |present| Moment::after(now, present).expiry(Role::Root, Some(present));
+            let usual = |present| Moment::after(now, workspace.lifetimes, present).expiry(Role::Root, Some(present));
             let expires = |present| wish.expires.unwrap_or_else(|| usual(present));
             let mut draft = RootDraft::start(&newest_root(workspace)?, expires, known.clone())?;
             draft.set_repository(label(workspace)?)?;

@@ -17,8 +17,8 @@ use crate::failure::{Failure, Kind};
 use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust};
 use crate::metadata::{
-    DelegatedRole, Delegations, ROLE_LIMIT, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Target, Targets, UNSTATED_SNAPSHOT_LIMIT,
-    UNSTATED_TARGETS_LIMIT, format_expiry,
+    DelegatedRole, Delegations, Lifetimes, ROLE_LIMIT, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Target, Targets, UNSTATED_SNAPSHOT_LIMIT,
+    UNSTATED_TARGETS_LIMIT, describe_span, format_expiry,
 };
 use crate::policy::clocks;
 use crate::repository::{BINS, Progress, Versions};
@@ -40,6 +40,8 @@ pub struct VerifyRequest<'a> {
     pub certificates: Vec<(String, Vec<u8>)>,
     /// The time to judge expiry by.
     pub now: DateTime<Utc>,
+    /// How long roles live that are signed now.
+    pub lifetimes: Lifetimes,
     /// Told how far things are.
     pub progress: &'a dyn Progress,
     /// Look at metadata only: another server serves all content.
@@ -311,19 +313,19 @@ fn read_chain(
     }
     let (timestamp, snapshot) = trust.listings().ok_or_else(|| missing("timestamp.json".into()))?;
     let long = [(Role::Targets, top.expires()), (Role::Snapshot, snapshot.expires()), (Role::Timestamp, timestamp.expires())];
-    for (role, expires) in long.into_iter().filter(|(role, expires)| clocks::is_beyond(*role, request.now, *expires)) {
+    for (role, expires) in long.into_iter().filter(|(role, expires)| clocks::is_beyond(*role, request.now, &request.lifetimes, *expires)) {
         findings.add(
             Severity::Note,
             role.name(),
-            clocks::long_lived(role, expires),
-            "nothing, if another tool signed it; if this machine's clock is behind, correct it; if a clock was ahead, see docs/recovery.md",
+            clocks::long_lived(role, &request.lifetimes, expires),
+            "nothing, if another tool signed it or it is meant to live so long; if this machine's clock is behind, correct it; if a clock was ahead, see docs/recovery.md",
         );
     }
     for (role, expires) in trust.expired() {
         let what = format!(
             "expired on {}, {} before this machine's time {}",
             format_expiry(*expires),
-            clocks::describe(request.now - *expires),
+            describe_span(request.now - *expires),
             format_expiry(request.now)
         );
         let advice = "renew it with `publish refresh`; until then clients fail. If this machine's clock is wrong, correct it";
