@@ -9,8 +9,9 @@ use publish::config::Config;
 use publish::digest::Digests;
 use publish::keys::{Passphrases, Secret, Use};
 use publish::metadata::{Role, Target};
-use publish::operation::Workspace;
 use publish::operation::add_targets::{self, AddTargetsRequest};
+use publish::operation::workers::Shared;
+use publish::operation::{StateDocument, Workspace};
 use publish::repository::{Change, Edit, Quiet};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -48,15 +49,15 @@ fn workspace() -> Workspace {
         openpgp: config.openpgp().unwrap(),
         openpgp_certificate: config.openpgp_certificate(),
         passphrases: Box::new(NoPassphrase),
-        state: config.state_document(&location).unwrap(),
-        lifetimes: config.lifetimes,
+        state: StateDocument::open(&config.state().unwrap(), &location, &store).unwrap(),
+        lifetimes: config.lifetimes(),
         plain_names: config.plain_names,
         sha512: config.sha512,
         accept_rollback: false,
         versions_above: Default::default(),
         clock: Box::new(chrono::Utc::now),
         progress: Box::new(Quiet),
-        shared: config.shared().unwrap(),
+        shared: Shared::open(&config.shared().unwrap(), &store, config.request_bytes()).unwrap(),
         workers: config.workers(None).unwrap(),
     }
 }

@@ -41,10 +41,11 @@ fn look(global: &Global, config: &Config, output: &Output) -> Result<Checklist> 
     let password = std::env::var("PUBLISH_BROKER_PASSWORD").ok().map(Zeroizing::new);
     let mut workers_failure = None;
     let mut keep = |failure: Failure| workers_failure = Some(failure);
-    let shared = config.shared().unwrap_or_else(|failure| {
-        keep(failure);
-        Shared::new(Box::new(Memory::default()), 0)
-    });
+    let shared =
+        config.shared().and_then(|place| Shared::open(&place, &config.store(), config.request_bytes())).unwrap_or_else(|failure| {
+            keep(failure);
+            Shared::new(Box::new(Memory::default()), 0)
+        });
     let workers = config.workers(password.as_ref().map(|password| password.as_bytes())).unwrap_or_else(|failure| {
         keep(failure);
         None

@@ -3,7 +3,7 @@
 use super::arguments::{self, SECRET_VARIABLES};
 use super::exit;
 use super::output::Report;
-use crate::config;
+use crate::config::Setting;
 use crate::failure::Failure;
 use crate::operation::doctor::Item;
 use clap::{Arg, Command};
@@ -69,7 +69,7 @@ pub(super) fn page() -> String {
         let _ = writeln!(page, "| `{name}` | {meaning} |");
     }
     page.push_str("\n`NO_COLOR` switches colours off. A value that is not valid is an error that names the variable.\n\n## publish.yaml\n\nPaths are relative to the file. Unknown keys are refused.\n\n| key | default | meaning |\n|---|---|---|\n");
-    for (key, default, meaning) in config::KEYS {
+    for Setting { key, default, meaning } in Setting::all() {
         let _ = writeln!(page, "| `{key}` | {default} | {meaning} |");
     }
     page.push_str("\n## Exit codes\n\n| code | meaning |\n|---|---|\n");

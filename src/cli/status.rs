@@ -187,7 +187,7 @@ fn served(global: &Global, url: &str, arguments: &Status, output: &Output) -> Re
     let workspace = open(global, &config, output)?;
     let pinned = read_pinned_root(&config.root())?;
     let published = workspace.load().map(|present| present.versions()).ok();
-    let served = operation::served(&HttpSource::new(url)?, &pinned, published, Utc::now(), config.lifetimes, arguments.fail_within)?;
+    let served = operation::served(&HttpSource::new(url)?, &pinned, published, Utc::now(), config.lifetimes(), arguments.fail_within)?;
     let code = exit::code_of_health(served.health);
     let mut text = String::new();
     if output.is_silent() {

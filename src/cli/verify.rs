@@ -42,7 +42,7 @@ pub(super) fn run(global: &Global, arguments: &Verify, output: &Output) -> Resul
         anchor,
         certificates,
         now: Utc::now(),
-        lifetimes: here.as_ref().map(|config| config.lifetimes).unwrap_or_default(),
+        lifetimes: here.as_ref().map(|config| config.lifetimes()).unwrap_or_default(),
         progress: &progress,
         metadata_only: arguments.metadata_only,
     })?;

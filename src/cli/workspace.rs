@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::failure::Result;
 use crate::metadata::RepositoryLabel;
 use crate::operation::workers::{Shared, Workers};
-use crate::operation::{Recall, Workspace};
+use crate::operation::{Recall, StateDocument, Workspace};
 use crate::storage::{self, Location, Reports, Storage, StoreOptions};
 use chrono::Utc;
 use std::path::Path;
@@ -18,7 +18,7 @@ pub(super) fn open(global: &Global, config: &Config, output: &Output) -> Result<
     let location = location(global, config)?;
     let storage = storage::open(&location, &store(config, output))?;
     let password = std::env::var("PUBLISH_BROKER_PASSWORD").ok().map(Zeroizing::new);
-    let shared = config.shared()?;
+    let shared = Shared::open(&config.shared()?, &config.store(), config.request_bytes())?;
     let workers = config.workers(password.as_ref().map(|password| password.as_bytes()))?;
     assemble(global, config, output, Parts { location, storage, shared, workers })
 }
@@ -63,8 +63,8 @@ pub(super) fn assemble(global: &Global, config: &Config, output: &Output, parts:
         openpgp: config.openpgp()?,
         openpgp_certificate: config.openpgp_certificate(),
         passphrases: Box::new(Sources::new(global, config)),
-        lifetimes: config.lifetimes,
-        state: config.state_document(&location)?,
+        lifetimes: config.lifetimes(),
+        state: StateDocument::open(&config.state()?, &location, &config.store())?,
         plain_names: config.plain_names,
         sha512: config.sha512,
         accept_rollback: global.accept_rollback,

@@ -11,7 +11,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::files::read_regular;
 use crate::layout::ObjectName;
 use crate::repository::{Memory, Progress};
-use crate::storage::{Storage, Token};
+use crate::storage::{Location, Storage, StoreOptions, Token};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -52,6 +52,19 @@ pub(super) enum Reading {
 }
 
 impl StateDocument {
+    /// The document at a place that the config names, of a publisher that works on the repository at `repository`.
+    pub fn open(place: &Location, repository: &Location, store: &StoreOptions) -> Result<Self> {
+        if let Some(why) = place.conflict_with(repository) {
+            return Err(Failure::invalid(format!("`state` in the config is {place}, {why} the repository at {repository}"))
+                .detail("clients can read what is in a repository, and commands that clean it up may delete what does not belong there")
+                .hint("set `state` to a file outside it, or to a bucket or prefix that clients cannot read"));
+        }
+        match place {
+            Location::Directory(file) => Ok(Self::file(file)),
+            Location::Bucket { .. } => Ok(Self::shared(crate::storage::open(place, store)?)),
+        }
+    }
+
     /// A file of this machine.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self { place: Place::File(path.into()), last: Mutex::default() }

@@ -1,11 +1,10 @@
 use super::{Location, Service};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
 /// The settings of the config for an object store, beyond its location.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, Default)]
 pub struct StoreOptions {
     /// The URL of an S3-compatible store, of an Azure account or emulator, or of a GCS emulator.
     pub endpoint: Option<String>,
@@ -24,10 +23,8 @@ pub struct StoreOptions {
     /// Seconds after which a request counts as hung.
     pub timeout: Option<u64>,
     /// There is no other publisher, as the operator states with the key `single_publisher`.
-    #[serde(skip)]
     pub single_publisher: bool,
     /// Told what a call waits for.
-    #[serde(skip)]
     pub reports: Reports,
 }
 
@@ -69,7 +66,7 @@ impl StoreOptions {
 }
 
 /// How a store expects the ETag in `If-Match`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EtagQuotes {
     /// With its quotes, as in the standard.
@@ -79,7 +76,7 @@ pub enum EtagQuotes {
 }
 
 /// Whether a store carries out conditional writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Conditions {
     /// Creating what exists and swapping what has changed are refused.
@@ -89,7 +86,7 @@ pub enum Conditions {
 }
 
 /// Whether clients that send `+` as it is get the object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RawPlus {
     /// They do.

@@ -15,7 +15,7 @@ use publish::layout::ReleaseVersion;
 use publish::operation::channels::{self, ChannelsRequest};
 use publish::operation::release::{self, ReleaseRequest};
 use publish::operation::yank::{self, YankRequest};
-use publish::operation::{Workspace, prune, refresh};
+use publish::operation::{StateDocument, Workspace, prune, refresh};
 use publish::repository::Quiet;
 use publish::storage::{self, Call, Observed, Storage};
 use rustix::process::{Signal, getpid, kill_process};
@@ -59,8 +59,8 @@ fn workspace(fault: &str, hours: i64, path: &Path, calls: &Arc<AtomicUsize>) -> 
         openpgp: config.openpgp()?,
         openpgp_certificate: config.openpgp_certificate(),
         passphrases: Box::new(NoPassphrase),
-        lifetimes: config.lifetimes,
-        state: config.state_document(&config.location()?)?,
+        lifetimes: config.lifetimes(),
+        state: StateDocument::open(&config.state()?, &config.location()?, &store)?,
         plain_names: config.plain_names,
         store_identity: config.location()?.identity(&config.state_directory()),
         recall: Default::default(),

@@ -4,7 +4,7 @@ use crate::bin_keys::{Upper, committer};
 use crate::sandbox::Sandbox;
 use crate::trial::Trial;
 use chrono::{TimeDelta, Utc};
-use publish::config::KEYS;
+use publish::config::Setting;
 use publish::metadata::{BOUNDS, Expiry, Lifetimes, Role, parse_span};
 use publish::operation::{Workspace, refresh, status};
 use publish::repository::{Committer, Edit, Renewal};
@@ -60,10 +60,11 @@ fn the_age_at_which_roles_are_renewed_follows_the_lifetime() {
 
 #[test]
 fn the_reference_names_the_default_and_the_bounds_of_every_role() {
+    let settings = Setting::all();
     for bounds in BOUNDS {
         let key = format!("lifetimes.{}", bounds.role);
-        let (_, usual, meaning) = KEYS.iter().find(|(known, ..)| *known == key).unwrap();
-        assert_eq!(parse_span(usual).unwrap(), bounds.usual);
+        let Setting { default, meaning, .. } = settings.iter().find(|setting| setting.key == key).unwrap();
+        assert_eq!(parse_span(default).unwrap(), bounds.usual);
         let (_, rest) = meaning.split_once(" valid, ").unwrap();
         let (least, most) = rest.split_once(" to ").unwrap();
         let most = most.split([';', ' ']).next().unwrap();
@@ -85,7 +86,6 @@ fn lifetimes_outside_their_bounds_are_refused_with_the_line() {
         ("lifetimes: {timestamp: 3}", 0, &["`3` is not a span of time", "write it as 90m, 12h or 3d"]),
         ("lifetimes: {timestamp: soon}", 0, &["`soon` is not a span of time"]),
         ("lifetimes: {timestamp: 100000000000000d}", 0, &["is not a span of time"]),
-        ("lifetimes: {bins: 7d}", 0, &["unknown role `bins` below `lifetimes`", "bins and other delegated roles live as long as targets"]),
         (
             "lifetimes:\n  timestamp: 8d\n",
             1,
@@ -97,8 +97,12 @@ fn lifetimes_outside_their_bounds_are_refused_with_the_line() {
         let place = format!("publish.yaml:{}: `lifetimes`", line + lines);
         sandbox.unchanged(|| sandbox.publish(&["refresh"]).fails(6, &[words, &[&place]].concat()));
     }
-    sandbox.write("publish.yaml", format!("{config}lifetimes: 3d\n"));
-    sandbox.publish(&["refresh"]).fails(6, &[&format!("publish.yaml:{line}: ")]);
+    for (lifetimes, words) in
+        [("3d", ""), ("{bins: 7d}", "unknown field `bins`, expected one of `root`, `targets`, `snapshot`, `timestamp`")]
+    {
+        sandbox.write("publish.yaml", format!("{config}lifetimes: {lifetimes}\n"));
+        sandbox.publish(&["refresh"]).fails(6, &[&format!("publish.yaml:{line}: "), words]);
+    }
 }
 
 #[test]

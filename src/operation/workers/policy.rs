@@ -11,7 +11,7 @@ use crate::policy::signatures;
 use crate::repository::{Change, Edit, Present, View, digest_for_signature, each, holds_target};
 use crate::storage::Storage;
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// Signatures, certificates, channels: longer ones are refused.
@@ -29,7 +29,7 @@ pub struct Sender {
 }
 
 /// What a sender may ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Right {
     /// New targets, and other content of targets that are there.

@@ -2,7 +2,7 @@ use crate::broker::{Changes, Sealed};
 use crate::digest::Digests;
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
-use crate::storage::Storage;
+use crate::storage::{Location, Storage, StoreOptions};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
@@ -34,7 +34,12 @@ fn object(name: String) -> ObjectName {
 }
 
 impl Shared {
-    /// What lies at this place.
+    /// Opens the place that callers and workers share.
+    pub fn open(place: &Location, store: &StoreOptions, longest: u64) -> Result<Self> {
+        Ok(Self::new(crate::storage::open(place, store)?, longest))
+    }
+
+    /// What is stored there; `longest` is the longest change set, in bytes.
     pub fn new(storage: Box<dyn Storage>, longest: u64) -> Self {
         Self { storage, longest }
     }
