@@ -11,10 +11,9 @@ use publish::keys::{Passphrases, Secret, Use};
 use publish::metadata::{Role, Target};
 use publish::operation::add_targets::{self, AddTargetsRequest};
 use publish::operation::workers::Shared;
-use publish::operation::{StateDocument, Workspace};
-use publish::repository::{Change, Edit, Quiet};
+use publish::operation::{Keyring, Publisher, Recall, StateDocument, StoreFacts, VersionMemory};
+use publish::repository::{Change, Edit};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -29,37 +28,29 @@ impl Passphrases for NoPassphrase {
     }
 }
 
-fn workspace() -> Workspace {
+fn publisher() -> Publisher {
     let config = Config::read(Path::new("publish.yaml")).unwrap();
     let location = config.location().unwrap();
     let store = config.store();
-    Workspace {
-        store_identity: format!("{location} {}", store.endpoint_for(&location).unwrap_or_default()),
-        raw_plus: store.raw_plus,
-        single_publisher: store.single_publisher,
-        found: OnceLock::new(),
-        clock_reported: OnceLock::new(),
-        label: Default::default(),
-        recall: Default::default(),
-        key_names: config.key_names(),
-        storage: publish::storage::open(&location, &store).unwrap(),
-        pinned_root: config.root(),
-        keys: config.key_uris().unwrap(),
-        bin_keys: config.bin_keys().unwrap(),
+    let keyring = Keyring {
+        roles: config.key_uris().unwrap(),
+        bins: config.bin_keys().unwrap(),
         openpgp: config.openpgp().unwrap(),
         openpgp_certificate: config.openpgp_certificate(),
+        names: config.key_names(),
         passphrases: Box::new(NoPassphrase),
-        state: StateDocument::open(&config.state().unwrap(), &location, &store).unwrap(),
-        lifetimes: config.lifetimes(),
-        plain_names: config.plain_names,
-        sha512: config.sha512,
-        accept_rollback: false,
-        versions_above: Default::default(),
-        clock: Box::new(chrono::Utc::now),
-        progress: Box::new(Quiet),
-        shared: Shared::open(&config.shared().unwrap(), &store, config.request_bytes()).unwrap(),
-        workers: config.workers(None).unwrap(),
-    }
+    };
+    let state = StateDocument::open(&config.state().unwrap(), &location, &store).unwrap();
+    let identity = format!("{location} {}", store.endpoint_for(&location).unwrap_or_default());
+    let memory = VersionMemory::new(state, identity, Recall::default());
+    let shared = Shared::open(&config.shared().unwrap(), &store, config.request_bytes()).unwrap();
+    let facts = StoreFacts { raw_plus: store.raw_plus, single_publisher: store.single_publisher, ..StoreFacts::default() };
+    Publisher::new(publish::storage::open(&location, &store).unwrap(), config.root(), keyring, memory, shared)
+        .with_store_facts(facts)
+        .with_lifetimes(config.lifetimes())
+        .with_plain_names(config.plain_names)
+        .with_sha512(config.sha512)
+        .with_workers(config.workers(None).unwrap())
 }
 
 fn main() {
@@ -95,8 +86,8 @@ fn callers(count: usize, at_once: usize, prefix: &str) {
                         only_changed: false,
                         metadata_only: false,
                     };
-                    let workspace = workspace();
-                    let outcome = add_targets::apply(&workspace, add_targets::plan(&workspace, &request).unwrap()).unwrap();
+                    let publisher = publisher();
+                    let outcome = add_targets::apply(&publisher, add_targets::plan(&publisher, &request).unwrap()).unwrap();
                     assert!(outcome.changed);
                 }
             });
@@ -106,14 +97,14 @@ fn callers(count: usize, at_once: usize, prefix: &str) {
 }
 
 fn fill(count: usize) {
-    let workspace = workspace();
-    let present = workspace.load().unwrap();
+    let publisher = publisher();
+    let present = publisher.load().unwrap();
     let change = |number: usize| {
         let name = format!("packages/p{number:07}.zip");
         let wanted = Target::of(&Digests::of(name.as_bytes()));
         Change { name, expected: None, wanted: Some(wanted), keep_existing: false, content: None }
     };
     let edit = Edit { changes: (0..count).map(change).collect(), ..Edit::default() };
-    let signers = workspace.signers(present.trust.root(), &[Role::Targets, Role::Snapshot, Role::Timestamp]).unwrap();
-    workspace.commit(present, &edit, &signers).unwrap();
+    let signers = publisher.signers(present.trust.root(), &[Role::Targets, Role::Snapshot, Role::Timestamp]).unwrap();
+    publisher.commit(present, &edit, &signers).unwrap();
 }

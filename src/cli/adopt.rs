@@ -3,8 +3,8 @@
 use super::arguments::{Adopt, Global};
 use super::delegations::{describe_delegation, names_of};
 use super::output::{Output, Report};
+use super::publisher::open;
 use super::text::{confirm, count};
-use super::workspace::open;
 use crate::config::Config;
 use crate::failure::{Failure, Kind};
 use crate::metadata::Role;
@@ -34,14 +34,14 @@ pub(super) fn run(global: &Global, arguments: &Adopt, output: &Output) -> Result
         super::init::check_key(path)?;
     }
     let text = config_text(arguments, None)?;
-    let workspace = open(global, &config_for(&text)?, output)?;
+    let publisher = open(global, &config_for(&text)?, output)?;
     let request = AdoptRequest {
         keys: arguments.keys.clone(),
         root: arguments.root.clone(),
         directory: base.join("keys"),
         encrypt: !arguments.no_passphrase,
     };
-    let plan = operation::plan(&workspace, &request)?;
+    let plan = operation::plan(&publisher, &request)?;
     let mut text = describe(&plan);
     let document = json!(plan);
     if global.dry_run {
@@ -63,7 +63,7 @@ pub(super) fn run(global: &Global, arguments: &Adopt, output: &Output) -> Result
     }
     let config = config_text(arguments, Some(&plan))?;
     config_for(&config)?;
-    operation::apply(&workspace, &request, &plan)?;
+    operation::apply(&publisher, &request, &plan)?;
     // Last and whole: it is what makes a publisher of the directory.
     own_file::replace(&global.config, config.as_bytes())?;
     let _ = write!(

@@ -1,10 +1,10 @@
 use super::arguments::{Ci, CiFiles, Global};
 use super::output::{Output, Report};
-use super::workspace::location;
+use super::publisher::location;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::files::{GIVEN_FILE_LIMIT, read_given_text};
-use crate::operation::ci::{self as operation, Change, CiPlan, CiRequest, Forge, Program, Publisher};
+use crate::operation::ci::{self as operation, Change, CiPlan, CiRequest, Forge, Program, Settings};
 use anyhow::Result;
 use chrono::Utc;
 use serde_json::json;
@@ -42,7 +42,7 @@ fn request(global: &Global, forge: Forge, files: &CiFiles) -> Result<CiRequest> 
     let text = read_given_text(&global.config, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read the config", &what, error))?;
     let store = config.store();
     let variable = |name: &&str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let publisher = Publisher {
+    let settings = Settings {
         text,
         name: config.display_name(),
         location: location(global, &config)?,
@@ -65,7 +65,7 @@ fn request(global: &Global, forge: Forge, files: &CiFiles) -> Result<CiRequest> 
         from: files.from.clone(),
         program,
         force: files.force,
-        publisher,
+        settings,
         now: Utc::now(),
     })
 }

@@ -2,9 +2,9 @@
 
 use super::arguments::{Global, RemoveDelegation};
 use super::output::{Output, Report};
+use super::publisher::open;
 use super::publishing::{finish, finish_plan};
 use super::text::{confirm_loss, count, steps};
-use super::workspace::open;
 use crate::config::Config;
 use crate::operation::delegations::{self as operation, Delegation};
 use anyhow::Result;
@@ -17,8 +17,8 @@ const SHOWN: usize = 8;
 /// `publish remove-delegation`.
 pub(super) fn remove(global: &Global, arguments: &RemoveDelegation, output: &Output) -> Result<Report> {
     let config = Config::read(&global.config)?;
-    let workspace = open(global, &config, output)?;
-    let plan = operation::plan_removal(&workspace, &arguments.name)?;
+    let publisher = open(global, &config, output)?;
+    let plan = operation::plan_removal(&publisher, &arguments.name)?;
     let document = json!(plan);
     let mut text = String::new();
     describe_delegation(&plan.delegation, "-", &mut text);
@@ -30,7 +30,7 @@ pub(super) fn remove(global: &Global, arguments: &RemoveDelegation, output: &Out
     let given = arguments.confirm.as_deref().or(arguments.yes.then_some(arguments.name.as_str()));
     confirm_loss(&arguments.name, given, "remove this delegation", output)?;
     let done = format!("targets.json does not delegate to {} any more", arguments.name.escape_debug());
-    let outcome = operation::apply_removal(&workspace, plan)?;
+    let outcome = operation::apply_removal(&publisher, plan)?;
     finish(&mut text, &outcome, &done, "");
     Ok(Report::new("remove-delegation", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&outcome.warnings))
 }

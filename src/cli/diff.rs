@@ -1,8 +1,8 @@
 use super::arguments::{self, Global};
 use super::output::{Output, Report};
 use super::plan::{Plan, size_after, totals};
+use super::publisher::open;
 use super::text::{count, size};
-use super::workspace::open;
 use crate::config::Config;
 use crate::operation::difference::{Difference, FileDifference, ReleaseDifference, compare};
 use anyhow::Result;
@@ -11,8 +11,8 @@ use serde_json::json;
 /// `publish diff`.
 pub(super) fn run(global: &Global, arguments: &arguments::Diff, output: &Output) -> Result<Report> {
     let config = Config::read(&global.config)?;
-    let workspace = open(global, &config, output)?;
-    let difference = compare(&workspace, &arguments.from, &arguments.to)?;
+    let publisher = open(global, &config, output)?;
+    let difference = compare(&publisher, &arguments.from, &arguments.to)?;
     let text = describe(&difference, output.verbose).render(arguments.format);
     Ok(Report::new("diff", text, json!({"difference": difference})))
 }

@@ -2,8 +2,8 @@ use super::arguments::{Doctor, Global};
 use super::exit;
 use super::output::{Output, Report, one_line};
 use super::passphrases::Sources;
+use super::publisher::{Parts, assemble, location, store};
 use super::text::count;
-use super::workspace::{Parts, assemble, location, store};
 use crate::config::Config;
 use crate::failure::{Failure, Kind};
 use crate::operation::doctor::{Check, Checklist, DoctorRequest, Section, Verdict, examine};
@@ -54,7 +54,7 @@ fn look(global: &Global, config: &Config, output: &Output) -> Result<Checklist> 
         Location::Directory(path) => Some(path.clone()),
         Location::Bucket { .. } => None,
     };
-    let workspace = assemble(global, config, output, Parts { location, storage, shared, workers })?;
+    let publisher = assemble(global, config, output, Parts { location, storage, shared, workers })?;
     let request = DoctorRequest {
         config: global.config.clone(),
         channels: config.channels(),
@@ -62,11 +62,11 @@ fn look(global: &Global, config: &Config, output: &Output) -> Result<Checklist> 
         passphrase_files: Sources::new(global, config).files(),
         root_draft: config.root_draft(),
         directory,
-        public_url: workspace.recall.public_url.clone(),
+        public_url: publisher.memory().recall.public_url.clone(),
         store_failure,
         workers_failure,
     };
-    Ok(examine(workspace, request))
+    Ok(examine(publisher, request))
 }
 
 /// One line for each item, and the remedies below it. Quiet, only what is not as it should be is listed.

@@ -1,6 +1,6 @@
 use super::arguments::{Global, Init, OpenPgpAlgorithm};
 use super::output::{Output, Report};
-use super::workspace::open;
+use super::publisher::open;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::files::{GIVEN_FILE_LIMIT, read_given_text};
@@ -15,7 +15,7 @@ use std::path::Path;
 /// `publish init`.
 pub(super) fn run(global: &Global, arguments: &Init, output: &Output) -> Result<Report> {
     let (config, text) = config(global, arguments)?;
-    let workspace = open(global, &config, output)?;
+    let publisher = open(global, &config, output)?;
     let name = config.display_name();
     let request = InitRequest {
         config: global.config.clone(),
@@ -29,7 +29,7 @@ pub(super) fn run(global: &Global, arguments: &Init, output: &Output) -> Result<
         },
         user_id: arguments.openpgp_user_id.clone().unwrap_or_else(|| format!("{name} releases")),
     };
-    let plan = operation::plan(&workspace, &request)?;
+    let plan = operation::plan(&publisher, &request)?;
     if global.dry_run {
         let mut text = format!("repository: {}\n", plan.location);
         plan.make.iter().for_each(|file| text.push_str(&format!("  + {file}\n")));
@@ -37,7 +37,7 @@ pub(super) fn run(global: &Global, arguments: &Init, output: &Output) -> Result<
         text.push_str("Nothing was written. Run it without --dry-run to make these files.\n");
         return Ok(Report::new("init", text, json!({"dry_run": true, "plan": plan})).warnings(&plan.warnings));
     }
-    let report = operation::apply(&workspace, &request)?;
+    let report = operation::apply(&publisher, &request)?;
     let url = config.public_url.clone().unwrap_or_else(|| "URL".into());
     let url = url.trim_end_matches('/');
     let add = format!("trdl add {name} {url} {} {}", report.root_version, report.root_sha512);

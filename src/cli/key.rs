@@ -3,8 +3,8 @@
 use super::arguments::{Global, Key, KeyForm, KeyType};
 use super::output::{Output, Report};
 use super::passphrases::{Sources, new_passphrase};
+use super::publisher::open;
 use super::text::span;
-use super::workspace::open;
 use crate::config::Config;
 use crate::failure::{Failure, Kind};
 use crate::keys::{self, KeyUri, Passphrases, RoleSigner, Use};
@@ -117,8 +117,8 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
         Key::Check { key } => check(&KeyUri::parse(key, Path::new(""))?, &passphrases),
         Key::Extend { until } => {
             let config = Config::read(&global.config)?;
-            let workspace = open(global, &config, output)?;
-            let now = workspace.now();
+            let publisher = open(global, &config, output)?;
+            let now = publisher.now();
             let until = if until == "never" { None } else { Some(crate::metadata::parse_moment(until, now)?) };
             if let Some(over) = until.filter(|until| *until <= now) {
                 let when = crate::metadata::format_expiry(over);

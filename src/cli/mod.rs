@@ -25,6 +25,7 @@ mod output;
 mod passphrases;
 mod plan;
 mod progress;
+mod publisher;
 mod publishing;
 mod reference;
 mod root;
@@ -35,7 +36,6 @@ mod targets;
 mod text;
 mod verify;
 mod workers;
-mod workspace;
 mod wrap;
 
 use arguments::{Arguments, Command};

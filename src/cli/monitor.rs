@@ -5,8 +5,8 @@ use super::interrupt;
 use super::log::tell;
 use super::metrics::{self, Metrics};
 use super::output::{Output, Report, one_line};
+use super::publisher::open_service;
 use super::workers::why;
-use super::workspace::open_service;
 use crate::config::Config;
 use crate::operation::monitor::{self as operation, End, Event, MonitorRequest};
 use anyhow::{Context, Result};
@@ -52,8 +52,8 @@ pub(super) fn run(global: &Global, scope: Scope, output: &Output) -> Result<Repo
         say(output, &event);
     };
     if once {
-        let workspace = open_service(global, &config, output)?;
-        operation::once(&workspace, &wanted(&config)?, &log)?;
+        let publisher = open_service(global, &config, output)?;
+        operation::once(&publisher, &wanted(&config)?, &log)?;
         let failed = metrics.lock().unwrap_or_else(PoisonError::into_inner).trouble.clone();
         return failed.map_or_else(
             || Ok(Report::silent("monitor")),

@@ -4,8 +4,8 @@ use super::arguments::{Channels, Global, PlanFormat, Refresh, Release, Yank};
 use super::channels_file;
 use super::output::{Output, Report};
 use super::plan::{Plan, size_after, totals};
+use super::publisher::open;
 use super::text::{confirm_loss, count, size, steps};
-use super::workspace::open;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::layout::{Platform, ReleaseVersion};
@@ -14,7 +14,7 @@ use crate::operation::refresh::RefreshRequest;
 use crate::operation::release::{PlatformState, ReleasePlan, ReleaseRequest};
 use crate::operation::yank::{self as yank_operation, YankPlan, YankRequest};
 use crate::operation::{
-    Outcome, RoleStep, Workspace, channels as channels_operation, refresh as refresh_operation, release as release_operation,
+    Outcome, Publisher, RoleStep, channels as channels_operation, refresh as refresh_operation, release as release_operation,
 };
 use crate::repository::{PlainNames, PlainSwitch, Versions};
 use anyhow::Result;
@@ -32,7 +32,7 @@ pub(super) fn release(global: &Global, arguments: &Release, output: &Output) -> 
     check_format(global, arguments.format)?;
     let version = ReleaseVersion::from_argument(&arguments.version)?;
     let config = Config::read(&global.config)?;
-    let workspace = open(global, &config, output)?;
+    let publisher = open(global, &config, output)?;
     let given = arguments.channels.as_ref().map(Option::as_deref);
     let chosen = given.map(|given| channels_file::choose(&config, given, "--channels=")).transpose()?;
     let (file, other) = chosen.map_or((None, None), |(file, other)| (Some(file), other));
@@ -50,13 +50,13 @@ pub(super) fn release(global: &Global, arguments: &Release, output: &Output) -> 
         allow_desktop_files: arguments.allow_desktop_files,
         channels,
     };
-    let mut plan = release_operation::plan(&workspace, &request)?;
+    let mut plan = release_operation::plan(&publisher, &request)?;
     plan.warnings.extend(other);
     let document = json!(plan);
     let warnings = plan.warnings.clone();
     let version = plan.version.clone();
     let new = plan.platforms.iter().any(|platform| platform.state == PlatformState::New);
-    let lines = describe_release(&plan, &workspace, output.verbose);
+    let lines = describe_release(&plan, &publisher, output.verbose);
     if global.dry_run {
         let nothing = plan.empty.then(|| already_published(&version));
         let text = planned(lines, arguments.format, &warnings, nothing.as_deref(), TO_PUBLISH);
@@ -70,8 +70,8 @@ pub(super) fn release(global: &Global, arguments: &Release, output: &Output) -> 
             (format!("release {version} was published already; its signatures or channels are up to date now"), String::new())
         }
     };
-    let next = next_for_users(&workspace, &plan);
-    let outcome = release_operation::apply(&workspace, plan)?;
+    let next = next_for_users(&publisher, &plan);
+    let outcome = release_operation::apply(&publisher, plan)?;
     let mut text = String::new();
     finish(&mut text, &outcome, &done, &empty);
     if outcome.changed {
@@ -108,10 +108,10 @@ fn platforms(config: &Config, arguments: &Release) -> Result<BTreeMap<Platform, 
 pub(super) fn channels(global: &Global, arguments: &Channels, output: &Output) -> Result<Report> {
     check_format(global, arguments.format)?;
     let config = Config::read(&global.config)?;
-    let workspace = open(global, &config, output)?;
+    let publisher = open(global, &config, output)?;
     let (file, other) = channels_file::choose(&config, arguments.file.as_deref(), "--file ")?;
     let mut plan = channels_operation::plan(
-        &workspace,
+        &publisher,
         &ChannelsRequest {
             file,
             allow_downgrade: arguments.allow_downgrade,
@@ -121,7 +121,7 @@ pub(super) fn channels(global: &Global, arguments: &Channels, output: &Output) -
     )?;
     plan.warnings.extend(other);
     let (document, warnings) = (json!(plan), plan.warnings.clone());
-    let mut lines = Plan::new(format!("Channels{}", of_repository(&workspace)), output.verbose);
+    let mut lines = Plan::new(format!("Channels{}", of_repository(&publisher)), output.verbose);
     describe_channels(&mut lines, &plan, "");
     describe_roles(&mut lines, &plan.roles);
     lines.summary(totals(&[
@@ -135,8 +135,8 @@ pub(super) fn channels(global: &Global, arguments: &Channels, output: &Output) -
         return Ok(Report::new("channels", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
     }
     output.plan(if plan.empty && plan.vanished.is_empty() { None } else { Some(lines.render(PlanFormat::Text)) }, &warnings);
-    let next = users_run(&workspace, usual(plan.changes.iter().filter(|change| change.to.is_some())));
-    let outcome = channels_operation::apply(&workspace, plan)?;
+    let next = users_run(&publisher, usual(plan.changes.iter().filter(|change| change.to.is_some())));
+    let outcome = channels_operation::apply(&publisher, plan)?;
     let mut text = String::new();
     finish(&mut text, &outcome, "channels are published", CHANNELS_UNCHANGED);
     if outcome.changed {
@@ -148,17 +148,17 @@ pub(super) fn channels(global: &Global, arguments: &Channels, output: &Output) -
 /// `publish refresh`.
 pub(super) fn refresh(global: &Global, arguments: &Refresh, output: &Output) -> Result<Report> {
     let config = Config::read(&global.config)?;
-    let mut workspace = open(global, &config, output)?;
+    let mut publisher = open(global, &config, output)?;
     if let Some(version) = arguments.versions_above {
-        if workspace.workers.is_some() {
+        if publisher.has_workers() {
             return Err(Failure::invalid("workers sign this repository, and they choose the versions")
                 .hint(format!("start each worker with --versions-above {version}, then run: publish refresh --all --accept-rollback"))
                 .into());
         }
-        workspace.versions_above = Versions::all(version);
+        publisher = publisher.signing_above(Versions::all(version));
     }
     let request = RefreshRequest { consistent_snapshot: config.consistent_snapshot, all: arguments.all, rehash: arguments.rehash };
-    let plan = refresh_operation::plan(&workspace, request)?;
+    let plan = refresh_operation::plan(&publisher, request)?;
     let mut text = String::new();
     for due in &plan.due {
         let _ = writeln!(text, "  ~ {}: {}", due.role, due.reason);
@@ -196,7 +196,7 @@ pub(super) fn refresh(global: &Global, arguments: &Refresh, output: &Output) -> 
         confirm_loss(&version.to_string(), arguments.confirm.as_deref(), &format!("raise every version above {version}"), output)?;
     }
     let done = if plan.due.is_empty() { "plain names match the config" } else { "roles are signed again" };
-    let outcome = refresh_operation::apply(&workspace, plan)?;
+    let outcome = refresh_operation::apply(&publisher, plan)?;
     finish(&mut text, &outcome, done, &empty);
     Ok(Report::new("refresh", text, json!({"dry_run": false, "plan": document, "result": outcome}))
         .warnings(&warnings)
@@ -207,16 +207,16 @@ pub(super) fn refresh(global: &Global, arguments: &Refresh, output: &Output) -> 
 pub(super) fn yank(global: &Global, arguments: &Yank, output: &Output) -> Result<Report> {
     check_format(global, arguments.format)?;
     let config = Config::read(&global.config)?;
-    let workspace = open(global, &config, output)?;
+    let publisher = open(global, &config, output)?;
     let request = YankRequest {
         version: arguments.version.clone(),
         reason: arguments.reason.clone(),
         move_to: arguments.move_to.clone(),
         allow_missing_platforms: arguments.allow_missing_platforms,
     };
-    let plan = yank_operation::plan(&workspace, &request)?;
+    let plan = yank_operation::plan(&publisher, &request)?;
     let warnings = plan.warnings.clone();
-    let mut lines = Plan::new(format!("Withdraw release {}{}", plan.version, of_repository(&workspace)), output.verbose);
+    let mut lines = Plan::new(format!("Withdraw release {}{}", plan.version, of_repository(&publisher)), output.verbose);
     for (platform, files) in &plan.platforms {
         lines.line('-', platform, format!("{}, {}", count(files.len(), "file"), size(files.values().sum())));
         files.iter().filter(|_| output.verbose).for_each(|(name, length)| lines.file('-', name, size(*length)));
@@ -259,7 +259,7 @@ pub(super) fn yank(global: &Global, arguments: &Yank, output: &Output) -> Result
         confirm_loss(&version, arguments.confirm.as_deref(), &format!("withdraw release {version}"), output)?;
     }
     let next = file_to_edit(&config, &plan);
-    let outcome = yank_operation::apply(&workspace, plan)?;
+    let outcome = yank_operation::apply(&publisher, plan)?;
     let mut text = String::new();
     finish(&mut text, &outcome, &done, &empty);
     text.push_str(&next);
@@ -279,8 +279,8 @@ fn file_to_edit(config: &Config, plan: &YankPlan) -> String {
 }
 
 /// ` of acme`, if the repository has a name.
-fn of_repository(workspace: &Workspace) -> String {
-    workspace.label.name.as_ref().map(|name| format!(" of {name}")).unwrap_or_default()
+fn of_repository(publisher: &Publisher) -> String {
+    publisher.label().name.as_ref().map(|name| format!(" of {name}")).unwrap_or_default()
 }
 
 /// Markdown is a form of the plan alone.
@@ -305,9 +305,9 @@ fn planned(mut lines: Plan, format: PlanFormat, warnings: &[String], nothing: Op
     text
 }
 
-fn describe_release(plan: &ReleasePlan, workspace: &Workspace, verbose: bool) -> Plan {
+fn describe_release(plan: &ReleasePlan, publisher: &Publisher, verbose: bool) -> Plan {
     let compared = plan.previous.as_ref().map(|previous| format!(", compared with {previous}")).unwrap_or_default();
-    let mut lines = Plan::new(format!("Release {}{}{compared}", plan.version, of_repository(workspace)), verbose);
+    let mut lines = Plan::new(format!("Release {}{}{compared}", plan.version, of_repository(publisher)), verbose);
     let (mut added, mut signed) = (0, 0);
     for platform in &plan.platforms {
         let files = count(platform.files.len(), "file");
@@ -388,10 +388,10 @@ fn describe_roles(lines: &mut Plan, roles: &[RoleStep]) {
 }
 
 /// What users run to get a release.
-fn next_for_users(workspace: &Workspace, plan: &ReleasePlan) -> String {
+fn next_for_users(publisher: &Publisher, plan: &ReleasePlan) -> String {
     let moved = plan.channels.iter().flat_map(|channels| &channels.changes);
     match usual(moved.filter(|change| change.to.as_ref() == Some(&plan.version))) {
-        Some(channel) => users_run(workspace, Some(channel)),
+        Some(channel) => users_run(publisher, Some(channel)),
         None if plan.channels.is_none() => {
             "\nNo channel was changed. To offer the release to users, edit the channels file, then: publish channels\n".into()
         }
@@ -406,8 +406,8 @@ fn usual<'c>(changes: impl Iterator<Item = &'c ChannelChange>) -> Option<&'c str
 }
 
 /// The command that installs a channel.
-fn users_run(workspace: &Workspace, channel: Option<&str>) -> String {
-    let (Some(name), Some((group, channel))) = (&workspace.label.name, channel.and_then(|channel| channel.rsplit_once('/'))) else {
+fn users_run(publisher: &Publisher, channel: Option<&str>) -> String {
+    let (Some(name), Some((group, channel))) = (&publisher.label().name, channel.and_then(|channel| channel.rsplit_once('/'))) else {
         return String::new();
     };
     format!("\nYour users run:\n  trdl update {name} {group} {channel}\n")

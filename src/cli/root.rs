@@ -3,14 +3,14 @@
 use super::arguments::{Global, KnownRoots, Root, RootDraftFile};
 use super::output::{Output, Report};
 use super::passphrases::Sources;
+use super::publisher::open;
 use super::text::{confirm as ask, confirm_loss, count};
-use super::workspace::open;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::keys::{self, KeyUri, RoleSigner};
 use crate::metadata::{PublicKey, ROOT_LIMIT, Role, parse_moment};
-use crate::operation::Workspace;
+use crate::operation::Publisher;
 use crate::operation::going_back::{BackTo, GoingBack};
 use crate::operation::root::{
     self as operation, Review, RootReport, RootWish, SignedRoots, TrustedRoots, VouchedBy, describe_label, waiting_line,
@@ -30,13 +30,13 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
     match arguments {
         Root::Edit { draft, add_key, remove_key, threshold, name, expires } => {
             let config = Config::read(&global.config)?;
-            let workspace = open(global, &config, output)?;
+            let publisher = open(global, &config, output)?;
             let mut wish = RootWish {
-                expires: expires.as_deref().map(|text| parse_moment(text, workspace.now())).transpose()?,
+                expires: expires.as_deref().map(|text| parse_moment(text, publisher.now())).transpose()?,
                 ..RootWish::default()
             };
             for text in add_key {
-                wish.add.push(added(text, &workspace)?);
+                wish.add.push(added(text, &publisher)?);
             }
             for text in remove_key {
                 let (role, key) = split(text, "--remove-key ROLE=NAME-OR-KEY-ID")?;
@@ -53,7 +53,7 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
                 wish.names.push((key.to_owned(), name.to_owned()));
             }
             let path = draft_of(draft, Some(&config));
-            let report = operation::edit(&workspace, &path, &config.key_names(), &wish, global.dry_run)?;
+            let report = operation::edit(&publisher, &path, &config.key_names(), &wish, global.dry_run)?;
             let mut text = describe(&report);
             if report.voided > 0 {
                 let _ = writeln!(text, "the draft was signed already; those signatures were for the earlier content and were removed");
@@ -72,13 +72,13 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
             Ok(Report::new("root", text, json!({"dry_run": global.dry_run, "root": report})))
         }
         Root::Show { draft, known } => {
-            let (config, workspace) = at_hand(global, draft, output)?;
-            let review = Review::read(workspace.as_ref(), &trusted(known)?, &draft_of(draft, config.as_ref()))?;
+            let (config, publisher) = at_hand(global, draft, output)?;
+            let review = Review::read(publisher.as_ref(), &trusted(known)?, &draft_of(draft, config.as_ref()))?;
             Ok(Report::new("root", describe(&review.report), json!({"root": review.report})))
         }
         Root::Sign { draft, known, key, yes } => {
-            let (config, workspace) = at_hand(global, draft, output)?;
-            let review = Review::read(workspace.as_ref(), &trusted(known)?, &draft_of(draft, config.as_ref()))?;
+            let (config, publisher) = at_hand(global, draft, output)?;
+            let review = Review::read(publisher.as_ref(), &trusted(known)?, &draft_of(draft, config.as_ref()))?;
             let shown = describe(&review.report);
             if global.dry_run {
                 return Ok(Report::new(
@@ -101,17 +101,17 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
             Ok(Report::new("root", text, json!({"root": report})))
         }
         Root::Merge { files, draft, known } => {
-            let (config, workspace) = at_hand(global, draft, output)?;
-            let report = operation::merge(workspace.as_ref(), &trusted(known)?, &draft_of(draft, config.as_ref()), files)?;
+            let (config, publisher) = at_hand(global, draft, output)?;
+            let report = operation::merge(publisher.as_ref(), &trusted(known)?, &draft_of(draft, config.as_ref()), files)?;
             let text = format!("{}{} new\n{}\n", describe(&report), count(report.added, "signature"), next_step(&report));
             Ok(Report::new("root", text, json!({"root": report})))
         }
         Root::Commit { draft, replace_now, back_to, reset_versions, confirm } => {
             let config = Config::read(&global.config)?;
-            let workspace = open(global, &config, output)?;
+            let publisher = open(global, &config, output)?;
             let path = draft_of(draft, Some(&config));
             let back_to = back_to.map(|snapshot| BackTo { snapshot, reset_versions: *reset_versions });
-            let plan = plan_commit(&workspace, &path, CommitWish { replace_now: *replace_now, back_to })?;
+            let plan = plan_commit(&publisher, &path, CommitWish { replace_now: *replace_now, back_to })?;
             let document = json!(plan);
             if plan.empty {
                 let newest = plan.newest.filter(|newest| *newest != plan.root.to);
@@ -142,7 +142,7 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
             if *replace_now {
                 confirm_loss(&to.to_string(), confirm.as_deref(), &format!("replace keys with root {to}"), output)?;
             }
-            let committed = apply_commit(&workspace, plan)?;
+            let committed = apply_commit(&publisher, plan)?;
             if let Some(window) = committed.window_ms {
                 let _ = writeln!(text, "clients failed for at most {window} ms");
             }
@@ -170,14 +170,14 @@ fn trusted(known: &KnownRoots) -> Result<TrustedRoots> {
     Ok(TrustedRoots { given, signed })
 }
 
-/// The config and the workspace, where there are any: a draft can be looked at and signed without.
-fn at_hand(global: &Global, draft: &RootDraftFile, output: &Output) -> Result<(Option<Config>, Option<Workspace>)> {
+/// The config and the publisher, where there are any: a draft can be looked at and signed without.
+fn at_hand(global: &Global, draft: &RootDraftFile, output: &Output) -> Result<(Option<Config>, Option<Publisher>)> {
     if !global.config.exists() && draft_of(draft, None).exists() {
         return Ok((None, None));
     }
     let config = Config::read(&global.config)?;
-    let workspace = open(global, &config, output)?;
-    Ok((Some(config), Some(workspace)))
+    let publisher = open(global, &config, output)?;
+    Ok((Some(config), Some(publisher)))
 }
 
 fn draft_of(draft: &RootDraftFile, config: Option<&Config>) -> PathBuf {
@@ -210,7 +210,7 @@ fn role_of(name: &str) -> Result<Role> {
 }
 
 /// `ROLE=KEY` or `ROLE:NAME=KEY`; a key is a public key's file, or a URI of the secret one.
-fn added(text: &str, workspace: &Workspace) -> Result<(Role, PublicKey, Option<String>)> {
+fn added(text: &str, publisher: &Publisher) -> Result<(Role, PublicKey, Option<String>)> {
     let (role, key) = split(text, "--add-key ROLE=KEY or ROLE:NAME=KEY")?;
     let (role, name) = role.split_once(':').map_or((role, None), |(role, name)| (role, Some(name.to_owned())));
     let role = role_of(role)?;
@@ -226,7 +226,7 @@ fn added(text: &str, workspace: &Workspace) -> Result<(Role, PublicKey, Option<S
     };
     let public = match public {
         Some(public) => public,
-        None => keys::load(&uri, workspace.passphrases.as_ref())?.public().clone(),
+        None => publisher.keyring().load(&uri)?.public().clone(),
     };
     Ok((role, public, name.or(stem)))
 }

@@ -2,15 +2,15 @@
 
 use super::arguments::{Global, Rotate, Rotated};
 use super::output::{Output, Report};
+use super::publisher::open;
 use super::text::count;
-use super::workspace::open;
 use crate::config::Config;
 use crate::failure::{Failure, Kind};
 use crate::files::{GIVEN_FILE_LIMIT, read_given_text};
 use crate::keys::{self, KeyUri, Use};
 use crate::metadata::{KeyKind, Role};
 use crate::openpgp::{Algorithm, generate, vouch};
-use crate::operation::Workspace;
+use crate::operation::Publisher;
 use crate::operation::openpgp::{self as openpgp_operation, Resign};
 use crate::operation::own_file;
 use crate::operation::root::waiting_line;
@@ -49,21 +49,21 @@ fn begin(global: &Global, arguments: &Rotate, role: Role, output: &Output, text:
     let mut config = Config::read(&global.config)?;
     let (draft, names) = (config.root_draft(), config.key_names());
     let places = Places { draft: &draft, names: &names };
-    let workspace = open(global, &config, output)?;
+    let publisher = open(global, &config, output)?;
     if !global.dry_run {
         complete_key_files(&config, role)?;
     }
-    let draft = operation::draft_of(&workspace, places, role)?;
-    let resumed = !global.dry_run && operation::resume(&workspace, draft)?;
-    let standing = operation::standing(&workspace, role)?;
+    let draft = operation::draft_of(&publisher, places, role)?;
+    let resumed = !global.dry_run && operation::resume(&publisher, draft)?;
+    let standing = operation::standing(&publisher, role)?;
     if standing.only_config_is_behind() && !global.dry_run {
-        return Ok((Some(drop_from_config(global, &config, &workspace, role, &standing, text)?), false));
+        return Ok((Some(drop_from_config(global, &config, &publisher, role, &standing, text)?), false));
     }
     let both = standing.known.len() > 1 && standing.known.iter().all(|known| *known);
     let makes = standing.known.iter().all(|known| *known);
     if both && resumed {
         let root = standing.root;
-        let step = Step::Done { root, outcome: operation::published(&workspace)? };
+        let step = Step::Done { root, outcome: operation::published(&publisher)? };
         tell(&step, text, || next_after(role, arguments.now));
         return Ok((Some(step), arguments.now));
     }
@@ -105,24 +105,25 @@ fn begin(global: &Global, arguments: &Rotate, role: Role, output: &Output, text:
         // The file has its name once the config names it: a killed run leaves no key that the next one does not know of.
         let made = uri.path().filter(|path| !path.exists());
         if let Some(path) = made {
-            let passphrase = if arguments.no_passphrase { None } else { Some(workspace.passphrases.choose(Use::Roles)?) };
+            let passphrase = if arguments.no_passphrase { None } else { Some(publisher.keyring().passphrases.choose(Use::Roles)?) };
             let unnamed = unnamed(path);
             let _ = std::fs::remove_file(&unnamed);
             keys::create(&unnamed, KeyKind::Ed25519, passphrase.as_ref())?;
         } else {
-            keys::load(&uri, workspace.passphrases.as_ref())?;
+            publisher.keyring().load(&uri)?;
         }
         rewrite(&global.config, role, &listed)?;
         if let Some(path) = made {
             name_key_file(path)?;
-            keys::load(&uri, workspace.passphrases.as_ref())?;
+            publisher.keyring().load(&uri)?;
             let _ = writeln!(text, "made {}", path.display());
         }
         config = Config::read(&global.config)?;
     }
     // No passphrase is requested again.
-    let workspace = Workspace { passphrases: workspace.passphrases, ..open(global, &config, output)? };
-    let step = operation::add(&workspace, places, role)?;
+    let passphrases = publisher.into_passphrases();
+    let publisher = open(global, &config, output)?.with_keys(|keyring| keyring.passphrases = passphrases);
+    let step = operation::add(&publisher, places, role)?;
     tell(&step, text, || next_after(role, arguments.now));
     let goes_on = arguments.now && matches!(step, Step::Done { .. });
     Ok((Some(step), goes_on))
@@ -162,7 +163,7 @@ fn complete_key_files(config: &Config, role: Role) -> Result<()> {
 fn drop_from_config(
     global: &Global,
     config: &Config,
-    workspace: &Workspace,
+    publisher: &Publisher,
     role: Role,
     standing: &operation::Standing,
     text: &mut String,
@@ -170,7 +171,7 @@ fn drop_from_config(
     let kept: Vec<String> =
         config.key_texts(role).into_iter().zip(&standing.known).filter(|(_, known)| **known).map(|(text, _)| text).collect();
     rewrite(&global.config, role, &kept)?;
-    let step = Step::Done { root: standing.root, outcome: operation::published(workspace)? };
+    let step = Step::Done { root: standing.root, outcome: operation::published(publisher)? };
     tell(&step, text, || "the old key is not used any more; delete every copy of it".into());
     Ok(step)
 }
@@ -187,15 +188,15 @@ fn finish(global: &Global, role: Role, output: &Output, text: &mut String) -> Re
     let config = Config::read(&global.config)?;
     let (draft, names) = (config.root_draft(), config.key_names());
     let places = Places { draft: &draft, names: &names };
-    let workspace = open(global, &config, output)?;
-    let draft = operation::draft_of(&workspace, places, role)?;
+    let publisher = open(global, &config, output)?;
+    let draft = operation::draft_of(&publisher, places, role)?;
     if !global.dry_run {
-        operation::resume(&workspace, draft)?;
+        operation::resume(&publisher, draft)?;
     }
-    let standing = operation::standing(&workspace, role)?;
+    let standing = operation::standing(&publisher, role)?;
     let mut listed = config.key_texts(role);
     if standing.only_config_is_behind() && !global.dry_run {
-        return Ok(Some(drop_from_config(global, &config, &workspace, role, &standing, text)?));
+        return Ok(Some(drop_from_config(global, &config, &publisher, role, &standing, text)?));
     }
     let (Some(old), true) = (standing.configured.first(), standing.known.iter().filter(|known| **known).count() > 1) else {
         return Err(Failure::new(
@@ -213,7 +214,7 @@ fn finish(global: &Global, role: Role, output: &Output, text: &mut String) -> Re
         text.push_str("Nothing was published. Run it without --dry-run to publish.\n");
         return Ok(None);
     }
-    let step = operation::drop_key(&workspace, places, role, &old)?;
+    let step = operation::drop_key(&publisher, places, role, &old)?;
     if let Step::Done { .. } = &step {
         listed.remove(0);
         rewrite(&global.config, role, &listed)?;
@@ -269,7 +270,7 @@ fn openpgp(global: &Global, arguments: &Rotate, output: &Output) -> Result<Repor
     let old_text = config.openpgp_text().to_owned();
     let new_text = arguments.key.clone().unwrap_or_else(|| next_openpgp(&config));
     let uri = KeyUri::parse(&new_text, config.base())?;
-    let mut workspace = open(global, &config, output)?;
+    let publisher = open(global, &config, output)?;
     let resign = match arguments.resign.as_slice() {
         [all] if all == "all" => Resign::All,
         versions => Resign::Versions(versions.iter().map(|version| version.trim_start_matches('v').to_owned()).collect()),
@@ -278,7 +279,7 @@ fn openpgp(global: &Global, arguments: &Rotate, output: &Output) -> Result<Repor
         super::init::check_key(path)?;
     }
     // Before a key is made that would have nothing to do.
-    let plan = openpgp_operation::plan(&workspace, &resign)?;
+    let plan = openpgp_operation::plan(&publisher, &resign)?;
     let resigned = plan.resigned.len();
     let mut text = format!("rotating the OpenPGP key: {new_text} instead of {old_text}\n");
     if global.dry_run {
@@ -290,12 +291,12 @@ fn openpgp(global: &Global, arguments: &Rotate, output: &Output) -> Result<Repor
         None
     } else {
         let hint = "if it is lost or stolen: publish rotate openpgp --without-old, and publish its revocation where your users look";
-        Some(workspace.openpgp_key().map_err(|failure| failure.hint(hint))?)
+        Some(publisher.openpgp_key().map_err(|failure| failure.hint(hint))?)
     };
-    let now = workspace.now();
+    let now = publisher.now();
     if let Some(path) = uri.path() {
         if !path.exists() {
-            let passphrase = if arguments.no_passphrase { None } else { Some(workspace.passphrases.choose(Use::OpenPgp)?) };
+            let passphrase = if arguments.no_passphrase { None } else { Some(publisher.keyring().passphrases.choose(Use::OpenPgp)?) };
             let user_id = format!("{} releases", config.display_name());
             let made = generate(Algorithm::Ed25519, &user_id, passphrase.as_ref().map(keys::Secret::expose), now)?;
             let revocation = openpgp_operation::keep_openpgp(path, &made)?;
@@ -308,10 +309,10 @@ fn openpgp(global: &Global, arguments: &Rotate, output: &Output) -> Result<Repor
             }
         }
     }
-    workspace.openpgp = uri;
-    let key = workspace.openpgp_key()?;
+    let publisher = publisher.with_keys(|keyring| keyring.openpgp = uri);
+    let key = publisher.openpgp_key()?;
     let fingerprint = key.fingerprint();
-    let outcome = openpgp_operation::apply(&workspace, &key, plan)?;
+    let outcome = openpgp_operation::apply(&publisher, &key, plan)?;
     let failed = |error| Failure::io("read the config", global.config.display(), error);
     let before = read_given_text(&global.config, GIVEN_FILE_LIMIT).map_err(failed)?;
     let after = Config::with_openpgp(&before, &new_text).ok_or_else(|| {

@@ -2,8 +2,8 @@ use super::arguments::{Global, Status};
 use super::delegations::describe_delegation;
 use super::exit;
 use super::output::{Output, Report};
+use super::publisher::open;
 use super::text::{count, span};
-use super::workspace::open;
 use super::wrap;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -25,12 +25,12 @@ pub(super) fn run(global: &Global, arguments: &Status, output: &Output) -> Resul
         return served(global, url, arguments, output);
     }
     let config = Config::read(&global.config)?;
-    let workspace = open(global, &config, output)?;
+    let publisher = open(global, &config, output)?;
     if arguments.install {
-        let install = install_operation::install(&workspace)?;
+        let install = install_operation::install(&publisher)?;
         return Ok(Report::new("status", install_text(&install), json!({"install": install})));
     }
-    let status = operation::status(&workspace, arguments.fail_within)?;
+    let status = operation::status(&publisher, arguments.fail_within)?;
     let code = exit::code_of_health(status.health);
     let text = if output.is_silent() { verdict(&status) } else { describe(&status, &config, output.verbose)? };
     let clock: Vec<String> = status.clock.clone().into_iter().collect();
@@ -184,9 +184,9 @@ fn served(global: &Global, url: &str, arguments: &Status, output: &Output) -> Re
             .into());
     }
     let config = Config::read(&global.config)?;
-    let workspace = open(global, &config, output)?;
+    let publisher = open(global, &config, output)?;
     let pinned = read_pinned_root(&config.root())?;
-    let published = workspace.load().map(|present| present.versions()).ok();
+    let published = publisher.load().map(|present| present.versions()).ok();
     let served = operation::served(&HttpSource::new(url)?, &pinned, published, Utc::now(), config.lifetimes(), arguments.fail_within)?;
     let code = exit::code_of_health(served.health);
     let mut text = String::new();

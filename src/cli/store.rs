@@ -4,8 +4,8 @@ use super::arguments::{Global, Prune};
 use super::exit;
 use super::output::{Output, Report};
 use super::plan::MAX_LISTED;
+use super::publisher::open;
 use super::text::{confirm_loss, count, size};
-use super::workspace::open;
 use crate::config::Config;
 use crate::failure::{Failure, Kind};
 use crate::operation::prune as prune_operation;
@@ -17,8 +17,8 @@ use std::fmt::Write;
 /// `publish store check`.
 pub(super) fn check(global: &Global, output: &Output) -> Result<Report> {
     let config = Config::read(&global.config)?;
-    let workspace = open(global, &config, output)?;
-    let report = store_check::check(&workspace, config.public_url.as_deref())?;
+    let publisher = open(global, &config, output)?;
+    let report = store_check::check(&publisher, config.public_url.as_deref())?;
     let mut text = format!("{}\n\n", report.location);
     for check in &report.checks {
         let word = match check.verdict {
@@ -45,9 +45,9 @@ pub(super) fn check(global: &Global, output: &Output) -> Result<Report> {
 /// `publish prune`.
 pub(super) fn prune(global: &Global, arguments: &Prune, output: &Output) -> Result<Report> {
     let config = Config::read(&global.config)?;
-    let workspace = open(global, &config, output)?;
+    let publisher = open(global, &config, output)?;
     let grace = arguments.grace.to_std().map_err(|_| Failure::invalid("the grace is negative"))?;
-    let plan = prune_operation::plan(&workspace, grace)?;
+    let plan = prune_operation::plan(&publisher, grace)?;
     let mut text = String::new();
     let shown = if output.verbose { plan.objects.len() } else { MAX_LISTED };
     plan.objects.iter().take(shown).for_each(|name| text.push_str(&format!("  - {name}\n")));
@@ -72,7 +72,7 @@ pub(super) fn prune(global: &Global, arguments: &Prune, output: &Output) -> Resu
         let given = arguments.confirm.as_deref().or(arguments.yes.then_some(name));
         confirm_loss(name, given, &format!("delete {what}"), output)?;
     }
-    let pruned = prune_operation::apply(&workspace, &plan)?;
+    let pruned = prune_operation::apply(&publisher, &plan)?;
     match (pruned.deleted, pruned.swept) {
         (0, 0) => {}
         (deleted, swept) => {

@@ -3,9 +3,9 @@
 use super::arguments::{AddTargets, Bins, Global, KeyIds, RemoveTargets};
 use super::output::{Output, Report};
 use super::plan::MAX_LISTED;
+use super::publisher::open;
 use super::publishing::{finish, finish_plan};
 use super::text::{confirm_loss, count, size, steps};
-use super::workspace::open;
 use crate::config::Config;
 use crate::failure::{Failure, Kind};
 use crate::operation::add_targets::{self as add_operation, AddTargetsPlan, AddTargetsRequest, TargetChange};
@@ -26,7 +26,7 @@ const SNAPSHOT_ENTRY: u64 = 130;
 /// `publish add-targets`.
 pub(super) fn add(global: &Global, arguments: &AddTargets, output: &Output) -> Result<Report> {
     let config = Config::read(&global.config)?;
-    let workspace = open(global, &config, output)?;
+    let publisher = open(global, &config, output)?;
     let request = AddTargetsRequest {
         files: match &arguments.changed {
             Some(directory) => vec![directory.clone()],
@@ -38,7 +38,7 @@ pub(super) fn add(global: &Global, arguments: &AddTargets, output: &Output) -> R
         only_changed: arguments.changed.is_some(),
         metadata_only: arguments.metadata_only,
     };
-    let plan = add_operation::plan(&workspace, &request)?;
+    let plan = add_operation::plan(&publisher, &request)?;
     let mut text = describe(&plan, output.verbose);
     let (document, warnings) = (json!(plan), plan.warnings.clone());
     let done = format!("{} published", count(plan.targets.len(), "target"));
@@ -48,7 +48,7 @@ pub(super) fn add(global: &Global, arguments: &AddTargets, output: &Output) -> R
         return Ok(Report::new("add-targets", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
     }
     let nothing = plan.empty;
-    let outcome = add_operation::apply(&workspace, plan)?;
+    let outcome = add_operation::apply(&publisher, plan)?;
     finish(&mut text, &outcome, &done, if nothing { &empty } else { "" });
     Ok(Report::new("add-targets", text, json!({"dry_run": false, "plan": document, "result": outcome}))
         .warnings(&warnings)
@@ -58,8 +58,8 @@ pub(super) fn add(global: &Global, arguments: &AddTargets, output: &Output) -> R
 /// `publish remove-targets`.
 pub(super) fn remove(global: &Global, arguments: &RemoveTargets, output: &Output) -> Result<Report> {
     let config = Config::read(&global.config)?;
-    let workspace = open(global, &config, output)?;
-    let plan = remove_operation::plan(&workspace, &arguments.patterns)?;
+    let publisher = open(global, &config, output)?;
+    let plan = remove_operation::plan(&publisher, &arguments.patterns)?;
     let document = json!(plan);
     let number = plan.targets.len();
     let mut text = String::new();
@@ -93,7 +93,7 @@ pub(super) fn remove(global: &Global, arguments: &RemoveTargets, output: &Output
     if arguments.confirm.is_none() {
         confirm_loss(&value, None, &format!("remove {}", count(number, "target")), output)?;
     }
-    let outcome = remove_operation::apply(&workspace, plan)?;
+    let outcome = remove_operation::apply(&publisher, plan)?;
     finish(&mut text, &outcome, &format!("{} removed", count(number, "target")), "");
     Ok(Report::new("remove-targets", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&outcome.warnings))
 }
@@ -101,14 +101,14 @@ pub(super) fn remove(global: &Global, arguments: &RemoveTargets, output: &Output
 /// `publish bins`.
 pub(super) fn bins(global: &Global, arguments: &Bins, output: &Output) -> Result<Report> {
     let config = Config::read(&global.config)?;
-    let workspace = open(global, &config, output)?;
+    let publisher = open(global, &config, output)?;
     let request = BinsRequest {
         count: arguments.count,
         rekey: arguments.rekey,
         key_ids: arguments.key_ids.map(KeyIds::style),
         not_for_trdl: arguments.not_for_trdl,
     };
-    let plan = bins_operation::plan(&workspace, request)?;
+    let plan = bins_operation::plan(&publisher, request)?;
     let (document, warnings) = (json!(plan), plan.warnings.clone());
     let mut text = match plan.from {
         0 => format!("  + {}\n", count(plan.to, "bin")),
@@ -117,7 +117,7 @@ pub(super) fn bins(global: &Global, arguments: &Bins, output: &Output) -> Result
     };
     let _ = writeln!(text, "  ~ {} in them, {} at the top level", count(plan.spread, "target"), plan.at_top);
     if plan.rekey {
-        let whose = if workspace.bin_keys.is_empty() { "the root's targets keys" } else { "the keys in `keys: bins:`" };
+        let whose = if publisher.keyring().bins.is_empty() { "the root's targets keys" } else { "the keys in `keys: bins:`" };
         let _ = writeln!(text, "  ~ delegated to {whose}, and all signed by them");
     }
     if plan.left_over > 0 {
@@ -140,7 +140,7 @@ pub(super) fn bins(global: &Global, arguments: &Bins, output: &Output) -> Result
     if !plan.empty && plan.from != plan.to {
         confirm_loss(&plan.to.to_string(), arguments.confirm.as_deref(), &format!("distribute targets over {} bins", plan.to), output)?;
     }
-    let outcome = bins_operation::apply(&workspace, plan)?;
+    let outcome = bins_operation::apply(&publisher, plan)?;
     finish(&mut text, &outcome, &done, empty);
     Ok(Report::new("bins", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&outcome.warnings))
 }

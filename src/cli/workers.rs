@@ -4,8 +4,8 @@ use super::arguments::{Global, Queue, QueueCommand, WorkerName};
 use super::interrupt;
 use super::log::tell;
 use super::output::{Output, Report, one_line};
+use super::publisher::{open, open_service};
 use super::text::{confirm_loss, count};
-use super::workspace::{open, open_service};
 use crate::broker::{DeadLetter, WorkerRole};
 use crate::config::Config;
 use crate::failure::Failure;
@@ -20,8 +20,8 @@ use std::fmt::Write;
 /// `publish worker`.
 pub(super) fn serve(global: &Global, role: WorkerName, versions_above: Option<u64>, output: &Output) -> Result<Report> {
     let config = Config::read(&global.config)?;
-    let mut workspace = open_service(global, &config, output)?;
-    workspace.versions_above = versions_above.map(Versions::all).unwrap_or_default();
+    let above = versions_above.map(Versions::all).unwrap_or_default();
+    let publisher = open_service(global, &config, output)?.signing_above(above);
     let stop = interrupt::drain()?;
     let role = match role {
         WorkerName::Targets => WorkerRole::Targets,
@@ -37,7 +37,7 @@ pub(super) fn serve(global: &Global, role: WorkerName, versions_above: Option<u6
         Event::Refused { id, failure } => tell(output, "warning", "refused", json!({"role": role, "request": id, "why": why(failure)})),
         Event::Trouble(failure) => tell(output, "error", "trouble", json!({"role": role, "why": why(failure)})),
     };
-    workers_operation::serve(&workspace, role, &stop, &log)?;
+    workers_operation::serve(&publisher, role, &stop, &log)?;
     tell(output, "info", "stopped", json!({"role": role}));
     Ok(Report::silent("worker"))
 }
@@ -57,13 +57,13 @@ pub(super) fn why(failure: &Failure) -> String {
 /// `publish queue`.
 pub(super) fn queue(global: &Global, arguments: &Queue, output: &Output) -> Result<Report> {
     let config = Config::read(&global.config)?;
-    let workspace = open(global, &config, output)?;
+    let publisher = open(global, &config, output)?;
     let (letters, verb) = match &arguments.command {
         None => (None, ""),
         Some(QueueCommand::Requeue(letters)) => (Some(letters), "requeued"),
         Some(QueueCommand::Drop { letters, .. }) => (Some(letters), "removed"),
     };
-    let mut report = queue_operation::queue(&workspace, &Selection::None)?;
+    let mut report = queue_operation::queue(&publisher, &Selection::None)?;
     // Exactly those that are shown: others may arrive meanwhile.
     let is_chosen = |id: &String| letters.is_some_and(|letters| letters.all || letters.ids.contains(id));
     let dead: Vec<_> = report.dead.iter().map(|dead| &dead.letter).filter(|letter| is_chosen(&letter.id)).collect();
@@ -76,7 +76,7 @@ pub(super) fn queue(global: &Global, arguments: &Queue, output: &Output) -> Resu
     }
     if !chosen.is_empty() {
         let selection = if verb == "requeued" { Selection::Requeue(chosen) } else { Selection::Drop(chosen) };
-        report = queue_operation::queue(&workspace, &selection)?;
+        report = queue_operation::queue(&publisher, &selection)?;
     }
     let mut text = format!("{:<40} {:>7} {:>7}\n", "QUEUE", "WAITING", "WORKERS");
     for queue in &report.queues {
@@ -95,8 +95,8 @@ pub(super) fn queue(global: &Global, arguments: &Queue, output: &Output) -> Resu
 /// `publish pause`.
 pub(super) fn pause(global: &Global, reason: Option<&str>, output: &Output) -> Result<Report> {
     let config = Config::read(&global.config)?;
-    let workspace = open(global, &config, output)?;
-    if let Some(pause) = workspace.shared.pause()?.filter(|pause| !pause.unreadable) {
+    let publisher = open(global, &config, output)?;
+    if let Some(pause) = publisher.shared().pause()?.filter(|pause| !pause.unreadable) {
         let text = format!("paused already, since {}\n", crate::metadata::format_expiry(pause.since));
         return Ok(Report::new("pause", text, json!({"paused": pause})));
     }
@@ -108,7 +108,7 @@ pub(super) fn pause(global: &Global, reason: Option<&str>, output: &Output) -> R
         ));
     }
     let pause = Pause { since: Utc::now(), reason: reason.map(str::to_owned), unreadable: false };
-    workspace.shared.set_pause(Some(&pause))?;
+    publisher.shared().set_pause(Some(&pause))?;
     let text = "paused: running work is finished, and no new work starts; roles are not refreshed during the pause\n";
     Ok(Report::new("pause", text.into(), json!({"paused": pause})))
 }
@@ -116,8 +116,8 @@ pub(super) fn pause(global: &Global, reason: Option<&str>, output: &Output) -> R
 /// `publish resume`.
 pub(super) fn resume(global: &Global, output: &Output) -> Result<Report> {
     let config = Config::read(&global.config)?;
-    let workspace = open(global, &config, output)?;
-    let paused = workspace.shared.pause()?;
+    let publisher = open(global, &config, output)?;
+    let paused = publisher.shared().pause()?;
     if global.dry_run {
         return Ok(Report::new(
             "resume",
@@ -125,7 +125,7 @@ pub(super) fn resume(global: &Global, output: &Output) -> Result<Report> {
             json!({"dry_run": true}),
         ));
     }
-    workspace.shared.set_pause(None)?;
+    publisher.shared().set_pause(None)?;
     let text = if paused.is_some() { "publishing is resumed\n" } else { "publishing was not paused\n" };
     Ok(Report::new("resume", text.into(), json!({"was_paused": paused})))
 }

@@ -1,7 +1,7 @@
 //! `publish add-targets`: any files as targets, packages and their metadata together, in one commit.
 
 use super::release::{certificate_change, warning_about_desktop};
-use super::{Outcome, RoleStep, Workspace, target_steps};
+use super::{Outcome, Publisher, RoleStep, target_steps};
 use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
 use crate::layout::{ReleaseVersion, TargetPath, certificate_name, detached_name, is_reserved};
@@ -98,22 +98,22 @@ impl std::fmt::Debug for Work {
 }
 
 /// Decides what adding will do; nothing is written and no key is opened. Files whose names are targets already are read.
-pub fn plan(workspace: &Workspace, request: &AddTargetsRequest) -> Result<AddTargetsPlan> {
+pub fn plan(publisher: &Publisher, request: &AddTargetsRequest) -> Result<AddTargetsPlan> {
     let files = named_files(request)?;
-    workspace.check_no_secret(files.values())?;
-    let present = workspace.load()?;
-    workspace.check_root(&present)?;
-    plan_on(workspace, request, files, present)
+    publisher.keyring.check_no_secret(files.values())?;
+    let present = publisher.load()?;
+    publisher.check_root(&present)?;
+    plan_on(publisher, request, files, present)
 }
 
 /// The same for files that have their names already, on a given state.
 pub(super) fn plan_on(
-    workspace: &Workspace,
+    publisher: &Publisher,
     request: &AddTargetsRequest,
     files: NamedFiles,
     mut present: Present,
 ) -> Result<AddTargetsPlan> {
-    let storage = workspace.storage.as_ref();
+    let storage = publisher.storage.as_ref();
     present.read_bins_of(storage, files.keys().map(String::as_str))?;
     let signatures: Vec<String> = files.keys().map(|name| detached_name(name)).collect();
     present.read_bins_of(storage, signatures.iter().map(String::as_str))?;
@@ -127,13 +127,13 @@ pub(super) fn plan_on(
         empty: true,
         work: Work::default(),
     };
-    let elsewhere = request.metadata_only || workspace.plain_names == PlainNames::Elsewhere;
+    let elsewhere = request.metadata_only || publisher.plain_names == PlainNames::Elsewhere;
     plan.work.elsewhere = elsewhere;
-    let compared = compare(workspace, &files, &present, elsewhere && workspace.plain_names != PlainNames::Elsewhere)?;
+    let compared = compare(publisher, &files, &present, elsewhere && publisher.plain_names != PlainNames::Elsewhere)?;
     for ((name, file), same) in files.iter().zip(compared) {
         plan.add(request, name, file, same, &present)?;
     }
-    let mode = if elsewhere { PlainNames::Elsewhere } else { workspace.plain_names };
+    let mode = if elsewhere { PlainNames::Elsewhere } else { publisher.plain_names };
     let names = plan.work.artifacts.iter().flat_map(|artifact| [Some(artifact.target.as_str()), artifact.signature.as_deref()]);
     present.check_names(storage, mode, &names.flatten().collect(), &BTreeSet::new())?;
     let added = plan.targets.iter().filter(|target| target.change == TargetChange::Add).map(|target| target.name.as_str());
@@ -141,41 +141,41 @@ pub(super) fn plan_on(
     plan.warnings.extend(warnings.into_iter().flatten());
     plan.empty = plan.work.artifacts.is_empty();
     if !plan.empty {
-        plan.roles = target_steps(workspace, &present, plan.targets.iter().map(|target| target.name.as_str()))?;
+        plan.roles = target_steps(publisher, &present, plan.targets.iter().map(|target| target.name.as_str()))?;
     }
     plan.work.present = Some(present);
     Ok(plan)
 }
 
 /// Carries out a plan. An empty one only completes what a killed run may have left.
-pub fn apply(workspace: &Workspace, plan: AddTargetsPlan) -> Result<Outcome> {
-    apply_before(workspace, plan, None)
+pub fn apply(publisher: &Publisher, plan: AddTargetsPlan) -> Result<Outcome> {
+    apply_before(publisher, plan, None)
 }
 
 /// The same, with a witness of the commit.
-pub(super) fn apply_before(workspace: &Workspace, plan: AddTargetsPlan, witness: Option<&dyn Witness>) -> Result<Outcome> {
+pub(super) fn apply_before(publisher: &Publisher, plan: AddTargetsPlan, witness: Option<&dyn Witness>) -> Result<Outcome> {
     let Work { present, artifacts, published, elsewhere } = plan.work;
     let present = present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
-    workspace.begin_changes()?;
+    publisher.begin_changes()?;
     if plan.empty {
-        return Ok(workspace.commit(present, &Edit::default(), &Signers::new())?.into());
+        return Ok(publisher.commit(present, &Edit::default(), &Signers::new())?.into());
     }
     let signs = artifacts.iter().any(|artifact| artifact.signature.is_some());
     let key = if signs {
-        workspace.check_clock_of_signatures()?;
-        Some(workspace.openpgp_key()?)
+        publisher.check_clock_of_signatures()?;
+        Some(publisher.openpgp_key()?)
     } else {
         None
     };
     let certificate = key.as_ref().map(|key| certificate_name(&key.fingerprint()));
     let names = artifacts.iter().map(|artifact| artifact.target.as_str()).chain(certificate.as_deref());
-    let signers = workspace.target_signers(&present, names)?;
-    workspace.progress.phase("staging");
-    let (storage, progress) = (workspace.storage.as_ref(), workspace.progress.as_ref());
+    let signers = publisher.target_signers(&present, names)?;
+    publisher.progress.phase("staging");
+    let (storage, progress) = (publisher.storage.as_ref(), publisher.progress.as_ref());
     let staged = if elsewhere {
-        enter(workspace, &artifacts)?
+        enter(publisher, &artifacts)?
     } else {
-        stage(storage, &artifacts, key.as_ref(), workspace.sha512, workspace.now(), progress)?
+        stage(storage, &artifacts, key.as_ref(), publisher.sha512, publisher.now(), progress)?
     };
     let mut edit = Edit::default();
     for ((artifact, staged), (target, signature)) in artifacts.iter().zip(staged).zip(published) {
@@ -186,22 +186,22 @@ pub(super) fn apply_before(workspace: &Workspace, plan: AddTargetsPlan, witness:
         }
     }
     if let Some(key) = &key {
-        edit.changes.push(certificate_change(workspace, &present.targets, key)?);
-        edit.signed_by = key.expires(workspace.now()).map(|expires| (key.fingerprint(), expires));
+        edit.changes.push(certificate_change(publisher, &present.targets, key)?);
+        edit.signed_by = key.expires(publisher.now()).map(|expires| (key.fingerprint(), expires));
     }
-    workspace.progress.phase("committing");
-    Ok(Outcome::from(workspace.commit_before(present, &edit, &signers, witness)?).publishing(workspace, &edit))
+    publisher.progress.phase("committing");
+    Ok(Outcome::from(publisher.commit_before(present, &edit, &signers, witness)?).publishing(publisher, &edit))
 }
 
 /// Reads files for their entries only.
-fn enter(workspace: &Workspace, artifacts: &[Artifact]) -> Result<Vec<Staged>> {
+fn enter(publisher: &Publisher, artifacts: &[Artifact]) -> Result<Vec<Staged>> {
     let enter = |artifact: &Artifact, (): &mut ()| {
-        let mut digests = digest_file(&artifact.file, workspace.progress.as_ref())?;
-        if !workspace.sha512 {
+        let mut digests = digest_file(&artifact.file, publisher.progress.as_ref())?;
+        if !publisher.sha512 {
             digests.sha512 = None;
         }
         // Where all content is elsewhere, no entry needs to say so.
-        let elsewhere = workspace.plain_names != PlainNames::Elsewhere;
+        let elsewhere = publisher.plain_names != PlainNames::Elsewhere;
         Ok(Staged { target: Target { elsewhere, ..Target::of(&digests) }, signature: None })
     };
     Ok(each(artifacts, std::thread::available_parallelism().map_or(1, usize::from), || Ok(()), enter)?)
@@ -348,12 +348,12 @@ fn named(tree: &Tree, found: Found, request: &AddTargetsRequest) -> std::result:
 }
 
 /// For each file: whether the target of its name has the same bytes. Only such files are read.
-fn compare(workspace: &Workspace, files: &NamedFiles, present: &Present, elsewhere: bool) -> Result<Vec<bool>> {
+fn compare(publisher: &Publisher, files: &NamedFiles, present: &Present, elsewhere: bool) -> Result<Vec<bool>> {
     let files: Vec<_> = files.iter().collect();
     let same = |(name, file): &(&String, &TreeFile), (): &mut ()| {
         let known = present.target(name)?.filter(|target| target.length == file.length() && target.elsewhere == elsewhere);
         let Some(target) = known else { return Ok(false) };
-        Ok(target.matches(&digest_file(file, workspace.progress.as_ref())?))
+        Ok(target.matches(&digest_file(file, publisher.progress.as_ref())?))
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(each(&files, threads, || Ok(()), same)?)

@@ -4,7 +4,7 @@
 
 use super::delegations::{Delegation, able_strangers, reachable};
 use super::refresh::expiries;
-use super::{Workspace, own_file};
+use super::{Publisher, own_file};
 use crate::failure::{Failure, Kind};
 use crate::files::read_given;
 use crate::keys::{self, FoundKey, Secret, Use};
@@ -113,10 +113,10 @@ impl AdoptPlan {
 }
 
 /// Verifies the repository and finds its keys; nothing is written.
-pub fn plan(workspace: &Workspace, request: &AdoptRequest) -> Result<AdoptPlan> {
-    let storage = workspace.storage.as_ref();
-    let now = workspace.now();
-    let pinned = first_root(workspace, request)?;
+pub fn plan(publisher: &Publisher, request: &AdoptRequest) -> Result<AdoptPlan> {
+    let storage = publisher.storage.as_ref();
+    let now = publisher.now();
+    let pinned = first_root(publisher, request)?;
     let trust = Trust::pin(&pinned, AtExpiry::Report(now))?;
     let mut present = load(storage, &pinned, now)?;
     present.read_all_bins(storage)?;
@@ -152,7 +152,7 @@ pub fn plan(workspace: &Workspace, request: &AdoptRequest) -> Result<AdoptPlan> 
             }
             !there
         }
-        None => workspace.plain_names == PlainNames::Elsewhere,
+        None => publisher.plain_names == PlainNames::Elsewhere,
     };
     if elsewhere {
         notes.push("there is no content below targets/: another server serves it (`plain_names: elsewhere`)".into());
@@ -160,7 +160,7 @@ pub fn plan(workspace: &Workspace, request: &AdoptRequest) -> Result<AdoptPlan> 
     if sha512_only > 0 {
         notes.push(format!("{sha512_only} targets are named by SHA-512 alone and stay so; new ones get SHA-256"));
     }
-    let (found, passed_over) = find_keys(workspace, request)?;
+    let (found, passed_over) = find_keys(publisher, request)?;
     let mut held = Vec::new();
     for candidate in &found {
         held.push(candidate.signer()?.public().clone());
@@ -221,48 +221,48 @@ pub fn plan(workspace: &Workspace, request: &AdoptRequest) -> Result<AdoptPlan> 
 }
 
 /// Keeps the keys and the pinned root. The config is written by the caller, last: it makes the publisher.
-pub fn apply(workspace: &Workspace, request: &AdoptRequest, plan: &AdoptPlan) -> Result<()> {
+pub fn apply(publisher: &Publisher, request: &AdoptRequest, plan: &AdoptPlan) -> Result<()> {
     keys::create_private_directory(&request.directory)?;
     let passphrase: Option<Secret> =
-        if request.encrypt && !plan.work.keys.is_empty() { Some(workspace.passphrases.choose(Use::Roles)?) } else { None };
+        if request.encrypt && !plan.work.keys.is_empty() { Some(publisher.keyring.passphrases.choose(Use::Roles)?) } else { None };
     for (path, key) in &plan.work.keys {
         match key.save(path, passphrase.as_ref()) {
             // A killed run's.
-            Err(failure) if failure.kind == Kind::Conflict && is_kept(workspace, path, key) => {}
+            Err(failure) if failure.kind == Kind::Conflict && is_kept(publisher, path, key) => {}
             other => other?,
         }
     }
-    own_file::replace(&workspace.pinned_root, &plan.work.pinned)?;
-    Ok(workspace.remember(&plan.versions)?)
+    own_file::replace(&publisher.pinned_root, &plan.work.pinned)?;
+    Ok(publisher.remember(&plan.versions)?)
 }
 
-fn is_kept(workspace: &Workspace, path: &Path, key: &FoundKey) -> bool {
-    let kept = keys::load(&keys::KeyUri::File(path.to_owned()), workspace.passphrases.as_ref());
+fn is_kept(publisher: &Publisher, path: &Path, key: &FoundKey) -> bool {
+    let kept = publisher.keyring.load(&keys::KeyUri::File(path.to_owned()));
     kept.ok().zip(key.signer().ok()).is_some_and(|(kept, key)| kept.public().same_material(key.public()))
 }
 
 /// The root that is given, or the repository's oldest.
-fn first_root(workspace: &Workspace, request: &AdoptRequest) -> Result<Vec<u8>> {
+fn first_root(publisher: &Publisher, request: &AdoptRequest) -> Result<Vec<u8>> {
     if let Some(path) = &request.root {
         return Ok(read_given(path, ROOT_LIMIT).map_err(|error| Failure::io("read the root", path.display(), error))?);
     }
     for name in [ObjectName::versioned("root", 1), ObjectName::plain_role("root")] {
-        if let Some(object) = workspace.storage.get(&name, ROOT_LIMIT)? {
+        if let Some(object) = publisher.storage.get(&name, ROOT_LIMIT)? {
             return Ok(object.bytes);
         }
     }
-    Err(Failure::new(Kind::NoRepository, format!("there is neither 1.root.json nor root.json at {}", workspace.storage.location()))
+    Err(Failure::new(Kind::NoRepository, format!("there is neither 1.root.json nor root.json at {}", publisher.storage.location()))
         .hint("name the directory or bucket that holds the metadata, and a root with --root")
         .into())
 }
 
 /// Every key in the files given. In a directory, files that hold none are passed over, and named.
-fn find_keys(workspace: &Workspace, request: &AdoptRequest) -> Result<(Vec<FoundKey>, Vec<PathBuf>)> {
+fn find_keys(publisher: &Publisher, request: &AdoptRequest) -> Result<(Vec<FoundKey>, Vec<PathBuf>)> {
     let mut found = Vec::new();
     let mut passed_over = Vec::new();
     for given in &request.keys {
         if given.is_file() {
-            let more = keys::found_in(given, workspace.passphrases.as_ref())?;
+            let more = keys::found_in(given, publisher.keyring.passphrases.as_ref())?;
             if more.is_empty() {
                 return Err(Failure::invalid(format!("{} contains no secret key", given.display())).into());
             }
@@ -272,7 +272,7 @@ fn find_keys(workspace: &Workspace, request: &AdoptRequest) -> Result<(Vec<Found
         let tree = Tree::open(given)?;
         for path in regular_files(&tree)? {
             let shown = given.join(&path);
-            match keys_in(workspace, &tree, &path, &shown)? {
+            match keys_in(publisher, &tree, &path, &shown)? {
                 more if more.is_empty() => passed_over.push(shown),
                 more => found.extend(more),
             }
@@ -282,9 +282,9 @@ fn find_keys(workspace: &Workspace, request: &AdoptRequest) -> Result<(Vec<Found
 }
 
 /// The keys in one file of a directory; none in a file that holds none or cannot be read.
-fn keys_in(workspace: &Workspace, tree: &Arc<Tree>, path: &Path, shown: &Path) -> Result<Vec<FoundKey>> {
+fn keys_in(publisher: &Publisher, tree: &Arc<Tree>, path: &Path, shown: &Path) -> Result<Vec<FoundKey>> {
     let Ok((open, file)) = tree.file(path, Rules::default()).and_then(|file| Ok((file.open()?, file))) else { return Ok(Vec::new()) };
-    match keys::found_in_open(&open, shown, workspace.passphrases.as_ref()) {
+    match keys::found_in_open(&open, shown, publisher.keyring.passphrases.as_ref()) {
         // What others may read and is no secret, such as a root beside the keys, is passed over.
         Err(failure) if failure.kind == Kind::Permission && may_be_secret(&file) => Err(failure.into()),
         Err(failure) if matches!(failure.kind, Kind::Invalid | Kind::Permission) => Ok(Vec::new()),

@@ -1,8 +1,8 @@
 //! `publish bins`: spreads targets over hashed bins, or over another number of them, in one commit.
 
-use super::{Outcome, RoleStep, Workspace, steps};
+use super::{Outcome, Publisher, RoleStep, steps};
 use crate::failure::{Failure, Kind};
-use crate::keys::{self, Signers};
+use crate::keys::Signers;
 use crate::layout::lives_at_top;
 use crate::metadata::{KeyIdStyle, Role};
 use crate::repository::{BinKeys, Bins, Edit, Present, Rebin};
@@ -56,9 +56,9 @@ pub struct BinsPlan {
 }
 
 /// Decides what spreading will do; nothing is written and no key is opened.
-pub fn plan(workspace: &Workspace, request: BinsRequest) -> Result<BinsPlan> {
-    let mut present = workspace.load()?;
-    workspace.check_root(&present)?;
+pub fn plan(publisher: &Publisher, request: BinsRequest) -> Result<BinsPlan> {
+    let mut present = publisher.load()?;
+    publisher.check_root(&present)?;
     let from = present.bins.as_ref().map_or(0, Bins::count);
     let to = request.count.unwrap_or(from);
     if from == 0 && request.count.is_none() {
@@ -79,18 +79,19 @@ pub fn plan(workspace: &Workspace, request: BinsRequest) -> Result<BinsPlan> {
             .hint("switch them on first: `consistent_snapshot: true` in the config, then `publish refresh`")
             .into());
     }
-    present.read_all_bins(workspace.storage.as_ref())?;
+    present.read_all_bins(publisher.storage.as_ref())?;
     let at_top = present.targets.names().filter(|name| lives_at_top(name)).count();
     let spread = present.entries().count() - at_top;
     // Keys of their own are not opened for a plan; those of the targets role are in the root.
-    let behind = from > 0 && workspace.bin_keys.is_empty() && (present.bins_behind()?.is_some() || other_keys(&present, request.rekey)?);
-    let rekey = behind || (request.rekey && !workspace.bin_keys.is_empty());
+    let behind =
+        from > 0 && publisher.keyring.bins.is_empty() && (present.bins_behind()?.is_some() || other_keys(&present, request.rekey)?);
+    let rekey = behind || (request.rekey && !publisher.keyring.bins.is_empty());
     let spreads = reshapes && (from != to || present.targets.len() != at_top);
     let empty = !spreads && !rekey;
     let mut roles = Vec::new();
     if !empty {
         let top = rekey || from == 0 || present.targets.len() != at_top;
-        roles = steps(workspace, &present, if top { &Role::ONLINE } else { &[Role::Snapshot, Role::Timestamp] })?;
+        roles = steps(publisher, &present, if top { &Role::ONLINE } else { &[Role::Snapshot, Role::Timestamp] })?;
     }
     let left_over = from.saturating_sub(to);
     // Reported where targets move into bins for the first time.
@@ -117,41 +118,41 @@ fn other_keys(present: &Present, asked: bool) -> Result<bool> {
 }
 
 /// Carries out a plan. An empty one only completes what a killed run may have left.
-pub fn apply(workspace: &Workspace, plan: BinsPlan) -> Result<Outcome> {
+pub fn apply(publisher: &Publisher, plan: BinsPlan) -> Result<Outcome> {
     let present = *plan.present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
-    workspace.begin_changes()?;
+    publisher.begin_changes()?;
     if plan.empty {
-        return Ok(workspace.commit(present, &Edit::default(), &Default::default())?.into());
+        return Ok(publisher.commit(present, &Edit::default(), &Default::default())?.into());
     }
     let roles: Vec<Role> = Role::ALL.into_iter().filter(|role| plan.roles.iter().any(|step| step.role == role.name())).collect();
-    let mut signers = workspace.signers(present.trust.root(), &roles)?;
+    let mut signers = publisher.signers(present.trust.root(), &roles)?;
     let keys = if plan.rekey || present.bins.is_none() {
-        configured(workspace, &present, plan.key_ids, &mut signers)?
+        configured(publisher, &present, plan.key_ids, &mut signers)?
     } else {
-        workspace.add_bin_signers(&present, &mut signers)?;
+        publisher.add_bin_signers(&present, &mut signers)?;
         let (keys, threshold) = present.bins.as_ref().map(Bins::keys).unwrap_or_default();
         BinKeys { keys, threshold }
     };
-    workspace.progress.phase("committing");
+    publisher.progress.phase("committing");
     // A request to workers has one form for both: the number of bins and their keys.
-    let edit = if plan.spreads || workspace.workers.is_some() {
+    let edit = if plan.spreads || publisher.workers.is_some() {
         let BinKeys { keys, threshold } = keys;
         Edit { rebin: Some(Rebin { count: plan.to, keys, threshold }), ..Edit::default() }
     } else {
         Edit { rekey: Some(keys), ..Edit::default() }
     };
-    Ok(workspace.commit(present, &edit, &signers)?.into())
+    Ok(publisher.commit(present, &edit, &signers)?.into())
 }
 
 /// The keys that the config has for the bins: their own, or those of the targets role.
-fn configured(workspace: &Workspace, present: &Present, style: Option<KeyIdStyle>, signers: &mut Signers) -> Result<BinKeys> {
+fn configured(publisher: &Publisher, present: &Present, style: Option<KeyIdStyle>, signers: &mut Signers) -> Result<BinKeys> {
     let root = present.trust.root();
-    if workspace.bin_keys.is_empty() {
+    if publisher.keyring.bins.is_empty() {
         return Ok(BinKeys::of_targets(root));
     }
     let mut own = Vec::new();
-    for uri in &workspace.bin_keys {
-        let signer = keys::load(uri, workspace.passphrases.as_ref())?;
+    for uri in &publisher.keyring.bins {
+        let signer = publisher.keyring.load(uri)?;
         own.push(style.unwrap_or_else(|| root.style_for(Role::Targets)).keyed(signer.public())?);
         signers.entry(Role::Targets).or_default().push(signer);
     }

@@ -1,6 +1,6 @@
 //! `publish channels`: `trdl_channels.yaml` becomes `channels/<group>/<channel>`.
 
-use super::{Outcome, RoleStep, Workspace, steps};
+use super::{Outcome, Publisher, RoleStep, steps};
 use crate::channels::{Assignment, ChannelsFile};
 use crate::digest::Digests;
 use crate::failure::{Failure, Kind};
@@ -80,33 +80,33 @@ pub struct ChannelChange {
 }
 
 /// Decides what publishing channels will do; nothing is written and no key is opened.
-pub fn plan(workspace: &Workspace, request: &ChannelsRequest) -> Result<ChannelsPlan> {
+pub fn plan(publisher: &Publisher, request: &ChannelsRequest) -> Result<ChannelsPlan> {
     // The file first: its mistakes can be reported without any repository.
     ChannelsFile::read(&request.file)?;
-    let mut present = workspace.load()?;
-    workspace.check_root(&present)?;
-    let mut plan = plan_on(workspace, request, &present.targets, None)?;
+    let mut present = publisher.load()?;
+    publisher.check_root(&present)?;
+    let mut plan = plan_on(publisher, request, &present.targets, None)?;
     let (wanted, removed) = plan.names();
-    present.check_names(workspace.storage.as_ref(), workspace.plain_names, &as_names(&wanted), &as_names(&removed))?;
+    present.check_names(publisher.storage.as_ref(), publisher.plain_names, &as_names(&wanted), &as_names(&removed))?;
     if !plan.empty {
-        plan.roles = steps(workspace, &present, &Role::ONLINE)?;
+        plan.roles = steps(publisher, &present, &Role::ONLINE)?;
     }
     plan.present = Some(Box::new(present));
     Ok(plan)
 }
 
 /// Carries out a plan. An empty one only completes what a killed run may have left.
-pub fn apply(workspace: &Workspace, mut plan: ChannelsPlan) -> Result<Outcome> {
+pub fn apply(publisher: &Publisher, mut plan: ChannelsPlan) -> Result<Outcome> {
     let present = *plan.present.take().ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
-    workspace.begin_changes()?;
+    publisher.begin_changes()?;
     if plan.empty {
-        return Ok(workspace.commit(present, &Edit::default(), &Signers::new())?.into());
+        return Ok(publisher.commit(present, &Edit::default(), &Signers::new())?.into());
     }
-    let signers = workspace.signers(present.trust.root(), &Role::ONLINE)?;
-    workspace.progress.phase("committing");
+    let signers = publisher.signers(present.trust.root(), &Role::ONLINE)?;
+    publisher.progress.phase("committing");
     let may_lose_platforms = plan.loses_platforms;
-    let edit = Edit { changes: plan.stage(workspace)?, conditions: plan.conditions(), may_lose_platforms, ..Edit::default() };
-    Ok(Outcome::from(workspace.commit(present, &edit, &signers)?).publishing(workspace, &edit))
+    let edit = Edit { changes: plan.stage(publisher)?, conditions: plan.conditions(), may_lose_platforms, ..Edit::default() };
+    Ok(Outcome::from(publisher.commit(present, &edit, &signers)?).publishing(publisher, &edit))
 }
 
 fn as_names(names: &[String]) -> BTreeSet<&str> {
@@ -144,19 +144,19 @@ pub(super) fn moved_to(
 }
 
 /// The published channels, as `group/channel`, and the version that each holds (`?` if it cannot be read).
-pub(super) fn published(workspace: &Workspace, targets: &Targets) -> Result<BTreeMap<String, String>> {
+pub(super) fn published(publisher: &Publisher, targets: &Targets) -> Result<BTreeMap<String, String>> {
     let names: Vec<&str> = targets.below("channels/").collect();
     let read = |name: &&str, (): &mut ()| {
-        let content = targets.get(name)?.map(|target| workspace.read_small(name, &target)).transpose()?.flatten();
+        let content = targets.get(name)?.map(|target| publisher.read_small(name, &target)).transpose()?.flatten();
         let version = content.map_or("?".to_owned(), |content| String::from_utf8_lossy(&content).trim().escape_debug().to_string());
         Ok((name["channels/".len()..].to_owned(), version))
     };
-    Ok(each(&names, workspace.storage.parallelism(), || Ok(()), read)?.into_iter().collect())
+    Ok(each(&names, publisher.storage.parallelism(), || Ok(()), read)?.into_iter().collect())
 }
 
 /// The plan on a given state; `releasing` is a version that the same commit publishes.
 pub(super) fn plan_on(
-    workspace: &Workspace,
+    publisher: &Publisher,
     request: &ChannelsRequest,
     targets: &Targets,
     releasing: Option<(&ReleaseVersion, &Platforms)>,
@@ -178,7 +178,7 @@ pub(super) fn plan_on(
             plan.unchanged += 1;
             continue;
         }
-        let from = published.as_ref().map(|target| known_version(workspace, &name, target, &released, &mut contents)).transpose()?;
+        let from = published.as_ref().map(|target| known_version(publisher, &name, target, &released, &mut contents)).transpose()?;
         plan.changes.push(ChannelChange {
             channel: format!("{}/{}", assignment.group, assignment.channel),
             from,
@@ -192,7 +192,7 @@ pub(super) fn plan_on(
         let channel = name["channels/".len()..].to_owned();
         if request.prune {
             let published = targets.get(name)?;
-            let from = published.as_ref().map(|target| known_version(workspace, name, target, &released, &mut contents)).transpose()?;
+            let from = published.as_ref().map(|target| known_version(publisher, name, target, &released, &mut contents)).transpose()?;
             plan.changes.push(ChannelChange { channel, from, to: None, published });
         } else {
             plan.vanished.push(channel);
@@ -206,14 +206,14 @@ pub(super) fn plan_on(
 
 impl ChannelsPlan {
     /// Stages the new contents and returns the changes as the commit needs them.
-    pub(super) fn stage(&self, workspace: &Workspace) -> Result<Vec<Change>> {
+    pub(super) fn stage(&self, publisher: &Publisher) -> Result<Vec<Change>> {
         let stage = |change: &ChannelChange| {
             let name = format!("channels/{}", change.channel);
             let content = change.to.as_ref().map(|version| channel_content(version));
-            let wanted = content.as_ref().map(|content| stage_bytes(workspace.storage.as_ref(), &name, content, workspace.sha512));
+            let wanted = content.as_ref().map(|content| stage_bytes(publisher.storage.as_ref(), &name, content, publisher.sha512));
             Ok(Change { name, expected: change.published.clone(), wanted: wanted.transpose()?, keep_existing: false, content })
         };
-        Ok(each(&self.changes, workspace.storage.parallelism(), || Ok(()), |change, ()| stage(change))?)
+        Ok(each(&self.changes, publisher.storage.parallelism(), || Ok(()), |change, ()| stage(change))?)
     }
 
     /// Every version that a channel is moved to must still be there at the commit.
@@ -374,7 +374,7 @@ fn nearest(version: &str, released: &BTreeSet<String>) -> Vec<String> {
 
 /// The version that a published channel holds: found by digest, or read where the content has another form than ours.
 fn known_version(
-    workspace: &Workspace,
+    publisher: &Publisher,
     name: &str,
     target: &Target,
     released: &BTreeSet<String>,
@@ -384,6 +384,6 @@ fn known_version(
     if let Some(version) = contents.version_of(target) {
         return Ok(version.to_owned());
     }
-    let content = workspace.read_small(name, target)?;
+    let content = publisher.read_small(name, target)?;
     Ok(content.map_or("?".to_owned(), |content| String::from_utf8_lossy(&content).trim().escape_debug().to_string()))
 }

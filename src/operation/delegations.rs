@@ -1,7 +1,7 @@
 //! Which other keys may sign for names in a repository: the delegations of its targets roles. The keys of `targets.json` certify
 //! them, so they are listed where a repository is adopted and where its state is shown. `publish remove-delegation` ends one.
 
-use super::{Outcome, RoleStep, Workspace, steps};
+use super::{Outcome, Publisher, RoleStep, steps};
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use crate::metadata::{DelegatedRole, Delegations, PublicKey, ROLE_LIMIT, Role, Targets, UNSTATED_TARGETS_LIMIT};
@@ -83,13 +83,13 @@ pub(super) fn able_strangers<'a>(
 /// The delegations of the top-level role, and of the role that lists the bins, to keys that can sign without the publisher.
 /// The roles that are delegated to are not read. Bins are the publisher's own where no keys but targets keys, and as many as
 /// the config names for the bins, could sign them.
-pub(super) fn of_others(workspace: &Workspace, present: &Present) -> Result<Vec<Delegation>> {
+pub(super) fn of_others(publisher: &Publisher, present: &Present) -> Result<Vec<Delegation>> {
     let targets = of_role(Role::Targets.name(), &present.targets)?;
     let mut others: Vec<Delegation> = Vec::new();
     let is_ours = |role: &DelegatedRole, block: &Delegations| {
         let keys: BTreeMap<&str, &PublicKey> = block.keys_of(role).collect();
         let strange = able_strangers(&role.keys.keyids, 1, |id| keys.get(id).copied(), |key| present.trust.was_targets_key(key));
-        ((strange.len() - workspace.bin_keys.len().min(strange.len())) as u64) < role.keys.threshold
+        ((strange.len() - publisher.keyring.bins.len().min(strange.len())) as u64) < role.keys.threshold
     };
     let block = delegations_of(&present.targets, "targets.json")?;
     let bins_are_ours = present.bins.is_some()
@@ -204,10 +204,10 @@ pub struct RemoveDelegationPlan {
 }
 
 /// Decides what ending the top-level role's delegation to this role does.
-pub fn plan_removal(workspace: &Workspace, name: &str) -> anyhow::Result<RemoveDelegationPlan> {
-    let present = workspace.load()?;
-    workspace.check_root(&present)?;
-    if workspace.workers.is_some() {
+pub fn plan_removal(publisher: &Publisher, name: &str) -> anyhow::Result<RemoveDelegationPlan> {
+    let present = publisher.load()?;
+    publisher.check_root(&present)?;
+    if publisher.workers.is_some() {
         return Err(Failure::invalid("workers do not accept requests to remove a delegation")
             .hint("stop the workers, and use a config without `broker` that has the keys of targets, snapshot and timestamp")
             .into());
@@ -226,15 +226,15 @@ pub fn plan_removal(workspace: &Workspace, name: &str) -> anyhow::Result<RemoveD
             .into());
     }
     let delegation = Delegation::of(Role::Targets.name(), role, block);
-    let roles = steps(workspace, &present, &Role::ONLINE)?;
+    let roles = steps(publisher, &present, &Role::ONLINE)?;
     Ok(RemoveDelegationPlan { delegation, roles, present: Some(Box::new(present)) })
 }
 
 /// Ends it. The snapshot keeps its entry for the role, which clients demand.
-pub fn apply_removal(workspace: &Workspace, plan: RemoveDelegationPlan) -> anyhow::Result<Outcome> {
+pub fn apply_removal(publisher: &Publisher, plan: RemoveDelegationPlan) -> anyhow::Result<Outcome> {
     let present = *plan.present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
-    workspace.begin_changes()?;
-    let signers = workspace.signers(present.trust.root(), &Role::ONLINE)?;
+    publisher.begin_changes()?;
+    let signers = publisher.signers(present.trust.root(), &Role::ONLINE)?;
     let edit = Edit { undelegate: plan.delegation.to, ..Edit::default() };
-    Ok(workspace.commit(present, &edit, &signers)?.into())
+    Ok(publisher.commit(present, &edit, &signers)?.into())
 }

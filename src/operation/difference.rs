@@ -1,6 +1,6 @@
 //! Two releases compared: platforms, files and sizes. For `publish diff`, and for the plan of a release.
 
-use super::Workspace;
+use super::Publisher;
 use crate::failure::{Failure, Kind};
 use crate::layout::{ReleaseVersion, released_versions};
 use crate::metadata::{Target, Targets};
@@ -66,10 +66,10 @@ type Files = BTreeMap<String, BTreeMap<String, Target>>;
 
 /// Compares two published releases. Each is the exact name of a release, with a leading `v` or not, or a channel as
 /// `group/channel`.
-pub fn compare(workspace: &Workspace, from: &str, to: &str) -> Result<ReleaseDifference> {
-    let present = workspace.load()?;
+pub fn compare(publisher: &Publisher, from: &str, to: &str) -> Result<ReleaseDifference> {
+    let present = publisher.load()?;
     let targets = &present.targets;
-    let channels = super::channels::published(workspace, targets)?;
+    let channels = super::channels::published(publisher, targets)?;
     let (from, to) = (named(from, targets, &channels)?, named(to, targets, &channels)?);
     let pointing = |version: &str| channels.iter().filter(|(_, points)| *points == version).map(|(name, _)| name.clone()).collect();
     let platforms = platforms(&files(&from, targets)?, &files(&to, targets)?);

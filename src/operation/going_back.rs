@@ -1,6 +1,6 @@
 //! The state of an earlier snapshot, taken up again after an attacker with stolen keys has published.
 
-use super::Workspace;
+use super::Publisher;
 use crate::failure::{Failure, Kind, Result};
 use crate::metadata::{Role, RootDraft};
 use crate::repository::{Change, Present, Versions, digest_object, load_before_root, load_restored};
@@ -42,10 +42,10 @@ pub struct GoingBack {
 
 impl BackTo {
     /// Reads both states and compares them; refuses what clients would not accept.
-    pub(super) fn plan(&self, workspace: &Workspace, draft: &RootDraft) -> Result<(GoingBack, Present)> {
-        let storage = workspace.storage.as_ref();
+    pub(super) fn plan(&self, publisher: &Publisher, draft: &RootDraft) -> Result<(GoingBack, Present)> {
+        let storage = publisher.storage.as_ref();
         let to = draft.next().version();
-        let published = load_before_root(storage, &workspace.pinned()?, to, workspace.now())
+        let published = load_before_root(storage, &publisher.pinned()?, to, publisher.now())
             .and_then(|mut present| present.read_all_bins(storage).map(|()| present));
         let kept = draft.present().online_keys_kept_by(draft.next());
         let above = match (self.reset_versions, &published) {
@@ -74,7 +74,7 @@ impl BackTo {
             lost: Vec::new(),
             unread: None,
         };
-        let mut restored = going_back.load(workspace, to)?;
+        let mut restored = going_back.load(publisher, to)?;
         restored.read_all_bins(storage)?;
         let good = restored.versions();
         if let Some(role) = Role::ONLINE.into_iter().find(|role| self.reset_versions.is_some() && good.of(*role) > above.of(*role)) {
@@ -108,9 +108,9 @@ impl BackTo {
 
 impl GoingBack {
     /// Reads the state to go back to, trusted under the root before this one.
-    pub(super) fn load(&self, workspace: &Workspace, root: u64) -> Result<Present> {
-        let (storage, pinned) = (workspace.storage.as_ref(), workspace.pinned()?);
-        load_restored(storage, &pinned, root, self.snapshot, self.above.timestamp, workspace.now()).map_err(|mut failure| {
+    pub(super) fn load(&self, publisher: &Publisher, root: u64) -> Result<Present> {
+        let (storage, pinned) = (publisher.storage.as_ref(), publisher.pinned()?);
+        load_restored(storage, &pinned, root, self.snapshot, self.above.timestamp, publisher.now()).map_err(|mut failure| {
             failure.message = format!("the state of snapshot {} cannot be restored: {}", self.snapshot, failure.message);
             failure
         })

@@ -6,7 +6,7 @@ mod existing;
 
 use self::existing::Existing;
 use super::openpgp::keep_openpgp;
-use super::{Outcome, Workspace, own_file};
+use super::{Outcome, Publisher, own_file};
 use crate::failure::{Failure, Kind};
 use crate::keys::{self, KEY_FILES_MISSING, KeyUri, Secret, Signers, Use};
 use crate::layout::{ObjectName, certificate_name};
@@ -75,38 +75,38 @@ pub struct InitReport {
 
 /// Decides what there is to make. At a place that holds a repository already, nothing may be missing but what a killed run
 /// makes after its keys: a key made now would be one that no root knows.
-pub fn plan(workspace: &Workspace, request: &InitRequest) -> Result<InitPlan> {
-    let mut key_files: Vec<PathBuf> = workspace.keys.values().flatten().filter_map(|uri| uri.path().map(Path::to_owned)).collect();
-    key_files.extend(workspace.openpgp.path().map(Path::to_owned));
+pub fn plan(publisher: &Publisher, request: &InitRequest) -> Result<InitPlan> {
+    let mut key_files: Vec<PathBuf> = publisher.keyring.roles.values().flatten().filter_map(|uri| uri.path().map(Path::to_owned)).collect();
+    key_files.extend(publisher.keyring.openpgp.path().map(Path::to_owned));
     let missing: Vec<&PathBuf> = key_files.iter().filter(|path| !path.exists()).collect();
-    let pinned = workspace.pinned_root.exists().then(|| workspace.pinned()).transpose()?;
-    let existing = Existing::look(workspace, pinned.as_deref())?;
-    existing.check(workspace, request, pinned.as_deref())?;
+    let pinned = publisher.pinned_root.exists().then(|| publisher.pinned()).transpose()?;
+    let existing = Existing::look(publisher, pinned.as_deref())?;
+    existing.check(publisher, request, pinned.as_deref())?;
     if (existing.any || pinned.is_some()) && !missing.is_empty() {
-        return Err(keys_missing(workspace, existing.any, &missing).into());
+        return Err(keys_missing(publisher, existing.any, &missing).into());
     }
     if existing.published && existing.first.is_none() && existing.same_version.is_none() {
-        return Err(Failure::new(Kind::Untrusted, format!("1.root.json is missing from {}", workspace.storage.location()))
-            .hint(format!("clients need it: restore it from a backup or a mirror; {} may be a copy", workspace.pinned_root.display()))
+        return Err(Failure::new(Kind::Untrusted, format!("1.root.json is missing from {}", publisher.storage.location()))
+            .hint(format!("clients need it: restore it from a backup or a mirror; {} may be a copy", publisher.pinned_root.display()))
             .into());
     }
-    existing.check_unpublished(workspace, request, pinned.as_deref())?;
-    if !existing.published && workspace.openpgp.path().is_none_or(Path::exists) {
+    existing.check_unpublished(publisher, request, pinned.as_deref())?;
+    if !existing.published && publisher.keyring.openpgp.path().is_none_or(Path::exists) {
         // Before anything is made: a key that could not sign. No passphrase is needed to find that out.
-        check_certificate(&workspace.openpgp_certificate()?, &workspace.openpgp.origin(), workspace.now())?;
+        check_certificate(&publisher.keyring.certificate()?, &publisher.keyring.openpgp.origin(), publisher.now())?;
     }
     let mut files = vec![request.config.clone()];
     files.extend(key_files.iter().cloned());
-    files.push(workspace.pinned_root.clone());
+    files.push(publisher.pinned_root.clone());
     let (keep, make): (Vec<PathBuf>, Vec<PathBuf>) = files.into_iter().partition(|path| path.exists());
     let show = |paths: Vec<PathBuf>| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
     let new = pinned.is_none() && !existing.any;
     Ok(InitPlan {
-        warnings: if new { taken_keys(workspace) } else { pinned_anew(workspace, pinned.as_deref(), existing.first.as_deref()) },
+        warnings: if new { taken_keys(publisher) } else { pinned_anew(publisher, pinned.as_deref(), existing.first.as_deref()) },
         empty: make.is_empty() && existing.published,
         make: show(make),
         keep: show(keep),
-        location: workspace.storage.location(),
+        location: publisher.storage.location(),
     })
 }
 
@@ -114,11 +114,11 @@ fn pin(file: &[u8]) -> crate::failure::Result<Trust> {
     Trust::pin(file, AtExpiry::Report(chrono::DateTime::UNIX_EPOCH))
 }
 
-fn keys_missing(workspace: &Workspace, existing: bool, missing: &[&PathBuf]) -> Failure {
+fn keys_missing(publisher: &Publisher, existing: bool, missing: &[&PathBuf]) -> Failure {
     let what = if existing {
-        format!("there is already a repository at {}", workspace.storage.location())
+        format!("there is already a repository at {}", publisher.storage.location())
     } else {
-        format!("{} names the keys of a repository", workspace.pinned_root.display())
+        format!("{} names the keys of a repository", publisher.pinned_root.display())
     };
     Failure::new(Kind::NotFound, format!("{what}, and keys of this config are missing; nothing was made"))
         .details(missing.iter().map(|path| format!("missing: {}", path.display())))
@@ -128,9 +128,9 @@ fn keys_missing(workspace: &Workspace, existing: bool, missing: &[&PathBuf]) -> 
 }
 
 /// Role keys that exist already: two repositories that share keys accept each other's metadata.
-fn taken_keys(workspace: &Workspace) -> Vec<String> {
+fn taken_keys(publisher: &Publisher) -> Vec<String> {
     let taken = |uri: &&KeyUri| uri.path().is_none_or(Path::exists);
-    let mut keys: Vec<String> = workspace.keys.values().flatten().filter(taken).map(ToString::to_string).collect();
+    let mut keys: Vec<String> = publisher.keyring.roles.values().flatten().filter(taken).map(ToString::to_string).collect();
     keys.dedup();
     let warning = |key: String| {
         format!(
@@ -141,48 +141,48 @@ fn taken_keys(workspace: &Workspace) -> Vec<String> {
 }
 
 /// The pinned root is lost: the repository's own takes its place where all of its root keys are keys of this config.
-fn pinned_anew(workspace: &Workspace, pinned: Option<&[u8]>, first: Option<&[u8]>) -> Vec<String> {
+fn pinned_anew(publisher: &Publisher, pinned: Option<&[u8]>, first: Option<&[u8]>) -> Vec<String> {
     let Some(first) = first.filter(|_| pinned.is_none()) else { return Vec::new() };
-    let (path, digest) = (workspace.pinned_root.display(), hex::encode(openssl::sha::sha512(first)));
+    let (path, digest) = (publisher.pinned_root.display(), hex::encode(openssl::sha::sha512(first)));
     vec![format!(
         "{path} is missing: 1.root.json of the repository takes its place if all of its root keys are keys of this config. Compare its SHA-512 {digest} with the `trdl add` line that you gave your users"
     )]
 }
 
 /// Makes what is missing.
-pub fn apply(workspace: &Workspace, request: &InitRequest) -> Result<InitReport> {
+pub fn apply(publisher: &Publisher, request: &InitRequest) -> Result<InitReport> {
     // The caller has shown a plan; a caller without one is held to the same rule.
-    plan(workspace, request)?;
-    workspace.begin_changes()?;
+    plan(publisher, request)?;
+    publisher.begin_changes()?;
     // Prompts come before any file: a run that was cancelled there leaves nothing that the next one would have to match.
-    let passphrases = NewPassphrases::choose(workspace, request)?;
-    let made = create_file(&request.config, config_text(workspace, request).as_bytes())?;
-    let revocation = make_keys(workspace, request, &passphrases).inspect_err(|_| {
-        if made && no_key_exists(workspace) {
+    let passphrases = NewPassphrases::choose(publisher, request)?;
+    let made = create_file(&request.config, config_text(publisher, request).as_bytes())?;
+    let revocation = make_keys(publisher, request, &passphrases).inspect_err(|_| {
+        if made && no_key_exists(publisher) {
             let _ = std::fs::remove_file(&request.config);
         }
     })?;
     let mut signers = Signers::new();
     let mut public: BTreeMap<Role, PublicKey> = BTreeMap::new();
     for role in Role::ALL {
-        for uri in workspace.keys.get(&role).map_or(&[][..], Vec::as_slice) {
-            let signer = keys::load(uri, workspace.passphrases.as_ref())?;
+        for uri in publisher.keyring.of(role) {
+            let signer = publisher.keyring.load(uri)?;
             public.insert(role, signer.public().clone());
             signers.entry(role).or_default().push(signer);
         }
     }
-    let first = make_root(workspace, request, &public, &signers)?;
+    let first = make_root(publisher, request, &public, &signers)?;
     let mut certificates = Certificates::default();
-    let fingerprint = certificates.add(&workspace.openpgp_certificate()?, "the OpenPGP key")?;
-    workspace.progress.phase("publishing the first roles");
-    let published = workspace.storage.get(&ObjectName::timestamp(), crate::metadata::TIMESTAMP_LIMIT)?.is_some();
+    let fingerprint = certificates.add(&publisher.keyring.certificate()?, "the OpenPGP key")?;
+    publisher.progress.phase("publishing the first roles");
+    let published = publisher.storage.get(&ObjectName::timestamp(), crate::metadata::TIMESTAMP_LIMIT)?.is_some();
     let committed = if published {
-        workspace.commit(workspace.load()?, &Default::default(), &signers)?
+        publisher.commit(publisher.load()?, &Default::default(), &signers)?
     } else {
-        workspace.compare_clocks();
-        workspace.committer(&first, &signers).commit_first()?
+        publisher.compare_clocks();
+        publisher.committer(&first, &signers).commit_first()?
     };
-    workspace.remember(&committed.versions)?;
+    publisher.remember(&committed.versions)?;
     Ok(InitReport {
         outcome: committed.into(),
         root_version: pin(&first)?.root().version(),
@@ -194,9 +194,9 @@ pub fn apply(workspace: &Workspace, request: &InitRequest) -> Result<InitReport>
 }
 
 /// The text of the config with what was just found out about the store: no other machine need try it out again.
-fn config_text(workspace: &Workspace, request: &InitRequest) -> String {
+fn config_text(publisher: &Publisher, request: &InitRequest) -> String {
     let mut text = request.config_text.clone();
-    let Some(found) = workspace.found.get().filter(|_| !workspace.single_publisher) else { return text };
+    let Some(found) = publisher.conditions.found.get().filter(|_| !publisher.conditions.single_publisher) else { return text };
     if !text.contains("\nstore:\n") {
         text.push_str("store:\n");
     }
@@ -204,16 +204,16 @@ fn config_text(workspace: &Workspace, request: &InitRequest) -> String {
     if found.conditions == Conditions::Enforced {
         text.push_str("  conditions: enforced\n");
     }
-    if workspace.storage.etag_quotes() == Some(EtagQuotes::Strip) {
+    if publisher.storage.etag_quotes() == Some(EtagQuotes::Strip) {
         text.push_str("  etag_quotes: strip\n");
     }
     text
 }
 
-fn foreign(workspace: &Workspace) -> Failure {
+fn foreign(publisher: &Publisher) -> Failure {
     Failure::new(
         Kind::Conflict,
-        format!("there is already a repository at {}, and it is not the one of this config", workspace.storage.location()),
+        format!("there is already a repository at {}, and it is not the one of this config", publisher.storage.location()),
     )
     .hint("choose an empty place with --repo, or run in the directory that holds that repository's publish.yaml")
 }
@@ -225,72 +225,73 @@ struct NewPassphrases {
 }
 
 impl NewPassphrases {
-    fn choose(workspace: &Workspace, request: &InitRequest) -> Result<Self> {
-        let choose = |purpose: Use, needed: bool| (request.encrypt && needed).then(|| workspace.passphrases.choose(purpose)).transpose();
+    fn choose(publisher: &Publisher, request: &InitRequest) -> Result<Self> {
+        let choose =
+            |purpose: Use, needed: bool| (request.encrypt && needed).then(|| publisher.keyring.passphrases.choose(purpose)).transpose();
         Ok(Self {
-            roles: choose(Use::Roles, missing_keys(workspace).next().is_some())?,
-            openpgp: choose(Use::OpenPgp, missing_openpgp(workspace).is_some())?,
+            roles: choose(Use::Roles, missing_keys(publisher).next().is_some())?,
+            openpgp: choose(Use::OpenPgp, missing_openpgp(publisher).is_some())?,
         })
     }
 }
 
-fn missing_keys(workspace: &Workspace) -> impl Iterator<Item = &Path> {
-    workspace.keys.values().flatten().filter_map(KeyUri::path).filter(|path| !path.exists())
+fn missing_keys(publisher: &Publisher) -> impl Iterator<Item = &Path> {
+    publisher.keyring.roles.values().flatten().filter_map(KeyUri::path).filter(|path| !path.exists())
 }
 
-fn missing_openpgp(workspace: &Workspace) -> Option<&Path> {
-    workspace.openpgp.path().filter(|path| !path.exists())
+fn missing_openpgp(publisher: &Publisher) -> Option<&Path> {
+    publisher.keyring.openpgp.path().filter(|path| !path.exists())
 }
 
-fn no_key_exists(workspace: &Workspace) -> bool {
-    !workspace.keys.values().flatten().chain([&workspace.openpgp]).filter_map(KeyUri::path).any(Path::exists)
+fn no_key_exists(publisher: &Publisher) -> bool {
+    !publisher.keyring.roles.values().flatten().chain([&publisher.keyring.openpgp]).filter_map(KeyUri::path).any(Path::exists)
 }
 
 /// Makes the missing key files; returns where the revocation certificate of a new OpenPGP key is.
-fn make_keys(workspace: &Workspace, request: &InitRequest, passphrases: &NewPassphrases) -> Result<Option<String>> {
-    for path in missing_keys(workspace) {
+fn make_keys(publisher: &Publisher, request: &InitRequest, passphrases: &NewPassphrases) -> Result<Option<String>> {
+    for path in missing_keys(publisher) {
         path.parent().map_or(Ok(()), keys::create_private_directory)?;
         tolerate_existing(keys::create(path, KeyKind::Ed25519, passphrases.roles.as_ref()))?;
     }
-    let Some(path) = missing_openpgp(workspace) else { return Ok(None) };
+    let Some(path) = missing_openpgp(publisher) else { return Ok(None) };
     path.parent().map_or(Ok(()), keys::create_private_directory)?;
-    workspace.progress.phase("making the OpenPGP key");
+    publisher.progress.phase("making the OpenPGP key");
     let passphrase = passphrases.openpgp.as_ref();
-    let generated = generate(request.algorithm, &request.user_id, passphrase.map(Secret::expose), workspace.now())?;
+    let generated = generate(request.algorithm, &request.user_id, passphrase.map(Secret::expose), publisher.now())?;
     Ok(Some(keep_openpgp(path, &generated)?.display().to_string()))
 }
 
 /// The first root: the pinned one, else the published one if it is ours, else a new one that is pinned before it is
 /// published.
-fn make_root(workspace: &Workspace, request: &InitRequest, public: &BTreeMap<Role, PublicKey>, signers: &Signers) -> Result<Vec<u8>> {
-    if !workspace.pinned_root.exists() {
-        let file = match workspace.storage.get(&ObjectName::versioned("root", 1), ROOT_LIMIT)? {
+fn make_root(publisher: &Publisher, request: &InitRequest, public: &BTreeMap<Role, PublicKey>, signers: &Signers) -> Result<Vec<u8>> {
+    if !publisher.pinned_root.exists() {
+        let file = match publisher.storage.get(&ObjectName::versioned("root", 1), ROOT_LIMIT)? {
             Some(published) if is_ours(&published.bytes, signers) => published.bytes,
-            Some(_) => return Err(foreign(workspace).into()),
+            Some(_) => return Err(foreign(publisher).into()),
             None => {
                 let root = Root::first(
                     public,
                     request.key_ids,
-                    Moment::first(workspace.now(), workspace.lifetimes).expiry(Role::Root, None),
+                    Moment::first(publisher.now(), publisher.lifetimes).expiry(Role::Root, None),
                     request.consistent_snapshot,
                 )?;
                 let file = sign_root(&root, None, signers.get(&Role::Root).map_or(&[], Vec::as_slice))?;
                 client_roots::check(None, &file, "1.root.json")?;
                 // Only what is noted as begun is completed by a later run.
-                workspace.remember_beginning(&file);
+                publisher.remember_beginning(&file);
                 file
             }
         };
-        create_file(&workspace.pinned_root, &file)?;
+        create_file(&publisher.pinned_root, &file)?;
     }
-    let first = workspace.pinned()?;
+    let first = publisher.pinned()?;
     if pin(&first)?.root().version() > 1 {
         // Of an adopted repository; the plan has found it published.
         return Ok(first);
     }
     let name = ObjectName::versioned("root", 1);
-    if !workspace.storage.create(&name, &first)? && workspace.storage.get(&name, ROOT_LIMIT)?.is_none_or(|there| there.bytes != first) {
-        return Err(foreign(workspace).into());
+    if !publisher.storage.create(&name, &first)? && publisher.storage.get(&name, ROOT_LIMIT)?.is_none_or(|there| there.bytes != first) {
+        return Err(foreign(publisher).into());
     }
     Ok(first)
 }

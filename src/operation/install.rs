@@ -1,6 +1,6 @@
 //! What users need to install a release: roots to pin, the certificate, and a file as an example.
 
-use super::Workspace;
+use super::Publisher;
 use crate::failure::{Failure, Kind};
 use crate::layout::{ObjectName, ReleaseVersion, released_versions};
 use crate::metadata::ROOT_LIMIT;
@@ -30,23 +30,23 @@ pub struct Install {
 }
 
 /// Reads the published state and the root files.
-pub fn install(workspace: &Workspace) -> Result<Install> {
-    let url = workspace.label.url.clone().ok_or_else(|| {
+pub fn install(publisher: &Publisher) -> Result<Install> {
+    let url = publisher.label.url.clone().ok_or_else(|| {
         Failure::new(Kind::Invalid, "the config has no `public_url`: users need the URL of the repository")
             .hint("put `public_url: https://…` into the config")
     })?;
-    let present = workspace.load()?;
+    let present = publisher.load()?;
     let targets = &present.targets;
     let newest = present.trust.root().version();
     let mut roots = Vec::new();
     for version in if newest == 1 { vec![1] } else { vec![1, newest] } {
-        if let Some(root) = workspace.storage.get(&ObjectName::versioned("root", version), ROOT_LIMIT)? {
+        if let Some(root) = publisher.storage.get(&ObjectName::versioned("root", version), ROOT_LIMIT)? {
             roots.push((version, hex::encode(openssl::sha::sha512(&root.bytes))));
         }
     }
     let certificates = targets.below("openpgp/").filter_map(|name| Some(name.strip_prefix("openpgp/")?.strip_suffix(".asc")?.to_owned()));
     // The key that signs now comes last.
-    let signing = signing_fingerprints(workspace);
+    let signing = signing_fingerprints(publisher);
     let mut certificates: Vec<String> = certificates.collect();
     certificates.sort_by_key(|fingerprint| signing.contains(fingerprint));
     let release =
@@ -57,7 +57,7 @@ pub fn install(workspace: &Workspace) -> Result<Install> {
     let channels: Vec<&str> = targets.below("channels/").map(|name| &name["channels/".len()..]).collect();
     let channel = channels.iter().rev().find(|name| name.ends_with("/stable")).or(channels.first());
     Ok(Install {
-        name: workspace.label.name.clone().unwrap_or_else(|| "NAME".into()),
+        name: publisher.label.name.clone().unwrap_or_else(|| "NAME".into()),
         url: url.trim_end_matches('/').to_owned(),
         roots,
         certificates,
@@ -69,8 +69,8 @@ pub fn install(workspace: &Workspace) -> Result<Install> {
 }
 
 /// Of the configured OpenPGP key, where it can be read.
-fn signing_fingerprints(workspace: &Workspace) -> Vec<String> {
+fn signing_fingerprints(publisher: &Publisher) -> Vec<String> {
     let mut certificates = Certificates::default();
-    let read = workspace.openpgp_certificate().is_ok_and(|bytes| certificates.add(&bytes, "the OpenPGP key").is_ok());
-    if read { certificates.standings(workspace.now()).map(|(fingerprint, _)| fingerprint).collect() } else { Vec::new() }
+    let read = publisher.keyring.certificate().is_ok_and(|bytes| certificates.add(&bytes, "the OpenPGP key").is_ok());
+    if read { certificates.standings(publisher.now()).map(|(fingerprint, _)| fingerprint).collect() } else { Vec::new() }
 }

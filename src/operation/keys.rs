@@ -1,6 +1,6 @@
 //! What `publish key` shows of keys: which roles each may sign, and until when those are valid.
 
-use super::Workspace;
+use super::Publisher;
 use super::refresh::expiries;
 use crate::failure::Result;
 use crate::metadata::{Envelope, PublicKey, Role};
@@ -57,10 +57,10 @@ pub struct Place {
 }
 
 /// The roles that this key may sign.
-pub fn duties_of(workspace: &Workspace, key: &PublicKey) -> Result<Vec<Duty>> {
-    let present = workspace.load()?;
+pub fn duties_of(publisher: &Publisher, key: &PublicKey) -> Result<Vec<Duty>> {
+    let present = publisher.load()?;
     let root = present.trust.root();
-    let now = workspace.now();
+    let now = publisher.now();
     let may = |role: Role| root.keys_of(role).any(|(_, known)| known.same_material(key));
     let duty = |(role, expires): (Role, crate::metadata::Expiry)| Duty {
         role: role.name(),
@@ -72,16 +72,16 @@ pub fn duties_of(workspace: &Workspace, key: &PublicKey) -> Result<Vec<Duty>> {
 }
 
 /// The keys of every role.
-pub fn list(workspace: &Workspace, names: &Path) -> anyhow::Result<Vec<RoleKeysReport>> {
-    let present = workspace.load()?;
+pub fn list(publisher: &Publisher, names: &Path) -> anyhow::Result<Vec<RoleKeysReport>> {
+    let present = publisher.load()?;
     let root = present.trust.root();
-    let now = workspace.now();
+    let now = publisher.now();
     let names: BTreeMap<String, String> = super::root::read_names(names)?;
-    let storage = workspace.storage.as_ref();
+    let storage = publisher.storage.as_ref();
     let mut all = Vec::new();
     for (role, expires) in expiries(&present)? {
         let file = match role {
-            Role::Root => super::root::root_file(workspace, root.version())?,
+            Role::Root => super::root::root_file(publisher, root.version())?,
             Role::Targets => present.targets.file().to_vec(),
             Role::Snapshot => present.snapshot_file(storage)?,
             Role::Timestamp => present.timestamp_file.clone(),
@@ -95,7 +95,7 @@ pub fn list(workspace: &Workspace, names: &Path) -> anyhow::Result<Vec<RoleKeysR
             name: names.get(id).cloned(),
             has_signed: signers.iter().any(|signer| signer.same_material(key)),
         };
-        let places = workspace.keys.get(&role).map_or(&[][..], Vec::as_slice).iter();
+        let places = publisher.keyring.of(role).iter();
         all.push(RoleKeysReport {
             role: role.name(),
             threshold: root.role(role).threshold,

@@ -17,13 +17,12 @@ pub mod going_back;
 pub mod init;
 pub mod install;
 pub mod keys;
-mod memory;
 #[cfg(feature = "monitor")]
 pub mod monitor;
 pub mod openpgp;
 pub(crate) mod own_file;
 pub mod prune;
-mod public_copy;
+mod publisher;
 pub mod queue;
 pub mod refresh;
 pub mod release;
@@ -31,18 +30,14 @@ pub mod remove_targets;
 pub mod root;
 pub mod root_commit;
 pub mod rotate;
-mod state_document;
 pub mod status;
 pub mod store_check;
 pub mod verify;
 pub mod workers;
-mod workspace;
 pub mod yank;
 
-pub use memory::{Learned, Recall};
-pub use state_document::StateDocument;
-pub use workspace::Workspace;
-pub(crate) use workspace::read_pinned_root;
+pub(crate) use publisher::read_pinned_root;
+pub use publisher::{Keyring, Learned, Publisher, Recall, StateDocument, StoreFacts, VersionMemory};
 
 use crate::failure::{Failure, Result};
 use crate::metadata::{Role, format_expiry};
@@ -64,18 +59,18 @@ pub struct RoleStep {
 }
 
 /// The steps for signing these roles again; refuses, before anything is written, versions that no client would read. After
-/// an accepted rollback a commit signs every online role, see [`Workspace::commit`].
-fn steps(workspace: &Workspace, present: &Present, roles: &[Role]) -> Result<Vec<RoleStep>> {
-    let (versions, above) = (present.versions(), workspace.floor());
-    let signed = |role: &Role| roles.contains(role) || (Role::ONLINE.contains(role) && workspace.signs_above(present));
+/// an accepted rollback a commit signs every online role, see [`Publisher::commit`].
+fn steps(publisher: &Publisher, present: &Present, roles: &[Role]) -> Result<Vec<RoleStep>> {
+    let (versions, above) = (present.versions(), publisher.floor());
+    let signed = |role: &Role| roles.contains(role) || (Role::ONLINE.contains(role) && publisher.signs_above(present));
     if roles.is_empty() {
         return Ok(Vec::new());
     }
     let replaced = refresh::expiries(present)?;
     let timestamp = replaced.iter().find_map(|(role, expires)| (*role == Role::Timestamp).then_some(*expires));
     let moment = timestamp.map_or_else(
-        || Moment::first(workspace.now(), workspace.lifetimes),
-        |timestamp| Moment::after(workspace.now(), workspace.lifetimes, timestamp),
+        || Moment::first(publisher.now(), publisher.lifetimes),
+        |timestamp| Moment::after(publisher.now(), publisher.lifetimes, timestamp),
     );
     let step = |role: &Role| {
         let from = versions.of(*role);
@@ -89,10 +84,10 @@ fn steps(workspace: &Workspace, present: &Present, roles: &[Role]) -> Result<Vec
 }
 
 /// The steps for a change of these targets. Bins have versions of their own, which are not shown.
-fn target_steps<'n>(workspace: &Workspace, present: &Present, mut names: impl Iterator<Item = &'n str>) -> Result<Vec<RoleStep>> {
+fn target_steps<'n>(publisher: &Publisher, present: &Present, mut names: impl Iterator<Item = &'n str>) -> Result<Vec<RoleStep>> {
     let at_top = names.try_fold(false, |at_top, name| Ok::<_, Failure>(at_top || present.home(name)? == Home::Top))?;
     let roles: &[Role] = if at_top { &Role::ONLINE } else { &[Role::Snapshot, Role::Timestamp] };
-    steps(workspace, present, roles)
+    steps(publisher, present, roles)
 }
 
 /// What applying a plan did.
@@ -137,8 +132,8 @@ pub struct PublishedTarget {
 
 impl Outcome {
     /// With the targets that an edit writes, if it was published.
-    fn publishing(mut self, workspace: &Workspace, edit: &Edit) -> Self {
-        let base = workspace.label.url.as_ref().filter(|_| workspace.plain_names == PlainNames::All);
+    fn publishing(mut self, publisher: &Publisher, edit: &Edit) -> Self {
+        let base = publisher.label.url.as_ref().filter(|_| publisher.plain_names == PlainNames::All);
         let target = |change: &Change| {
             let target = change.wanted.as_ref().filter(|wanted| change.expected.as_ref() != Some(*wanted))?;
             Some(PublishedTarget {

@@ -10,7 +10,7 @@ use super::add_targets::{self, AddTargetsRequest, NamedFiles};
 use super::drop_box::{Aside, DropBox, Guard, Noted, Took, Upload, superseded, took_place};
 use super::queue::{self, Selection};
 use super::refresh::RefreshRequest;
-use super::{Outcome, Workspace, refresh};
+use super::{Outcome, Publisher, refresh};
 use crate::broker::QueueState;
 use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
@@ -130,13 +130,13 @@ pub enum Event<'a> {
 
 /// Runs until `stop` or `reload`.
 pub fn run(
-    workspace: &Workspace,
+    publisher: &Publisher,
     request: &MonitorRequest,
     stop: &AtomicBool,
     reload: &AtomicBool,
     log: &dyn Fn(Event<'_>),
 ) -> anyhow::Result<End> {
-    let mut monitor = Monitor::new(workspace, request, log);
+    let mut monitor = Monitor::new(publisher, request, log);
     let (_watcher, changes) = watch(request);
     loop {
         if stop.load(Ordering::Relaxed) {
@@ -151,8 +151,8 @@ pub fn run(
 }
 
 /// One round: everything that is ready now, and what is due now.
-pub fn once(workspace: &Workspace, request: &MonitorRequest, log: &dyn Fn(Event<'_>)) -> anyhow::Result<()> {
-    Monitor::new(workspace, request, log).round()
+pub fn once(publisher: &Publisher, request: &MonitorRequest, log: &dyn Fn(Event<'_>)) -> anyhow::Result<()> {
+    Monitor::new(publisher, request, log).round()
 }
 
 /// Reports when something was renamed in the drop box. Network file systems report nothing: the scans find what is there.
@@ -192,7 +192,7 @@ fn wait(changes: &Receiver<()>, scan: Duration, stop: &AtomicBool, reload: &Atom
 }
 
 struct Monitor<'a> {
-    workspace: &'a Workspace,
+    publisher: &'a Publisher,
     request: &'a MonitorRequest,
     log: &'a dyn Fn(Event<'_>),
     drop_box: Option<DropBox>,
@@ -204,9 +204,9 @@ struct Monitor<'a> {
 }
 
 impl<'a> Monitor<'a> {
-    fn new(workspace: &'a Workspace, request: &'a MonitorRequest, log: &'a dyn Fn(Event<'_>)) -> Self {
+    fn new(publisher: &'a Publisher, request: &'a MonitorRequest, log: &'a dyn Fn(Event<'_>)) -> Self {
         let next_refresh = Instant::now();
-        Self { workspace, request, log, drop_box: None, standby: false, paused: false, next_refresh, told: BTreeMap::new() }
+        Self { publisher, request, log, drop_box: None, standby: false, paused: false, next_refresh, told: BTreeMap::new() }
     }
 
     /// An error is one that no later round can repair.
@@ -247,7 +247,7 @@ impl<'a> Monitor<'a> {
 
     /// Whether work is paused.
     fn pause_flag(&self) -> crate::failure::Result<bool> {
-        match self.workspace.shared.pause()? {
+        match self.publisher.shared.pause()? {
             Some(pause) if pause.unreadable => Err(Failure::invalid(
                 "the pause flag has content that cannot be read; nothing is published until `publish resume` removes it",
             )),
@@ -270,16 +270,16 @@ impl<'a> Monitor<'a> {
     }
 
     fn refresh(&self) -> anyhow::Result<()> {
-        if self.workspace.workers.is_some() {
-            (self.log)(Event::Queues(queue::queue(self.workspace, &Selection::None)?.queues));
+        if self.publisher.workers.is_some() {
+            (self.log)(Event::Queues(queue::queue(self.publisher, &Selection::None)?.queues));
         }
         let wish = RefreshRequest { consistent_snapshot: self.request.consistent_snapshot, ..RefreshRequest::default() };
-        let mut plan = refresh::plan(self.workspace, wish)?;
+        let mut plan = refresh::plan(self.publisher, wish)?;
         if !plan.empty {
             let roles = plan.due.iter().map(|due| due.role).collect();
-            refresh::apply(self.workspace, plan)?;
+            refresh::apply(self.publisher, plan)?;
             (self.log)(Event::Refreshed { roles });
-            plan = refresh::plan(self.workspace, wish)?;
+            plan = refresh::plan(self.publisher, wish)?;
         }
         (self.log)(Event::Expiries(plan.expiries()?));
         Ok(())
@@ -354,11 +354,11 @@ impl<'a> Monitor<'a> {
         if uploads.iter().all(|(upload, _)| drop_box.begun(upload).is_none()) {
             return Ok((uploads, false));
         }
-        let mut present = self.workspace.load()?;
+        let mut present = self.publisher.load()?;
         let (mut left, mut done) = (Vec::new(), Vec::new());
         for (upload, files) in uploads {
             let took = match drop_box.begun(&upload) {
-                Some(begun) => took_place(self.workspace, begun, &files, &mut present),
+                Some(begun) => took_place(self.publisher, begun, &files, &mut present),
                 None => Ok(Took::No),
             };
             match took {
@@ -378,8 +378,8 @@ impl<'a> Monitor<'a> {
 
     /// Does what follows a commit, such as plain names.
     fn complete(&self) -> anyhow::Result<()> {
-        self.workspace.begin_changes()?;
-        self.workspace.commit(self.workspace.load()?, &Edit::default(), &Signers::new()).map(drop)?;
+        self.publisher.begin_changes()?;
+        self.publisher.commit(self.publisher.load()?, &Edit::default(), &Signers::new()).map(drop)?;
         Ok(())
     }
 
@@ -432,22 +432,22 @@ impl<'a> Monitor<'a> {
             only_changed: false,
             metadata_only: false,
         };
-        let present = self.workspace.load()?;
-        self.workspace.check_root(&present)?;
-        let plan = match add_targets::plan_on(self.workspace, &request, files, present) {
+        let present = self.publisher.load()?;
+        self.publisher.check_root(&present)?;
+        let plan = match add_targets::plan_on(self.publisher, &request, files, present) {
             Err(error) => return refused(error, &[Kind::Invalid, Kind::Conflict]),
             Ok(plan) => plan,
         };
         let targets = plan.targets.len();
-        self.workspace.shared.check_pause()?;
+        self.publisher.shared.check_pause()?;
         // A worker's refusal is about what it was asked. A publisher that signs itself refuses single files at most: a
         // conflict with another publisher is settled by the next plan.
-        let kinds: &[Kind] = if self.workspace.workers.is_some() { &[Kind::Invalid, Kind::Conflict] } else { &[] };
+        let kinds: &[Kind] = if self.publisher.workers.is_some() { &[Kind::Invalid, Kind::Conflict] } else { &[] };
         let noted = Noted::new(drop_box, uploads.iter().map(|(upload, _)| upload).collect());
-        let outcome = match add_targets::apply_before(self.workspace, plan, Some(&noted)) {
+        let outcome = match add_targets::apply_before(self.publisher, plan, Some(&noted)) {
             Err(error) => {
                 // A pause that began meanwhile is not about the uploads.
-                self.workspace.shared.check_pause()?;
+                self.publisher.shared.check_pause()?;
                 return refused(error, kinds);
             }
             Ok(outcome) => outcome,

@@ -2,7 +2,7 @@
 //! signed; the new one is certified by the old key. Releases are signed again on request, from the content in the store.
 
 use super::release::certificate_change;
-use super::{Outcome, Workspace};
+use super::{Outcome, Publisher};
 use crate::failure::{Failure, Kind};
 use crate::keys::write_private;
 use crate::layout::signed_name;
@@ -45,10 +45,10 @@ pub fn keep_openpgp(path: &Path, generated: &Generated) -> crate::failure::Resul
 }
 
 /// Finds the signatures to make anew; nothing is written.
-pub fn plan(workspace: &Workspace, resign: &Resign) -> Result<OpenPgpPlan> {
-    let mut present = workspace.load()?;
-    workspace.check_root(&present)?;
-    present.read_all_bins(workspace.storage.as_ref())?;
+pub fn plan(publisher: &Publisher, resign: &Resign) -> Result<OpenPgpPlan> {
+    let mut present = publisher.load()?;
+    publisher.check_root(&present)?;
+    present.read_all_bins(publisher.storage.as_ref())?;
     let wanted = |name: &str| match resign {
         Resign::All => true,
         Resign::Versions(versions) => {
@@ -74,14 +74,14 @@ pub fn plan(workspace: &Workspace, resign: &Resign) -> Result<OpenPgpPlan> {
 }
 
 /// Publishes the certificate and the new signatures, in one commit.
-pub fn apply(workspace: &Workspace, key: &SigningKey, plan: OpenPgpPlan) -> Result<Outcome> {
+pub fn apply(publisher: &Publisher, key: &SigningKey, plan: OpenPgpPlan) -> Result<Outcome> {
     let present = *plan.present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
-    workspace.begin_changes()?;
-    let storage = workspace.storage.as_ref();
-    let certificate = certificate_change(workspace, &present.targets, key)?;
+    publisher.begin_changes()?;
+    let storage = publisher.storage.as_ref();
+    let certificate = certificate_change(publisher, &present.targets, key)?;
     let names = plan.resigned.iter().map(String::as_str).chain([certificate.name.as_str()]);
-    let signers = workspace.target_signers(&present, names)?;
-    workspace.progress.phase("signing anew");
+    let signers = publisher.target_signers(&present, names)?;
+    publisher.progress.phase("signing anew");
     let make = |name: &String, signer: &mut Box<dyn sequoia_openpgp::crypto::Signer + Send>| -> crate::failure::Result<Change> {
         let exists = |name: &str| present.target(name).is_ok_and(|target| target.is_some());
         let missing = || Failure::new(Kind::Untrusted, format!("the content that {name} signs is missing from {}", storage.location()));
@@ -89,14 +89,14 @@ pub fn apply(workspace: &Workspace, key: &SigningKey, plan: OpenPgpPlan) -> Resu
         let target = present.target(&artifact)?.ok_or_else(missing)?;
         let state =
             digest_for_signature(storage, &present.place_of(storage, &artifact, &target)?, &target, key.hash())?.ok_or_else(missing)?;
-        let file = sign(signer.as_mut(), state, workspace.now())?;
-        let wanted = stage_bytes(storage, name, &file, workspace.sha512)?;
-        workspace.progress.file();
+        let file = sign(signer.as_mut(), state, publisher.now())?;
+        let wanted = stage_bytes(storage, name, &file, publisher.sha512)?;
+        publisher.progress.file();
         Ok(Change { name: name.clone(), expected: present.target(name)?, wanted: Some(wanted), keep_existing: false, content: Some(file) })
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut changes = each(&plan.resigned, threads, || key.signer(), make)?;
     changes.push(certificate);
-    workspace.progress.phase("committing");
-    Ok(workspace.commit(present, &Edit { changes, ..Edit::default() }, &signers)?.into())
+    publisher.progress.phase("committing");
+    Ok(publisher.commit(present, &Edit { changes, ..Edit::default() }, &signers)?.into())
 }

@@ -1,6 +1,6 @@
 //! `publish prune`: deletes objects that neither the current metadata nor metadata superseded within the grace refers to.
 
-use super::Workspace;
+use super::Publisher;
 use crate::failure::{Failure, Kind};
 use crate::layout::ObjectName;
 use crate::metadata::TIMESTAMP_LIMIT;
@@ -42,20 +42,20 @@ pub struct Pruned {
 }
 
 /// Finds what can go; nothing is written and no key is opened.
-pub fn plan(workspace: &Workspace, grace: Duration) -> Result<PrunePlan> {
+pub fn plan(publisher: &Publisher, grace: Duration) -> Result<PrunePlan> {
     if grace < LEAST_GRACE {
         return Err(Failure::invalid(format!("a grace of {} hours is too short", grace.as_secs() / 3600))
             .hint("give at least 1d: running publishers need the content that they staged, and clients need the files that they have begun to download")
             .into());
     }
-    let mut present = workspace.load()?;
-    workspace.check_root(&present)?;
+    let mut present = publisher.load()?;
+    publisher.check_root(&present)?;
     // After the first answers of the store: it has reported its time by then.
-    let now = workspace.stores_time()?;
+    let now = publisher.stores_time()?;
     let cutoff = SystemTime::from(now).checked_sub(grace).unwrap_or(SystemTime::UNIX_EPOCH);
-    let Garbage { objects, strange, kept } = garbage(workspace.storage.as_ref(), &mut present, cutoff)?;
+    let Garbage { objects, strange, kept } = garbage(publisher.storage.as_ref(), &mut present, cutoff)?;
     // A listing takes its time: whatever was committed meanwhile may name what it found unneeded.
-    let current = workspace.storage.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?;
+    let current = publisher.storage.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?;
     if current.is_none_or(|current| current.bytes != present.timestamp_file) {
         return Err(Failure::new(Kind::Conflict, "another publisher published during the listing; nothing was deleted")
             .hint("run the same command again")
@@ -74,11 +74,11 @@ pub fn plan(workspace: &Workspace, grace: Duration) -> Result<PrunePlan> {
 }
 
 /// Deletes what the plan found, except what has been written anew since.
-pub fn apply(workspace: &Workspace, plan: &PrunePlan) -> Result<Pruned> {
-    workspace.begin_changes()?;
-    let storage = workspace.storage.as_ref();
-    workspace.progress.phase("deleting");
-    workspace.progress.expect(plan.found.len() as u64, plan.bytes);
+pub fn apply(publisher: &Publisher, plan: &PrunePlan) -> Result<Pruned> {
+    publisher.begin_changes()?;
+    let storage = publisher.storage.as_ref();
+    publisher.progress.phase("deleting");
+    publisher.progress.expect(plan.found.len() as u64, plan.bytes);
     let delete = |stored: &Stored, (): &mut ()| {
         // A publisher may have staged the same content again: that renews its date.
         let there = storage.stat(&stored.name)?;
@@ -86,7 +86,7 @@ pub fn apply(workspace: &Workspace, plan: &PrunePlan) -> Result<Pruned> {
         if still {
             storage.delete(&stored.name)?;
         }
-        workspace.progress.file();
+        publisher.progress.file();
         Ok(still)
     };
     let deleted = each(&plan.found, storage.parallelism(), || Ok(()), delete)?.into_iter().filter(|deleted| *deleted).count();

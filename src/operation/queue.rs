@@ -1,6 +1,6 @@
 //! `publish queue`: what waits for the workers, and the requests that none could deal with.
 
-use super::Workspace;
+use super::Publisher;
 use crate::broker::{Broker, DeadLetter, QueueState};
 use crate::failure::Failure;
 use anyhow::Result;
@@ -37,13 +37,13 @@ pub struct Letter {
 }
 
 /// Looks at the queues, and at each dead letter.
-pub fn queue(workspace: &Workspace, selection: &Selection) -> Result<QueueReport> {
+pub fn queue(publisher: &Publisher, selection: &Selection) -> Result<QueueReport> {
     let none = || {
         Failure::invalid("the config has no `broker`: this publisher signs without workers, so there are no queues")
             .hint("docs/workers.md describes the set-up of workers")
     };
-    let workers = workspace.workers.as_ref().ok_or_else(none)?;
-    let broker = Broker::connect(&workers.broker, &super::workspace::identity(&workspace.pinned()?))?;
+    let workers = publisher.workers.as_ref().ok_or_else(none)?;
+    let broker = Broker::connect(&workers.broker, &super::publisher::identity(&publisher.pinned()?))?;
     let (chosen, requeue) = match selection {
         Selection::None => (&[][..], false),
         Selection::Requeue(ids) => (ids.as_slice(), true),

@@ -1,7 +1,7 @@
 //! `publish refresh`: signs again what is due, touches nothing otherwise.
 
 use super::rotate::bins_behind;
-use super::{Outcome, RoleStep, Workspace, steps};
+use super::{Outcome, Publisher, RoleStep, steps};
 use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
 use crate::layout::ObjectName;
@@ -77,16 +77,16 @@ pub struct RefreshRequest {
 }
 
 /// Decides what is due.
-pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPlan> {
-    let mut present = workspace.load()?;
-    let sha512_only = if request.rehash { sha512_only(workspace, &mut present)? } else { Vec::new() };
-    let (now, lifetimes) = (workspace.now(), workspace.lifetimes);
+pub fn plan(publisher: &Publisher, request: RefreshRequest) -> Result<RefreshPlan> {
+    let mut present = publisher.load()?;
+    let sha512_only = if request.rehash { sha512_only(publisher, &mut present)? } else { Vec::new() };
+    let (now, lifetimes) = (publisher.now(), publisher.lifetimes);
     let expiries = expiries(&present)?;
-    let (above, signs_above) = (workspace.floor(), workspace.signs_above(&present));
+    let (above, signs_above) = (publisher.floor(), publisher.signs_above(&present));
     let mut due: Vec<Due> = Vec::new();
     for (role, expires) in &expiries {
         let reason = if *role != Role::Root && above.of(*role) > present.versions().of(*role) {
-            below(workspace, *role)
+            below(publisher, *role)
         } else if *role != Role::Root && signs_above {
             "signed above the state that clients have seen".into()
         } else if *expires <= now {
@@ -102,8 +102,8 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
         };
         due.push(Due { role: role.name(), reason, which: Renewed::Role(*role) });
     }
-    let rekey = bins_behind(workspace, &present)?
-        .filter(|_| !workspace.signs(Role::Targets) || workspace.has_enough_keys(present.trust.root(), Role::Targets));
+    let rekey = bins_behind(publisher, &present)?
+        .filter(|_| !publisher.signs(Role::Targets) || publisher.keyring.has_enough_keys(present.trust.root(), Role::Targets));
     if rekey.is_some() {
         let reason = "the bins are signed by other keys than the root's targets keys";
         let which = Renewed::Role(Role::Targets);
@@ -132,7 +132,7 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
     let absent = |due: &Due| match due.which {
         Renewed::Role(role) => {
             let valid = expiries.iter().any(|(other, expires)| *other == role && *expires > now);
-            valid && !signs_above && workspace.signs(role) && !workspace.has_enough_keys(present.trust.root(), role)
+            valid && !signs_above && publisher.signs(role) && !publisher.keyring.has_enough_keys(present.trust.root(), role)
         }
         Renewed::Bins => false,
     };
@@ -144,7 +144,8 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
     }
     let wish = request.consistent_snapshot.filter(|wish| *wish != present.trust.root().consistent_snapshot());
     // One host may not have all keys of a root. The roles that are due must not run out for that.
-    let (switch, switch_waits) = if workspace.has_enough_keys(present.trust.root(), Role::Root) { (wish, None) } else { (None, wish) };
+    let (switch, switch_waits) =
+        if publisher.keyring.has_enough_keys(present.trust.root(), Role::Root) { (wish, None) } else { (None, wish) };
     if let Some(on) = switch
         && !due.iter().any(|due| due.which == Renewed::Role(Role::Root))
     {
@@ -172,12 +173,12 @@ pub fn plan(workspace: &Workspace, request: RefreshRequest) -> Result<RefreshPla
         .min()
         .map(|(at, role)| format!("{role} at {}", format_expiry(at)));
     let roles = roles(&due);
-    let plain_names = plain_switch(workspace.storage.as_ref(), &present, workspace.plain_names);
+    let plain_names = plain_switch(publisher.storage.as_ref(), &present, publisher.plain_names);
     let empty = due.is_empty() && plain_names.is_none();
     Ok(RefreshPlan {
         plain_names,
         repairs: request.all,
-        roles: steps(workspace, &present, &roles)?,
+        roles: steps(publisher, &present, &roles)?,
         consistent_snapshot: switch,
         switch_waits,
         postponed,
@@ -203,39 +204,39 @@ impl RefreshPlan {
 }
 
 /// Carries out a plan. An empty one only completes what a killed run may have left.
-pub fn apply(workspace: &Workspace, plan: RefreshPlan) -> Result<Outcome> {
+pub fn apply(publisher: &Publisher, plan: RefreshPlan) -> Result<Outcome> {
     let mut present = *plan.present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
-    workspace.begin_changes()?;
+    publisher.begin_changes()?;
     let roles = roles(&plan.due);
-    let mut signers = workspace.signers(present.trust.root(), &roles)?;
+    let mut signers = publisher.signers(present.trust.root(), &roles)?;
     let mut online: Vec<Renewal> = roles
         .iter()
         .filter(|role| **role != Role::Root)
         .map(|role| Renewal { role: role.name().into(), version: present.versions().of(*role) })
         .collect();
     if let Some(bins) = present.bins.as_ref().filter(|_| plan.due.iter().any(|due| due.which == Renewed::Bins)) {
-        workspace.add_bin_signers(&present, &mut signers)?;
+        publisher.add_bin_signers(&present, &mut signers)?;
         online.push(Renewal { role: BINS.into(), version: bins.role.version() });
     }
     let root_before = present.versions().root;
     if roles.contains(&Role::Root) {
-        workspace.progress.phase("renewing the root");
-        renew_root(workspace, &mut present, &signers, plan.consistent_snapshot)?;
-        present = workspace.load()?;
+        publisher.progress.phase("renewing the root");
+        renew_root(publisher, &mut present, &signers, plan.consistent_snapshot)?;
+        present = publisher.load()?;
     }
     let consistent = present.trust.root().consistent_snapshot();
     if plan.repairs || plan.consistent_snapshot.is_some() {
         // Another publisher may have committed by the old names meanwhile, or a switch by an earlier version left some out.
-        place_roles(workspace.storage.as_ref(), &present, consistent)?;
+        place_roles(publisher.storage.as_ref(), &present, consistent)?;
     }
-    let changes = rehashed(workspace, &plan.sha512_only)?;
+    let changes = rehashed(publisher, &plan.sha512_only)?;
     if !plan.empty {
-        workspace.progress.phase("committing");
+        publisher.progress.phase("committing");
     }
     let mut outcome: Outcome =
-        workspace.commit(present, &Edit { changes, renewals: online, rekey: plan.rekey, ..Edit::default() }, &signers)?.into();
+        publisher.commit(present, &Edit { changes, renewals: online, rekey: plan.rekey, ..Edit::default() }, &signers)?.into();
     outcome.changed |= outcome.versions.root != root_before || plan.plain_names.is_some();
-    if let Err(failure) = follow(workspace, plan.repairs, plan.plain_names, &mut outcome) {
+    if let Err(failure) = follow(publisher, plan.repairs, plan.plain_names, &mut outcome) {
         // The roles are visible by now.
         outcome.warnings.push(format!("{}; run the same command again", failure.message));
     }
@@ -243,22 +244,22 @@ pub fn apply(workspace: &Workspace, plan: RefreshPlan) -> Result<Outcome> {
 }
 
 /// What is not part of the commit: every plain name is compared, or all are removed.
-fn follow(workspace: &Workspace, repairs: bool, plain_names: Option<PlainSwitch>, outcome: &mut Outcome) -> crate::failure::Result<()> {
-    let storage = workspace.storage.as_ref();
+fn follow(publisher: &Publisher, repairs: bool, plain_names: Option<PlainSwitch>, outcome: &mut Outcome) -> crate::failure::Result<()> {
+    let storage = publisher.storage.as_ref();
     let mut troubles = Vec::new();
     if plain_names == Some(PlainSwitch::Off) {
-        workspace.progress.phase("removing plain names");
-        troubles = remove_all(storage, workspace.plain_names, &workspace.pinned()?, workspace.now())?;
+        publisher.progress.phase("removing plain names");
+        troubles = remove_all(storage, publisher.plain_names, &publisher.pinned()?, publisher.now())?;
         // What was reported before is done now.
         outcome.warnings.retain(|warning| !warning.starts_with(&format!("the plain name of {EVERY_TARGET} ")));
     } else if repairs {
-        workspace.progress.phase("comparing plain names");
-        let mut present = workspace.load()?;
+        publisher.progress.phase("comparing plain names");
+        let mut present = publisher.load()?;
         check_as_client(storage, client(&present))?;
-        let PlainCheck { repaired, removed, troubles: left } = check_all(storage, workspace.plain_names, &mut present)?;
+        let PlainCheck { repaired, removed, troubles: left } = check_all(storage, publisher.plain_names, &mut present)?;
         troubles = left;
         if repaired + removed > 0 {
-            workspace.progress.status(&format!("plain names: {repaired} repaired, {removed} of withdrawn targets removed"));
+            publisher.progress.status(&format!("plain names: {repaired} repaired, {removed} of withdrawn targets removed"));
         }
     }
     storage.barrier()?;
@@ -268,9 +269,9 @@ fn follow(workspace: &Workspace, repairs: bool, plain_names: Option<PlainSwitch>
 }
 
 /// Why a role is due that is older than the one that clients have seen.
-fn below(workspace: &Workspace, role: Role) -> String {
-    let seen = workspace.seen_versions().filter(|_| workspace.accept_rollback).unwrap_or_default();
-    format!("below version {}, which clients have seen", seen.newest(&workspace.versions_above).of(role))
+fn below(publisher: &Publisher, role: Role) -> String {
+    let seen = publisher.seen_versions().filter(|_| publisher.accept_rollback).unwrap_or_default();
+    format!("below version {}, which clients have seen", seen.newest(&publisher.versions_above).of(role))
 }
 
 /// A client that trusts the newest root, whatever has expired.
@@ -294,29 +295,29 @@ pub(super) fn expiries(present: &Present) -> crate::failure::Result<Vec<(Role, c
     ])
 }
 
-fn renew_root(workspace: &Workspace, present: &mut Present, signers: &Signers, consistent_snapshot: Option<bool>) -> Result<()> {
+fn renew_root(publisher: &Publisher, present: &mut Present, signers: &Signers, consistent_snapshot: Option<bool>) -> Result<()> {
     let before = present.trust.root().clone();
-    let expires = Moment::after(workspace.now(), workspace.lifetimes, before.expires()).expiry(Role::Root, Some(before.expires()));
+    let expires = Moment::after(publisher.now(), publisher.lifetimes, before.expires()).expiry(Role::Root, Some(before.expires()));
     let mut root = before.renewed(expires)?;
     if let Some(on) = consistent_snapshot {
         // Whichever names the next root asks for must all be in place before it is.
         if on {
-            place_hashed_names(workspace, present)?
+            place_hashed_names(publisher, present)?
         } else {
-            place_plain_names(workspace, present)?
+            place_plain_names(publisher, present)?
         }
-        place_roles(workspace.storage.as_ref(), present, on)?;
+        place_roles(publisher.storage.as_ref(), present, on)?;
         root = root.with_consistent_snapshot(on);
     }
     let file = sign_root(&root, Some(&before), signers.get(&Role::Root).map_or(&[], Vec::as_slice))?;
     if consistent_snapshot.is_some() {
         let mut next = client(present);
         next.next_root(&file)?;
-        check_as_client(workspace.storage.as_ref(), next)?;
+        check_as_client(publisher.storage.as_ref(), next)?;
     }
-    let trust = present.trust.as_client(workspace.now());
-    if publish_root(workspace.storage.as_ref(), &trust, &file)? {
-        workspace.progress.status(&format!("root signed (version {})", root.version()));
+    let trust = present.trust.as_client(publisher.now());
+    if publish_root(publisher.storage.as_ref(), &trust, &file)? {
+        publisher.progress.status(&format!("root signed (version {})", root.version()));
         return Ok(());
     }
     Err(Failure::new(Kind::Conflict, format!("another publisher published root version {}", root.version()))
@@ -325,12 +326,12 @@ fn renew_root(workspace: &Workspace, present: &mut Present, signers: &Signers, c
 }
 
 /// The targets that are here and are named by SHA-512 alone.
-fn sha512_only(workspace: &Workspace, present: &mut Present) -> Result<Vec<(String, Target)>> {
-    present.read_all_bins(workspace.storage.as_ref())?;
+fn sha512_only(publisher: &Publisher, present: &mut Present) -> Result<Vec<(String, Target)>> {
+    present.read_all_bins(publisher.storage.as_ref())?;
     let mut found = Vec::new();
     for (name, entry) in present.entries() {
         let target = Target::parse(entry, name)?;
-        if target.hashes.sha256.is_none() && !target.elsewhere && workspace.plain_names != PlainNames::Elsewhere {
+        if target.hashes.sha256.is_none() && !target.elsewhere && publisher.plain_names != PlainNames::Elsewhere {
             found.push((name.to_owned(), target));
         }
     }
@@ -338,11 +339,11 @@ fn sha512_only(workspace: &Workspace, present: &mut Present) -> Result<Vec<(Stri
 }
 
 /// Reads them, and lists both digests; where clients fetch hashed names, both are there before they are listed.
-fn rehashed(workspace: &Workspace, targets: &[(String, Target)]) -> Result<Vec<Change>> {
+fn rehashed(publisher: &Publisher, targets: &[(String, Target)]) -> Result<Vec<Change>> {
     if !targets.is_empty() {
-        workspace.progress.phase("reading targets");
+        publisher.progress.phase("reading targets");
     }
-    let storage = workspace.storage.as_ref();
+    let storage = publisher.storage.as_ref();
     let rehash = |(name, target): &(String, Target), (): &mut ()| {
         let hashed = target.hashes.prefixes().map(|hash| ObjectName::hashed_target(name, &hash));
         for source in hashed.chain([ObjectName::plain_target(name)]) {
@@ -366,39 +367,39 @@ fn rehashed(workspace: &Workspace, targets: &[(String, Target)]) -> Result<Vec<C
     Ok(each(targets, storage.parallelism(), || Ok(()), rehash)?)
 }
 
-fn place_hashed_names(workspace: &Workspace, present: &mut Present) -> Result<()> {
-    workspace.progress.phase("writing hashed names");
-    present.read_all_bins(workspace.storage.as_ref())?;
+fn place_hashed_names(publisher: &Publisher, present: &mut Present) -> Result<()> {
+    publisher.progress.phase("writing hashed names");
+    present.read_all_bins(publisher.storage.as_ref())?;
     for (name, entry) in present.entries() {
         let target = Target::parse(entry, name)?;
-        if target.elsewhere || workspace.plain_names == PlainNames::Elsewhere {
+        if target.elsewhere || publisher.plain_names == PlainNames::Elsewhere {
             continue;
         }
         let Some(hash) = target.hashes.prefixes().next() else { continue };
         let hashed = ObjectName::hashed_target(name, &hash);
-        if workspace.storage.stat(&hashed)?.is_some_and(|stored| stored.length == target.length) {
+        if publisher.storage.stat(&hashed)?.is_some_and(|stored| stored.length == target.length) {
             continue;
         }
         let plain = ObjectName::plain_target(name);
         // What gets a hashed name is served for ever without a question: it is read and checked first.
-        let digests = digest_object(workspace.storage.as_ref(), &plain)?;
+        let digests = digest_object(publisher.storage.as_ref(), &plain)?;
         if !digests.is_some_and(|digests| target.matches(&digests)) {
             return Err(Failure::new(Kind::Untrusted, format!("{plain} is missing or differs from its entry in the targets role"))
                 .hint("`publish verify` lists everything that is wrong")
                 .into());
         }
-        workspace.storage.copy(&plain, &hashed, None)?;
+        publisher.storage.copy(&plain, &hashed, None)?;
     }
     Ok(())
 }
 
-fn place_plain_names(workspace: &Workspace, present: &mut Present) -> Result<()> {
-    if workspace.plain_names == PlainNames::Elsewhere {
+fn place_plain_names(publisher: &Publisher, present: &mut Present) -> Result<()> {
+    if publisher.plain_names == PlainNames::Elsewhere {
         return Ok(());
     }
-    workspace.progress.phase("making plain names");
-    let storage = workspace.storage.as_ref();
-    let mut troubles = catch_up(storage, &workspace.pinned()?, PlainNames::All, present, AtHand::default(), workspace.now());
+    publisher.progress.phase("making plain names");
+    let storage = publisher.storage.as_ref();
+    let mut troubles = catch_up(storage, &publisher.pinned()?, PlainNames::All, present, AtHand::default(), publisher.now());
     troubles.extend(check_all(storage, PlainNames::All, present)?.troubles);
     if troubles.is_empty() {
         return Ok(());

@@ -3,7 +3,7 @@
 use super::build::{Build, BuildFile};
 use super::channels::{ChannelsPlan, ChannelsRequest};
 use super::difference::{self, previous};
-use super::{Outcome, RoleStep, Workspace, channels, steps};
+use super::{Outcome, Publisher, RoleStep, channels, steps};
 use crate::digest::Digests;
 use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
@@ -125,16 +125,16 @@ impl std::fmt::Debug for Work {
 
 /// Decides what a release will do; nothing is written, no key is opened, and an artifact is read only if its platform is
 /// published already.
-pub fn plan(workspace: &Workspace, request: &ReleaseRequest) -> Result<ReleasePlan> {
+pub fn plan(publisher: &Publisher, request: &ReleaseRequest) -> Result<ReleasePlan> {
     let build = match request.platforms.is_empty() {
         true => Build::read(&request.from, &request.version)?,
         false => Build::mapped(&request.platforms, &request.version)?,
     };
-    let mut present = workspace.load()?;
-    workspace.check_root(&present)?;
+    let mut present = publisher.load()?;
+    publisher.check_root(&present)?;
     let targets = &present.targets;
-    check_version(workspace, &request.version, targets)?;
-    check_files(workspace, &build)?;
+    check_version(publisher, &request.version, targets)?;
+    check_files(publisher, &build)?;
     let mut plan = ReleasePlan {
         version: request.version.to_string(),
         previous: previous(&request.version, targets),
@@ -151,40 +151,40 @@ pub fn plan(workspace: &Workspace, request: &ReleaseRequest) -> Result<ReleasePl
     plan.work.edit.conditions.push(Condition::Absent { name: yanked_name(&request.version) });
     plan.warn_about_version(&request.version, targets);
     for platform in build.platforms.keys() {
-        plan.add_platform(workspace, request, &build, *platform, targets)?;
+        plan.add_platform(publisher, request, &build, *platform, targets)?;
     }
-    plan.compare(workspace, &build, targets)?;
+    plan.compare(publisher, &build, targets)?;
     plan.warn_about_choice(&build, targets);
     if let Some(channels) = &request.channels {
         let mut platforms = Platforms::of_release(&plan.version, targets);
         build.platforms.keys().for_each(|platform| platforms.add(platform));
-        let channels = channels::plan_on(workspace, channels, targets, Some((&request.version, &platforms)))?;
+        let channels = channels::plan_on(publisher, channels, targets, Some((&request.version, &platforms)))?;
         plan.work.edit.may_lose_platforms |= channels.loses_platforms;
         plan.warnings.extend_from_slice(&channels.warnings);
         plan.work.edit.conditions.extend(channels.conditions());
         plan.channels = Some(channels);
     }
     if plan.platforms.iter().any(|platform| platform.state == PlatformState::Identical) {
-        plan.warn_about_certificate(workspace, &request.version)?;
+        plan.warn_about_certificate(publisher, &request.version)?;
     }
     plan.empty = plan.work.artifacts.is_empty() && plan.channels.as_ref().is_none_or(|channels| channels.empty);
     if !plan.empty {
-        plan.roles = steps(workspace, &present, &Role::ONLINE)?;
+        plan.roles = steps(publisher, &present, &Role::ONLINE)?;
     }
     let channels = plan.channels.as_ref().map(ChannelsPlan::names).unwrap_or_default().0;
     let names = plan.work.artifacts.iter().flat_map(|artifact| [Some(artifact.target.as_str()), artifact.signature.as_deref()]);
     let names = names.flatten().chain(channels.iter().map(String::as_str)).collect();
-    present.check_names(workspace.storage.as_ref(), workspace.plain_names, &names, &BTreeSet::new())?;
+    present.check_names(publisher.storage.as_ref(), publisher.plain_names, &names, &BTreeSet::new())?;
     plan.work.present = Some(present);
     Ok(plan)
 }
 
 /// Refuses versions that were withdrawn, and those that some client takes for another one.
-fn check_version(workspace: &Workspace, version: &ReleaseVersion, targets: &Targets) -> Result<()> {
+fn check_version(publisher: &Publisher, version: &ReleaseVersion, targets: &Targets) -> Result<()> {
     let text = version.to_string();
     check_not_yanked(&text, targets)?;
     check_spelling(&text, targets)?;
-    if text.contains('+') && workspace.plus_is_broken()? {
+    if text.contains('+') && publisher.plus_is_broken()? {
         return Err(Failure::invalid(format!("version {version} has a `+`, and clients cannot fetch such names from this store"))
             .hint("the store reads a raw + as a space, as `publish store check` found; use a version without build metadata")
             .into());
@@ -208,15 +208,15 @@ fn check_programs(files: &[BuildFile]) -> Result<()> {
 }
 
 /// Refuses files that the store could not hold.
-fn check_files(workspace: &Workspace, build: &Build) -> Result<()> {
-    workspace.check_no_secret(build.platforms.values().flatten().map(|file| &file.file))?;
+fn check_files(publisher: &Publisher, build: &Build) -> Result<()> {
+    publisher.keyring.check_no_secret(build.platforms.values().flatten().map(|file| &file.file))?;
     for file in build.platforms.values().flatten() {
-        if file.file.length() > workspace.storage.longest_copy() && workspace.plain_names == PlainNames::All {
+        if file.file.length() > publisher.storage.longest_copy() && publisher.plain_names == PlainNames::All {
             return Err(Failure::invalid(format!("{} has {} bytes, more than the store can copy", file.file.shown(), file.file.length()))
                 .hint("its plain name would be such a copy: set `plain_names: none` in the config if all users have TUF clients, or split the file")
                 .into());
         }
-        if file.name.contains('+') && workspace.plus_is_broken()? {
+        if file.name.contains('+') && publisher.plus_is_broken()? {
             return Err(Failure::invalid(format!(
                 "{} has a `+` in its name, and clients cannot fetch such names from this store",
                 file.file.shown()
@@ -229,20 +229,20 @@ fn check_files(workspace: &Workspace, build: &Build) -> Result<()> {
 }
 
 /// Carries out a plan. An empty one only completes what a killed run may have left.
-pub fn apply(workspace: &Workspace, plan: ReleasePlan) -> Result<Outcome> {
+pub fn apply(publisher: &Publisher, plan: ReleasePlan) -> Result<Outcome> {
     let Work { present, artifacts, replaced, mut edit } = plan.work;
     let present = present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
-    workspace.begin_changes()?;
+    publisher.begin_changes()?;
     if plan.empty {
-        return Ok(workspace.commit(present, &Edit::default(), &Signers::new())?.into());
+        return Ok(publisher.commit(present, &Edit::default(), &Signers::new())?.into());
     }
-    let signers = workspace.signers(present.trust.root(), &Role::ONLINE)?;
+    let signers = publisher.signers(present.trust.root(), &Role::ONLINE)?;
     if !artifacts.is_empty() {
-        workspace.check_clock_of_signatures()?;
-        let key = workspace.openpgp_key()?;
-        workspace.progress.phase("staging");
+        publisher.check_clock_of_signatures()?;
+        let key = publisher.openpgp_key()?;
+        publisher.progress.phase("staging");
         let staged =
-            stage(workspace.storage.as_ref(), &artifacts, Some(&key), workspace.sha512, workspace.now(), workspace.progress.as_ref())?;
+            stage(publisher.storage.as_ref(), &artifacts, Some(&key), publisher.sha512, publisher.now(), publisher.progress.as_ref())?;
         for ((artifact, staged), replaced) in artifacts.iter().zip(staged).zip(replaced) {
             edit.changes.push(Change {
                 name: artifact.target.clone(),
@@ -256,14 +256,14 @@ pub fn apply(workspace: &Workspace, plan: ReleasePlan) -> Result<Outcome> {
                 edit.changes.push(Change { name, expected: replaced, wanted: Some(wanted), keep_existing, content: Some(file) });
             }
         }
-        edit.changes.push(certificate_change(workspace, &present.targets, &key)?);
-        edit.signed_by = key.expires(workspace.now()).map(|expires| (key.fingerprint(), expires));
+        edit.changes.push(certificate_change(publisher, &present.targets, &key)?);
+        edit.signed_by = key.expires(publisher.now()).map(|expires| (key.fingerprint(), expires));
     }
-    workspace.progress.phase("committing");
+    publisher.progress.phase("committing");
     if let Some(channels) = &plan.channels {
-        edit.changes.extend(channels.stage(workspace)?);
+        edit.changes.extend(channels.stage(publisher)?);
     }
-    Ok(Outcome::from(workspace.commit(present, &edit, &signers)?).publishing(workspace, &edit))
+    Ok(Outcome::from(publisher.commit(present, &edit, &signers)?).publishing(publisher, &edit))
 }
 
 /// A warning about what desktops left behind.
@@ -281,13 +281,13 @@ fn published_signature(artifact: &Artifact, targets: &Targets) -> Result<Option<
 }
 
 /// The certificate is a target like any other, so that clients fetch it as safely as the artifacts.
-pub(super) fn certificate_change(workspace: &Workspace, targets: &Targets, key: &crate::openpgp::SigningKey) -> Result<Change> {
+pub(super) fn certificate_change(publisher: &Publisher, targets: &Targets, key: &crate::openpgp::SigningKey) -> Result<Change> {
     let name = certificate_name(&key.fingerprint());
     let expected = targets.get(&name)?;
     let content = key.armored_certificate()?;
     let wanted = match &expected {
         Some(published) if published.matches(&Digests::both_of(&content)) => published.clone(),
-        _ => stage_bytes(workspace.storage.as_ref(), &name, &content, workspace.sha512)?,
+        _ => stage_bytes(publisher.storage.as_ref(), &name, &content, publisher.sha512)?,
     };
     Ok(Change { name, expected, wanted: Some(wanted), keep_existing: false, content: Some(content) })
 }
@@ -300,7 +300,7 @@ pub(super) fn empty_file(name: &str) -> String {
 impl ReleasePlan {
     fn add_platform(
         &mut self,
-        workspace: &Workspace,
+        publisher: &Publisher,
         request: &ReleaseRequest,
         build: &Build,
         platform: Platform,
@@ -321,7 +321,7 @@ impl ReleasePlan {
             });
         }
         if !published.is_empty() {
-            check_identical(workspace, &prefix, &published, &artifacts, targets)?;
+            check_identical(publisher, &prefix, &published, &artifacts, targets)?;
             if !request.resign {
                 let mut unsigned = Vec::new();
                 for artifact in artifacts {
@@ -365,7 +365,7 @@ impl ReleasePlan {
     }
 
     /// Fills in what the previous release has, and looks for a release with the same files.
-    fn compare(&mut self, workspace: &Workspace, build: &Build, targets: &Targets) -> Result<()> {
+    fn compare(&mut self, publisher: &Publisher, build: &Build, targets: &Targets) -> Result<()> {
         let before = match &self.previous {
             Some(previous) => difference::files(previous, targets)?,
             None => return Ok(()),
@@ -386,12 +386,12 @@ impl ReleasePlan {
                 || targets.below(&format!("releases/{}/{name}/", self.version)).next().is_some()
         };
         self.lost_platforms = before.keys().filter(|name| !here(name)).cloned().collect();
-        self.find_identical(workspace, build, targets)
+        self.find_identical(publisher, build, targets)
     }
 
     /// A release with the bytes of another one is often a build that was not made anew. Files are read only if all names and
     /// lengths are those of another release.
-    fn find_identical(&mut self, workspace: &Workspace, build: &Build, targets: &Targets) -> Result<()> {
+    fn find_identical(&mut self, publisher: &Publisher, build: &Build, targets: &Targets) -> Result<()> {
         if self.platforms.iter().any(|platform| platform.state != PlatformState::New) {
             return Ok(());
         }
@@ -413,7 +413,7 @@ impl ReleasePlan {
             for (file, target) in pairs {
                 let shown = file.file.shown();
                 if !digests.contains_key(&shown) {
-                    digests.insert(shown.clone(), digest_file(&file.file, workspace.progress.as_ref())?);
+                    digests.insert(shown.clone(), digest_file(&file.file, publisher.progress.as_ref())?);
                 }
                 same &= digests.get(&shown).zip(target).is_some_and(|(digests, target)| target.matches(digests));
                 if !same {
@@ -456,13 +456,13 @@ impl ReleasePlan {
     }
 
     /// Signatures stay when nothing changes, so a warning reports that they have become worthless.
-    fn warn_about_certificate(&mut self, workspace: &Workspace, version: &ReleaseVersion) -> Result<()> {
-        let Ok(bytes) = workspace.openpgp_certificate() else { return Ok(()) };
+    fn warn_about_certificate(&mut self, publisher: &Publisher, version: &ReleaseVersion) -> Result<()> {
+        let Ok(bytes) = publisher.keyring.certificate() else { return Ok(()) };
         let mut certificates = Certificates::default();
         if certificates.add(&bytes, "the OpenPGP key").is_err() {
             return Ok(());
         }
-        for (fingerprint, standing) in certificates.standings(workspace.now()) {
+        for (fingerprint, standing) in certificates.standings(publisher.now()) {
             if standing == Standing::Revoked {
                 self.warnings.push(format!(
                     "the OpenPGP certificate {fingerprint} is revoked; clients refuse its signatures: set `openpgp:` to another key, then `publish release {version} --from DIR --resign`"
@@ -475,7 +475,7 @@ impl ReleasePlan {
 
 /// A published platform never changes: names and bytes must be those published. Sizes are compared first, so that a
 /// different build of some gigabytes is refused without reading all of it.
-fn check_identical(workspace: &Workspace, prefix: &str, published: &[&str], artifacts: &[Artifact], targets: &Targets) -> Result<()> {
+fn check_identical(publisher: &Publisher, prefix: &str, published: &[&str], artifacts: &[Artifact], targets: &Targets) -> Result<()> {
     let mut differences = Vec::new();
     for name in published.iter().filter(|name| !artifacts.iter().any(|artifact| artifact.target == **name)) {
         differences.push(format!("{name}: published, not in this build"));
@@ -492,7 +492,7 @@ fn check_identical(workspace: &Workspace, prefix: &str, published: &[&str], arti
         if differs_already && target.length == artifact.file.length() {
             continue;
         }
-        let digests = digest_file(&artifact.file, workspace.progress.as_ref())?;
+        let digests = digest_file(&artifact.file, publisher.progress.as_ref())?;
         if !target.matches(&digests) {
             differences.push(artifact.target.clone());
             differences.push(format!("  published: {} ({} bytes)", target.hashes, target.length));

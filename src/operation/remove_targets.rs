@@ -1,7 +1,7 @@
 //! `publish remove-targets`: takes targets out of the metadata. Their plain names go at once, their hashed objects with a
 //! later prune.
 
-use super::{Outcome, RoleStep, Workspace, target_steps};
+use super::{Outcome, Publisher, RoleStep, target_steps};
 use crate::failure::{Failure, Kind};
 use crate::layout::is_reserved;
 use crate::policy::signatures::{is_stray, signature_of};
@@ -27,10 +27,10 @@ pub struct RemoveTargetsPlan {
 
 /// Decides what is removed. A pattern is a name, or has `*` for any part of one directory's names, `**` for any number of
 /// directories, `?` for one character.
-pub fn plan(workspace: &Workspace, patterns: &[String]) -> Result<RemoveTargetsPlan> {
-    let mut present = workspace.load()?;
-    workspace.check_root(&present)?;
-    present.read_all_bins(workspace.storage.as_ref())?;
+pub fn plan(publisher: &Publisher, patterns: &[String]) -> Result<RemoveTargetsPlan> {
+    let mut present = publisher.load()?;
+    publisher.check_root(&present)?;
+    present.read_all_bins(publisher.storage.as_ref())?;
     let view = View::new(&present);
     let mut chosen: BTreeSet<&str> = BTreeSet::new();
     for pattern in patterns {
@@ -58,7 +58,7 @@ pub fn plan(workspace: &Workspace, patterns: &[String]) -> Result<RemoveTargetsP
         }
     }
     let targets: Vec<String> = chosen.into_iter().map(str::to_owned).collect();
-    let roles = target_steps(workspace, &present, edit.names())?;
+    let roles = target_steps(publisher, &present, edit.names())?;
     let digest = digest_of(&targets, &signatures);
     Ok(RemoveTargetsPlan { targets, signatures, digest, roles, work: Some(Box::new((present, edit))) })
 }
@@ -70,12 +70,12 @@ fn digest_of(targets: &[String], signatures: &[String]) -> String {
 }
 
 /// Carries out a plan.
-pub fn apply(workspace: &Workspace, plan: RemoveTargetsPlan) -> Result<Outcome> {
+pub fn apply(publisher: &Publisher, plan: RemoveTargetsPlan) -> Result<Outcome> {
     let (present, edit) = *plan.work.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
-    workspace.begin_changes()?;
-    let signers = workspace.target_signers(&present, edit.names())?;
-    workspace.progress.phase("committing");
-    Ok(workspace.commit(present, &edit, &signers)?.into())
+    publisher.begin_changes()?;
+    let signers = publisher.target_signers(&present, edit.names())?;
+    publisher.progress.phase("committing");
+    Ok(publisher.commit(present, &edit, &signers)?.into())
 }
 
 fn removal(name: &str, expected: Option<crate::metadata::Target>) -> Change {

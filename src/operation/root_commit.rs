@@ -4,9 +4,9 @@ use super::going_back::{BackTo, GoingBack};
 use super::root::draft_file::{DraftFile, published};
 use super::root::{Review, RootReport, TrustedRoots, VouchedBy, affected, present_for, root_file, waiting_line};
 use super::rotate::{bins_behind, bins_follow};
-use super::{Outcome, Workspace};
+use super::{Outcome, Publisher};
 use crate::failure::{Failure, Kind};
-use crate::keys::{self, Signers};
+use crate::keys::Signers;
 use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust};
 use crate::metadata::{PublicKey, ROOT_LIMIT, Role, RootDraft};
@@ -61,32 +61,32 @@ struct CommitWork {
 }
 
 /// Decides whether a draft can be published, as clients of every age would judge it.
-pub fn plan_commit(workspace: &Workspace, path: &Path, wish: CommitWish) -> Result<RootCommitPlan> {
-    match already_published(workspace, path)? {
+pub fn plan_commit(publisher: &Publisher, path: &Path, wish: CommitWish) -> Result<RootCommitPlan> {
+    match already_published(publisher, path)? {
         Some(plan) => Ok(plan),
-        None => plan_review(workspace, Review::read(Some(workspace), &TrustedRoots::default(), path)?, wish),
+        None => plan_review(publisher, Review::read(Some(publisher), &TrustedRoots::default(), path)?, wish),
     }
 }
 
 /// A run that was killed after its last step has left nothing to do.
-fn already_published(workspace: &Workspace, path: &Path) -> Result<Option<RootCommitPlan>> {
+fn already_published(publisher: &Publisher, path: &Path) -> Result<Option<RootCommitPlan>> {
     if path.exists() {
         return Ok(None);
     }
     let Some(file) = DraftFile::read_if_there(&published(path))? else { return Ok(None) };
-    let there = root_file(workspace, file.draft.next().version());
+    let there = root_file(publisher, file.draft.next().version());
     if !there.is_ok_and(|there| file.draft.root_file().is_ok_and(|ours| ours == there)) {
         return Ok(None);
     }
-    let newest = load_roots(workspace.storage.as_ref(), &workspace.pinned()?, AtExpiry::Report(workspace.now()))?;
+    let newest = load_roots(publisher.storage.as_ref(), &publisher.pinned()?, AtExpiry::Report(publisher.now()))?;
     let newest = Some(newest.root().version());
-    let root = Review::of(Some(workspace), &TrustedRoots::default(), file)?.report;
+    let root = Review::of(Some(publisher), &TrustedRoots::default(), file)?.report;
     let nothing = || Vec::new();
     Ok(Some(RootCommitPlan { root, newest, resigned: nothing(), refused_meanwhile: nothing(), going_back: None, empty: true, work: None }))
 }
 
 /// The same for a draft that was read already.
-pub(super) fn plan_review(workspace: &Workspace, review: Review<'_>, wish: CommitWish) -> Result<RootCommitPlan> {
+pub(super) fn plan_review(publisher: &Publisher, review: Review<'_>, wish: CommitWish) -> Result<RootCommitPlan> {
     let (file, root) = review.into_parts();
     let draft = &file.draft;
     if let Some(problem) = root.problems.first() {
@@ -105,14 +105,14 @@ pub(super) fn plan_review(workspace: &Workspace, review: Review<'_>, wish: Commi
             .into());
     }
     let going_back = match wish.back_to {
-        Some(back_to) if !is_finished(workspace, draft)? => Some(back_to.plan(workspace, draft)?),
+        Some(back_to) if !is_finished(publisher, draft)? => Some(back_to.plan(publisher, draft)?),
         _ => None,
     };
     let (present, affected, going_back) = match going_back {
         Some((going_back, present)) => (present, Role::ONLINE.to_vec(), Some(going_back)),
         None => {
-            let present = present_for(workspace, draft)?;
-            let affected = affected(workspace, &present, draft.next())?;
+            let present = present_for(publisher, draft)?;
+            let affected = affected(publisher, &present, draft.next())?;
             (present, affected, None)
         }
     };
@@ -132,18 +132,18 @@ pub(super) fn plan_review(workspace: &Workspace, review: Review<'_>, wish: Commi
         .collect();
     let resigned = if changed.is_empty() { Vec::new() } else { with_those_above(&changed) };
     // A replacement of keys needs the new ones here; added keys may be on other machines, which sign later.
-    let signers = match workspace.local_signers(draft.next(), &resigned) {
+    let signers = match publisher.local_signers(draft.next(), &resigned) {
         Ok(signers) => Some(signers),
         Err(failure) if affected.is_empty() => {
-            workspace.progress.status(&format!("the roles are not signed again: {}", failure.message));
+            publisher.progress.status(&format!("the roles are not signed again: {}", failure.message));
             None
         }
         Err(failure) => return Err(failure.into()),
     };
     let resigned = if signers.is_some() { resigned } else { Vec::new() };
-    let follow = resigned.contains(&Role::Targets) && workspace.bin_keys.is_empty() && present.bins_follow_targets()?;
+    let follow = resigned.contains(&Role::Targets) && publisher.keyring.bins.is_empty() && present.bins_follow_targets()?;
     if !follow {
-        check_bins(workspace, &present, draft)?;
+        check_bins(publisher, &present, draft)?;
     }
     let names = |roles: &[Role]| roles.iter().map(|role| role.name()).collect();
     Ok(RootCommitPlan {
@@ -159,7 +159,7 @@ pub(super) fn plan_review(workspace: &Workspace, review: Review<'_>, wish: Commi
 
 /// Refuses a root that drops a targets key while the bins depend on it and do not follow in the same step: nothing in them
 /// could be changed any more.
-fn check_bins(workspace: &Workspace, present: &Present, draft: &RootDraft) -> Result<()> {
+fn check_bins(publisher: &Publisher, present: &Present, draft: &RootDraft) -> Result<()> {
     let next = draft.next();
     let of_next = |key: &PublicKey| next.keys_of(Role::Targets).any(|(_, known)| known.same_material(key));
     let dropped: Vec<&PublicKey> = draft.present().keys_of(Role::Targets).map(|(_, key)| key).filter(|key| !of_next(key)).collect();
@@ -168,7 +168,7 @@ fn check_bins(workspace: &Workspace, present: &Present, draft: &RootDraft) -> Re
     }
     let is_dropped = |key: &PublicKey| dropped.iter().any(|known| known.same_material(key));
     // A key that is no targets key any more may still be one of the bins' own here.
-    let (own, _) = keys::load_all(&workspace.bin_keys, workspace.passphrases.as_ref());
+    let (own, _) = publisher.keyring.load_all(&publisher.keyring.bins);
     let is_own = |key: &PublicKey| own.iter().any(|signer| signer.public().same_material(key));
     let Some((role, ids)) = present.bin_without(|key| !is_dropped(key) || is_own(key))? else { return Ok(()) };
     Err(Failure::new(
@@ -191,40 +191,40 @@ pub struct RootCommitted {
 }
 
 /// Publishes the root and the roles around it; a killed run is finished by the same command.
-pub fn apply_commit(workspace: &Workspace, plan: RootCommitPlan) -> Result<RootCommitted> {
+pub fn apply_commit(publisher: &Publisher, plan: RootCommitPlan) -> Result<RootCommitted> {
     let work = plan.work.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
     let CommitWork { mut file, present, signers, resigned } = *work;
-    workspace.begin_changes_even_paused()?;
+    publisher.begin_changes_even_paused()?;
     let versions = present.versions();
     let renewal = |role: &Role| Renewal { role: role.name().into(), version: versions.of(*role) };
     let edit = Edit { renewals: resigned.iter().map(renewal).collect(), ..Edit::default() };
     let committed = if plan.refused_meanwhile.is_empty() {
         let version = file.draft.next().version();
         publish(
-            workspace.storage.as_ref(),
-            &present.trust.as_client(workspace.now()),
+            publisher.storage.as_ref(),
+            &present.trust.as_client(publisher.now()),
             &file.draft.root_file()?,
             &ObjectName::versioned("root", version),
         )?;
-        workspace.progress.status(&format!("root signed (version {version})"));
-        let mut outcome: Outcome = workspace.commit_locally(workspace.load()?, &edit, &signers)?.into();
+        publisher.progress.status(&format!("root signed (version {version})"));
+        let mut outcome: Outcome = publisher.commit_locally(publisher.load()?, &edit, &signers)?.into();
         if resigned.contains(&Role::Targets) {
-            outcome = bins_follow(workspace)?.unwrap_or(outcome);
+            outcome = bins_follow(publisher)?.unwrap_or(outcome);
         }
         RootCommitted { outcome: Outcome { changed: true, ..outcome }, window_ms: None }
     } else {
-        replace_at_once(workspace, &mut file, present, edit, &signers, plan.going_back.as_ref())?
+        replace_at_once(publisher, &mut file, present, edit, &signers, plan.going_back.as_ref())?
     };
     let path = file.path().display().to_string();
     if !file.put_away()? {
-        workspace.progress.status(&format!("{path} has changed since it was read and is kept; the draft that was shown is published"));
+        publisher.progress.status(&format!("{path} has changed since it was read and is kept; the draft that was shown is published"));
     }
     Ok(committed)
 }
 
 /// Publishes the root and what the new keys sign as close to each other as can be.
 fn replace_at_once(
-    workspace: &Workspace,
+    publisher: &Publisher,
     draft_file: &mut DraftFile,
     mut present: Present,
     mut edit: Edit,
@@ -238,28 +238,28 @@ fn replace_at_once(
     }
     let draft = &draft_file.draft;
     let file = draft.root_file()?;
-    let before = present.trust.as_client(workspace.now());
+    let before = present.trust.as_client(publisher.now());
     present.trust.next_root_keeping_state(&file)?;
     // Bins that a replaced targets key signs are as lost as the role above them; the keys of others are not at hand here.
     if edit.renewals.iter().any(|renewal| renewal.role == Role::Targets.name()) {
-        edit.rekey = bins_behind(workspace, &present)?;
+        edit.rekey = bins_behind(publisher, &present)?;
     }
     edit.changes = going_back.map_or(Ok(Vec::new()), |back| back.removals(&present))?;
-    let at_once = AtOnce { workspace, draft, file, before, going_back, since: Mutex::default() };
-    let pinned = workspace.pinned()?;
-    let committer = Committer { replacement: Some(&at_once), ..workspace.committer(&pinned, signers) };
+    let at_once = AtOnce { publisher, draft, file, before, going_back, since: Mutex::default() };
+    let pinned = publisher.pinned()?;
+    let committer = Committer { replacement: Some(&at_once), ..publisher.committer(&pinned, signers) };
     let floor = going_back.map_or(committer.floor, |back| back.above);
-    workspace.compare_clocks();
+    publisher.compare_clocks();
     let committed = Committer { floor, ..committer }.commit(present, &edit)?;
     let since = at_once.since.into_inner().unwrap_or_else(PoisonError::into_inner);
     // Where versions were set back, this forgets the higher ones.
-    workspace.remember(&workspace.load()?.versions())?;
+    publisher.remember(&publisher.load()?.versions())?;
     Ok(RootCommitted { outcome: committed.into(), window_ms: since.map(|at| at.elapsed().as_millis()) })
 }
 
 /// Replaces keys in the moment before the timestamp is swapped.
 struct AtOnce<'a> {
-    workspace: &'a Workspace,
+    publisher: &'a Publisher,
     draft: &'a RootDraft,
     file: Vec<u8>,
     /// What a client trusts before.
@@ -270,17 +270,17 @@ struct AtOnce<'a> {
 
 impl Replacement for AtOnce<'_> {
     fn publish(&self) -> crate::failure::Result<()> {
-        publish(self.workspace.storage.as_ref(), &self.before, &self.file, &ObjectName::versioned("root", self.draft.next().version()))?;
+        publish(self.publisher.storage.as_ref(), &self.before, &self.file, &ObjectName::versioned("root", self.draft.next().version()))?;
         self.since.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
         Ok(())
     }
 
     fn reload(&self) -> crate::failure::Result<Present> {
-        let (storage, to) = (self.workspace.storage.as_ref(), self.draft.next().version());
+        let (storage, to) = (self.publisher.storage.as_ref(), self.draft.next().version());
         let mut present = match self.going_back {
-            Some(back) => back.load(self.workspace, to)?,
+            Some(back) => back.load(self.publisher, to)?,
             None => {
-                let present = load_before_root(storage, &self.workspace.pinned()?, to, self.workspace.now())?;
+                let present = load_before_root(storage, &self.publisher.pinned()?, to, self.publisher.now())?;
                 if self.draft.base() != Some(present.digest().as_str()) {
                     return Err(Failure::new(Kind::Conflict, "another publisher published while keys were being replaced")
                         .hint("stop the other publishers, then run the same command again")
@@ -295,8 +295,8 @@ impl Replacement for AtOnce<'_> {
 }
 
 /// Whether a killed run had got as far as a state that the next root's keys have signed.
-fn is_finished(workspace: &Workspace, draft: &RootDraft) -> Result<bool> {
-    let present = crate::repository::load(workspace.storage.as_ref(), &workspace.pinned()?, workspace.now());
+fn is_finished(publisher: &Publisher, draft: &RootDraft) -> Result<bool> {
+    let present = crate::repository::load(publisher.storage.as_ref(), &publisher.pinned()?, publisher.now());
     Ok(present.is_ok_and(|present| present.trust.root().version() == draft.next().version()))
 }
 

@@ -5,9 +5,9 @@
 use super::root::draft_file::DraftFile;
 use super::root::{self, Review, RootReport, RootWish, TrustedRoots};
 use super::root_commit::{CommitWish, apply_commit, plan_review};
-use super::{Outcome, Workspace};
+use super::{Outcome, Publisher};
 use crate::failure::{Failure, Kind};
-use crate::keys::{self, RoleSigner};
+use crate::keys::RoleSigner;
 use crate::layout::ObjectName;
 use crate::metadata::{Envelope, PublicKey, ROOT_LIMIT, Role, Root, RootChange, RootDraft};
 use crate::repository::{BinKeys, Edit, Present};
@@ -58,16 +58,16 @@ pub struct Standing {
 }
 
 /// Opens the configured keys of a role and compares them with the root.
-pub fn standing(workspace: &Workspace, role: Role) -> Result<Standing> {
-    let present = workspace.load()?;
+pub fn standing(publisher: &Publisher, role: Role) -> Result<Standing> {
+    let present = publisher.load()?;
     let root = present.trust.root();
-    let uris = workspace.keys.get(&role).map_or(&[][..], Vec::as_slice);
-    let configured = uris.iter().map(|uri| keys::load(uri, workspace.passphrases.as_ref())).collect::<crate::failure::Result<Vec<_>>>()?;
+    let uris = publisher.keyring.of(role);
+    let configured = uris.iter().map(|uri| publisher.keyring.load(uri)).collect::<crate::failure::Result<Vec<_>>>()?;
     let of_root = |signer: &Arc<dyn RoleSigner>| root.keys_of(role).any(|(_, key)| key.same_material(signer.public()));
     let known: Vec<bool> = configured.iter().map(of_root).collect();
     let mut dropped = vec![false; known.len()];
     if known.contains(&false) {
-        let former = former_keys(workspace, role, root.version())?;
+        let former = former_keys(publisher, role, root.version())?;
         for (at, signer) in configured.iter().enumerate().filter(|(at, _)| !known[*at]) {
             dropped[at] = former.iter().any(|key| key.same_material(signer.public()));
         }
@@ -87,11 +87,11 @@ impl Standing {
 }
 
 /// The keys that a role had in earlier roots.
-fn former_keys(workspace: &Workspace, role: Role, newest: u64) -> Result<Vec<PublicKey>> {
+fn former_keys(publisher: &Publisher, role: Role, newest: u64) -> Result<Vec<PublicKey>> {
     let mut keys = Vec::new();
     // Repositories that were adopted may lack their first roots.
     for version in (1..newest).rev() {
-        let Some(file) = workspace.storage.get(&ObjectName::versioned("root", version), ROOT_LIMIT)? else { break };
+        let Some(file) = publisher.storage.get(&ObjectName::versioned("root", version), ROOT_LIMIT)? else { break };
         let root = Root::parse(&Envelope::parse(&file.bytes, "an earlier root")?, "an earlier root")?;
         keys.extend(root.keys_of(role).map(|(_, key)| key.clone()));
     }
@@ -99,7 +99,7 @@ fn former_keys(workspace: &Workspace, role: Role, newest: u64) -> Result<Vec<Pub
 }
 
 /// The draft that is under way, if there is one. Refuses one that changes anything else than keys of this role.
-pub fn draft_of<'w>(workspace: &'w Workspace, places: Places<'_>, role: Role) -> Result<Option<Review<'w>>> {
+pub fn draft_of<'w>(publisher: &'w Publisher, places: Places<'_>, role: Role) -> Result<Option<Review<'w>>> {
     let Some(file) = DraftFile::read_if_there(places.draft)? else { return Ok(None) };
     let of_role = |change: &RootChange| match change {
         RootChange::Added(other, _) | RootChange::Removed(other, _) => *other == role,
@@ -109,7 +109,7 @@ pub fn draft_of<'w>(workspace: &'w Workspace, places: Places<'_>, role: Role) ->
     if !file.draft.present().changes_to(file.draft.next()).iter().all(of_role) {
         return Err(under_way(places));
     }
-    Review::of(Some(workspace), &TrustedRoots::default(), file).map(Some)
+    Review::of(Some(publisher), &TrustedRoots::default(), file).map(Some)
 }
 
 fn under_way(places: Places<'_>) -> anyhow::Error {
@@ -120,41 +120,41 @@ fn under_way(places: Places<'_>) -> anyhow::Error {
 
 /// Finishes a draft that has all its signatures: a killed rotation's, or one that others have signed by now. Says whether
 /// there was one.
-pub fn resume(workspace: &Workspace, draft: Option<Review<'_>>) -> Result<bool> {
+pub fn resume(publisher: &Publisher, draft: Option<Review<'_>>) -> Result<bool> {
     let Some(review) = draft.filter(|review| review.report.waiting.is_empty()) else { return Ok(false) };
-    apply_commit(workspace, plan_review(workspace, review, CommitWish::default())?)?;
+    apply_commit(publisher, plan_review(publisher, review, CommitWish::default())?)?;
     Ok(true)
 }
 
 /// What is published, as an outcome of work that an earlier run began.
-pub fn published(workspace: &Workspace) -> Result<Outcome> {
-    Ok(Outcome { changed: true, versions: workspace.load()?.versions(), rebases: 0, published: Vec::new(), warnings: Vec::new() })
+pub fn published(publisher: &Publisher) -> Result<Outcome> {
+    Ok(Outcome { changed: true, versions: publisher.load()?.versions(), rebases: 0, published: Vec::new(), warnings: Vec::new() })
 }
 
 /// Adds the configured keys that the root does not have yet.
-pub fn add(workspace: &Workspace, places: Places<'_>, role: Role) -> Result<Step> {
-    let standing = standing(workspace, role)?;
+pub fn add(publisher: &Publisher, places: Places<'_>, role: Role) -> Result<Step> {
+    let standing = standing(publisher, role)?;
     let fresh = standing.configured.iter().zip(&standing.known).filter(|(_, known)| !**known).map(|(signer, _)| signer);
     let wish = RootWish { add: fresh.map(|signer| (role, signer.public().clone(), None)).collect(), ..RootWish::default() };
     if wish.add.is_empty() {
         return Err(Failure::new(Kind::Conflict, format!("the root has all keys of {role} that are configured here")).into());
     }
-    step(workspace, places, &wish)
+    step(publisher, places, &wish)
 }
 
 /// Drops one key.
-pub fn drop_key(workspace: &Workspace, places: Places<'_>, role: Role, key: &PublicKey) -> Result<Step> {
-    let present = workspace.load()?;
+pub fn drop_key(publisher: &Publisher, places: Places<'_>, role: Role, key: &PublicKey) -> Result<Step> {
+    let present = publisher.load()?;
     let id = present.trust.root().keys_of(role).find(|(_, known)| known.same_material(key)).map(|(id, _)| id.to_owned());
     let id = id.ok_or_else(|| Failure::new(Kind::NotFound, format!("key {} is not a key of {role}", key.id())))?;
-    step(workspace, places, &RootWish { remove: vec![(role, id)], ..RootWish::default() })
+    step(publisher, places, &RootWish { remove: vec![(role, id)], ..RootWish::default() })
 }
 
 /// A root with this wish: published if the keys at hand suffice, else left as a draft.
-fn step(workspace: &Workspace, places: Places<'_>, wish: &RootWish) -> Result<Step> {
+fn step(publisher: &Publisher, places: Places<'_>, wish: &RootWish) -> Result<Step> {
     let file = match DraftFile::read_if_there(places.draft)? {
         None => {
-            let (mut file, _) = root::edited(workspace, places.draft, places.names, wish)?;
+            let (mut file, _) = root::edited(publisher, places.draft, places.names, wish)?;
             file.write()?;
             file
         }
@@ -162,10 +162,10 @@ fn step(workspace: &Workspace, places: Places<'_>, wish: &RootWish) -> Result<St
         Some(file) if wishes_only(&file.draft, wish) => file,
         Some(_) => return Err(under_way(places)),
     };
-    let (signers, _) = keys::load_all(workspace.keys.get(&Role::Root).map_or(&[][..], Vec::as_slice), workspace.passphrases.as_ref());
+    let (signers, _) = publisher.keyring.load_all(publisher.keyring.of(Role::Root));
     let fits = |signer: &&Arc<dyn RoleSigner>| file.draft.root_keys().any(|(_, key)| key.same_material(signer.public()));
     let signers: Vec<Arc<dyn RoleSigner>> = signers.iter().filter(fits).cloned().collect();
-    let mut review = Review::of(Some(workspace), &TrustedRoots::default(), file)?;
+    let mut review = Review::of(Some(publisher), &TrustedRoots::default(), file)?;
     review.check()?;
     if !signers.is_empty() {
         review.add_signatures(&signers)?;
@@ -176,7 +176,7 @@ fn step(workspace: &Workspace, places: Places<'_>, wish: &RootWish) -> Result<St
     }
     review.report = report;
     let to = review.report.to;
-    let committed = apply_commit(workspace, plan_review(workspace, review, CommitWish::default())?)?;
+    let committed = apply_commit(publisher, plan_review(publisher, review, CommitWish::default())?)?;
     Ok(Step::Done { root: to, outcome: committed.outcome })
 }
 
@@ -198,16 +198,16 @@ fn wishes_only(draft: &RootDraft, wish: &RootWish) -> bool {
 }
 
 /// Where the targets key signs hashed bins too, the delegations to them name it: they follow the root, in one commit.
-pub(super) fn bins_follow(workspace: &Workspace) -> Result<Option<Outcome>> {
-    let present = workspace.load()?;
-    let Some(rekey) = bins_behind(workspace, &present)? else { return Ok(None) };
-    let signers = workspace.local_signers(present.trust.root(), &Role::ONLINE)?;
+pub(super) fn bins_follow(publisher: &Publisher) -> Result<Option<Outcome>> {
+    let present = publisher.load()?;
+    let Some(rekey) = bins_behind(publisher, &present)? else { return Ok(None) };
+    let signers = publisher.local_signers(present.trust.root(), &Role::ONLINE)?;
     let edit = Edit { rekey: Some(rekey), ..Edit::default() };
-    Ok(Some(workspace.commit_locally(present, &edit, &signers)?.into()))
+    Ok(Some(publisher.commit_locally(present, &edit, &signers)?.into()))
 }
 
 /// The root's targets keys, where the bins are signed by targets keys and those are others by now.
-pub(super) fn bins_behind(workspace: &Workspace, present: &Present) -> crate::failure::Result<Option<BinKeys>> {
+pub(super) fn bins_behind(publisher: &Publisher, present: &Present) -> crate::failure::Result<Option<BinKeys>> {
     // Keys of their own do not change with the root.
-    if workspace.bin_keys.is_empty() { present.bins_behind() } else { Ok(None) }
+    if publisher.keyring.bins.is_empty() { present.bins_behind() } else { Ok(None) }
 }

@@ -3,7 +3,7 @@
 use super::delegations::{Delegation, of_others};
 use super::refresh::expiries;
 use super::workers::Pause;
-use super::{Workspace, channels};
+use super::{Publisher, channels};
 use crate::layout::{ReleaseVersion, released_versions};
 use crate::metadata::{Lifetimes, Role, Targets, format_expiry};
 use crate::policy::clocks;
@@ -122,10 +122,10 @@ pub struct ReleaseStatus {
 }
 
 /// Reads the state. `fail_within` raises an alarm for every role that expires sooner.
-pub fn status(workspace: &Workspace, fail_within: Option<TimeDelta>) -> Result<Status> {
-    let mut present = workspace.load()?;
-    let (now, lifetimes) = (workspace.now(), workspace.lifetimes);
-    let plain_names = stale(workspace.storage.as_ref(), workspace.plain_names, &mut present, now)?;
+pub fn status(publisher: &Publisher, fail_within: Option<TimeDelta>) -> Result<Status> {
+    let mut present = publisher.load()?;
+    let (now, lifetimes) = (publisher.now(), publisher.lifetimes);
+    let plain_names = stale(publisher.storage.as_ref(), publisher.plain_names, &mut present, now)?;
     let root = present.trust.root();
     let versions = present.versions();
     let mut roles: Vec<RoleStatus> = expiries(&present)?
@@ -136,7 +136,7 @@ pub fn status(workspace: &Workspace, fail_within: Option<TimeDelta>) -> Result<S
         roles.insert(2, bins_status(bins, now, &lifetimes));
     }
     let targets = &present.targets;
-    let channels = channels::published(workspace, targets)?;
+    let channels = channels::published(publisher, targets)?;
     let alarms = roles
         .iter()
         .filter(|role| fail_within.is_some_and(|span| role.seconds_left < span.num_seconds()))
@@ -154,27 +154,27 @@ pub fn status(workspace: &Workspace, fail_within: Option<TimeDelta>) -> Result<S
         (false, true) => Some("publish release VERSION --from DIR".to_owned()),
         (false, false) => None,
     };
-    let paused = workspace.shared.pause()?;
+    let paused = publisher.shared.pause()?;
     let mut releases = releases;
-    date_releases(workspace, &present, &mut releases)?;
+    date_releases(publisher, &present, &mut releases)?;
     let health = health(&roles, paused.is_some(), !plain_names.is_empty(), fail_within);
     Ok(Status {
         health,
         verdict: verdict(health, &roles, paused.as_ref(), &plain_names, releases.is_empty()),
-        location: workspace.storage.location(),
+        location: publisher.storage.location(),
         consistent_snapshot: root.consistent_snapshot(),
         roles,
         targets: targets.len(),
         bins: present.bins.as_ref().map_or(0, Bins::count),
-        delegations: of_others(workspace, &present)?,
+        delegations: of_others(publisher, &present)?,
         releases,
         yanked: targets.below("yanked/").map(|name| name["yanked/".len()..].to_owned()).collect(),
         channels,
         plain_names,
         paused,
-        store: StoreStatus { conditions: workspace.known_conditions()?, single_publisher: workspace.single_publisher },
+        store: StoreStatus { conditions: publisher.known_conditions()?, single_publisher: publisher.conditions.single_publisher },
         next,
-        clock: present.trust.listings().and_then(|(timestamp, _)| workspace.clock_fault(timestamp.expires())),
+        clock: present.trust.listings().and_then(|(timestamp, _)| publisher.clock_fault(timestamp.expires())),
         long_lived,
         alarms,
     })
@@ -273,17 +273,17 @@ fn verdict(health: Health, roles: &[RoleStatus], paused: Option<&Pause>, stale: 
 }
 
 /// Dates of the releases that channels point at and of the newest ones: one request to the store for each.
-fn date_releases(workspace: &Workspace, present: &Present, releases: &mut [ReleaseStatus]) -> Result<()> {
+fn date_releases(publisher: &Publisher, present: &Present, releases: &mut [ReleaseStatus]) -> Result<()> {
     let wanted = |(at, release): &(usize, &ReleaseStatus)| *at < DATED || !release.channels.is_empty();
     let indices: Vec<usize> = releases.iter().enumerate().filter(wanted).map(|(at, _)| at).collect();
     let date = |at: &usize, (): &mut ()| {
         let prefix = format!("releases/{}/", releases[*at].version);
         let Some(name) = present.targets.below(&prefix).next() else { return Ok(None) };
         let Some(target) = present.targets.get(name)? else { return Ok(None) };
-        let place = present.place_of(workspace.storage.as_ref(), name, &target)?;
-        Ok(workspace.storage.stat(&place)?.map(|stored| format_expiry(DateTime::<Utc>::from(stored.modified))))
+        let place = present.place_of(publisher.storage.as_ref(), name, &target)?;
+        Ok(publisher.storage.stat(&place)?.map(|stored| format_expiry(DateTime::<Utc>::from(stored.modified))))
     };
-    let dates = each(&indices, workspace.storage.parallelism(), || Ok(()), date)?;
+    let dates = each(&indices, publisher.storage.parallelism(), || Ok(()), date)?;
     indices.into_iter().zip(dates).for_each(|(at, date)| releases[at].published = date);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `publish store check`: tests a store, and reports what that means for publishers and clients.
 
-use super::Workspace;
+use super::Publisher;
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use crate::repository::KnownStore;
@@ -56,12 +56,12 @@ pub enum Verdict {
 }
 
 /// Tries everything. An error means that the store could not be tried at all.
-pub fn check(workspace: &Workspace, public_url: Option<&str>) -> Result<StoreReport> {
-    let storage = workspace.storage.as_ref();
+pub fn check(publisher: &Publisher, public_url: Option<&str>) -> Result<StoreReport> {
+    let storage = publisher.storage.as_ref();
     let probe = Probe::new(storage)?;
     let mut report = StoreReport { location: storage.location(), checks: Vec::new(), settings: Vec::new(), good: false };
     let mut names: Vec<ObjectName> = Vec::new();
-    let tried = report.try_all(workspace, &probe, public_url, &mut names);
+    let tried = report.try_all(publisher, &probe, public_url, &mut names);
     // Whatever happened, nothing of the probe stays.
     let cleaned = names.iter().try_for_each(|name| storage.delete(name));
     tried?;
@@ -71,7 +71,7 @@ pub fn check(workspace: &Workspace, public_url: Option<&str>) -> Result<StoreRep
             report.add("delete", Verdict::Warning, format!("{}: `publish prune` and removed channels need it", failure.message))
         }
     }
-    workspace.remember_store()?;
+    publisher.remember_store()?;
     report.good = !report.checks.iter().any(|check| check.verdict == Verdict::Failed);
     Ok(report)
 }
@@ -81,8 +81,8 @@ impl StoreReport {
         self.checks.push(Check { name, verdict, meaning: meaning.into() });
     }
 
-    fn try_all(&mut self, workspace: &Workspace, probe: &Probe<'_>, public_url: Option<&str>, names: &mut Vec<ObjectName>) -> Result<()> {
-        let storage = workspace.storage.as_ref();
+    fn try_all(&mut self, publisher: &Publisher, probe: &Probe<'_>, public_url: Option<&str>, names: &mut Vec<ObjectName>) -> Result<()> {
+        let storage = publisher.storage.as_ref();
         let mut name = |text: &str| {
             let name = probe.name(text);
             names.push(name.clone());
@@ -100,7 +100,7 @@ impl StoreReport {
         let plus = name("a+b");
         storage.put(&plus, b"plus")?;
         let raw_plus = self.check_public(public_url, &plus, &probe.name("missing"));
-        let _ = workspace.found.set(KnownStore { identity: workspace.store_identity.clone(), conditions, raw_plus });
+        let _ = publisher.conditions.found.set(KnownStore { identity: publisher.memory.identity.clone(), conditions, raw_plus });
         if conditions == Conditions::Enforced {
             self.settings.push("conditions: enforced".into());
         } else {

@@ -2,7 +2,7 @@
 //! hashed objects with a later prune; a target `yanked/<version>` keeps the version from ever being published again.
 
 use super::channels::{self, ChannelsPlan};
-use super::{Outcome, RoleStep, Workspace, difference, steps};
+use super::{Outcome, Publisher, RoleStep, difference, steps};
 use crate::failure::{Failure, Kind};
 use crate::keys::Signers;
 use crate::layout::{ReleaseVersion, channel_content, full_number, released_versions, yanked_name};
@@ -50,15 +50,15 @@ pub struct YankPlan {
 }
 
 /// Decides what is removed; nothing is written and no key is opened.
-pub fn plan(workspace: &Workspace, request: &YankRequest) -> Result<YankPlan> {
-    let mut present = workspace.load()?;
-    workspace.check_root(&present)?;
+pub fn plan(publisher: &Publisher, request: &YankRequest) -> Result<YankPlan> {
+    let mut present = publisher.load()?;
+    publisher.check_root(&present)?;
     let version = named(&request.version, &present.targets)?;
     let prefixes = [format!("releases/{version}/"), format!("signatures/{version}/")];
     let artifacts: Vec<String> = present.targets.below(&prefixes[0]).map(str::to_owned).collect();
     // Signatures of releases that another tool named can be in bins.
     let signatures: Vec<String> = artifacts.iter().map(|artifact| signatures::name_of(artifact)).collect();
-    present.read_bins_of(workspace.storage.as_ref(), signatures.iter().map(String::as_str))?;
+    present.read_bins_of(publisher.storage.as_ref(), signatures.iter().map(String::as_str))?;
     let mut removed: BTreeSet<String> = prefixes.iter().flat_map(|prefix| present.targets.below(prefix)).map(str::to_owned).collect();
     for artifact in &artifacts {
         removed.extend(signatures::signature_of(artifact, &View::new(&present))?.map(|(name, _)| name));
@@ -74,9 +74,9 @@ pub fn plan(workspace: &Workspace, request: &YankRequest) -> Result<YankPlan> {
     }
     let channels = match &request.move_to {
         _ if removed.is_empty() => ChannelsPlan::default(),
-        Some(to) => moves(workspace, &version, to, targets, request.allow_missing_platforms)?,
+        Some(to) => moves(publisher, &version, to, targets, request.allow_missing_platforms)?,
         None => {
-            check_no_channel(&version, targets, &|name, target| workspace.read_small(name, target))?;
+            check_no_channel(&version, targets, &|name, target| publisher.read_small(name, target))?;
             ChannelsPlan::default()
         }
     };
@@ -97,7 +97,7 @@ pub fn plan(workspace: &Workspace, request: &YankRequest) -> Result<YankPlan> {
         edit.conditions.push(Condition::NoneHas { prefix: "channels/".into(), sha256: digest });
     }
     let empty = removed.is_empty();
-    let roles = if empty { Vec::new() } else { steps(workspace, &present, &Role::ONLINE)? };
+    let roles = if empty { Vec::new() } else { steps(publisher, &present, &Role::ONLINE)? };
     let others = released_versions(targets.below("releases/"));
     let others = others.into_iter().filter(|other| *other != version && full_number(other) == full_number(&version));
     let warnings = others
@@ -121,7 +121,7 @@ pub fn plan(workspace: &Workspace, request: &YankRequest) -> Result<YankPlan> {
 }
 
 /// The moves of all channels that point at a release.
-fn moves(workspace: &Workspace, version: &str, to: &str, targets: &Targets, allow_missing_platforms: bool) -> Result<ChannelsPlan> {
+fn moves(publisher: &Publisher, version: &str, to: &str, targets: &Targets, allow_missing_platforms: bool) -> Result<ChannelsPlan> {
     let to = named(to, targets)?;
     let released = released_versions(targets.below("releases/"));
     if to == version || !released.contains(&to.as_str()) {
@@ -130,7 +130,7 @@ fn moves(workspace: &Workspace, version: &str, to: &str, targets: &Targets, allo
             .hint(if others.is_empty() { "nothing else is released".into() } else { format!("released: {others}") })
             .into());
     }
-    let read = |name: &str, target: &Target| workspace.read_small(name, target);
+    let read = |name: &str, target: &Target| publisher.read_small(name, target);
     let channels = pointing_at(version, targets, &read)?;
     channels::moved_to(targets, &channels, version, &to, allow_missing_platforms)
 }
@@ -151,19 +151,19 @@ fn named(given: &str, targets: &Targets) -> Result<String> {
 }
 
 /// Carries out a plan. An empty one only completes what a killed run may have left.
-pub fn apply(workspace: &Workspace, plan: YankPlan) -> Result<Outcome> {
+pub fn apply(publisher: &Publisher, plan: YankPlan) -> Result<Outcome> {
     let (present, mut edit, record) = *plan.work.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
-    workspace.begin_changes()?;
+    publisher.begin_changes()?;
     if plan.empty {
-        return Ok(workspace.commit(present, &Edit::default(), &Signers::new())?.into());
+        return Ok(publisher.commit(present, &Edit::default(), &Signers::new())?.into());
     }
     let name = yanked_name(&plan.version);
     let moved = plan.channels.names().0;
     let names = plan.removed.iter().chain([&name]).chain(&moved).map(String::as_str);
-    let signers = workspace.target_signers(&present, names)?;
-    workspace.progress.phase("committing");
-    let wanted = stage_bytes(workspace.storage.as_ref(), &name, &record, workspace.sha512)?;
+    let signers = publisher.target_signers(&present, names)?;
+    publisher.progress.phase("committing");
+    let wanted = stage_bytes(publisher.storage.as_ref(), &name, &record, publisher.sha512)?;
     edit.changes.push(Change { name, expected: None, wanted: Some(wanted), keep_existing: true, content: Some(record) });
-    edit.changes.extend(plan.channels.stage(workspace)?);
-    Ok(Outcome::from(workspace.commit(present, &edit, &signers)?).publishing(workspace, &edit))
+    edit.changes.extend(plan.channels.stage(publisher)?);
+    Ok(Outcome::from(publisher.commit(present, &edit, &signers)?).publishing(publisher, &edit))
 }

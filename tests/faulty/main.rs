@@ -14,9 +14,9 @@ use publish::keys::{Passphrases, Secret, Use};
 use publish::layout::ReleaseVersion;
 use publish::operation::channels::{self, ChannelsRequest};
 use publish::operation::release::{self, ReleaseRequest};
+use publish::operation::workers::Shared;
 use publish::operation::yank::{self, YankRequest};
-use publish::operation::{StateDocument, Workspace, prune, refresh};
-use publish::repository::Quiet;
+use publish::operation::{Keyring, Publisher, Recall, StateDocument, StoreFacts, VersionMemory, prune, refresh};
 use publish::storage::{self, Call, Observed, Storage};
 use rustix::process::{Signal, getpid, kill_process};
 use std::io::Write;
@@ -40,45 +40,36 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [fault, hours, config, command @ ..] = arguments.as_slice() else { bail!("faulty FAULT HOURS CONFIG COMMAND…") };
     let calls = Arc::new(AtomicUsize::new(0));
-    let workspace = workspace(fault, hours.parse()?, Path::new(config), &calls)?;
-    let done = run(&workspace, Path::new(config), &command.iter().map(String::as_str).collect::<Vec<_>>());
+    let publisher = publisher(fault, hours.parse()?, Path::new(config), &calls)?;
+    let done = run(&publisher, Path::new(config), &command.iter().map(String::as_str).collect::<Vec<_>>());
     println!("{}", calls.load(Ordering::SeqCst));
     done
 }
 
-fn workspace(fault: &str, hours: i64, path: &Path, calls: &Arc<AtomicUsize>) -> Result<Workspace> {
+fn publisher(fault: &str, hours: i64, path: &Path, calls: &Arc<AtomicUsize>) -> Result<Publisher> {
     let config = Config::read(path)?;
     let store = config.store();
-    Ok(Workspace {
-        storage: faulty(storage::open(&config.location()?, &store)?, fault, calls, hours)?,
-        pinned_root: config.root(),
-        label: Default::default(),
-        key_names: config.key_names(),
-        keys: config.key_uris()?,
-        bin_keys: Vec::new(),
+    let location = config.location()?;
+    let keyring = Keyring {
+        roles: config.key_uris()?,
+        bins: Vec::new(),
         openpgp: config.openpgp()?,
         openpgp_certificate: config.openpgp_certificate(),
+        names: config.key_names(),
         passphrases: Box::new(NoPassphrase),
-        lifetimes: config.lifetimes(),
-        state: StateDocument::open(&config.state()?, &config.location()?, &store)?,
-        plain_names: config.plain_names,
-        store_identity: config.location()?.identity(&config.state_directory()),
-        recall: Default::default(),
-        raw_plus: None,
-        single_publisher: store.single_publisher,
-        found: OnceLock::new(),
-        clock_reported: OnceLock::new(),
-        sha512: false,
-        accept_rollback: false,
-        versions_above: Default::default(),
-        clock: Box::new(move || Utc::now() + TimeDelta::hours(hours)),
-        progress: Box::new(Quiet),
-        shared: publish::operation::workers::Shared::new(Box::new(publish::storage::Memory::default()), 1 << 20),
-        workers: None,
-    })
+    };
+    let state = StateDocument::open(&config.state()?, &location, &store)?;
+    let memory = VersionMemory::new(state, location.identity(&config.state_directory()), Recall::default());
+    let shared = Shared::new(Box::new(publish::storage::Memory::default()), 1 << 20);
+    let facts = StoreFacts { single_publisher: store.single_publisher, ..StoreFacts::default() };
+    Ok(Publisher::new(faulty(storage::open(&location, &store)?, fault, calls, hours)?, config.root(), keyring, memory, shared)
+        .with_store_facts(facts)
+        .with_lifetimes(config.lifetimes())
+        .with_plain_names(config.plain_names)
+        .with_clock(Box::new(move || Utc::now() + TimeDelta::hours(hours))))
 }
 
-fn run(workspace: &Workspace, config: &Path, command: &[&str]) -> Result<()> {
+fn run(publisher: &Publisher, config: &Path, command: &[&str]) -> Result<()> {
     match command {
         ["release", version, from] => {
             let request = ReleaseRequest {
@@ -89,22 +80,22 @@ fn run(workspace: &Workspace, config: &Path, command: &[&str]) -> Result<()> {
                 allow_desktop_files: false,
                 channels: None,
             };
-            release::apply(workspace, release::plan(workspace, &request)?)?;
+            release::apply(publisher, release::plan(publisher, &request)?)?;
         }
         ["channels"] => {
             let file = config.with_file_name("trdl_channels.yaml");
             let request = ChannelsRequest { file, allow_downgrade: true, allow_missing_platforms: true, prune: false };
-            channels::apply(workspace, channels::plan(workspace, &request)?)?;
+            channels::apply(publisher, channels::plan(publisher, &request)?)?;
         }
-        ["refresh"] => drop(refresh::apply(workspace, refresh::plan(workspace, Default::default())?)?),
+        ["refresh"] => drop(refresh::apply(publisher, refresh::plan(publisher, Default::default())?)?),
         ["yank", version] => {
             let request = YankRequest { version: (*version).to_owned(), reason: None, ..YankRequest::default() };
-            yank::apply(workspace, yank::plan(workspace, &request)?)?;
+            yank::apply(publisher, yank::plan(publisher, &request)?)?;
         }
         ["prune"] => {
-            let plan = prune::plan(workspace, Duration::from_secs(30 * 24 * 3600))?;
+            let plan = prune::plan(publisher, Duration::from_secs(30 * 24 * 3600))?;
             println!("{}", serde_json::to_string(&plan)?);
-            prune::apply(workspace, &plan)?;
+            prune::apply(publisher, &plan)?;
         }
         other => bail!("no command {other:?}"),
     }

@@ -10,7 +10,7 @@ use publish::operation::going_back::BackTo;
 use publish::operation::refresh::{self, RefreshRequest};
 use publish::operation::root::{self, RootWish};
 use publish::operation::root_commit::{self, CommitWish};
-use publish::operation::{StateDocument, Workspace};
+use publish::operation::{Publisher, StateDocument};
 use publish::repository::Versions;
 use std::collections::BTreeMap;
 use std::fs;
@@ -37,12 +37,14 @@ impl Theft {
     /// The attacker publishes with versions above this one.
     fn publishes(&self, version: &str, above: u64) {
         let trial = &self.rotating.trial;
-        let mut workspace = trial.workspace();
-        workspace.keys = self.stolen.iter().map(|(role, paths)| (*role, paths.iter().cloned().map(KeyUri::File).collect())).collect();
-        workspace.state = StateDocument::file(trial.path("attacker-state.json"));
-        workspace.versions_above = Versions::all(above);
+        let stolen = self.stolen.iter().map(|(role, paths)| (*role, paths.iter().cloned().map(KeyUri::File).collect()));
+        let publisher = trial
+            .publisher()
+            .with_keys(|keyring| keyring.roles = stolen.collect())
+            .with_memory(|memory| memory.state = StateDocument::file(trial.path("attacker-state.json")))
+            .signing_above(Versions::all(above));
         trial.build("linux-amd64/bin/acme", b"evil");
-        trial.release_on(&workspace, version).unwrap();
+        trial.release_on(&publisher, version).unwrap();
         trial.build("linux-amd64/bin/acme", b"one");
     }
 
@@ -58,28 +60,28 @@ impl Theft {
             wish.remove.push((*role, stolen.id()));
             rotating.keys.insert(*role, vec![new]);
         }
-        root::edit(&rotating.workspace(), &draft, &names, &wish, false).unwrap();
-        let root_key = keys::load(&KeyUri::File(rotating.keys[&Role::Root][0].clone()), rotating.workspace().passphrases.as_ref()).unwrap();
+        root::edit(&rotating.publisher(), &draft, &names, &wish, false).unwrap();
+        let root_key = rotating.publisher().keyring().load(&KeyUri::File(rotating.keys[&Role::Root][0].clone())).unwrap();
         root::sign(None, &draft, &[root_key]).unwrap();
     }
 
-    fn commit_on(&self, workspace: &Workspace, wish: CommitWish) -> anyhow::Result<()> {
+    fn commit_on(&self, publisher: &Publisher, wish: CommitWish) -> anyhow::Result<()> {
         let draft = self.rotating.trial.path("draft.json");
-        root_commit::apply_commit(workspace, root_commit::plan_commit(workspace, &draft, wish)?).map(drop)
+        root_commit::apply_commit(publisher, root_commit::plan_commit(publisher, &draft, wish)?).map(drop)
     }
 
     fn commit(&self, wish: CommitWish) -> anyhow::Result<()> {
-        self.commit_on(&self.rotating.workspace(), wish)
+        self.commit_on(&self.rotating.publisher(), wish)
     }
 
     /// Commits with a publisher that dies before or after its storage call of this number. Says whether it lived.
     fn commit_dying(&self, at: usize, wish: CommitWish) -> bool {
-        let (workspace, _) = faults::dying(&self.rotating.trial, at);
-        self.commit_on(&self.rotating.dressed(workspace), wish).is_ok()
+        let (publisher, _) = faults::dying(&self.rotating.trial, at);
+        self.commit_on(&self.rotating.dressed(publisher), wish).is_ok()
     }
 
     fn versions(&self) -> Versions {
-        self.rotating.workspace().load().unwrap().versions()
+        self.rotating.publisher().load().unwrap().versions()
     }
 }
 
@@ -146,7 +148,7 @@ fn an_attacker_who_is_faster_than_the_second_run_gets_nothing_signed() {
     let storage = publish::storage::LocalDirectory::new(trial.path("repo"));
     let signers = BTreeMap::from([(
         Role::Timestamp,
-        vec![keys::load(&KeyUri::File(theft.stolen[&Role::Timestamp][0].clone()), trial.workspace().passphrases.as_ref()).unwrap()],
+        vec![trial.publisher().keyring().load(&KeyUri::File(theft.stolen[&Role::Timestamp][0].clone())).unwrap()],
     )]);
     let (timestamp, snapshot) = old.listings().unwrap();
     let listed = publish::repository::SignedRole::of(
@@ -185,7 +187,7 @@ fn versions_raised_to_the_limit_are_lowered_after_a_kill_at_every_point() {
         // This publisher has seen it too, and cannot go on.
         let error = theft.rotating.trial.release("1.0.1").unwrap_err().to_string();
         assert!(error.contains("clients read none above"), "{error}");
-        theft.rotating.workspace().remember(&theft.versions()).unwrap();
+        theft.rotating.publisher().remember(&theft.versions()).unwrap();
         theft.draft(&Role::ONLINE);
         let wish = back_to(good.snapshot, Some(40));
         let survived = theft.commit_dying(at, wish);
@@ -203,7 +205,7 @@ fn versions_raised_to_the_limit_are_lowered_after_a_kill_at_every_point() {
         assert!(now.targets > 40 && now.snapshot > 40 && now.timestamp > 40 && now.timestamp < 50, "death at {at}: {now:?}");
         assert!(!trial.path("repo/targets/releases/6.6.6").join("linux-amd64/bin/acme").exists());
         // And daily work goes on, above.
-        trial.release_on(&theft.rotating.workspace(), "1.0.1").unwrap();
+        trial.release_on(&theft.rotating.publisher(), "1.0.1").unwrap();
         trial.updates(&fooled).unwrap();
         trial.client().expect("all is well");
         if survived {
@@ -222,26 +224,26 @@ fn publishers_forget_what_they_saw_before_the_keys_were_replaced() {
     theft.rotating.trial.release("1.0.0").unwrap();
     let good = theft.versions();
     theft.publishes("6.6.6", 5000);
-    theft.rotating.workspace().remember(&theft.versions()).unwrap();
+    theft.rotating.publisher().remember(&theft.versions()).unwrap();
     let other = theft.rotating.trial.path("other-state.json");
     fs::copy(theft.rotating.trial.path("state.json"), &other).unwrap();
     theft.draft(&Role::ONLINE);
     theft.commit(back_to(good.snapshot, Some(20))).unwrap();
     let low = theft.versions();
     assert!(low.timestamp < 30);
-    let mut workspace = theft.rotating.workspace();
-    workspace.state = StateDocument::file(other);
+    let publisher = theft.rotating.publisher();
+    let publisher = publisher.with_memory(|memory| memory.state = StateDocument::file(other));
     // The attacker's versions do not come back, not even with the option that accepts a restored backup.
-    workspace.accept_rollback = true;
-    theft.rotating.trial.release_on(&workspace, "1.0.1").unwrap();
-    workspace.accept_rollback = false;
-    theft.rotating.trial.release_on(&workspace, "1.0.2").unwrap();
-    assert!(workspace.load().unwrap().versions().timestamp < 30);
+    let publisher = publisher.accepting_rollback(true);
+    theft.rotating.trial.release_on(&publisher, "1.0.1").unwrap();
+    let publisher = publisher.accepting_rollback(false);
+    theft.rotating.trial.release_on(&publisher, "1.0.2").unwrap();
+    assert!(publisher.load().unwrap().versions().timestamp < 30);
     // From then on they are remembered as ever.
     let backup = fs::read(theft.rotating.trial.path("repo/timestamp.json")).unwrap();
-    theft.rotating.trial.release_on(&workspace, "1.0.3").unwrap();
+    theft.rotating.trial.release_on(&publisher, "1.0.3").unwrap();
     fs::write(theft.rotating.trial.path("repo/timestamp.json"), backup).unwrap();
-    let error = theft.rotating.trial.release_on(&workspace, "1.0.4").unwrap_err().to_string();
+    let error = theft.rotating.trial.release_on(&publisher, "1.0.4").unwrap_err().to_string();
     assert!(error.contains("older state than this publisher has seen"), "{error}");
 }
 
@@ -257,7 +259,7 @@ fn bins_follow_a_key_that_is_replaced_at_once() {
         }
         theft.draft(&Role::ONLINE);
         theft.commit(if going_back { back_to(good.snapshot, Some(30)) } else { AT_ONCE }).unwrap();
-        let present = theft.rotating.workspace().load().unwrap();
+        let present = theft.rotating.publisher().load().unwrap();
         let (keys, _) = present.bins.as_ref().unwrap().keys();
         assert!(keys.iter().all(|(_, key)| !key.same_material(&stolen)));
         assert!(!present.targets.field("delegations").unwrap().contains(&stolen.id()));
@@ -266,7 +268,7 @@ fn bins_follow_a_key_that_is_replaced_at_once() {
         trial.updates(&old).unwrap();
         fs::create_dir_all(trial.path("new")).unwrap();
         fs::write(trial.path("new/later.zip"), "later").unwrap();
-        trial.add_on(&theft.rotating.workspace(), "new").unwrap();
+        trial.add_on(&theft.rotating.publisher(), "new").unwrap();
         trial.updates(&old).unwrap();
         trial.client().expect("all is well");
     }
@@ -278,12 +280,12 @@ fn bins_of_others_do_not_hold_up_the_replacement_of_a_timestamp_key() {
     let trial = Trial::new();
     fs::create_dir(trial.path("pool")).unwrap();
     fs::write(trial.path("pool/one.zip"), "one").unwrap();
-    trial.add_on(&trial.workspace(), "pool").unwrap();
+    trial.add_on(&trial.publisher(), "pool").unwrap();
     let own = trial.path("keys/bins.pem");
     keys::create(&own, publish::metadata::KeyKind::Ed25519, None).unwrap();
-    let mut workspace = trial.workspace();
-    workspace.bin_keys = vec![KeyUri::File(own)];
-    trial.bins_on(&workspace, 4).unwrap();
+    let publisher = trial.publisher();
+    let publisher = publisher.with_keys(|keyring| keyring.bins = vec![KeyUri::File(own)]);
+    trial.bins_on(&publisher, 4).unwrap();
     let mut theft = Theft::of(trial);
     let old = theft.rotating.trial.trust();
     theft.draft(&[Role::Timestamp]);
@@ -301,11 +303,11 @@ fn bins_follow_a_root_that_was_committed_manually() {
     let new = rotating.new_key(Role::Targets);
     let wish = RootWish { add: vec![(Role::Targets, rotating.public(&new), None)], ..RootWish::default() };
     rotating.keys.get_mut(&Role::Targets).unwrap().push(new.clone());
-    root::edit(&rotating.workspace(), &draft, &names, &wish, false).unwrap();
-    let root_key = keys::load(&KeyUri::File(rotating.keys[&Role::Root][0].clone()), rotating.workspace().passphrases.as_ref()).unwrap();
+    root::edit(&rotating.publisher(), &draft, &names, &wish, false).unwrap();
+    let root_key = rotating.publisher().keyring().load(&KeyUri::File(rotating.keys[&Role::Root][0].clone())).unwrap();
     root::sign(None, &draft, &[root_key]).unwrap();
     theft.commit(CommitWish::default()).unwrap();
-    let present = theft.rotating.workspace().load().unwrap();
+    let present = theft.rotating.publisher().load().unwrap();
     let (keys, _) = present.bins.as_ref().unwrap().keys();
     let new = theft.rotating.public(&new);
     assert!(keys.len() == 2 && keys.iter().any(|(_, key)| key.same_material(&new)));
@@ -318,22 +320,22 @@ fn what_an_attacker_has_overwritten_is_left_out() {
     let mut theft = Theft::of(Trial::with(false));
     let trial = &theft.rotating.trial;
     trial.release("1.0.0").unwrap();
-    trial.channels_on(&trial.workspace(), "1.0.0").unwrap();
+    trial.channels_on(&trial.publisher(), "1.0.0").unwrap();
     let (old, good) = (trial.trust(), theft.versions());
     theft.publishes("6.6.6", 5000);
     let trial = &theft.rotating.trial;
-    let mut evil = trial.workspace();
-    evil.state = StateDocument::file(trial.path("attacker-state.json"));
+    let evil = trial.publisher();
+    let evil = evil.with_memory(|memory| memory.state = StateDocument::file(trial.path("attacker-state.json")));
     trial.channels_on(&evil, "6.6.6").unwrap();
     theft.draft(&Role::ONLINE);
     theft.commit(back_to(good.snapshot, Some(30))).unwrap();
     let trial = &theft.rotating.trial;
     trial.updates(&old).unwrap();
     trial.client().expect("nothing is listed that is not there");
-    let listed = theft.rotating.workspace().load().unwrap().targets;
+    let listed = theft.rotating.publisher().load().unwrap().targets;
     assert!(listed.names().any(|name| name == "releases/1.0.0/linux-amd64/bin/acme"));
     assert!(!listed.names().any(|name| name.starts_with("channels/")), "they said 1.0.0 and hold 6.6.6");
-    trial.channels_on(&theft.rotating.workspace(), "1.0.0").unwrap();
+    trial.channels_on(&theft.rotating.publisher(), "1.0.0").unwrap();
     trial.client().expect("all is well");
 }
 
@@ -423,6 +425,6 @@ fn a_published_state_that_cannot_be_read_does_not_prevent_the_recovery() {
     theft.rotating.trial.updates(&old).unwrap();
     theft.rotating.trial.client().expect("all is well");
     let all = RefreshRequest { consistent_snapshot: None, all: true, rehash: false };
-    let workspace = theft.rotating.workspace();
-    refresh::apply(&workspace, refresh::plan(&workspace, all).unwrap()).unwrap();
+    let publisher = theft.rotating.publisher();
+    refresh::apply(&publisher, refresh::plan(&publisher, all).unwrap()).unwrap();
 }

@@ -5,13 +5,13 @@ use crate::trial::Trial;
 use publish::failure::Failure;
 use publish::keys::{self, KeyUri, Signers};
 use publish::metadata::{KeyKind, PublicKey, Role};
-use publish::operation::Workspace;
+use publish::operation::Publisher;
 use publish::operation::bins::{self, BinsRequest};
 use publish::operation::refresh::{self, RefreshRequest};
 use publish::operation::root::{self, RootWish};
 use publish::operation::root_commit::{self, CommitWish};
 use publish::policy::bins::check_bin_keys;
-use publish::repository::{BinKeys, Committer, Edit, NewRole, Present, Quiet, Renewal, UpperRoles, Written};
+use publish::repository::{BinKeys, Committer, Edit, NewRole, Present, Renewal, UpperRoles, Written};
 use publish::storage::LocalDirectory;
 use std::fs;
 
@@ -27,33 +27,32 @@ fn with_second_key() -> Rotating {
     rotating
 }
 
-/// A workspace without the online keys.
-fn administrator(rotating: &Rotating) -> Workspace {
-    let mut workspace = rotating.workspace();
-    workspace.keys.retain(|role, _| *role == Role::Root);
-    workspace
+/// A publisher without the online keys.
+fn administrator(rotating: &Rotating) -> Publisher {
+    let publisher = rotating.publisher();
+    publisher.with_keys(|keyring| keyring.roles.retain(|role, _| *role == Role::Root))
 }
 
 fn drafted(rotating: &Rotating, wish: &RootWish) {
     let (draft, names) = (rotating.trial.path("draft.json"), rotating.trial.path("names.json"));
-    root::edit(&rotating.workspace(), &draft, &names, wish, false).unwrap();
-    let root_key = keys::load(&KeyUri::File(rotating.keys[&Role::Root][0].clone()), rotating.workspace().passphrases.as_ref()).unwrap();
+    root::edit(&rotating.publisher(), &draft, &names, wish, false).unwrap();
+    let root_key = rotating.publisher().keyring().load(&KeyUri::File(rotating.keys[&Role::Root][0].clone())).unwrap();
     root::sign(None, &draft, &[root_key]).unwrap();
 }
 
-fn commit(rotating: &Rotating, workspace: &Workspace) -> anyhow::Result<()> {
+fn commit(rotating: &Rotating, publisher: &Publisher) -> anyhow::Result<()> {
     let draft = rotating.trial.path("draft.json");
-    root_commit::apply_commit(workspace, root_commit::plan_commit(workspace, &draft, CommitWish::default())?).map(drop)
+    root_commit::apply_commit(publisher, root_commit::plan_commit(publisher, &draft, CommitWish::default())?).map(drop)
 }
 
 /// The roles signed again as an earlier version of this program did: the bins stay with their keys.
 fn signed_without_bins(rotating: &Rotating) {
-    let workspace = rotating.workspace();
-    let present = workspace.load().unwrap();
-    let signers = workspace.signers(present.trust.root(), &Role::ONLINE).unwrap();
+    let publisher = rotating.publisher();
+    let present = publisher.load().unwrap();
+    let signers = publisher.signers(present.trust.root(), &Role::ONLINE).unwrap();
     let versions = present.versions();
     let renewals = Role::ONLINE.map(|role| Renewal { role: role.name().into(), version: versions.of(role) }).to_vec();
-    workspace.commit(present, &Edit { renewals, ..Edit::default() }, &signers).unwrap();
+    publisher.commit(present, &Edit { renewals, ..Edit::default() }, &signers).unwrap();
 }
 
 /// The draft that drops the first targets key.
@@ -62,17 +61,17 @@ fn drop_first(rotating: &Rotating) {
     drafted(rotating, &RootWish { remove: vec![(Role::Targets, old.id())], ..RootWish::default() });
 }
 
-fn refreshed(workspace: &Workspace) -> Vec<String> {
-    let plan = refresh::plan(workspace, RefreshRequest::default()).unwrap();
+fn refreshed(publisher: &Publisher) -> Vec<String> {
+    let plan = refresh::plan(publisher, RefreshRequest::default()).unwrap();
     let due = plan.due.iter().map(|due| format!("{}: {}", due.role, due.reason)).collect();
-    refresh::apply(workspace, plan).unwrap();
+    refresh::apply(publisher, plan).unwrap();
     due
 }
 
 fn adds(rotating: &Rotating, file: &str) -> anyhow::Result<()> {
     fs::create_dir_all(rotating.trial.path("new")).unwrap();
     fs::write(rotating.trial.path(&format!("new/{file}")), file).unwrap();
-    rotating.trial.add_on(&rotating.workspace(), "new").map(drop)
+    rotating.trial.add_on(&rotating.publisher(), "new").map(drop)
 }
 
 fn signed_only_by(present: &Present, wanted: &[PublicKey], threshold: u64) {
@@ -98,7 +97,7 @@ fn a_root_that_leaves_the_bins_without_keys_is_refused() {
     assert!(refused.contains("publish refresh --all") && refused.contains(&rotating.public(&rotating.keys[&Role::Targets][0]).id()));
     assert!(!rotating.trial.path("repo/3.root.json").exists());
     // The step that it names, which is due by itself; then it is published.
-    let due = refreshed(&rotating.workspace());
+    let due = refreshed(&rotating.publisher());
     assert!(due[0].starts_with("targets: the bins are signed by other keys"), "{due:?}");
     commit(&rotating, &administrator(&rotating)).unwrap();
     rotating.trial.updates(&before).unwrap();
@@ -126,14 +125,14 @@ fn bins_of_a_deleted_key_are_repaired_by_the_command_that_the_message_names() {
         rotating.trial.wait(chrono::TimeDelta::days(days));
         let refused = text(&adds(&rotating, "later.zip").unwrap_err());
         assert!(refused.contains("needs 1 signature") && refused.contains("`publish refresh`"), "{refused}");
-        let due = refreshed(&rotating.workspace());
+        let due = refreshed(&rotating.publisher());
         assert!(due.iter().any(|due| due.contains("the bins are signed by other keys")), "{due:?}");
-        let present = rotating.workspace().load().unwrap();
+        let present = rotating.publisher().load().unwrap();
         signed_only_by(&present, &[rotating.public(&rotating.keys[&Role::Targets][0])], 1);
         adds(&rotating, "later.zip").unwrap();
         rotating.trial.updates(&before).unwrap();
         rotating.trial.client().unwrap();
-        let plan = refresh::plan(&rotating.workspace(), RefreshRequest::default()).unwrap();
+        let plan = refresh::plan(&rotating.publisher(), RefreshRequest::default()).unwrap();
         assert!(plan.empty, "{:?}", plan.due);
     }
 }
@@ -144,20 +143,20 @@ fn bins_of_unknown_keys_are_delegated_anew_on_request_only() {
     let rotating = stranded();
     let before = rotating.trial.trust();
     fs::copy(rotating.trial.path("repo/3.root.json"), rotating.trial.path("keys/3.root.json")).unwrap();
-    let mut workspace = rotating.workspace();
-    workspace.pinned_root = rotating.trial.path("keys/3.root.json");
-    assert!(refresh::plan(&workspace, RefreshRequest::default()).unwrap().empty);
+    let publisher = rotating.publisher();
+    let publisher = publisher.with_pinned_root(rotating.trial.path("keys/3.root.json"));
+    assert!(refresh::plan(&publisher, RefreshRequest::default()).unwrap().empty);
     fs::create_dir_all(rotating.trial.path("new")).unwrap();
     fs::write(rotating.trial.path("new/later.zip"), "later").unwrap();
-    let refused = text(&rotating.trial.add_on(&workspace, "new").unwrap_err());
+    let refused = text(&rotating.trial.add_on(&publisher, "new").unwrap_err());
     assert!(refused.contains("`publish bins --rekey`"), "{refused}");
     let request = BinsRequest { count: None, rekey: true, key_ids: None, not_for_trdl: false };
-    let plan = bins::plan(&workspace, request).unwrap();
+    let plan = bins::plan(&publisher, request).unwrap();
     assert!(plan.rekey && !plan.empty && plan.roles.len() == 3);
-    bins::apply(&workspace, plan).unwrap();
-    signed_only_by(&workspace.load().unwrap(), &[rotating.public(&rotating.keys[&Role::Targets][0])], 1);
-    assert!(bins::plan(&workspace, request).unwrap().empty);
-    rotating.trial.add_on(&workspace, "new").unwrap();
+    bins::apply(&publisher, plan).unwrap();
+    signed_only_by(&publisher.load().unwrap(), &[rotating.public(&rotating.keys[&Role::Targets][0])], 1);
+    assert!(bins::plan(&publisher, request).unwrap().empty);
+    rotating.trial.add_on(&publisher, "new").unwrap();
     rotating.trial.updates(&before).unwrap();
     rotating.trial.client().unwrap();
 }
@@ -165,13 +164,13 @@ fn bins_of_unknown_keys_are_delegated_anew_on_request_only() {
 #[test]
 fn bins_follow_a_changed_threshold() {
     let mut rotating = with_second_key();
-    refreshed(&rotating.workspace());
+    refreshed(&rotating.publisher());
     let before = rotating.trial.trust();
     for threshold in [2, 1] {
         drafted(&rotating, &RootWish { thresholds: vec![(Role::Targets, threshold)], ..RootWish::default() });
-        commit(&rotating, &rotating.workspace()).unwrap();
+        commit(&rotating, &rotating.publisher()).unwrap();
         let wanted: Vec<PublicKey> = rotating.keys[&Role::Targets].iter().map(|path| rotating.public(path)).collect();
-        signed_only_by(&rotating.workspace().load().unwrap(), &wanted, threshold);
+        signed_only_by(&rotating.publisher().load().unwrap(), &wanted, threshold);
         adds(&rotating, &format!("with-{threshold}.zip")).unwrap();
         rotating.trial.updates(&before).unwrap();
         rotating.trial.client().unwrap();
@@ -187,7 +186,7 @@ fn keys_of_their_own_stay_with_the_bins() {
     let trial = Trial::new();
     fs::create_dir(trial.path("pool")).unwrap();
     fs::write(trial.path("pool/one.zip"), "one").unwrap();
-    trial.add_on(&trial.workspace(), "pool").unwrap();
+    trial.add_on(&trial.publisher(), "pool").unwrap();
     let own = |trial: &Trial, name: &str| {
         let path = trial.path(&format!("keys/{name}.pem"));
         keys::create(&path, KeyKind::Ed25519, None).unwrap();
@@ -196,32 +195,31 @@ fn keys_of_their_own_stay_with_the_bins() {
     let first = own(&trial, "bins");
     let mut rotating = Rotating::new(trial);
     let with = |rotating: &Rotating, path: &std::path::Path| {
-        let mut workspace = rotating.workspace();
-        workspace.bin_keys = vec![KeyUri::File(path.to_owned())];
-        workspace
+        let publisher = rotating.publisher();
+        publisher.with_keys(|keyring| keyring.bins = vec![KeyUri::File(path.to_owned())])
     };
     rotating.trial.bins_on(&with(&rotating, &first), 4).unwrap();
     let before = rotating.trial.trust();
     rotating.begin(Role::Targets);
     rotating.finish(Role::Targets);
     // Whether or not the config names them.
-    refreshed(&rotating.workspace());
+    refreshed(&rotating.publisher());
     refreshed(&with(&rotating, &first));
-    signed_only_by(&rotating.workspace().load().unwrap(), &[rotating.public(&first)], 1);
+    signed_only_by(&rotating.publisher().load().unwrap(), &[rotating.public(&first)], 1);
     // Their key is lost: the targets key delegates to another.
     let second = own(&rotating.trial, "bins-2");
     let key = rotating.public(&first);
     fs::remove_file(&first).unwrap();
-    let workspace = with(&rotating, &second);
+    let publisher = with(&rotating, &second);
     fs::write(rotating.trial.path("pool/two.zip"), "two").unwrap();
-    let refused = text(&rotating.trial.add_on(&workspace, "pool").unwrap_err());
+    let refused = text(&rotating.trial.add_on(&publisher, "pool").unwrap_err());
     assert!(refused.contains("`publish bins --rekey`"), "{refused}");
     let request = BinsRequest { count: None, rekey: true, key_ids: None, not_for_trdl: false };
-    bins::apply(&workspace, bins::plan(&workspace, request).unwrap()).unwrap();
-    let present = workspace.load().unwrap();
+    bins::apply(&publisher, bins::plan(&publisher, request).unwrap()).unwrap();
+    let present = publisher.load().unwrap();
     signed_only_by(&present, &[rotating.public(&second)], 1);
     assert!(!present.targets.field("delegations").unwrap().contains(&key.id()));
-    rotating.trial.add_on(&workspace, "pool").unwrap();
+    rotating.trial.add_on(&publisher, "pool").unwrap();
     rotating.trial.updates(&before).unwrap();
     rotating.trial.client().unwrap();
 }
@@ -232,23 +230,23 @@ fn a_targets_key_that_the_config_names_for_the_bins_may_leave_the_root() {
     let rotating = with_second_key();
     signed_without_bins(&rotating);
     drop_first(&rotating);
-    let mut workspace = administrator(&rotating);
-    workspace.bin_keys = vec![KeyUri::File(rotating.keys[&Role::Targets][0].clone())];
-    commit(&rotating, &workspace).unwrap();
+    let publisher = administrator(&rotating);
+    let publisher = publisher.with_keys(|keyring| keyring.bins = vec![KeyUri::File(rotating.keys[&Role::Targets][0].clone())]);
+    commit(&rotating, &publisher).unwrap();
     rotating.trial.client().unwrap();
 }
 
 /// The snapshot worker and the timestamp worker, who know of the targets worker's work what is in the store.
 pub struct Upper<'a> {
-    pub workspace: &'a Workspace,
+    pub publisher: &'a Publisher,
     pub asked: Vec<Edit>,
 }
 
 impl Upper<'_> {
     fn with<T>(&self, work: impl FnOnce(Committer<'_>) -> T) -> T {
-        let (pinned, root) = (self.workspace.pinned().unwrap(), self.workspace.load().unwrap().trust.root().clone());
-        let signers = self.workspace.signers(&root, &[Role::Snapshot, Role::Timestamp]).unwrap();
-        work(committer(self.workspace, &pinned, &signers, None))
+        let (pinned, root) = (self.publisher.pinned().unwrap(), self.publisher.load().unwrap().trust.root().clone());
+        let signers = self.publisher.signers(&root, &[Role::Snapshot, Role::Timestamp]).unwrap();
+        work(committer(self.publisher, &pinned, &signers, None))
     }
 }
 
@@ -256,28 +254,16 @@ impl UpperRoles for Upper<'_> {
     fn snapshot(&self, _: &Present, new: &[NewRole]) -> publish::failure::Result<Option<Written>> {
         let written = |new: &NewRole| Written { version: new.signed.version, sha256: new.signed.digests.hex() };
         let roles: Vec<(String, Written)> = new.iter().map(|new| (new.role.clone(), written(new))).collect();
-        self.with(|committer| committer.list_roles(&mut self.workspace.load()?, &roles, &self.asked))
+        self.with(|committer| committer.list_roles(&mut self.publisher.load()?, &roles, &self.asked))
     }
 
     fn timestamp(&self, _: &Present, snapshot: Option<&Written>) -> publish::failure::Result<bool> {
-        self.with(|committer| committer.show_snapshot(&self.workspace.load()?, snapshot))
+        self.with(|committer| committer.show_snapshot(&self.publisher.load()?, snapshot))
     }
 }
 
-pub fn committer<'a>(workspace: &'a Workspace, pinned: &'a [u8], signers: &'a Signers, upper: Option<&'a dyn UpperRoles>) -> Committer<'a> {
-    Committer {
-        storage: workspace.storage.as_ref(),
-        pinned,
-        signers,
-        plain_names: workspace.plain_names,
-        clock: &*workspace.clock,
-        lifetimes: workspace.lifetimes,
-        progress: &Quiet,
-        upper,
-        replacement: None,
-        floor: Default::default(),
-        witness: None,
-    }
+pub fn committer<'a>(publisher: &'a Publisher, pinned: &'a [u8], signers: &'a Signers, upper: Option<&'a dyn UpperRoles>) -> Committer<'a> {
+    Committer { upper, ..publisher.committer(pinned, signers) }
 }
 
 /// The snapshot worker lists bins with other keys only where those are the targets keys of the root, and only when it is shown a
@@ -285,25 +271,25 @@ pub fn committer<'a>(workspace: &'a Workspace, pinned: &'a [u8], signers: &'a Si
 #[test]
 fn the_snapshot_worker_lists_only_bins_that_follow_the_root() {
     let rotating = with_second_key();
-    let workspace = rotating.workspace();
-    let pinned = workspace.pinned().unwrap();
+    let publisher = rotating.publisher();
+    let pinned = publisher.pinned().unwrap();
     let of_targets = |keys: BinKeys| -> (Edit, Signers) {
-        let present = workspace.load().unwrap();
-        let mut signers = workspace.signers(present.trust.root(), &[Role::Targets]).unwrap();
+        let present = publisher.load().unwrap();
+        let mut signers = publisher.signers(present.trust.root(), &[Role::Targets]).unwrap();
         let stranger = KeyUri::File(rotating.trial.path("keys/stranger.pem"));
-        signers.get_mut(&Role::Targets).unwrap().extend(keys::load(&stranger, workspace.passphrases.as_ref()));
+        signers.get_mut(&Role::Targets).unwrap().extend(publisher.keyring().load(&stranger));
         let renewals = vec![Renewal { role: "targets".into(), version: present.versions().targets }];
         (Edit { renewals, rekey: Some(keys), ..Edit::default() }, signers)
     };
     let asked = || vec![of_targets(BinKeys { keys: Vec::new(), threshold: 1 }).0];
     let attempt = |keys: BinKeys, asked: Vec<Edit>| {
         let (edit, signers) = of_targets(keys);
-        let upper = Upper { workspace: &workspace, asked };
-        committer(&workspace, &pinned, &signers, Some(&upper)).commit(workspace.load().unwrap(), &edit).map(drop)
+        let upper = Upper { publisher: &publisher, asked };
+        committer(&publisher, &pinned, &signers, Some(&upper)).commit(publisher.load().unwrap(), &edit).map(drop)
     };
     keys::create(&rotating.trial.path("keys/stranger.pem"), KeyKind::Ed25519, None).unwrap();
     let stranger = rotating.public(&rotating.trial.path("keys/stranger.pem"));
-    let root = workspace.load().unwrap().trust.root().clone();
+    let root = publisher.load().unwrap().trust.root().clone();
     let good = BinKeys::of_targets(&root);
     let mut more = good.clone();
     more.keys.push((stranger.id(), stranger.clone()));
@@ -320,14 +306,14 @@ fn the_snapshot_worker_lists_only_bins_that_follow_the_root() {
     }
     attempt(good, asked()).unwrap();
     let wanted: Vec<PublicKey> = rotating.keys[&Role::Targets].iter().map(|path| rotating.public(path)).collect();
-    signed_only_by(&workspace.load().unwrap(), &wanted, 1);
+    signed_only_by(&publisher.load().unwrap(), &wanted, 1);
     rotating.trial.client().unwrap();
 }
 
 #[test]
 fn a_request_brings_no_key_of_its_own_for_the_bins() {
     let rotating = with_second_key();
-    let present = rotating.workspace().load().unwrap();
+    let present = rotating.publisher().load().unwrap();
     let root = present.trust.root();
     let good = BinKeys::of_targets(root);
     keys::create(&rotating.trial.path("keys/stranger.pem"), KeyKind::Ed25519, None).unwrap();
@@ -346,14 +332,14 @@ fn a_request_brings_no_key_of_its_own_for_the_bins() {
 fn bins_follow_as_they_are() {
     let rotating = with_second_key();
     let storage = LocalDirectory::new(rotating.trial.path("repo"));
-    let read = || publish::repository::load(&storage, &rotating.workspace().pinned().unwrap(), rotating.trial.now()).unwrap();
+    let read = || publish::repository::load(&storage, &rotating.publisher().pinned().unwrap(), rotating.trial.now()).unwrap();
     let shares = |present: &Present| {
         let block: serde_json::Value = serde_json::from_str(present.bins.as_ref().unwrap().role.field("delegations").unwrap()).unwrap();
         let share = |role: &serde_json::Value| (role["name"].clone(), role["path_hash_prefixes"].clone());
         block["roles"].as_array().unwrap().iter().map(share).collect::<Vec<_>>()
     };
     let before = shares(&read());
-    refreshed(&rotating.workspace());
+    refreshed(&rotating.publisher());
     assert_eq!(shares(&read()), before);
     let wanted: Vec<PublicKey> = rotating.keys[&Role::Targets].iter().map(|path| rotating.public(path)).collect();
     signed_only_by(&read(), &wanted, 1);

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use publish::keys::{self, KeyUri, RoleSigner};
 use publish::metadata::trust::{AtExpiry, Trust};
 use publish::metadata::{KeyKind, Role};
-use publish::operation::Workspace;
+use publish::operation::Publisher;
 use publish::operation::going_back::BackTo;
 use publish::operation::refresh::{self, RefreshRequest};
 use publish::operation::root::{self, RootWish};
@@ -60,23 +60,21 @@ impl World {
         Self { trial, people, online, held, commits: 0, returns: 0, refusals: 0 }
     }
 
-    fn workspace(&self) -> Workspace {
-        let mut workspace = self.trial.workspace();
-        for (role, paths) in &self.online {
-            workspace.keys.insert(*role, paths.iter().cloned().map(KeyUri::File).collect());
-        }
-        workspace.keys.insert(Role::Root, self.people.iter().cloned().map(KeyUri::File).collect());
-        workspace
+    fn publisher(&self) -> Publisher {
+        let root = (Role::Root, self.people.clone());
+        let own = self.online.iter().map(|(role, paths)| (*role, paths.clone())).chain([root]);
+        let own = own.map(|(role, paths)| (role, paths.into_iter().map(KeyUri::File).collect()));
+        self.trial.publisher().with_keys(|keyring| keyring.roles.extend(own))
     }
 
     fn signer(&self, path: &std::path::Path) -> Arc<dyn RoleSigner> {
-        keys::load(&KeyUri::File(path.to_owned()), self.workspace().passphrases.as_ref()).unwrap()
+        self.publisher().keyring().load(&KeyUri::File(path.to_owned())).unwrap()
     }
 
     /// Somebody starts, changes, signs, merges or commits a draft; any of it may be refused.
     fn step(&mut self, chance: &mut Chance) -> anyhow::Result<()> {
         let (draft, names) = (self.trial.path("draft.json"), self.trial.path("names.json"));
-        let workspace = self.workspace();
+        let publisher = self.publisher();
         // Without a draft there is nothing else to do than to start one, or to let time pass.
         let what = match draft.exists() {
             false => *chance.of(&[0, 0, 14, 14, 12]),
@@ -95,7 +93,7 @@ impl World {
                     2 => wish.remove.push((role, key.id())),
                     _ => wish.thresholds.push((role, 1 + chance.below(3) as u64)),
                 }
-                root::edit(&workspace, &draft, &names, &wish, false).map(drop)
+                root::edit(&publisher, &draft, &names, &wish, false).map(drop)
             }
             3..7 => {
                 // On a copy that comes back at once, or later and perhaps stale.
@@ -105,12 +103,12 @@ impl World {
                 }
                 let signer = self.signer(chance.of(self.people.as_slice()).as_path());
                 root::sign(None, &copy, &[signer])?;
-                root::merge(Some(&workspace), &root::TrustedRoots::default(), &draft, &[copy]).map(drop)
+                root::merge(Some(&publisher), &root::TrustedRoots::default(), &draft, &[copy]).map(drop)
             }
             7..9 => {
                 // A meeting: every key holder signs.
                 for person in &self.people {
-                    let _ = root::sign(Some(&workspace), &draft, &[self.signer(person)]);
+                    let _ = root::sign(Some(&publisher), &draft, &[self.signer(person)]);
                 }
                 Ok(())
             }
@@ -122,9 +120,9 @@ impl World {
                     snapshot: 1 + chance.below(newest) as u64,
                     reset_versions: (chance.below(2) == 0).then(|| 1 + chance.below(60) as u64),
                 });
-                let plan = root_commit::plan_commit(&workspace, &draft, CommitWish { replace_now, back_to })?;
+                let plan = root_commit::plan_commit(&publisher, &draft, CommitWish { replace_now, back_to })?;
                 self.returns += usize::from(plan.going_back.is_some());
-                root_commit::apply_commit(&workspace, plan)?;
+                root_commit::apply_commit(&publisher, plan)?;
                 self.commits += 1;
                 Ok(())
             }
@@ -140,12 +138,12 @@ impl World {
                     wish.remove.extend(known.into_iter().map(|key| (*role, key.id())));
                     wish.thresholds.push((*role, 1));
                 }
-                root::edit(&workspace, &draft, &names, &wish, false).map(drop)
+                root::edit(&publisher, &draft, &names, &wish, false).map(drop)
             }
             12 => {
                 self.trial.wait(TimeDelta::hours(chance.below(24 * 120) as i64));
-                let workspace = self.workspace();
-                refresh::apply(&workspace, refresh::plan(&workspace, RefreshRequest::default())?).map(drop)
+                let publisher = self.publisher();
+                refresh::apply(&publisher, refresh::plan(&publisher, RefreshRequest::default())?).map(drop)
             }
             _ => {
                 let _ = fs::remove_file(&draft);

@@ -309,21 +309,21 @@ fn a_commit_keeps_the_platforms_that_users_of_a_channel_have() {
     use publish::repository::{Change, Edit, stage_bytes};
     let trial = Trial::new();
     trial.release("1.0.0").unwrap();
-    trial.channels_on(&trial.workspace(), "1.0.0").unwrap();
+    trial.channels_on(&trial.publisher(), "1.0.0").unwrap();
     fs::remove_dir_all(trial.path("dist/any-any")).unwrap();
     trial.release("1.1.0").unwrap();
-    let workspace = trial.workspace();
-    let present = workspace.load().unwrap();
+    let publisher = trial.publisher();
+    let present = publisher.load().unwrap();
     let (name, content) = ("channels/1/stable".to_owned(), channel_content("1.1.0"));
-    let wanted = Some(stage_bytes(workspace.storage.as_ref(), &name, &content, false).unwrap());
+    let wanted = Some(stage_bytes(publisher.storage(), &name, &content, false).unwrap());
     let change = Change { expected: present.targets.get(&name).unwrap(), name, wanted, keep_existing: false, content: None };
     for may_lose_platforms in [false, true] {
         let edit = Edit { changes: vec![change.clone()], may_lose_platforms, ..Edit::default() };
         // As it reaches a worker.
         let edit = Edit::from_change_set(&edit.to_change_set().unwrap()).unwrap();
-        let present = workspace.load().unwrap();
-        let signers = workspace.signers(present.trust.root(), &Role::ONLINE).unwrap();
-        match workspace.commit(present, &edit, &signers) {
+        let present = publisher.load().unwrap();
+        let signers = publisher.signers(present.trust.root(), &Role::ONLINE).unwrap();
+        match publisher.commit(present, &edit, &signers) {
             Ok(_) => assert!(may_lose_platforms),
             Err(failure) => assert!(!may_lose_platforms && failure.details[0].contains("1/stable 1.0.0 -> 1.1.0: no "), "{failure:?}"),
         }

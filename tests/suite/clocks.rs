@@ -10,7 +10,7 @@ use publish::metadata::{Expiry, Lifetimes, Role};
 use publish::operation::add_targets::{self, AddTargetsRequest};
 use publish::operation::root::{self, RootWish};
 use publish::operation::root_commit::{self, CommitWish};
-use publish::operation::{Workspace, prune, refresh, verify};
+use publish::operation::{Publisher, prune, refresh, verify};
 use publish::repository::{Change, Edit, Progress, stage_bytes};
 use publish::storage::{LocalDirectory, Observed};
 use std::sync::{Arc, Mutex};
@@ -31,16 +31,16 @@ impl Progress for Warnings {
     }
 }
 
-fn refresh_all(workspace: &Workspace) {
+fn refresh_all(publisher: &Publisher) {
     let request = refresh::RefreshRequest { all: true, ..Default::default() };
-    refresh::apply(workspace, refresh::plan(workspace, request).unwrap()).unwrap();
+    refresh::apply(publisher, refresh::plan(publisher, request).unwrap()).unwrap();
 }
 
 /// When each role expires, the bins and the role that lists them too.
 fn expiries(trial: &Trial) -> Vec<(String, Expiry)> {
-    let workspace = trial.workspace();
-    let mut present = workspace.load().unwrap();
-    present.read_all_bins(workspace.storage.as_ref()).unwrap();
+    let publisher = trial.publisher();
+    let mut present = publisher.load().unwrap();
+    present.read_all_bins(publisher.storage()).unwrap();
     let (timestamp, snapshot) = present.trust.listings().unwrap();
     let mut all = vec![
         ("root".to_owned(), present.trust.root().expires()),
@@ -68,19 +68,19 @@ fn roles_signed_by_a_clock_that_is_behind_expire_no_earlier() {
     for behind in [TimeDelta::minutes(6), TimeDelta::days(2), TimeDelta::days(100), TimeDelta::days(500)] {
         let mut trial = Trial::with_bins(6, 4);
         trial.wait(TimeDelta::days(600));
-        refresh_all(&trial.workspace());
-        let workspace = trial.workspace();
-        refresh::apply(&workspace, refresh::plan(&workspace, Default::default()).unwrap()).unwrap();
+        refresh_all(&trial.publisher());
+        let publisher = trial.publisher();
+        refresh::apply(&publisher, refresh::plan(&publisher, Default::default()).unwrap()).unwrap();
         trial.client().unwrap();
         let before = expiries(&trial);
         trial.wait(-behind);
         trial.release("1.1.0").unwrap();
         std::fs::create_dir_all(trial.path("more")).unwrap();
         std::fs::write(trial.path("more/p3.zip"), b"changed").unwrap();
-        trial.add_on(&trial.workspace(), "more").unwrap();
-        refresh_all(&trial.workspace());
+        trial.add_on(&trial.publisher(), "more").unwrap();
+        refresh_all(&trial.publisher());
         // Roles that there were none of before have no earlier expiry to keep.
-        trial.bins_on(&trial.workspace(), 8).unwrap();
+        trial.bins_on(&trial.publisher(), 8).unwrap();
         none_is_earlier(&trial, &before);
         trial.wait(behind);
         trial.client().unwrap();
@@ -92,9 +92,9 @@ fn a_root_signed_by_a_clock_that_is_behind_expires_no_earlier() {
     let mut trial = Trial::new();
     let before = expiries(&trial);
     trial.wait(TimeDelta::days(-2));
-    let workspace = trial.workspace();
+    let publisher = trial.publisher();
     let switch = refresh::RefreshRequest { consistent_snapshot: Some(false), ..Default::default() };
-    refresh::apply(&workspace, refresh::plan(&workspace, switch).unwrap()).unwrap();
+    refresh::apply(&publisher, refresh::plan(&publisher, switch).unwrap()).unwrap();
     assert_eq!(trial.trust().root().version(), 2);
     none_is_earlier(&trial, &before);
 }
@@ -104,7 +104,7 @@ fn a_root_lives_shorter_only_where_that_is_asked_for() {
     let mut trial = Trial::new();
     trial.wait(TimeDelta::days(-100));
     let (draft, names) = (trial.path("draft.json"), trial.path("names.json"));
-    let edit = |wish: &RootWish| root::edit(&trial.workspace(), &draft, &names, wish, false).unwrap();
+    let edit = |wish: &RootWish| root::edit(&trial.publisher(), &draft, &names, wish, false).unwrap();
     let longest = trial.trust().root().expires();
     let report = edit(&RootWish { thresholds: vec![(Role::Root, 1)], ..RootWish::default() });
     assert!(!report.changes.iter().any(|change| change.contains("expires")), "{:?}", report.changes);
@@ -121,13 +121,13 @@ fn replace_online_keys(rotating: &mut Rotating) {
         wish.remove.push((role, old.id()));
         rotating.keys.insert(role, vec![new]);
     }
-    root::edit(&rotating.workspace(), &draft, &names, &wish, false).unwrap();
+    root::edit(&rotating.publisher(), &draft, &names, &wish, false).unwrap();
     let key = publish::keys::KeyUri::File(rotating.keys[&Role::Root][0].clone());
-    let key = publish::keys::load(&key, rotating.workspace().passphrases.as_ref()).unwrap();
+    let key = rotating.publisher().keyring().load(&key).unwrap();
     root::sign(None, &draft, &[key]).unwrap();
-    let workspace = rotating.workspace();
+    let publisher = rotating.publisher();
     let wish = CommitWish { replace_now: true, back_to: None };
-    root_commit::apply_commit(&workspace, root_commit::plan_commit(&workspace, &draft, wish).unwrap()).unwrap();
+    root_commit::apply_commit(&publisher, root_commit::plan_commit(&publisher, &draft, wish).unwrap()).unwrap();
 }
 
 /// What a clock that was years ahead has signed does not prevent publishing; only replaced keys invalidate it.
@@ -137,14 +137,14 @@ fn roles_signed_by_a_clock_that_was_ahead_are_ended_by_replacing_their_keys() {
     let years = TimeDelta::days(3653);
     rotating.trial.release("1.0.0").unwrap();
     rotating.trial.wait(years);
-    refresh_all(&rotating.trial.workspace());
+    refresh_all(&rotating.trial.publisher());
     rotating.trial.wait(-years);
     let before = expiries(&rotating.trial);
-    let mut workspace = rotating.workspace();
+    let publisher = rotating.publisher();
     let warnings = Warnings::default();
-    workspace.progress = Box::new(warnings.clone());
-    rotating.trial.release_on(&workspace, "1.0.1").unwrap();
-    refresh_all(&workspace);
+    let publisher = publisher.with_progress(Box::new(warnings.clone()));
+    rotating.trial.release_on(&publisher, "1.0.1").unwrap();
+    refresh_all(&publisher);
     let said = warnings.0.lock().unwrap().clone();
     assert_eq!(said.len(), 1, "once for each command: {said:?}");
     assert!(said[0].contains("more than 24 hours after this machine's time"), "{said:?}");
@@ -189,14 +189,14 @@ fn a_foreign_expiry_is_written_in_the_form_that_every_client_reads() {
     }
 }
 
-fn with_store_clock(trial: &Trial, ahead: TimeDelta) -> (Workspace, Warnings) {
+fn with_store_clock(trial: &Trial, ahead: TimeDelta) -> (Publisher, Warnings) {
     let storage = Box::new(LocalDirectory::new(trial.path("repo")));
     let stores = trial.now() + ahead;
-    let mut workspace = trial.workspace();
-    workspace.storage = Box::new(Observed::new(storage, |_| Ok(())).with_clock(move || stores.into()));
+    let publisher = trial.publisher();
+    let publisher = publisher.with_storage(Box::new(Observed::new(storage, |_| Ok(())).with_clock(move || stores.into())));
     let warnings = Warnings::default();
-    workspace.progress = Box::new(warnings.clone());
-    (workspace, warnings)
+    let publisher = publisher.with_progress(Box::new(warnings.clone()));
+    (publisher, warnings)
 }
 
 #[test]
@@ -205,13 +205,13 @@ fn a_clock_that_is_not_the_stores_is_reported_once_and_nothing_is_deleted() {
     trial.release("1.0.0").unwrap();
     let grace = Duration::from_secs(30 * 24 * 3600);
     for (minutes, apart) in [(0, false), (4, false), (-4, false), (6, true), (-6, true), (60 * 24 * 40, true), (-60 * 24 * 40, true)] {
-        let (workspace, warnings) = with_store_clock(&trial, TimeDelta::minutes(minutes));
-        refresh_all(&workspace);
-        refresh_all(&workspace);
+        let (publisher, warnings) = with_store_clock(&trial, TimeDelta::minutes(minutes));
+        refresh_all(&publisher);
+        refresh_all(&publisher);
         let said = warnings.0.lock().unwrap().clone();
         assert_eq!(said.len(), usize::from(apart), "{minutes} minutes: {said:?}");
         assert!(said.iter().all(|line| line.contains(" here, ") && line.contains(" there")), "{said:?}");
-        match prune::plan(&workspace, grace) {
+        match prune::plan(&publisher, grace) {
             Ok(_) => assert!(!apart, "{minutes} minutes"),
             Err(error) => assert!(apart && error.to_string().contains("the store's differ"), "{minutes} minutes: {error}"),
         }
@@ -224,7 +224,7 @@ fn a_clock_that_is_ahead_dates_no_signature() {
     let trial = Trial::new();
     std::fs::create_dir_all(trial.path("more")).unwrap();
     std::fs::write(trial.path("more/file"), b"new").unwrap();
-    let add = |workspace: &Workspace| {
+    let add = |publisher: &Publisher| {
         let request = AddTargetsRequest {
             files: vec![trial.path("more")],
             base: trial.path("more"),
@@ -233,11 +233,11 @@ fn a_clock_that_is_ahead_dates_no_signature() {
             only_changed: false,
             metadata_only: false,
         };
-        add_targets::apply(workspace, add_targets::plan(workspace, &request)?)
+        add_targets::apply(publisher, add_targets::plan(publisher, &request)?)
     };
     let before = std::fs::read(trial.path("repo/timestamp.json")).unwrap();
-    let (workspace, _) = with_store_clock(&trial, TimeDelta::days(-1));
-    for error in [trial.release_on(&workspace, "1.0.0").unwrap_err(), add(&workspace).unwrap_err()] {
+    let (publisher, _) = with_store_clock(&trial, TimeDelta::days(-1));
+    for error in [trial.release_on(&publisher, "1.0.0").unwrap_err(), add(&publisher).unwrap_err()] {
         let failure = error.downcast_ref::<publish::failure::Failure>().unwrap();
         assert!(failure.message.contains("this machine's clock and the store's differ by 24 hours"), "{failure:?}");
         assert!(failure.details[0].contains("nothing was published") && failure.hints[0].contains("correct the clock"), "{failure:?}");
@@ -245,25 +245,25 @@ fn a_clock_that_is_ahead_dates_no_signature() {
     assert_eq!(std::fs::read(trial.path("repo/timestamp.json")).unwrap(), before);
     // A signature of yesterday is as good as one of today.
     for minutes in [-4, 60 * 24] {
-        let (workspace, _) = with_store_clock(&trial, TimeDelta::minutes(minutes));
-        trial.release_on(&workspace, &format!("1.0.{}", minutes + 4)).unwrap();
-        add(&workspace).unwrap();
+        let (publisher, _) = with_store_clock(&trial, TimeDelta::minutes(minutes));
+        trial.release_on(&publisher, &format!("1.0.{}", minutes + 4)).unwrap();
+        add(&publisher).unwrap();
     }
 }
 
 #[test]
 fn status_names_a_wrong_clock() {
     let mut trial = Trial::new();
-    let clock = |workspace: &Workspace| publish::operation::status::status(workspace, None).unwrap().clock;
+    let clock = |publisher: &Publisher| publish::operation::status::status(publisher, None).unwrap().clock;
     for (minutes, words) in [(4, None), (60 * 24, Some("differ by 24 hours")), (-60 * 24, Some("correct the clock that is wrong"))] {
         let said = clock(&with_store_clock(&trial, TimeDelta::minutes(minutes)).0);
         assert!(said.as_deref().map(|said| words.is_some_and(|words| said.contains(words))).unwrap_or(words.is_none()), "{said:?}");
     }
     // A directory has no clock that is known without a write, but the timestamp has its date.
     trial.wait(-TimeDelta::days(1));
-    let mut workspace = trial.workspace();
-    workspace.storage = Box::new(LocalDirectory::new(trial.path("repo")));
-    assert!(clock(&workspace).unwrap().contains("more than 24 hours after this machine's time"));
+    let publisher = trial.publisher();
+    let publisher = publisher.with_storage(Box::new(LocalDirectory::new(trial.path("repo"))));
+    assert!(clock(&publisher).unwrap().contains("more than 24 hours after this machine's time"));
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn a_bucket_reports_its_time_with_every_answer() {
 }
 
 /// A publisher whose clock jumps by this when its storage is called so.
-fn jumping(trial: &Trial, by: TimeDelta, method: &'static str) -> Workspace {
+fn jumping(trial: &Trial, by: TimeDelta, method: &'static str) -> Publisher {
     let now = Arc::new(Mutex::new(trial.now()));
     let (jump, from) = (now.clone(), trial.now());
     let watch = move |call: publish::storage::Call| {
@@ -292,9 +292,8 @@ fn jumping(trial: &Trial, by: TimeDelta, method: &'static str) -> Workspace {
         Ok(())
     };
     let storage = Observed::new(Box::new(LocalDirectory::new(trial.path("repo"))), watch);
-    let mut workspace = trial.workspace_on(Box::new(storage));
-    workspace.clock = Box::new(move || *now.lock().unwrap());
-    workspace
+    let publisher = trial.publisher_on(Box::new(storage));
+    publisher.with_clock(Box::new(move || *now.lock().unwrap()))
 }
 
 #[test]
@@ -312,7 +311,7 @@ fn an_openpgp_key_that_expires_while_a_release_is_made_is_noticed() {
     let before = std::fs::read(trial.path("repo/timestamp.json")).unwrap();
     std::fs::create_dir_all(trial.path("more")).unwrap();
     std::fs::write(trial.path("more/file"), b"new").unwrap();
-    let add = |workspace: &Workspace| {
+    let add = |publisher: &Publisher| {
         let request = AddTargetsRequest {
             files: vec![trial.path("more")],
             base: trial.path("more"),
@@ -321,12 +320,12 @@ fn an_openpgp_key_that_expires_while_a_release_is_made_is_noticed() {
             only_changed: false,
             metadata_only: false,
         };
-        add_targets::apply(workspace, add_targets::plan(workspace, &request)?)
+        add_targets::apply(publisher, add_targets::plan(publisher, &request)?)
     };
     // While artifacts are staged, and after the roles were signed.
     for method in ["upload", "create"] {
-        let workspace = jumping(&trial, TimeDelta::hours(2), method);
-        for error in [trial.release_on(&workspace, "1.0.0").unwrap_err(), add(&jumping(&trial, TimeDelta::hours(2), method)).unwrap_err()] {
+        let publisher = jumping(&trial, TimeDelta::hours(2), method);
+        for error in [trial.release_on(&publisher, "1.0.0").unwrap_err(), add(&jumping(&trial, TimeDelta::hours(2), method)).unwrap_err()] {
             let failure = error.downcast_ref::<publish::failure::Failure>().unwrap();
             assert!(failure.message.contains("expired on") && failure.hints[0].contains("key extend"), "{method}: {failure:?}");
         }
@@ -343,19 +342,19 @@ fn an_openpgp_key_that_expires_while_a_release_is_made_is_noticed() {
 fn a_slow_publisher_looks_again_whether_its_content_is_there() {
     let mut trial = Trial::new();
     for slow in [TimeDelta::hours(1), TimeDelta::days(31)] {
-        let workspace = trial.workspace();
-        let present = workspace.load().unwrap();
+        let publisher = trial.publisher();
+        let present = publisher.load().unwrap();
         let name = format!("packages/{}", slow.num_hours());
-        let wanted = stage_bytes(workspace.storage.as_ref(), &name, name.as_bytes(), false).unwrap();
+        let wanted = stage_bytes(publisher.storage(), &name, name.as_bytes(), false).unwrap();
         let staged = ObjectName::hashed_target(&name, &hex::encode(wanted.hashes.sha256.unwrap()));
         let change = Change { name, expected: None, wanted: Some(wanted), keep_existing: false, content: None };
         let edit = Edit { changes: vec![change], ..Edit::default() };
-        let signers = workspace.signers(present.trust.root(), &Role::ONLINE).unwrap();
+        let signers = publisher.signers(present.trust.root(), &Role::ONLINE).unwrap();
         trial.wait(slow);
-        let late = trial.workspace();
+        let late = trial.publisher();
         if slow > TimeDelta::days(1) {
             refresh_all(&late);
-            workspace.storage.delete(&staged).unwrap();
+            publisher.storage().delete(&staged).unwrap();
             let failure = late.commit(present, &edit, &signers).unwrap_err();
             assert!(failure.message.contains("is gone; nothing was published"), "{failure:?}");
         } else {

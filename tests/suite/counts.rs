@@ -1,20 +1,20 @@
 //! What operations cost, in exact numbers: a regression here is a slower or a dearer publish.
 
 use crate::trial::Trial;
-use publish::operation::{Workspace, refresh, release, status};
+use publish::operation::{Publisher, refresh, release, status};
 use publish::storage::{Call, LocalDirectory, Observed};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 /// Runs something on a recording storage and counts calls by method.
-fn calls<T>(trial: &Trial, act: impl FnOnce(&Workspace) -> T) -> BTreeMap<&'static str, usize> {
+fn calls<T>(trial: &Trial, act: impl FnOnce(&Publisher) -> T) -> BTreeMap<&'static str, usize> {
     let seen: Arc<Mutex<Vec<Call>>> = Arc::default();
     let recorder = seen.clone();
     let watch = move |call: Call| {
         recorder.lock().unwrap().push(call);
         Ok(())
     };
-    act(&trial.workspace_on(Box::new(Observed::new(Box::new(LocalDirectory::new(trial.path("repo"))), watch))));
+    act(&trial.publisher_on(Box::new(Observed::new(Box::new(LocalDirectory::new(trial.path("repo"))), watch))));
     let mut counts = BTreeMap::new();
     for call in seen.lock().unwrap().iter().filter(|call| call.done) {
         *counts.entry(call.method).or_default() += 1;
@@ -23,7 +23,7 @@ fn calls<T>(trial: &Trial, act: impl FnOnce(&Workspace) -> T) -> BTreeMap<&'stat
 }
 
 /// Runs something for which there is nothing to do, and returns whether it changed anything.
-type Idle = fn(&Trial, &Workspace) -> bool;
+type Idle = fn(&Trial, &Publisher) -> bool;
 
 fn writes(counts: &BTreeMap<&'static str, usize>) -> usize {
     ["create", "swap", "put", "upload", "copy", "delete"].iter().filter_map(|method| counts.get(method)).sum()
@@ -32,7 +32,7 @@ fn writes(counts: &BTreeMap<&'static str, usize>) -> usize {
 #[test]
 fn a_release_writes_each_object_once() {
     let trial = Trial::new();
-    let counts = calls(&trial, |workspace| trial.release_on(workspace, "1.0.0").unwrap());
+    let counts = calls(&trial, |publisher| trial.release_on(publisher, "1.0.0").unwrap());
     // Two artifacts, two signatures, one certificate: uploaded once, then named once; two role files; the timestamp and the
     // marker of the plain names are swapped.
     assert_eq!((counts["upload"], counts["copy"], counts["create"], counts["swap"]), (5, 5, 2, 2), "{counts:?}");
@@ -43,7 +43,7 @@ fn a_release_writes_each_object_once() {
 fn a_channel_change_writes_only_what_changed() {
     let trial = Trial::new();
     trial.release("1.0.0").unwrap();
-    let counts = calls(&trial, |workspace| trial.channels_on(workspace, "1.0.0").unwrap());
+    let counts = calls(&trial, |publisher| trial.channels_on(publisher, "1.0.0").unwrap());
     assert_eq!((counts["upload"], counts["copy"], counts["create"], counts["swap"]), (2, 2, 2, 2), "{counts:?}");
     assert_eq!(counts.get("put"), None);
 }
@@ -52,14 +52,14 @@ fn a_channel_change_writes_only_what_changed() {
 fn only_names_that_changed_recently_are_checked_again() {
     let trial = Trial::new();
     ["1.0.0", "1.0.1"].into_iter().for_each(|version| drop(trial.release(version).unwrap()));
-    trial.channels_on(&trial.workspace(), "1.0.0").unwrap();
+    trial.channels_on(&trial.publisher(), "1.0.0").unwrap();
     // What is only added cannot be undone by an older write.
-    let refresh = |workspace: &Workspace| refresh::apply(workspace, refresh::plan(workspace, Default::default()).unwrap()).unwrap();
+    let refresh = |publisher: &Publisher| refresh::apply(publisher, refresh::plan(publisher, Default::default()).unwrap()).unwrap();
     assert_eq!(calls(&trial, refresh).get("open"), None);
-    trial.channels_on(&trial.workspace(), "1.0.1").unwrap();
+    trial.channels_on(&trial.publisher(), "1.0.1").unwrap();
     let counts = calls(&trial, refresh);
     assert_eq!((counts["open"], writes(&counts)), (2, 0), "two channels were moved: {counts:?}");
-    let counts = calls(&trial, |workspace| trial.release_on(workspace, "1.0.2").unwrap());
+    let counts = calls(&trial, |publisher| trial.release_on(publisher, "1.0.2").unwrap());
     assert_eq!((counts["open"], counts["copy"]), (2, 4), "{counts:?}");
 }
 
@@ -67,22 +67,22 @@ fn only_names_that_changed_recently_are_checked_again() {
 fn nothing_to_do_writes_nothing() {
     let trial = Trial::new();
     trial.release("1.0.0").unwrap();
-    trial.channels_on(&trial.workspace(), "1.0.0").unwrap();
+    trial.channels_on(&trial.publisher(), "1.0.0").unwrap();
     let idle: [(&str, Idle); 4] = [
-        ("identical release", |trial, workspace| trial.release_on(workspace, "1.0.0").unwrap().changed),
-        ("same channels", |trial, workspace| trial.channels_on(workspace, "1.0.0").unwrap().changed),
-        ("refresh", |_, workspace| refresh::apply(workspace, refresh::plan(workspace, Default::default()).unwrap()).unwrap().changed),
-        ("dry run", |trial, workspace| release::plan(workspace, &trial.release_request("2.0.0")).unwrap().empty),
+        ("identical release", |trial, publisher| trial.release_on(publisher, "1.0.0").unwrap().changed),
+        ("same channels", |trial, publisher| trial.channels_on(publisher, "1.0.0").unwrap().changed),
+        ("refresh", |_, publisher| refresh::apply(publisher, refresh::plan(publisher, Default::default()).unwrap()).unwrap().changed),
+        ("dry run", |trial, publisher| release::plan(publisher, &trial.release_request("2.0.0")).unwrap().empty),
     ];
     for (what, act) in idle {
-        let counts = calls(&trial, |workspace| assert!(!act(&trial, workspace), "{what}"));
+        let counts = calls(&trial, |publisher| assert!(!act(&trial, publisher), "{what}"));
         assert_eq!(writes(&counts), 0, "{what}: {counts:?}");
         // The roots' end, timestamp, snapshot, targets; those that apply also ask for the marker of the plain names, and the
         // plan of a refresh shows a change of `plain_names`.
         assert!(counts["get"] <= 5 + usize::from(what == "refresh"), "{what}: {counts:?}");
         assert_eq!(counts.get("open"), None, "{what} reads no content");
     }
-    let counts = calls(&trial, |workspace| status::status(workspace, None).unwrap());
+    let counts = calls(&trial, |publisher| status::status(publisher, None).unwrap());
     assert_eq!(writes(&counts), 0);
 }
 
@@ -92,7 +92,7 @@ fn a_dry_run_reads_no_artifact() {
     // A named pipe would block a read without end, but it is refused; an unreadable file is an error, so make one that is huge.
     let path = trial.path("dist/linux-amd64/bin/sparse");
     std::fs::File::create(&path).unwrap().set_len(1 << 42).unwrap();
-    let plan = release::plan(&trial.workspace(), &trial.release_request("1.0.0")).unwrap();
+    let plan = release::plan(&trial.publisher(), &trial.release_request("1.0.0")).unwrap();
     assert_eq!(plan.upload_bytes, (1 << 42) + 6);
 }
 

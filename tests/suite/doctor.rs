@@ -642,7 +642,7 @@ fn examined(trial: &Trial) -> Checklist {
         store_failure: None,
         workers_failure: None,
     };
-    examine(trial.workspace(), request)
+    examine(trial.publisher(), request)
 }
 
 #[track_caller]

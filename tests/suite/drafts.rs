@@ -347,19 +347,19 @@ fn a_draft_is_read_once() {
     let trial = Trial::new();
     trial.release("1.0.0").unwrap();
     let (draft, names) = (trial.path("draft.json"), trial.path("names.json"));
-    let workspace = trial.workspace();
+    let publisher = trial.publisher();
     let (other, key) = (trial.path("keys/other.pem"), trial.path("keys/root.pem"));
     keys::create(&other, publish::metadata::KeyKind::Ed25519, None).unwrap();
-    let load = |path: &PathBuf| keys::load(&KeyUri::File(path.clone()), workspace.passphrases.as_ref()).unwrap();
-    root::edit(&workspace, &draft, &names, &RootWish::default(), false).unwrap();
+    let load = |path: &PathBuf| publisher.keyring().load(&KeyUri::File(path.clone())).unwrap();
+    root::edit(&publisher, &draft, &names, &RootWish::default(), false).unwrap();
     let good = fs::read(&draft).unwrap();
     let wish = RootWish { add: vec![(Role::Targets, load(&other).public().clone(), None)], ..RootWish::default() };
-    root::edit(&workspace, &draft, &names, &wish, false).unwrap();
+    root::edit(&publisher, &draft, &names, &wish, false).unwrap();
     let evil = fs::read(&draft).unwrap();
     // While a person reads what is shown, the file is swapped.
-    for workspace in [None, Some(&workspace)] {
+    for publisher in [None, Some(&publisher)] {
         fs::write(&draft, &good).unwrap();
-        let review = Review::read(workspace, &TrustedRoots::default(), &draft).unwrap();
+        let review = Review::read(publisher, &TrustedRoots::default(), &draft).unwrap();
         fs::write(&draft, &evil).unwrap();
         let error = review.sign(&[load(&key)]).unwrap_err().to_string();
         assert!(error.contains("has changed since it was read"), "{error}");
@@ -367,14 +367,14 @@ fn a_draft_is_read_once() {
     }
     // A copy that is merged, likewise.
     fs::write(&draft, &good).unwrap();
-    let shown = Review::read(Some(&workspace), &TrustedRoots::default(), &draft).unwrap().report;
-    let signed = root::sign(Some(&workspace), &draft, &[load(&key)]).unwrap();
+    let shown = Review::read(Some(&publisher), &TrustedRoots::default(), &draft).unwrap().report;
+    let signed = root::sign(Some(&publisher), &draft, &[load(&key)]).unwrap();
     assert_eq!(shown.sha256, signed.sha256);
     // What was planned is published, and the other draft is not deleted.
-    let plan = root_commit::plan_commit(&workspace, &draft, CommitWish::default()).unwrap();
+    let plan = root_commit::plan_commit(&publisher, &draft, CommitWish::default()).unwrap();
     let digest = plan.root.sha256.clone();
     fs::write(&draft, &evil).unwrap();
-    root_commit::apply_commit(&workspace, plan).unwrap();
+    root_commit::apply_commit(&publisher, plan).unwrap();
     let published = fs::read(trial.path("repo/2.root.json")).unwrap();
     let envelope = publish::metadata::Envelope::parse(&published, "").unwrap();
     assert_eq!(hex::encode(openssl::sha::sha256(&envelope.canonical().unwrap())), digest);
@@ -386,31 +386,31 @@ fn a_draft_is_read_once() {
 fn a_rotation_goes_on_with_its_own_draft_only() {
     let trial = Trial::new();
     trial.release("1.0.0").unwrap();
-    let mut workspace = trial.workspace();
+    let publisher = trial.publisher();
     let (new, evil) = (trial.path("keys/new.pem"), trial.path("keys/evil.pem"));
     for path in [&new, &evil] {
         keys::create(path, publish::metadata::KeyKind::Ed25519, None).unwrap();
     }
-    let public = |path: &PathBuf| keys::load(&KeyUri::File(path.clone()), trial.workspace().passphrases.as_ref()).unwrap().public().clone();
-    workspace.keys.get_mut(&Role::Timestamp).unwrap().push(KeyUri::File(new.clone()));
+    let public = |path: &PathBuf| trial.publisher().keyring().load(&KeyUri::File(path.clone())).unwrap().public().clone();
+    let publisher = publisher.with_keys(|keyring| keyring.roles.get_mut(&Role::Timestamp).unwrap().push(KeyUri::File(new.clone())));
     let (draft, names) = (trial.path("draft.json"), trial.path("names.json"));
     let places = rotate::Places { draft: &draft, names: &names };
     let wish = RootWish { add: vec![(Role::Timestamp, public(&new), None)], ..RootWish::default() };
-    root::edit(&workspace, &draft, &names, &wish, false).unwrap();
+    root::edit(&publisher, &draft, &names, &wish, false).unwrap();
     let own = fs::read(&draft).unwrap();
     let mut altered: Value = serde_json::from_slice(&own).unwrap();
     let id = public(&new).id();
     altered["next"]["signed"]["keys"][&id] = public(&evil).to_json();
     fs::write(&draft, altered.to_string()).unwrap();
-    rotate::draft_of(&workspace, places, Role::Timestamp).map(drop).unwrap_err();
-    rotate::add(&workspace, places, Role::Timestamp).unwrap_err();
+    rotate::draft_of(&publisher, places, Role::Timestamp).map(drop).unwrap_err();
+    rotate::add(&publisher, places, Role::Timestamp).unwrap_err();
     let wish = RootWish { add: vec![(Role::Timestamp, public(&evil), None)], ..RootWish::default() };
     fs::remove_file(&draft).unwrap();
-    root::edit(&workspace, &draft, &names, &wish, false).unwrap();
-    let error = rotate::add(&workspace, places, Role::Timestamp).unwrap_err().to_string();
+    root::edit(&publisher, &draft, &names, &wish, false).unwrap();
+    let error = rotate::add(&publisher, places, Role::Timestamp).unwrap_err().to_string();
     assert!(error.contains("there is already a draft of the next root"), "{error}");
     fs::write(&draft, own).unwrap();
-    rotate::add(&workspace, places, Role::Timestamp).unwrap();
+    rotate::add(&publisher, places, Role::Timestamp).unwrap();
     assert!(!draft.exists());
 }
 
@@ -498,7 +498,7 @@ fn one_key_under_two_ids_signs_once() {
         if !path.exists() {
             keys::create(&path, publish::metadata::KeyKind::Ed25519, None).unwrap();
         }
-        keys::load(&KeyUri::File(path), trial.workspace().passphrases.as_ref()).unwrap()
+        trial.publisher().keyring().load(&KeyUri::File(path)).unwrap()
     };
     let (one, two) = (signer("root"), signer("second"));
     let file = fs::read(trial.path("repo/1.root.json")).unwrap();
@@ -573,14 +573,14 @@ fn what_was_signed_is_kept_for_each_repository() {
     let trial = Trial::new();
     let memory = SignedRoots { directory: trial.path("no/such") };
     let (draft, names) = (trial.path("draft.json"), trial.path("names.json"));
-    root::edit(&trial.workspace(), &draft, &names, &RootWish::default(), false).unwrap();
+    root::edit(&trial.publisher(), &draft, &names, &RootWish::default(), false).unwrap();
     let trusted = TrustedRoots { given: Vec::new(), signed: Some(memory.clone()) };
-    let key = keys::load(&KeyUri::File(trial.path("keys/root.pem")), trial.workspace().passphrases.as_ref()).unwrap();
+    let key = trial.publisher().keyring().load(&KeyUri::File(trial.path("keys/root.pem"))).unwrap();
     Review::read(None, &trusted, &draft).unwrap().sign(std::slice::from_ref(&key)).unwrap();
     // Another repository with other keys has a file of its own, and no effect on this one.
     let other = Trial::new();
-    root::edit(&other.workspace(), &other.path("draft.json"), &other.path("names.json"), &RootWish::default(), false).unwrap();
-    let its = keys::load(&KeyUri::File(other.path("keys/root.pem")), other.workspace().passphrases.as_ref()).unwrap();
+    root::edit(&other.publisher(), &other.path("draft.json"), &other.path("names.json"), &RootWish::default(), false).unwrap();
+    let its = other.publisher().keyring().load(&KeyUri::File(other.path("keys/root.pem"))).unwrap();
     Review::read(None, &trusted, &other.path("draft.json")).unwrap().sign(&[its]).unwrap();
     assert_eq!(fs::read_dir(&memory.directory).unwrap().count(), 2);
     let blocked = trial.path("file");

@@ -5,13 +5,13 @@ use crate::trial::Trial;
 use anyhow::Result;
 use chrono::TimeDelta;
 use publish::failure::{Failure, Kind};
-use publish::operation::{Workspace, refresh};
+use publish::operation::{Publisher, refresh};
 use publish::storage::{Call, LocalDirectory, Observed};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A workspace whose storage fails for good from the `at`th sight of a call on: even sights fall before a call, odd ones
+/// A publisher whose storage fails for good from the `at`th sight of a call on: even sights fall before a call, odd ones
 /// after it was carried out, as when a request was served and its answer lost.
-pub fn dying(trial: &Trial, at: usize) -> (Workspace, std::sync::Arc<AtomicUsize>) {
+pub fn dying(trial: &Trial, at: usize) -> (Publisher, std::sync::Arc<AtomicUsize>) {
     let seen = std::sync::Arc::new(AtomicUsize::new(0));
     let counter = seen.clone();
     let watch = move |call: Call| {
@@ -20,7 +20,7 @@ pub fn dying(trial: &Trial, at: usize) -> (Workspace, std::sync::Arc<AtomicUsize
         }
         Ok(())
     };
-    (trial.workspace_on(Box::new(Observed::new(Box::new(LocalDirectory::new(trial.path("repo"))), watch))), seen)
+    (trial.publisher_on(Box::new(Observed::new(Box::new(LocalDirectory::new(trial.path("repo"))), watch))), seen)
 }
 
 /// Right at the swap it is not known whether it was carried out.
@@ -28,15 +28,15 @@ fn may_fail(error: &anyhow::Error) -> bool {
     error.to_string().contains("timestamp.json")
 }
 
-fn every_point(prepare: impl Fn() -> Trial, act: impl Fn(&Trial, &Workspace) -> Result<()>, check: impl Fn(&Trial)) {
+fn every_point(prepare: impl Fn() -> Trial, act: impl Fn(&Trial, &Publisher) -> Result<()>, check: impl Fn(&Trial)) {
     let mut at = 0;
     loop {
         let trial = prepare();
         let old = trial.trust();
         let before = std::fs::read(trial.path("repo/timestamp.json")).unwrap();
-        let (workspace, seen) = dying(&trial, at);
-        let result = act(&trial, &workspace);
-        drop(workspace);
+        let (publisher, seen) = dying(&trial, at);
+        let result = act(&trial, &publisher);
+        drop(publisher);
         let survived = seen.load(Ordering::SeqCst) <= at;
         if std::fs::read(trial.path("repo/timestamp.json")).unwrap() != before {
             // The store may still refuse everything: what follows the commit is work for the next run.
@@ -57,7 +57,7 @@ fn every_point(prepare: impl Fn() -> Trial, act: impl Fn(&Trial, &Workspace) -> 
         if let Err(errors) = &verdict.0 {
             assert!(errors.iter().all(|error| error.contains("plain name")), "death at {at}: {errors:?}");
         }
-        act(&trial, &trial.workspace()).unwrap_or_else(|error| panic!("again after death at {at}: {error}"));
+        act(&trial, &trial.publisher()).unwrap_or_else(|error| panic!("again after death at {at}: {error}"));
         check(&trial);
         trial.client().expect("complete after the second run");
         if survived {
@@ -70,7 +70,7 @@ fn every_point(prepare: impl Fn() -> Trial, act: impl Fn(&Trial, &Workspace) -> 
 
 #[test]
 fn a_release_survives_a_kill_at_every_point() {
-    let act = |trial: &Trial, workspace: &Workspace| trial.release_on(workspace, "1.0.0").map(drop);
+    let act = |trial: &Trial, publisher: &Publisher| trial.release_on(publisher, "1.0.0").map(drop);
     let check = |trial: &Trial| assert!(trial.path("repo/targets/releases/1.0.0/linux-amd64/bin/acme").exists());
     every_point(Trial::new, act, check);
 }
@@ -81,10 +81,10 @@ fn a_channel_change_survives_a_kill_at_every_point() {
         let trial = Trial::new();
         trial.release("1.0.0").unwrap();
         trial.release("1.0.1").unwrap();
-        trial.channels_on(&trial.workspace(), "1.0.0").unwrap();
+        trial.channels_on(&trial.publisher(), "1.0.0").unwrap();
         trial
     };
-    let act = |trial: &Trial, workspace: &Workspace| trial.channels_on(workspace, "1.0.1").map(drop);
+    let act = |trial: &Trial, publisher: &Publisher| trial.channels_on(publisher, "1.0.1").map(drop);
     let check = |trial: &Trial| assert_eq!(std::fs::read(trial.path("repo/targets/channels/1/stable")).unwrap(), b"1.0.1\n");
     every_point(prepare, act, check);
 }
@@ -92,7 +92,7 @@ fn a_channel_change_survives_a_kill_at_every_point() {
 #[test]
 fn a_change_of_the_number_of_bins_survives_a_kill_at_every_point() {
     for (before, after) in [(4, 2), (2, 4)] {
-        let act = |trial: &Trial, workspace: &Workspace| trial.bins_on(workspace, after).map(drop);
+        let act = |trial: &Trial, publisher: &Publisher| trial.bins_on(publisher, after).map(drop);
         let check = |trial: &Trial| assert_eq!(std::fs::read(trial.path("repo/targets/packages/p3.zip")).unwrap(), b"package 3");
         every_point(|| Trial::with_bins(5, before), act, check);
     }
@@ -108,7 +108,7 @@ fn targets_added_to_bins_survive_a_kill_at_every_point() {
         }
         trial
     };
-    let act = |trial: &Trial, workspace: &Workspace| trial.add_on(workspace, "new").map(drop);
+    let act = |trial: &Trial, publisher: &Publisher| trial.add_on(publisher, "new").map(drop);
     let check = |trial: &Trial| assert_eq!(std::fs::read(trial.path("repo/targets/packages/p1.zip")).unwrap(), b"new p1.zip");
     every_point(prepare, act, check);
 }
@@ -122,10 +122,10 @@ fn a_refresh_of_all_roles_survives_a_kill_at_every_point() {
         trial
     };
     // With a new root, which is a commit point of its own.
-    let act = |_: &Trial, workspace: &Workspace| {
+    let act = |_: &Trial, publisher: &Publisher| {
         refresh::apply(
-            workspace,
-            refresh::plan(workspace, refresh::RefreshRequest { consistent_snapshot: Some(false), ..Default::default() })?,
+            publisher,
+            refresh::plan(publisher, refresh::RefreshRequest { consistent_snapshot: Some(false), ..Default::default() })?,
         )
         .map(drop)
     };
@@ -135,9 +135,9 @@ fn a_refresh_of_all_roles_survives_a_kill_at_every_point() {
 
 #[test]
 fn a_switch_of_consistent_snapshots_with_bins_survives_a_kill_at_every_point() {
-    let act = |_: &Trial, workspace: &Workspace| {
+    let act = |_: &Trial, publisher: &Publisher| {
         let wish = refresh::RefreshRequest { consistent_snapshot: Some(false), ..Default::default() };
-        refresh::apply(workspace, refresh::plan(workspace, wish)?).map(drop)
+        refresh::apply(publisher, refresh::plan(publisher, wish)?).map(drop)
     };
     let check = |trial: &Trial| assert!(!trial.trust().root().consistent_snapshot());
     every_point(|| Trial::with_bins(3, 2), act, check);

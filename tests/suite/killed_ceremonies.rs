@@ -2,7 +2,7 @@
 
 use crate::sandbox::Sandbox;
 use crate::trial::Trial;
-use publish::keys::{self, KeyUri};
+use publish::keys::KeyUri;
 use publish::operation::root::{self, RootWish};
 use publish::operation::root_commit::{self, CommitWish};
 use std::fs;
@@ -110,31 +110,31 @@ fn a_commit_that_was_complete_is_complete_again() {
 fn the_loser_of_two_commits_of_a_root_is_told_what_to_do() {
     let trial = Trial::new();
     trial.release("1.0.0").unwrap();
-    let workspace = trial.workspace();
-    let key = keys::load(&KeyUri::File(trial.path("keys/root.pem")), workspace.passphrases.as_ref()).unwrap();
+    let publisher = trial.publisher();
+    let key = publisher.keyring().load(&KeyUri::File(trial.path("keys/root.pem"))).unwrap();
     let draft = |name: &str, days: i64| {
         let (path, names) = (trial.path(name), trial.path("names.json"));
         let wish = RootWish { expires: Some(trial.now() + chrono::TimeDelta::days(days)), ..RootWish::default() };
-        root::edit(&workspace, &path, &names, &wish, false).unwrap();
-        root::sign(Some(&workspace), &path, std::slice::from_ref(&key)).unwrap();
+        root::edit(&publisher, &path, &names, &wish, false).unwrap();
+        root::sign(Some(&publisher), &path, std::slice::from_ref(&key)).unwrap();
         path
     };
     let (ours, theirs) = (draft("ours.json", 370), draft("theirs.json", 380));
-    let plan = |path| root_commit::plan_commit(&workspace, path, CommitWish::default());
+    let plan = |path| root_commit::plan_commit(&publisher, path, CommitWish::default());
     let (first, second, again) = (plan(&ours).unwrap(), plan(&theirs).unwrap(), plan(&ours).unwrap());
-    root_commit::apply_commit(&workspace, first).unwrap();
+    root_commit::apply_commit(&publisher, first).unwrap();
     let lost = |error: anyhow::Error| {
         let failure = error.downcast::<publish::failure::Failure>().unwrap();
         assert!(failure.hints.iter().any(|hint| hint.contains("start again with `publish root edit`")), "{failure:?}");
         failure.message
     };
-    let message = lost(root_commit::apply_commit(&workspace, second).unwrap_err());
+    let message = lost(root_commit::apply_commit(&publisher, second).unwrap_err());
     assert!(message.contains("another process published another 2.root.json"), "{message}");
     assert!(theirs.exists());
     let message = lost(plan(&theirs).unwrap_err());
     assert!(message.contains("the draft is stale: it follows root 1, and root 2 is published"), "{message}");
     // Two commits of one draft are one.
-    root_commit::apply_commit(&workspace, again).unwrap();
+    root_commit::apply_commit(&publisher, again).unwrap();
     assert!(!ours.exists());
     trial.client().unwrap();
 }

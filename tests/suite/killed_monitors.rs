@@ -1,7 +1,7 @@
 //! A monitor is killed at any moment, and another publisher publishes newer content under the same name before it runs again.
 
 use crate::trial::Trial;
-use publish::operation::Workspace;
+use publish::operation::Publisher;
 use publish::operation::monitor::{MonitorRequest, once};
 use publish::storage::{Call, LocalDirectory, Observed};
 use publish::tree::Limits;
@@ -14,8 +14,8 @@ use std::time::Duration;
 /// What a killed process ends with here: nothing after it runs but destructors, which write nothing.
 struct Killed;
 
-/// A workspace that is killed at the `at`th sight of a call to its storage.
-fn killed(trial: &Trial, at: usize) -> (Workspace, Arc<AtomicUsize>) {
+/// A publisher that is killed at the `at`th sight of a call to its storage.
+fn killed(trial: &Trial, at: usize) -> (Publisher, Arc<AtomicUsize>) {
     let seen = Arc::new(AtomicUsize::new(0));
     let counter = seen.clone();
     let watch = move |_: Call| {
@@ -24,7 +24,7 @@ fn killed(trial: &Trial, at: usize) -> (Workspace, Arc<AtomicUsize>) {
         }
         Ok(())
     };
-    (trial.workspace_on(Box::new(Observed::new(Box::new(LocalDirectory::new(trial.path("repo"))), watch))), seen)
+    (trial.publisher_on(Box::new(Observed::new(Box::new(LocalDirectory::new(trial.path("repo"))), watch))), seen)
 }
 
 fn request(trial: &Trial) -> MonitorRequest {
@@ -44,7 +44,7 @@ fn request(trial: &Trial) -> MonitorRequest {
 fn publish(trial: &Trial, content: &str) {
     fs::create_dir_all(trial.path("pool")).unwrap();
     fs::write(trial.path("pool/f"), content).unwrap();
-    trial.add_on(&trial.workspace(), "pool").unwrap();
+    trial.add_on(&trial.publisher(), "pool").unwrap();
 }
 
 fn in_box(trial: &Trial) -> Vec<String> {
@@ -71,15 +71,15 @@ fn every_point(prepare: impl Fn() -> Trial, between: impl Fn(&Trial), check: imp
         fs::write(trial.path("box/tuf_ready_5/f"), "overtaken").unwrap();
         fs::write(trial.path("box/tuf_ready_6/f"), "old").unwrap();
         let before = fs::read(trial.path("repo/timestamp.json")).unwrap();
-        let (workspace, seen) = killed(&trial, at);
-        let ended = catch_unwind(AssertUnwindSafe(|| once(&workspace, &request(&trial), &|_| {})));
-        drop(workspace);
+        let (publisher, seen) = killed(&trial, at);
+        let ended = catch_unwind(AssertUnwindSafe(|| once(&publisher, &request(&trial), &|_| {})));
+        drop(publisher);
         assert!(ended.is_err() || ended.is_ok_and(|ended| ended.is_ok()), "killed at {at}");
         let survived = seen.load(Ordering::SeqCst) <= at;
         let visible = fs::read(trial.path("repo/timestamp.json")).unwrap() != before;
         between(&trial);
         for _ in 0..2 {
-            once(&trial.workspace(), &request(&trial), &|_| {}).unwrap();
+            once(&trial.publisher(), &request(&trial), &|_| {}).unwrap();
         }
         let aside = in_box(&trial) == ["tuf_failed_5", "tuf_failed_6"];
         let reasons = ["5", "6"].map(|name| fs::read_to_string(trial.path(&format!("box/tuf_failed_{name}.txt"))));
@@ -89,7 +89,7 @@ fn every_point(prepare: impl Fn() -> Trial, between: impl Fn(&Trial), check: imp
         if aside {
             // Its owner decides, and is heard.
             fs::rename(trial.path("box/tuf_failed_6"), trial.path("box/tuf_ready_6")).unwrap();
-            once(&trial.workspace(), &request(&trial), &|_| {}).unwrap();
+            once(&trial.publisher(), &request(&trial), &|_| {}).unwrap();
             assert_eq!(target(&trial, "f").as_deref(), Some("old"), "killed at {at}");
         }
         trial.client().expect("complete after the next run");

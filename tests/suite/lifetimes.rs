@@ -6,7 +6,7 @@ use crate::trial::Trial;
 use chrono::{TimeDelta, Utc};
 use publish::config::Setting;
 use publish::metadata::{BOUNDS, Expiry, Lifetimes, Role, parse_span};
-use publish::operation::{Workspace, refresh, status};
+use publish::operation::{Publisher, refresh, status};
 use publish::repository::{Committer, Edit, Renewal};
 use std::fs;
 
@@ -16,24 +16,24 @@ fn longer() -> Lifetimes {
         .fold(Lifetimes::default(), |all, (role, span)| all.with(role, span).unwrap())
 }
 
-fn with(trial: &Trial, lifetimes: Lifetimes) -> Workspace {
-    Workspace { lifetimes, ..trial.workspace() }
+fn with(trial: &Trial, lifetimes: Lifetimes) -> Publisher {
+    trial.publisher().with_lifetimes(lifetimes)
 }
 
-fn due(workspace: &Workspace) -> Vec<&'static str> {
-    refresh::plan(workspace, Default::default()).unwrap().due.iter().map(|due| due.role).collect()
+fn due(publisher: &Publisher) -> Vec<&'static str> {
+    refresh::plan(publisher, Default::default()).unwrap().due.iter().map(|due| due.role).collect()
 }
 
-fn refresh_all(workspace: &Workspace) {
+fn refresh_all(publisher: &Publisher) {
     let request = refresh::RefreshRequest { all: true, ..Default::default() };
-    refresh::apply(workspace, refresh::plan(workspace, request).unwrap()).unwrap();
+    refresh::apply(publisher, refresh::plan(publisher, request).unwrap()).unwrap();
 }
 
 /// How long each role is valid from now on: targets, snapshot, timestamp, then the bins and the role that lists them.
 fn left(trial: &Trial) -> Vec<TimeDelta> {
-    let workspace = trial.workspace();
-    let mut present = workspace.load().unwrap();
-    present.read_all_bins(workspace.storage.as_ref()).unwrap();
+    let publisher = trial.publisher();
+    let mut present = publisher.load().unwrap();
+    present.read_all_bins(publisher.storage()).unwrap();
     let (timestamp, snapshot) = present.trust.listings().unwrap();
     let mut all = vec![present.targets.expires(), snapshot.expires(), timestamp.expires()];
     if let Some(bins) = &present.bins {
@@ -160,14 +160,14 @@ fn a_role_that_lives_longer_is_due_later() {
 fn bins_live_as_long_as_targets() {
     let mut trial = Trial::with_bins(9, 4);
     assert!(left(&trial)[3..].iter().all(|left| left.num_days() == 90));
-    let workspace = with(&trial, longer());
-    assert!(due(&workspace).contains(&"bins"));
-    refresh::apply(&workspace, refresh::plan(&workspace, Default::default()).unwrap()).unwrap();
+    let publisher = with(&trial, longer());
+    assert!(due(&publisher).contains(&"bins"));
+    refresh::apply(&publisher, refresh::plan(&publisher, Default::default()).unwrap()).unwrap();
     let days = |trial: &Trial| left(trial).iter().map(TimeDelta::num_days).collect::<Vec<_>>();
     assert_eq!(days(&trial), [365, 14, 3, 365, 365, 365, 365, 365]);
     // Back at shorter lifetimes, new bins still live as long as the role that lists them: it says when all are renewed.
     trial.wait(TimeDelta::hours(1));
-    trial.bins_on(&trial.workspace(), 8).unwrap();
+    trial.bins_on(&trial.publisher(), 8).unwrap();
     assert!(left(&trial)[3..].iter().all(|left| left.num_days() == 364), "{:?}", days(&trial));
     trial.client().unwrap();
 }
@@ -184,7 +184,7 @@ fn a_worker_refuses_a_role_that_lives_longer_than_its_config_permits() {
         let signers = targets.signers(present.trust.root(), &Role::ONLINE).unwrap();
         let renewals = vec![Renewal { role: role.name().into(), version: present.versions().of(role) }];
         let edit = Edit { renewals, ..Edit::default() };
-        let upper = Upper { workspace: &upper, asked: vec![edit.clone()] };
+        let upper = Upper { publisher: &upper, asked: vec![edit.clone()] };
         committer(&targets, &pinned, &signers, Some(&upper)).commit(present, &edit)
     };
     let refused = sign(longer(), Lifetimes::default(), Role::Targets).unwrap_err();

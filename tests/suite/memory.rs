@@ -3,7 +3,7 @@
 use crate::sandbox::{Sandbox, files};
 use crate::trial::Trial;
 use publish::failure::{Failure, Kind};
-use publish::operation::{StateDocument, Workspace};
+use publish::operation::StateDocument;
 use publish::repository::Versions;
 use publish::storage::{Call, LocalDirectory, Observed};
 use serde_json::{Value, json};
@@ -450,7 +450,7 @@ fn a_public_copy_that_hangs_delays_no_machine_that_remembers() {
 /// Every fault of the place that machines share, in turn: what is published is published, and nothing newer is forgotten.
 #[test]
 fn a_shared_state_survives_faults_at_every_call() {
-    let versions = |trial: &Trial| trial.workspace().load().unwrap().versions();
+    let versions = |trial: &Trial| trial.publisher().load().unwrap().versions();
     for method in ["get", "swap"] {
         for done in [false, true] {
             for at in 0..4 {
@@ -458,7 +458,7 @@ fn a_shared_state_survives_faults_at_every_call() {
                 trial.release("1.0.0").unwrap();
                 let shared = trial.path("shared");
                 let healthy = || StateDocument::shared(Box::new(LocalDirectory::new(&shared)));
-                trial.release_on(&Workspace { state: healthy(), ..trial.workspace() }, "1.0.1").unwrap();
+                trial.release_on(&trial.publisher().with_memory(|memory| memory.state = healthy()), "1.0.1").unwrap();
                 let calls = AtomicUsize::new(0);
                 let watch = move |call: Call| {
                     let counts = call.method == method && call.done == done;
@@ -468,12 +468,12 @@ fn a_shared_state_survives_faults_at_every_call() {
                     Ok(())
                 };
                 let faulty = StateDocument::shared(Box::new(Observed::new(Box::new(LocalDirectory::new(&shared)), watch)));
-                trial.release_on(&Workspace { state: faulty, ..trial.workspace() }, "1.0.2").unwrap();
+                trial.release_on(&trial.publisher().with_memory(|memory| memory.state = faulty), "1.0.2").unwrap();
                 let document: Value = serde_json::from_slice(&fs::read(shared.join("publish-state.json")).unwrap()).unwrap();
                 let seen = document["repositories"][0]["versions"]["timestamp"].as_u64().unwrap();
                 let now = versions(&trial).timestamp;
                 assert!(seen == now || seen + 1 == now, "{method} {done} {at}: {seen} {now}");
-                trial.release_on(&Workspace { state: healthy(), ..trial.workspace() }, "1.0.3").unwrap();
+                trial.release_on(&trial.publisher().with_memory(|memory| memory.state = healthy()), "1.0.3").unwrap();
                 let document: Value = serde_json::from_slice(&fs::read(shared.join("publish-state.json")).unwrap()).unwrap();
                 assert_eq!(document["repositories"][0]["versions"]["timestamp"], versions(&trial).timestamp, "{method} {done} {at}");
             }
@@ -486,15 +486,15 @@ fn a_shared_state_survives_faults_at_every_call() {
 fn machines_that_share_a_state_lose_no_version() {
     let trial = Trial::new();
     trial.release("1.0.0").unwrap();
-    let base = trial.workspace().load().unwrap().versions();
+    let base = trial.publisher().load().unwrap().versions();
     std::thread::scope(|scope| {
         for machine in 0..6 {
             let trial = &trial;
             scope.spawn(move || {
                 let state = StateDocument::shared(Box::new(LocalDirectory::new(trial.path("shared"))));
-                let workspace = Workspace { state, ..trial.workspace() };
+                let publisher = trial.publisher().with_memory(|memory| memory.state = state);
                 for round in 0..10 {
-                    workspace.remember(&Versions { timestamp: base.timestamp + round * 6 + machine, ..base }).unwrap();
+                    publisher.remember(&Versions { timestamp: base.timestamp + round * 6 + machine, ..base }).unwrap();
                 }
             });
         }
@@ -510,7 +510,7 @@ fn a_publisher_that_was_faster_is_no_rollback() {
     let trial = Trial::new();
     trial.release("1.0.0").unwrap();
     let url = serve(trial.path("repo"));
-    let rival = std::sync::Arc::new(std::sync::Mutex::new(Some(trial.workspace())));
+    let rival = std::sync::Arc::new(std::sync::Mutex::new(Some(trial.publisher())));
     let request = trial.release_request("1.0.1");
     let watch = move |call: Call| {
         if call.method == "get" && call.name == "timestamp.json" && call.done {
@@ -539,8 +539,8 @@ fn a_publisher_that_was_faster_is_no_rollback() {
         }
     });
     let storage = Box::new(Observed::new(Box::new(LocalDirectory::new(trial.path("repo"))), watch));
-    let mut workspace = trial.workspace_on(storage);
-    workspace.state = StateDocument::file(trial.path("fresh.json"));
-    workspace.recall.public_url = Some(format!("http://{address}"));
-    assert_eq!(workspace.load().unwrap().versions().timestamp, 3);
+    let publisher = trial.publisher_on(storage);
+    let publisher = publisher.with_memory(|memory| memory.state = StateDocument::file(trial.path("fresh.json")));
+    let publisher = publisher.with_memory(|memory| memory.recall.public_url = Some(format!("http://{address}")));
+    assert_eq!(publisher.load().unwrap().versions().timestamp, 3);
 }

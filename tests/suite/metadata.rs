@@ -51,9 +51,9 @@ impl Bench {
     fn new() -> Self {
         let trial = Trial::new();
         trial.release("1.0.0").unwrap();
-        let workspace = trial.workspace();
+        let publisher = trial.publisher();
         let client = trial.trust();
-        let signers = workspace.signers(client.root(), &publish::metadata::Role::ALL).unwrap();
+        let signers = publisher.signers(client.root(), &publish::metadata::Role::ALL).unwrap();
         let read = |name: &str| std::fs::read(trial.path("repo").join(name)).unwrap();
         let files = Files {
             root: read("1.root.json"),
@@ -66,7 +66,7 @@ impl Bench {
 
     /// Offers a next state with these versions and expects a refusal with these texts.
     fn refuses(&self, versions: (u64, u64, u64), words: &str) {
-        let now = self.trial.workspace().now();
+        let now = self.trial.publisher().now();
         let root = self.client.root();
         let (timestamp, snapshot) = self.client.listings().unwrap();
         let present = Targets::parse(self.files.targets.clone(), "").unwrap();
@@ -101,7 +101,7 @@ fn clients_refuse_rollbacks_of_every_role() {
 #[test]
 fn clients_refuse_a_snapshot_that_drops_an_entry() {
     let bench = Bench::new();
-    let now = bench.trial.workspace().now();
+    let now = bench.trial.publisher().now();
     let root = bench.client.root();
     let (timestamp, snapshot) = bench.client.listings().unwrap();
     let listed = Listed { version: 1, length: None, hashes: None };
@@ -171,7 +171,7 @@ fn roots_need_both_quorums_and_the_next_number() {
     let sign = |root: &Root, signers: &publish::keys::Signers| {
         publish::repository::sign_root(root, Some(root), &signers[&publish::metadata::Role::Root]).unwrap()
     };
-    let their_signers = stranger.workspace().signers(&theirs, &publish::metadata::Role::ALL).unwrap();
+    let their_signers = stranger.publisher().signers(&theirs, &publish::metadata::Role::ALL).unwrap();
     let refused = |file: &[u8], words: &str| {
         let message = bench.client.clone().next_root(file).unwrap_err().message;
         assert!(message.contains(words), "{message}");

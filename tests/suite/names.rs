@@ -97,7 +97,7 @@ fn of_two_publishers_with_names_that_exclude_each_other_the_second_is_refused() 
     for bins in [None, Some(4)] {
         for (one, other) in [("docs", "docs/index"), ("docs/index", "docs"), ("docs", "DOCS")] {
             let trial = bins.map_or_else(Trial::new, |bins| Trial::with_bins(3, bins));
-            let workspace = trial.workspace();
+            let publisher = trial.publisher();
             let plan = |name: &str, directory: &str| {
                 let path = trial.path(directory).join(name);
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -111,11 +111,11 @@ fn of_two_publishers_with_names_that_exclude_each_other_the_second_is_refused() 
                     only_changed: false,
                     metadata_only: false,
                 };
-                add_targets::plan(&workspace, &request).unwrap()
+                add_targets::plan(&publisher, &request).unwrap()
             };
             let (first, second) = (plan(one, "one"), plan(other, "other"));
-            add_targets::apply(&workspace, first).unwrap();
-            let result = add_targets::apply(&workspace, second);
+            add_targets::apply(&publisher, first).unwrap();
+            let result = add_targets::apply(&publisher, second);
             // What is in a bin that the second publisher has no reason to read is not found by case.
             if bins.is_some() && one == "docs" && other == "DOCS" {
                 continue;
@@ -185,17 +185,17 @@ fn names_that_windows_cannot_hold_are_refused_for_windows_and_warned_about_elsew
 fn a_published_platform_for_windows_is_signed_again_with_the_names_that_it_has() {
     let trial = Trial::new();
     trial.release("1.0.0").unwrap();
-    let workspace = trial.workspace();
+    let publisher = trial.publisher();
     let mut edits = publish::metadata::TargetEdits::new();
     let name = "releases/1.1.0/windows-amd64/bin/aux.exe";
-    let target = publish::repository::stage_bytes(workspace.storage.as_ref(), name, b"old", false).unwrap();
+    let target = publish::repository::stage_bytes(publisher.storage(), name, b"old", false).unwrap();
     edits.insert(name.to_owned(), Some(target));
     trial.sign_unchecked(&edits);
     fs::remove_dir_all(trial.path("dist")).unwrap();
     fs::create_dir_all(trial.path("dist/windows-amd64/bin")).unwrap();
     fs::write(trial.path("dist/windows-amd64/bin/aux.exe"), b"old").unwrap();
     trial.release("1.1.0").unwrap();
-    assert!(trial.workspace().load().unwrap().targets.get("signatures/1.1.0/windows-amd64/bin/aux.exe.sig").unwrap().is_some());
+    assert!(trial.publisher().load().unwrap().targets.get("signatures/1.1.0/windows-amd64/bin/aux.exe.sig").unwrap().is_some());
 }
 
 #[test]

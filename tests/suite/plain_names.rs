@@ -8,7 +8,7 @@ use publish::failure::{Failure, Kind};
 use publish::layout::ObjectName;
 use publish::metadata::Target;
 use publish::operation::yank::{self, YankRequest};
-use publish::operation::{Workspace, refresh, status};
+use publish::operation::{Publisher, refresh, status};
 use publish::storage::{Call, LocalDirectory, Observed, Source};
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,7 @@ enum Fate {
     GoesOn,
 }
 
-type Act = fn(&Trial, &Workspace) -> Result<()>;
+type Act = fn(&Trial, &Publisher) -> Result<()>;
 
 /// A publisher that stops before the `at`th write of a plain name or of the marker.
 struct Stopped<'s> {
@@ -54,7 +54,7 @@ fn start<'s>(scope: &'s std::thread::Scope<'s, '_>, trial: &'s Trial, at: usize,
     };
     let thread = scope.spawn(move || {
         let storage = LocalDirectory::new(trial.path("repo"));
-        act(trial, &trial.workspace_on(Box::new(Observed::new(Box::new(storage), watch))))
+        act(trial, &trial.publisher_on(Box::new(Observed::new(Box::new(storage), watch))))
     });
     match told.recv() {
         Ok(()) => Some(Stopped { go, thread }),
@@ -115,10 +115,10 @@ fn every_pair(base: &Trial, a: Act, b: Act) {
                     assert_eq!(wrong(base), Vec::<String>::new(), "{cell}");
                 }
                 let found = wrong(base);
-                let seen = status::status(&base.workspace(), None).unwrap().plain_names;
+                let seen = status::status(&base.publisher(), None).unwrap().plain_names;
                 assert!(found.is_empty() || !seen.is_empty(), "{cell}: status does not report {found:?}");
-                let workspace = base.workspace();
-                refresh::apply(&workspace, refresh::plan(&workspace, Default::default()).unwrap()).unwrap();
+                let publisher = base.publisher();
+                refresh::apply(&publisher, refresh::plan(&publisher, Default::default()).unwrap()).unwrap();
                 assert_eq!(wrong(base), Vec::<String>::new(), "{cell}, after a refresh");
                 base.client().unwrap();
             }
@@ -136,7 +136,7 @@ fn every_pair(base: &Trial, a: Act, b: Act) {
 /// The plain names that are not what is published.
 fn wrong(trial: &Trial) -> Vec<String> {
     let storage = LocalDirectory::new(trial.path("repo"));
-    let present = trial.workspace().load().unwrap();
+    let present = trial.publisher().load().unwrap();
     let mut wrong = Vec::new();
     let mut published = std::collections::BTreeSet::new();
     for (name, entry) in present.entries() {
@@ -173,18 +173,18 @@ fn channels_moved_by_two_publishers_end_where_the_second_put_them() {
     for version in ["1.0.1", "1.0.2"] {
         trial.release(version).unwrap();
     }
-    trial.channels_on(&trial.workspace(), "1.0.0").unwrap();
-    let a: Act = |trial, workspace| trial.channels_on(workspace, "1.0.1").map(drop);
-    let b: Act = |trial, workspace| trial.channels_on(workspace, "1.0.2").map(drop);
+    trial.channels_on(&trial.publisher(), "1.0.0").unwrap();
+    let a: Act = |trial, publisher| trial.channels_on(publisher, "1.0.1").map(drop);
+    let b: Act = |trial, publisher| trial.channels_on(publisher, "1.0.2").map(drop);
     every_pair(&trial, a, b);
 }
 
 #[test]
 fn a_release_that_is_yanked_before_its_publisher_has_ended_does_not_come_back() {
-    let a: Act = |trial, workspace| trial.release_on(workspace, "1.0.1").map(drop);
-    let b: Act = |_, workspace| {
+    let a: Act = |trial, publisher| trial.release_on(publisher, "1.0.1").map(drop);
+    let b: Act = |_, publisher| {
         let request = YankRequest { version: "1.0.1".into(), reason: None, ..YankRequest::default() };
-        yank::apply(workspace, yank::plan(workspace, &request)?).map(drop)
+        yank::apply(publisher, yank::plan(publisher, &request)?).map(drop)
     };
     every_pair(&base(), a, b);
 }

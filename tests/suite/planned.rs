@@ -11,13 +11,13 @@ fn a_yank_takes_what_it_listed_or_nothing() {
     let trial = Trial::new();
     trial.release("1.0.0").unwrap();
     trial.release("1.0.1").unwrap();
-    let workspace = trial.workspace();
+    let publisher = trial.publisher();
     let request = YankRequest { version: "1.0.1".into(), reason: None, ..YankRequest::default() };
-    let plan = yank::plan(&workspace, &request).unwrap();
+    let plan = yank::plan(&publisher, &request).unwrap();
     // Another publisher adds a platform, which the plan did not list.
     trial.build("darwin-arm64/bin/acme", b"later");
     trial.release("1.0.1").unwrap();
-    let error = yank::apply(&workspace, plan).unwrap_err();
+    let error = yank::apply(&publisher, plan).unwrap_err();
     assert_eq!(
         error.downcast_ref::<publish::failure::Failure>().map(|failure| failure.kind),
         Some(publish::failure::Kind::Conflict),
@@ -31,37 +31,37 @@ fn a_removal_takes_what_it_listed_or_nothing() {
     let trial = Trial::new();
     fs::create_dir(trial.path("pool")).unwrap();
     fs::write(trial.path("pool/one.zip"), "one").unwrap();
-    trial.add_on(&trial.workspace(), "pool").unwrap();
-    let workspace = trial.workspace();
-    let found = remove_targets::plan(&workspace, &["**/one.zip".to_owned()]).unwrap();
+    trial.add_on(&trial.publisher(), "pool").unwrap();
+    let publisher = trial.publisher();
+    let found = remove_targets::plan(&publisher, &["**/one.zip".to_owned()]).unwrap();
     fs::write(trial.path("pool/one.zip"), "another").unwrap();
-    trial.add_on(&trial.workspace(), "pool").unwrap();
-    let error = remove_targets::apply(&workspace, found).unwrap_err();
+    trial.add_on(&trial.publisher(), "pool").unwrap();
+    let error = remove_targets::apply(&publisher, found).unwrap_err();
     assert_eq!(
         error.downcast_ref::<publish::failure::Failure>().map(|failure| failure.kind),
         Some(publish::failure::Kind::Conflict),
         "{error:#}"
     );
     // Further targets that match by now are not taken along.
-    let found = remove_targets::plan(&workspace, &["**/*.zip".to_owned()]).unwrap();
+    let found = remove_targets::plan(&publisher, &["**/*.zip".to_owned()]).unwrap();
     fs::write(trial.path("pool/two.zip"), "two").unwrap();
-    trial.add_on(&trial.workspace(), "pool").unwrap();
-    remove_targets::apply(&workspace, found).unwrap();
-    assert!(remove_targets::plan(&workspace, &["**/one.zip".to_owned()]).is_err());
-    assert_eq!(remove_targets::plan(&workspace, &["**/two.zip".to_owned()]).unwrap().targets.len(), 1);
+    trial.add_on(&trial.publisher(), "pool").unwrap();
+    remove_targets::apply(&publisher, found).unwrap();
+    assert!(remove_targets::plan(&publisher, &["**/one.zip".to_owned()]).is_err());
+    assert_eq!(remove_targets::plan(&publisher, &["**/two.zip".to_owned()]).unwrap().targets.len(), 1);
 }
 
 #[test]
 fn a_prune_deletes_nothing_that_it_did_not_list() {
     let trial = Trial::new();
     trial.release("1.0.0").unwrap();
-    let workspace = trial.workspace();
-    let plan = prune::plan(&workspace, Duration::from_secs(30 * 24 * 3600)).unwrap();
+    let publisher = trial.publisher();
+    let plan = prune::plan(&publisher, Duration::from_secs(30 * 24 * 3600)).unwrap();
     assert!(plan.objects.is_empty());
     let stray = trial.path("repo/targets/0000000000000000000000000000000000000000000000000000000000000000.stray");
     fs::write(&stray, "old").unwrap();
     let file = fs::File::options().write(true).open(&stray).unwrap();
     file.set_modified(std::time::SystemTime::now() - Duration::from_secs(90 * 24 * 3600)).unwrap();
-    assert_eq!(prune::apply(&workspace, &plan).unwrap().deleted, 0);
+    assert_eq!(prune::apply(&publisher, &plan).unwrap().deleted, 0);
     assert!(stray.exists());
 }

@@ -18,14 +18,14 @@ fn age(trial: &Trial, days: u64) {
 
 fn yank(trial: &Trial, version: &str) {
     let request = YankRequest { version: version.to_owned(), reason: None, ..YankRequest::default() };
-    let workspace = trial.workspace();
-    yank::apply(&workspace, yank::plan(&workspace, &request).unwrap()).unwrap();
+    let publisher = trial.publisher();
+    yank::apply(&publisher, yank::plan(&publisher, &request).unwrap()).unwrap();
 }
 
 fn pruned(trial: &Trial) -> Vec<String> {
-    let workspace = trial.workspace();
-    let plan = prune::plan(&workspace, GRACE).unwrap();
-    let done = prune::apply(&workspace, &plan).unwrap();
+    let publisher = trial.publisher();
+    let plan = prune::plan(&publisher, GRACE).unwrap();
+    let done = prune::apply(&publisher, &plan).unwrap();
     assert_eq!((done.deleted, done.skipped), (plan.objects.len(), 0));
     plan.objects
 }
@@ -50,7 +50,7 @@ fn nothing_that_a_client_within_the_grace_needs_is_deleted() {
 #[test]
 fn bins_that_no_snapshot_within_the_grace_lists_are_deleted() {
     let mut trial = Trial::with_bins(12, 8);
-    trial.bins_on(&trial.workspace(), 2).unwrap();
+    trial.bins_on(&trial.publisher(), 2).unwrap();
     let listed: Vec<String> =
         std::fs::read_dir(trial.path("repo")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert!(listed.contains(&"1.bin-7.json".to_owned()) && listed.contains(&"2.bin-0.json".to_owned()), "{listed:?}");
@@ -59,13 +59,13 @@ fn bins_that_no_snapshot_within_the_grace_lists_are_deleted() {
     std::fs::write(trial.path("new/p3.zip"), b"second edition").unwrap();
     age(&trial, 45);
     trial.wait(TimeDelta::days(45));
-    let workspace = trial.workspace();
-    refresh::apply(&workspace, refresh::plan(&workspace, Default::default()).unwrap()).unwrap();
-    trial.add_on(&trial.workspace(), "new").unwrap();
+    let publisher = trial.publisher();
+    refresh::apply(&publisher, refresh::plan(&publisher, Default::default()).unwrap()).unwrap();
+    trial.add_on(&trial.publisher(), "new").unwrap();
     age(&trial, 45);
     trial.wait(TimeDelta::days(45));
-    let workspace = trial.workspace();
-    refresh::apply(&workspace, refresh::plan(&workspace, Default::default()).unwrap()).unwrap();
+    let publisher = trial.publisher();
+    refresh::apply(&publisher, refresh::plan(&publisher, Default::default()).unwrap()).unwrap();
     let gone = pruned(&trial);
     assert!(any(&gone, "1.bin-0.json") && !any(&gone, "1.bin-7.json"), "the last file of a bin that is left over stays listed: {gone:?}");
     let old = hex::encode(openssl::sha::sha256(b"package 3"));
@@ -86,9 +86,9 @@ fn what_no_client_can_need_any_more_is_deleted() {
     std::fs::write(trial.path("repo/index.html"), b"somebody's own").unwrap();
     age(&trial, 45);
     trial.wait(TimeDelta::hours(5));
-    let workspace = trial.workspace();
-    refresh::apply(&workspace, refresh::plan(&workspace, Default::default()).unwrap()).unwrap();
-    let strange = prune::plan(&workspace, GRACE).unwrap().strange;
+    let publisher = trial.publisher();
+    refresh::apply(&publisher, refresh::plan(&publisher, Default::default()).unwrap()).unwrap();
+    let strange = prune::plan(&publisher, GRACE).unwrap().strange;
     assert_eq!(strange, ["index.html"]);
     let gone = pruned(&trial);
     for part in [
@@ -130,7 +130,7 @@ fn an_orphan_between_two_snapshots_shortens_no_grace() {
 #[test]
 fn a_grace_that_publishers_rely_on_cannot_be_shortened() {
     let trial = Trial::new();
-    let refused = prune::plan(&trial.workspace(), Duration::from_secs(3600)).unwrap_err();
+    let refused = prune::plan(&trial.publisher(), Duration::from_secs(3600)).unwrap_err();
     assert!(refused.to_string().contains("too short"), "{refused}");
 }
 

@@ -14,7 +14,7 @@ fn a_bucket_restored_from_an_old_backup_continues_above_what_clients_have_seen()
     trial.release("1.0.0").unwrap();
     let (early, backup) = (trial.trust(), files(&trial.path("repo")));
     trial.release("1.0.1").unwrap();
-    trial.channels_on(&trial.workspace(), "1.0.1").unwrap();
+    trial.channels_on(&trial.publisher(), "1.0.1").unwrap();
     let late = trial.trust();
     fs::remove_dir_all(trial.path("repo")).unwrap();
     for (name, content) in &backup {
@@ -26,14 +26,14 @@ fn a_bucket_restored_from_an_old_backup_continues_above_what_clients_have_seen()
     // Nobody launders it by accident.
     let refused = trial.release("1.0.2").unwrap_err().to_string();
     assert!(refused.contains("older state than this publisher has seen"), "{refused}");
-    let mut workspace = trial.workspace();
-    workspace.accept_rollback = true;
-    refresh::apply(&workspace, refresh::plan(&workspace, ALL).unwrap()).unwrap();
+    let publisher = trial.publisher();
+    let publisher = publisher.accepting_rollback(true);
+    refresh::apply(&publisher, refresh::plan(&publisher, ALL).unwrap()).unwrap();
     trial.updates(&late).unwrap();
     trial.updates(&early).unwrap();
     // What the backup lacked is published again, and goes on.
     trial.release("1.0.1").unwrap();
-    trial.channels_on(&trial.workspace(), "1.0.1").unwrap();
+    trial.channels_on(&trial.publisher(), "1.0.1").unwrap();
     trial.updates(&late).unwrap();
     trial.client().expect("all is well");
 }
@@ -124,7 +124,7 @@ fn a_root_that_expired_yesterday_is_renewed_and_all_clients_follow() {
     assert!(trial.updates(&old).is_err());
     let error = trial.release("1.0.1").unwrap_err().to_string();
     assert!(error.contains("the root expired on"), "{error}");
-    refresh::apply(&trial.workspace(), refresh::plan(&trial.workspace(), RefreshRequest::default()).unwrap()).unwrap();
+    refresh::apply(&trial.publisher(), refresh::plan(&trial.publisher(), RefreshRequest::default()).unwrap()).unwrap();
     trial.updates(&old).unwrap();
     trial.release("1.0.1").unwrap();
     trial.client().expect("all is well");

@@ -13,7 +13,7 @@ fn touches_nothing_when_nothing_is_due() {
 }
 
 fn due(trial: &Trial) -> Vec<&'static str> {
-    refresh::plan(&trial.workspace(), Default::default()).unwrap().due.iter().map(|due| due.role).collect()
+    refresh::plan(&trial.publisher(), Default::default()).unwrap().due.iter().map(|due| due.role).collect()
 }
 
 #[test]
@@ -31,8 +31,8 @@ fn roles_are_due_at_their_age_with_the_roles_that_list_them() {
         trial.wait(age);
         assert_eq!(due(&trial), roles, "{age}");
         let before = trial.client().unwrap_err_if(age > TimeDelta::days(1));
-        let workspace = trial.workspace();
-        let outcome = refresh::apply(&workspace, refresh::plan(&workspace, Default::default()).unwrap()).unwrap();
+        let publisher = trial.publisher();
+        let outcome = refresh::apply(&publisher, refresh::plan(&publisher, Default::default()).unwrap()).unwrap();
         assert_eq!(outcome.changed, !roles.is_empty());
         let versions = outcome.versions;
         for role in Role::ALL {
@@ -56,8 +56,8 @@ fn bins_are_renewed_together_when_the_role_that_lists_them_is_due() {
     ] {
         trial.wait(TimeDelta::days(days));
         assert_eq!(due(&trial), roles);
-        let workspace = trial.workspace();
-        refresh::apply(&workspace, refresh::plan(&workspace, Default::default()).unwrap()).unwrap();
+        let publisher = trial.publisher();
+        refresh::apply(&publisher, refresh::plan(&publisher, Default::default()).unwrap()).unwrap();
         assert!(due(&trial).is_empty());
         trial.client().unwrap();
         // As long as the next refresh may take, and then some.
@@ -73,8 +73,8 @@ fn an_expired_root_names_the_command_that_renews_it() {
     let error = trial.release("1.0.0").unwrap_err();
     let failure = error.downcast_ref::<publish::failure::Failure>().unwrap();
     assert!(failure.message.contains("the root expired on") && failure.hints[0].contains("publish refresh"), "{failure:?}");
-    let workspace = trial.workspace();
-    refresh::apply(&workspace, refresh::plan(&workspace, Default::default()).unwrap()).unwrap();
+    let publisher = trial.publisher();
+    refresh::apply(&publisher, refresh::plan(&publisher, Default::default()).unwrap()).unwrap();
     trial.release("1.0.0").unwrap();
     trial.client().unwrap();
 }
@@ -84,15 +84,15 @@ fn a_root_key_kept_elsewhere_does_not_hold_up_the_online_roles() {
     let mut trial = Trial::new();
     trial.wait(TimeDelta::days(100));
     fs::rename(trial.path("keys/root.pem"), trial.path("offline.pem")).unwrap();
-    let workspace = trial.workspace();
-    let plan = refresh::plan(&workspace, Default::default()).unwrap();
+    let publisher = trial.publisher();
+    let plan = refresh::plan(&publisher, Default::default()).unwrap();
     assert_eq!(plan.postponed.iter().map(|due| due.role).collect::<Vec<_>>(), ["root"]);
-    refresh::apply(&workspace, plan).unwrap();
+    refresh::apply(&publisher, plan).unwrap();
     trial.client().unwrap();
     // Once it has expired there is no way around it.
     trial.wait(TimeDelta::days(300));
-    let workspace = trial.workspace();
-    let error = refresh::apply(&workspace, refresh::plan(&workspace, Default::default()).unwrap()).unwrap_err().to_string();
+    let publisher = trial.publisher();
+    let error = refresh::apply(&publisher, refresh::plan(&publisher, Default::default()).unwrap()).unwrap_err().to_string();
     assert!(error.contains("cannot open the key file") && error.contains("keys/root.pem"), "{error}");
 }
 
@@ -108,7 +108,7 @@ fn status_is_an_alarm_on_request() {
     }
     let mut trial = Trial::new();
     trial.wait(TimeDelta::days(2));
-    let status = status::status(&trial.workspace(), None).unwrap();
+    let status = status::status(&trial.publisher(), None).unwrap();
     assert_eq!(status.next.as_deref(), Some("publish refresh"));
 }
 
@@ -166,8 +166,8 @@ fn a_switch_that_waits_for_root_keys_holds_up_no_renewal() {
 
 /// Entries as trdl's server and the go-tuf CLI make them: SHA-512 alone.
 fn sha512_alone(trial: &Trial) -> Vec<String> {
-    let workspace = trial.workspace();
-    let present = workspace.load().unwrap();
+    let publisher = trial.publisher();
+    let present = publisher.load().unwrap();
     let mut edits = TargetEdits::new();
     for (name, _) in present.entries() {
         let plain = trial.path("repo/targets").join(name);
@@ -192,26 +192,26 @@ fn what_is_named_by_sha512_alone_gets_a_sha256_on_request() {
     for consistent in [true, false] {
         let trial = Trial::new();
         trial.release("1.0.0").unwrap();
-        let workspace = trial.workspace();
+        let publisher = trial.publisher();
         let wish = refresh::RefreshRequest { consistent_snapshot: Some(consistent), ..Default::default() };
-        refresh::apply(&workspace, refresh::plan(&workspace, wish).unwrap()).unwrap();
+        refresh::apply(&publisher, refresh::plan(&publisher, wish).unwrap()).unwrap();
         let names = sha512_alone(&trial);
         trial.client().expect("all is well");
-        assert!(refresh::plan(&workspace, wish).unwrap().empty, "nobody asked");
-        let rehash = || refresh::plan(&workspace, refresh::RefreshRequest { rehash: true, ..wish }).unwrap();
+        assert!(refresh::plan(&publisher, wish).unwrap().empty, "nobody asked");
+        let rehash = || refresh::plan(&publisher, refresh::RefreshRequest { rehash: true, ..wish }).unwrap();
         // What is not what was signed gets no new digest.
         let (victim, hidden) = (trial.path("repo/targets").join(&names[0]), trial.path("hidden"));
         if !consistent {
             fs::rename(&victim, &hidden).unwrap();
             fs::write(&victim, "evil").unwrap();
-            let error = refresh::apply(&workspace, rehash()).unwrap_err().to_string();
+            let error = refresh::apply(&publisher, rehash()).unwrap_err().to_string();
             assert!(error.contains("differs from its entry in the targets role"), "{error}");
             fs::rename(&hidden, &victim).unwrap();
         }
         assert_eq!(rehash().rehashed, names.len());
-        assert!(refresh::apply(&workspace, rehash()).unwrap().changed);
+        assert!(refresh::apply(&publisher, rehash()).unwrap().changed);
         trial.client().expect("all is well");
-        let present = workspace.load().unwrap();
+        let present = publisher.load().unwrap();
         for (name, entry) in present.entries() {
             let hashes = Target::parse(entry, name).unwrap().hashes;
             assert!(hashes.sha256.is_some() && hashes.sha512.is_some(), "{name}");
@@ -226,7 +226,7 @@ fn what_is_named_by_sha512_alone_gets_a_sha256_on_request() {
 fn the_verdict_follows_the_clock() {
     use publish::operation::status::Health;
     let mut trial = Trial::new();
-    let health = |trial: &Trial, within: Option<i64>| status::status(&trial.workspace(), within.map(TimeDelta::hours)).unwrap().health;
+    let health = |trial: &Trial, within: Option<i64>| status::status(&trial.publisher(), within.map(TimeDelta::hours)).unwrap().health;
     assert_eq!(health(&trial, None), Health::Healthy);
     assert_eq!(health(&trial, Some(48)), Health::ExpiresSoon);
     // What an hourly job leaves due is no alarm.
@@ -237,6 +237,6 @@ fn the_verdict_follows_the_clock() {
     assert_eq!(health(&trial, Some(12)), Health::ExpiresSoon);
     trial.wait(TimeDelta::hours(10));
     assert_eq!((health(&trial, None), health(&trial, Some(12))), (Health::Expired, Health::Expired));
-    let verdict = status::status(&trial.workspace(), None).unwrap().verdict;
+    let verdict = status::status(&trial.publisher(), None).unwrap().verdict;
     assert!(verdict.starts_with("EXPIRED: timestamp; clients refuse updates"), "{verdict}");
 }

@@ -327,11 +327,11 @@ fn a_version_is_not_released_beside_another_spelling_of_it() {
     use publish::repository::stage_bytes;
     let trial = Trial::new();
     trial.release("3.0.0").unwrap();
-    let workspace = trial.workspace();
+    let publisher = trial.publisher();
     let mut edits = TargetEdits::new();
     for version in ["v0.0.2", "1.2", "v2"] {
         let name = format!("releases/{version}/linux-amd64/bin/acme");
-        edits.insert(name.clone(), Some(stage_bytes(workspace.storage.as_ref(), &name, version.as_bytes(), false).unwrap()));
+        edits.insert(name.clone(), Some(stage_bytes(publisher.storage(), &name, version.as_bytes(), false).unwrap()));
     }
     trial.sign_unchecked(&edits);
     for (version, other) in [("0.0.2", Some("v0.0.2")), ("1.2.0", Some("1.2")), ("2.0.0", Some("v2")), ("1.2.1", None), ("0.2.0", None)] {

@@ -5,7 +5,7 @@ use crate::trial::Trial;
 use publish::keys::{self, KeyUri};
 use publish::metadata::trust::{AtExpiry, Trust};
 use publish::metadata::{KeyKind, PublicKey, Role};
-use publish::operation::Workspace;
+use publish::operation::Publisher;
 use publish::operation::rotate::{self, Places, Step};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -26,13 +26,13 @@ impl Rotating {
         Self { trial, keys, made: 0 }
     }
 
-    pub fn workspace(&self) -> Workspace {
-        self.dressed(self.trial.workspace())
+    pub fn publisher(&self) -> Publisher {
+        self.dressed(self.trial.publisher())
     }
 
-    pub fn dressed(&self, mut workspace: Workspace) -> Workspace {
-        workspace.keys = self.keys.iter().map(|(role, paths)| (*role, paths.iter().cloned().map(KeyUri::File).collect())).collect();
-        workspace
+    pub fn dressed(&self, publisher: Publisher) -> Publisher {
+        let own = self.keys.iter().map(|(role, paths)| (*role, paths.iter().cloned().map(KeyUri::File).collect()));
+        publisher.with_keys(|keyring| keyring.roles = own.collect())
     }
 
     pub fn with_places<T>(&self, work: impl FnOnce(Places<'_>) -> T) -> T {
@@ -47,20 +47,20 @@ impl Rotating {
     }
 
     pub fn public(&self, path: &std::path::Path) -> PublicKey {
-        keys::load(&KeyUri::File(path.to_owned()), self.workspace().passphrases.as_ref()).unwrap().public().clone()
+        self.publisher().keyring().load(&KeyUri::File(path.to_owned())).unwrap().public().clone()
     }
 
     pub fn begin(&mut self, role: Role) {
         let new = self.new_key(role);
         self.keys.get_mut(&role).unwrap().push(new);
-        let step = self.with_places(|places| rotate::add(&self.workspace(), places, role)).unwrap();
+        let step = self.with_places(|places| rotate::add(&self.publisher(), places, role)).unwrap();
         assert!(matches!(step, Step::Done { .. }), "{step:?}");
     }
 
     pub fn finish(&mut self, role: Role) {
         let old = self.keys[&role][0].clone();
         let key = self.public(&old);
-        self.with_places(|places| rotate::drop_key(&self.workspace(), places, role, &key)).unwrap();
+        self.with_places(|places| rotate::drop_key(&self.publisher(), places, role, &key)).unwrap();
         self.keys.get_mut(&role).unwrap().remove(0);
     }
 
@@ -136,7 +136,7 @@ fn bins_that_the_targets_key_signs_follow_it() {
     // And publishing goes on.
     fs::create_dir_all(rotating.trial.path("new")).unwrap();
     fs::write(rotating.trial.path("new/later.zip"), "later").unwrap();
-    rotating.trial.add_on(&rotating.workspace(), "new").unwrap();
+    rotating.trial.add_on(&rotating.publisher(), "new").unwrap();
     rotating.trial.client().expect("all is well");
 }
 
@@ -157,24 +157,24 @@ fn both_halves_of_a_rotation_survive_a_kill_at_every_point() {
             }
             let (old, pinned) = (rotating.trial.trust(), rotating.pinned_to(1));
             let dropped = rotating.public(&rotating.keys[&Role::Timestamp][0]);
-            let act = |workspace: &Workspace| {
+            let act = |publisher: &Publisher| {
                 rotating.with_places(|places| {
-                    if rotate::resume(workspace, rotate::draft_of(workspace, places, Role::Timestamp)?)? {
+                    if rotate::resume(publisher, rotate::draft_of(publisher, places, Role::Timestamp)?)? {
                         return Ok(());
                     }
                     match half {
-                        0 => rotate::add(workspace, places, Role::Timestamp).map(drop),
-                        _ => rotate::drop_key(workspace, places, Role::Timestamp, &dropped).map(drop),
+                        0 => rotate::add(publisher, places, Role::Timestamp).map(drop),
+                        _ => rotate::drop_key(publisher, places, Role::Timestamp, &dropped).map(drop),
                     }
                 })
             };
-            let (workspace, _) = crate::faults::dying(&rotating.trial, at);
-            let survived = act(&rotating.dressed(workspace)).is_ok();
+            let (publisher, _) = crate::faults::dying(&rotating.trial, at);
+            let survived = act(&rotating.dressed(publisher)).is_ok();
             for client in [&old, &pinned] {
                 rotating.trial.updates(client).unwrap_or_else(|failure| panic!("half {half}, death at {at}: {failure}"));
             }
             if !survived {
-                match act(&rotating.workspace()) {
+                match act(&rotating.publisher()) {
                     Ok(()) => {}
                     // It had been done but for the answer.
                     Err(error) => assert!(

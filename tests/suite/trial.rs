@@ -11,8 +11,9 @@ use publish::operation::channels::ChannelsRequest;
 use publish::operation::init::{self, InitRequest};
 use publish::operation::release::{self, ReleaseRequest};
 use publish::operation::verify::{Anchor, VerifyRequest, verify};
-use publish::operation::{Outcome, Workspace, channels};
-use publish::repository::{PlainNames, Quiet, load};
+use publish::operation::workers::Shared;
+use publish::operation::{Keyring, Outcome, Publisher, Recall, StateDocument, VersionMemory, channels};
+use publish::repository::{Quiet, load};
 use publish::storage::{LocalDirectory, Observed, Storage};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,7 +59,7 @@ impl Trial {
             algorithm: publish::openpgp::Algorithm::Ed25519,
             user_id: "test".into(),
         };
-        init::apply(&trial.workspace(), &request).unwrap();
+        init::apply(&trial.publisher(), &request).unwrap();
         trial
     }
 
@@ -81,40 +82,25 @@ impl Trial {
         self.now += span;
     }
 
-    pub fn workspace(&self) -> Workspace {
-        self.workspace_on(Box::new(LocalDirectory::new(self.path("repo"))))
+    pub fn publisher(&self) -> Publisher {
+        self.publisher_on(Box::new(LocalDirectory::new(self.path("repo"))))
     }
 
-    pub fn workspace_on(&self, storage: Box<dyn Storage>) -> Workspace {
+    pub fn publisher_on(&self, storage: Box<dyn Storage>) -> Publisher {
         let now = self.now;
-        Workspace {
-            // The store's clock is this one too: files are dated by the machine's.
-            storage: Box::new(Observed::new(storage, |_| Ok(())).with_clock(move || now.into())),
-            pinned_root: self.path("keys/1.root.json"),
-            label: Default::default(),
-            key_names: self.path("names.json"),
-            keys: Role::ALL.into_iter().map(|role| (role, vec![KeyUri::File(self.path(&format!("keys/{role}.pem")))])).collect(),
-            bin_keys: Vec::new(),
+        // The store's clock is this one too: files are dated by the machine's.
+        let storage = Box::new(Observed::new(storage, |_| Ok(())).with_clock(move || now.into()));
+        let keyring = Keyring {
+            roles: Role::ALL.into_iter().map(|role| (role, vec![KeyUri::File(self.path(&format!("keys/{role}.pem")))])).collect(),
+            bins: Vec::new(),
             openpgp: KeyUri::File(self.path("keys/openpgp.asc")),
             openpgp_certificate: self.path("keys/openpgp.cert.asc"),
+            names: self.path("names.json"),
             passphrases: Box::new(NoPassphrase),
-            lifetimes: Default::default(),
-            state: publish::operation::StateDocument::file(self.path("state.json")),
-            plain_names: PlainNames::All,
-            store_identity: "test".into(),
-            recall: Default::default(),
-            raw_plus: None,
-            single_publisher: false,
-            found: std::sync::OnceLock::new(),
-            clock_reported: std::sync::OnceLock::new(),
-            sha512: false,
-            accept_rollback: false,
-            versions_above: Default::default(),
-            clock: Box::new(move || now),
-            progress: Box::new(Quiet),
-            shared: publish::operation::workers::Shared::new(Box::new(publish::storage::Memory::default()), 1 << 20),
-            workers: None,
-        }
+        };
+        let memory = VersionMemory::new(StateDocument::file(self.path("state.json")), "test".into(), Recall::default());
+        let shared = Shared::new(Box::new(publish::storage::Memory::default()), 1 << 20);
+        Publisher::new(storage, self.path("keys/1.root.json"), keyring, memory, shared).with_clock(Box::new(move || now))
     }
 
     pub fn release_request(&self, version: &str) -> ReleaseRequest {
@@ -129,14 +115,14 @@ impl Trial {
     }
 
     pub fn release(&self, version: &str) -> Result<Outcome> {
-        self.release_on(&self.workspace(), version)
+        self.release_on(&self.publisher(), version)
     }
 
-    pub fn release_on(&self, workspace: &Workspace, version: &str) -> Result<Outcome> {
-        release::apply(workspace, release::plan(workspace, &self.release_request(version))?)
+    pub fn release_on(&self, publisher: &Publisher, version: &str) -> Result<Outcome> {
+        release::apply(publisher, release::plan(publisher, &self.release_request(version))?)
     }
 
-    pub fn channels_on(&self, workspace: &Workspace, version: &str) -> Result<Outcome> {
+    pub fn channels_on(&self, publisher: &Publisher, version: &str) -> Result<Outcome> {
         let file = self.path("channels.yaml");
         fs::write(
             &file,
@@ -146,8 +132,8 @@ impl Trial {
         )
         .unwrap();
         channels::apply(
-            workspace,
-            channels::plan(workspace, &ChannelsRequest { file, allow_downgrade: true, allow_missing_platforms: true, prune: false })?,
+            publisher,
+            channels::plan(publisher, &ChannelsRequest { file, allow_downgrade: true, allow_missing_platforms: true, prune: false })?,
         )
     }
 
@@ -179,10 +165,10 @@ impl Trial {
         use publish::layout::ObjectName;
         use publish::policy::clocks::Moment;
         use publish::repository::{NewRole, sign_snapshot, sign_targets, sign_timestamp};
-        let workspace = self.workspace();
-        let present = workspace.load().unwrap();
-        let (root, storage) = (present.trust.root(), workspace.storage.as_ref());
-        let signers = workspace.signers(root, &Role::ONLINE).unwrap();
+        let publisher = self.publisher();
+        let present = publisher.load().unwrap();
+        let (root, storage) = (present.trust.root(), publisher.storage());
+        let signers = publisher.signers(root, &Role::ONLINE).unwrap();
         let (versions, moment) = (present.versions(), Moment::first(self.now, Default::default()));
         let consistent = root.consistent_snapshot();
         let put = |role: &str, version: u64, bytes: &[u8]| {
@@ -241,13 +227,13 @@ impl Trial {
             fs::create_dir_all(trial.path("pool")).unwrap();
             fs::write(trial.path(&format!("pool/p{number}.zip")), format!("package {number}")).unwrap();
         }
-        trial.add_on(&trial.workspace(), "pool").unwrap();
-        trial.bins_on(&trial.workspace(), bins).unwrap();
+        trial.add_on(&trial.publisher(), "pool").unwrap();
+        trial.bins_on(&trial.publisher(), bins).unwrap();
         trial
     }
 
     /// Adds what is below a directory.
-    pub fn add_on(&self, workspace: &Workspace, directory: &str) -> Result<Outcome> {
+    pub fn add_on(&self, publisher: &Publisher, directory: &str) -> Result<Outcome> {
         let base = self.path(directory);
         let request = AddTargetsRequest {
             files: vec![base.clone()],
@@ -257,11 +243,11 @@ impl Trial {
             only_changed: false,
             metadata_only: false,
         };
-        add_targets::apply(workspace, add_targets::plan(workspace, &request)?)
+        add_targets::apply(publisher, add_targets::plan(publisher, &request)?)
     }
 
-    pub fn bins_on(&self, workspace: &Workspace, count: usize) -> Result<Outcome> {
-        bins::apply(workspace, bins::plan(workspace, BinsRequest { count: Some(count), rekey: false, key_ids: None, not_for_trdl: true })?)
+    pub fn bins_on(&self, publisher: &Publisher, count: usize) -> Result<Outcome> {
+        bins::apply(publisher, bins::plan(publisher, BinsRequest { count: Some(count), rekey: false, key_ids: None, not_for_trdl: true })?)
     }
 }
 

@@ -359,7 +359,7 @@ fn what_is_exchanged_after_the_look_stops_its_own_upload_only() {
         };
         let told = std::cell::RefCell::new(Vec::new());
         let root = trial.path("");
-        publish::operation::monitor::once(&trial.workspace(), &request, &|event| {
+        publish::operation::monitor::once(&trial.publisher(), &request, &|event| {
             let event = format!("{event:?}");
             if event.starts_with("SetAside { upload: \"3\"") {
                 assert!(Command::new("sh").args(["-ec", exchange]).current_dir(&root).status().unwrap().success());

@@ -1,5 +1,5 @@
 use super::secrets::Secrets;
-use super::{CERTIFICATE, Publisher, ROOT};
+use super::{CERTIFICATE, ROOT, Settings};
 use crate::failure::{Failure, Kind, Result};
 use crate::storage::{Location, Service};
 use serde_yaml::{Mapping, Value};
@@ -22,9 +22,9 @@ const LEFT_OUT: [&str; 12] = [
 
 /// The config of the jobs: the publisher's, with keys from variables and nothing that is on its machine only. The YAML
 /// writer quotes every value.
-pub(super) fn text(publisher: &Publisher, secrets: &Secrets, channels: &str) -> Result<String> {
+pub(super) fn text(settings: &Settings, secrets: &Secrets, channels: &str) -> Result<String> {
     let broken = |error: serde_yaml::Error| Failure::new(Kind::Invalid, format!("the config cannot be rewritten: {error}"));
-    let mut config = match serde_yaml::from_str(&publisher.text).map_err(broken)? {
+    let mut config = match serde_yaml::from_str(&settings.text).map_err(broken)? {
         Value::Mapping(config) => config,
         _ => Mapping::new(),
     };
@@ -40,10 +40,10 @@ pub(super) fn text(publisher: &Publisher, secrets: &Secrets, channels: &str) -> 
     if !config.get("state").and_then(Value::as_str).is_some_and(|state| state.contains("://")) {
         config.remove("state");
     }
-    config.insert("name".into(), publisher.name.as_str().into());
-    config.insert("repo".into(), publisher.location.to_string().into());
-    let is_s3 = matches!(publisher.location, Location::Bucket { service: Service::S3, .. });
-    let store = [("endpoint", publisher.store.endpoint_for(&publisher.location)), ("region", publisher.region.clone().filter(|_| is_s3))];
+    config.insert("name".into(), settings.name.as_str().into());
+    config.insert("repo".into(), settings.location.to_string().into());
+    let is_s3 = matches!(settings.location, Location::Bucket { service: Service::S3, .. });
+    let store = [("endpoint", settings.store.endpoint_for(&settings.location)), ("region", settings.region.clone().filter(|_| is_s3))];
     for (key, value) in store {
         let Some(value) = value else { continue };
         let options = config.entry("store".into()).or_insert_with(|| Mapping::new().into());

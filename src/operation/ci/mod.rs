@@ -64,7 +64,7 @@ pub struct CiRequest {
     /// Replace files that this command wrote.
     pub force: bool,
     /// What publishes today.
-    pub publisher: Publisher,
+    pub settings: Settings,
     /// Now: an expired OpenPGP key is refused.
     pub now: DateTime<Utc>,
 }
@@ -79,7 +79,7 @@ pub struct Program {
 }
 
 /// The config of the machine that publishes today.
-pub struct Publisher {
+pub struct Settings {
     /// The text of the config.
     pub text: String,
     /// What users call the repository.
@@ -135,42 +135,42 @@ pub struct Step {
 /// Decides what the files hold; refuses what cannot work on a hosted runner, and files of others. Writes nothing.
 pub fn plan(request: &CiRequest) -> Result<CiPlan> {
     checkout::check_top(&request.directory)?;
-    let publisher = &request.publisher;
-    if let Location::Directory(path) = &publisher.location {
+    let settings = &request.settings;
+    if let Location::Directory(path) = &settings.location {
         return Err(Failure::invalid(format!("the repository {} is a directory, and hosted runners start without it", path.display()))
             .hint("keep the repository in a bucket: docs/stores.md")
             .hint("a runner of your own can publish to a directory: docs/ci.md#a-runner-of-your-own"));
     }
     if let (Location::Bucket { service: Service::S3, .. }, None, None) =
-        (&publisher.location, &publisher.region, publisher.store.endpoint_for(&publisher.location))
+        (&settings.location, &settings.region, settings.store.endpoint_for(&settings.location))
     {
-        return Err(Failure::invalid(format!("the region of {} is not known", publisher.location))
+        return Err(Failure::invalid(format!("the region of {} is not known", settings.location))
             .hint("add it to the config: `store: {region: …}`, or set AWS_REGION"));
     }
-    let channels = checkout::channels_path(&request.directory, &publisher.channels)?;
+    let channels = checkout::channels_path(&request.directory, &settings.channels)?;
     let from = checkout::plain_path("--from", &request.from)?;
     let build = template::command(&request.build)?;
     let program = request.program.as_ref().map(template::checked).transpose()?;
     let mut warnings = Vec::new();
-    let secrets = Secrets::of(request.forge, publisher, request.now, &mut warnings)?;
+    let secrets = Secrets::of(request.forge, settings, request.now, &mut warnings)?;
     let values = template::Values { build, from, channels: channels.clone(), program };
     let mut texts = vec![
-        (CONFIG.to_owned(), hosted_config::text(publisher, &secrets, &channels)?),
-        (ROOT.to_owned(), text_of(read_pinned_root(&publisher.pinned_root)?, &publisher.pinned_root)?),
+        (CONFIG.to_owned(), hosted_config::text(settings, &secrets, &channels)?),
+        (ROOT.to_owned(), text_of(read_pinned_root(&settings.pinned_root)?, &settings.pinned_root)?),
     ];
-    if let Some(certificate) = secrets.certificate(publisher)? {
-        texts.push((CERTIFICATE.to_owned(), text_of(certificate, &publisher.openpgp_certificate)?));
+    if let Some(certificate) = secrets.certificate(settings)? {
+        texts.push((CERTIFICATE.to_owned(), text_of(certificate, &settings.openpgp_certificate)?));
     }
     texts.extend(match request.forge {
         Forge::GitHub => github::files(&values, &secrets),
         Forge::GitLab => gitlab::files(&values, &secrets),
     });
-    if publisher.store.conditions.is_none() {
+    if settings.store.conditions.is_none() {
         warnings.push(
             "the config does not state whether the store enforces conditional writes, so each job tests it: add what `publish store check` finds to the config, then run this command again".into(),
         );
     }
-    if publisher.store.single_publisher {
+    if settings.store.single_publisher {
         warnings.push("the config has `single_publisher: true`, and jobs of a CI can overlap: use a store that enforces conditions".into());
     }
     let included = checkout::includes(&request.directory, request.forge);

@@ -1,4 +1,4 @@
-use super::{Forge, Publisher};
+use super::{Forge, Settings};
 use crate::failure::{Failure, Kind, Result};
 use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::keys::{self, KeyUri, Passphrases, Use};
@@ -52,10 +52,10 @@ pub(super) struct Secrets {
 
 impl Secrets {
     /// Finds out what the jobs need. Opens key files, to see which are encrypted, and no encrypted one.
-    pub fn of(forge: Forge, publisher: &Publisher, now: DateTime<Utc>, warnings: &mut Vec<String>) -> Result<Self> {
+    pub fn of(forge: Forge, settings: &Settings, now: DateTime<Utc>, warnings: &mut Vec<String>) -> Result<Self> {
         let mut found = Self { list: Vec::new(), keys: Vec::new(), openpgp: String::new(), remote_openpgp: false, credential: "" };
-        let roles = Role::ONLINE.into_iter().filter_map(|role| Some((role.name(), publisher.keys.get(&role)?)));
-        let bins = Some(("bins", &publisher.bin_keys)).filter(|(_, uris)| !uris.is_empty());
+        let roles = Role::ONLINE.into_iter().filter_map(|role| Some((role.name(), settings.keys.get(&role)?)));
+        let bins = Some(("bins", &settings.bin_keys)).filter(|(_, uris)| !uris.is_empty());
         let mut encrypted = false;
         for (role, uris) in roles.chain(bins) {
             let mut places = Vec::new();
@@ -67,22 +67,22 @@ impl Secrets {
             }
             found.keys.push((role, places));
         }
-        found.openpgp = found.place(forge, &publisher.openpgp, "PUBLISH_OPENPGP_KEY".into(), Purpose::OpenpgpKey)?;
-        found.remote_openpgp = !matches!(publisher.openpgp, KeyUri::File(_) | KeyUri::Env(_));
+        found.openpgp = found.place(forge, &settings.openpgp, "PUBLISH_OPENPGP_KEY".into(), Purpose::OpenpgpKey)?;
+        found.remote_openpgp = !matches!(settings.openpgp, KeyUri::File(_) | KeyUri::Env(_));
         let openpgp = || {
-            let bytes = keys::read_secret(&publisher.openpgp)?;
+            let bytes = keys::read_secret(&settings.openpgp)?;
             let locked = |_: &str| Err(Failure::new(Kind::Passphrase, ""));
-            SigningKey::load(&bytes, &publisher.openpgp.origin(), now, &locked).map(|_| ())
+            SigningKey::load(&bytes, &settings.openpgp.origin(), now, &locked).map(|_| ())
         };
-        let openpgp_encrypted = needs_passphrase(&publisher.openpgp, warnings, openpgp)?;
+        let openpgp_encrypted = needs_passphrase(&settings.openpgp, warnings, openpgp)?;
         let file = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.display().to_string());
-        if encrypted || (openpgp_encrypted && publisher.openpgp_passphrase_file.is_none()) {
-            found.add("PUBLISH_PASSPHRASE", Purpose::Passphrase, file(&publisher.passphrase_file));
+        if encrypted || (openpgp_encrypted && settings.openpgp_passphrase_file.is_none()) {
+            found.add("PUBLISH_PASSPHRASE", Purpose::Passphrase, file(&settings.passphrase_file));
         }
-        if openpgp_encrypted && publisher.openpgp_passphrase_file.is_some() {
-            found.add("PUBLISH_OPENPGP_PASSPHRASE", Purpose::OpenpgpPassphrase, file(&publisher.openpgp_passphrase_file));
+        if openpgp_encrypted && settings.openpgp_passphrase_file.is_some() {
+            found.add("PUBLISH_OPENPGP_PASSPHRASE", Purpose::OpenpgpPassphrase, file(&settings.openpgp_passphrase_file));
         }
-        found.add_credentials(publisher);
+        found.add_credentials(settings);
         Ok(found)
     }
 
@@ -128,8 +128,8 @@ impl Secrets {
         }
     }
 
-    fn add_credentials(&mut self, publisher: &Publisher) {
-        let Location::Bucket { service, .. } = &publisher.location else { return };
+    fn add_credentials(&mut self, settings: &Settings) {
+        let Location::Bucket { service, .. } = &settings.location else { return };
         let (credential, names): (_, &[&str]) = match service {
             Service::S3 => ("AWS_ACCESS_KEY_ID", &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]),
             Service::Azure => ("AZURE_STORAGE_ACCOUNT_KEY", &["AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT_KEY"]),
@@ -169,11 +169,11 @@ impl Secrets {
     }
 
     /// The certificate that the jobs need beside the config.
-    pub fn certificate(&self, publisher: &Publisher) -> Result<Option<Vec<u8>>> {
+    pub fn certificate(&self, settings: &Settings) -> Result<Option<Vec<u8>>> {
         if !self.remote_openpgp {
             return Ok(None);
         }
-        let path = &publisher.openpgp_certificate;
+        let path = &settings.openpgp_certificate;
         let read =
             read_given(path, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read the OpenPGP certificate", path.display(), error))?;
         Ok(Some(read))

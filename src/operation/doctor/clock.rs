@@ -1,6 +1,6 @@
 //! This machine's clock, compared with every other clock that was seen.
 
-use super::Workspace;
+use super::Publisher;
 use super::check::{Checklist, Item};
 use crate::metadata::{Role, describe_span, format_expiry};
 use crate::policy::clocks::TOLERANCE;
@@ -24,7 +24,7 @@ impl Date {
     }
 }
 
-pub(super) fn check(workspace: &Workspace, dates: &[Date], present: Option<&Present>, list: &mut Checklist) {
+pub(super) fn check(publisher: &Publisher, dates: &[Date], present: Option<&Present>, list: &mut Checklist) {
     let off = dates.iter().max_by_key(|date| date.ahead().abs());
     match off {
         None => list.not_checked(Item::Clock, "neither the store nor `public_url` gave an HTTP date to compare with"),
@@ -56,16 +56,16 @@ pub(super) fn check(workspace: &Workspace, dates: &[Date], present: Option<&Pres
             }
         }
     }
-    check_signed(workspace, present, list);
+    check_signed(publisher, present, list);
 }
 
 /// Metadata does not state when it was signed: it was a lifetime before its expiry, if one of our publishers signed it.
-fn check_signed(workspace: &Workspace, present: Option<&Present>, list: &mut Checklist) {
+fn check_signed(publisher: &Publisher, present: Option<&Present>, list: &mut Checklist) {
     let Some(timestamp) = present.and_then(|present| present.trust.listings()).map(|(timestamp, _)| timestamp.expires()) else {
         return list.not_checked(Item::SignedTimes, "the published metadata could not be read");
     };
-    let now = workspace.now();
-    let ahead = timestamp - workspace.lifetimes.of(Role::Timestamp) - now;
+    let now = publisher.now();
+    let ahead = timestamp - publisher.lifetimes.of(Role::Timestamp) - now;
     if ahead <= TOLERANCE {
         return list.ok(Item::SignedTimes, "the timestamp was not signed in this machine's future");
     }

@@ -2,9 +2,9 @@
 //! that opens it. They are opened before any request over the network, because a person may have to type a passphrase.
 
 use super::check::{Checklist, Item, Verdict, described};
-use super::{STORE_PATIENCE, Workspace};
+use super::{Publisher, STORE_PATIENCE};
 use crate::failure::{Failure, Kind, Result};
-use crate::keys::{self, KEY_FILES_MISSING, KeyUri, Passphrases, RoleSigner, Secret, Use};
+use crate::keys::{KEY_FILES_MISSING, KeyUri, Passphrases, RoleSigner, Secret, Use};
 use crate::metadata::{PublicKey, Role, format_expiry};
 use crate::openpgp::{Certificates, SigningKey, Standing};
 use crate::operation::bounded::within;
@@ -22,15 +22,15 @@ pub(super) struct Recorded {
     missing: Arc<AtomicBool>,
 }
 
-/// The placeholder in the workspace while its passphrases are wrapped.
+/// The placeholder in the publisher while its passphrases are wrapped.
 struct Nothing;
 
 impl Recorded {
-    /// Wraps the passphrases of a workspace. The flag is set when one was needed and could not be got.
-    pub fn around(workspace: &mut Workspace) -> Arc<AtomicBool> {
+    /// Wraps the passphrases of a publisher. The flag is set when one was needed and could not be got.
+    pub fn around(publisher: &mut Publisher) -> Arc<AtomicBool> {
         let missing = Arc::new(AtomicBool::new(false));
-        let inner = std::mem::replace(&mut workspace.passphrases, Box::new(Nothing));
-        workspace.passphrases = Box::new(Self { inner, missing: missing.clone() });
+        let inner = std::mem::replace(&mut publisher.keyring.passphrases, Box::new(Nothing));
+        publisher.keyring.passphrases = Box::new(Self { inner, missing: missing.clone() });
         missing
     }
 
@@ -109,28 +109,28 @@ const ITEMS: [(Role, Item); 4] = [
 ];
 
 /// Opens every key, one after the other, so that it is known which of them lacks a passphrase.
-pub(super) fn open_all(workspace: &Arc<Workspace>, missing: &AtomicBool) -> OpenedKeys {
+pub(super) fn open_all(publisher: &Arc<Publisher>, missing: &AtomicBool) -> OpenedKeys {
     let open_these = |uris: &[KeyUri]| -> Vec<_> {
-        uris.iter().map(|uri| (uri.clone(), Opened::of(open(workspace, uri), uri.is_at_hand(), missing))).collect()
+        uris.iter().map(|uri| (uri.clone(), Opened::of(open(publisher, uri), uri.is_at_hand(), missing))).collect()
     };
     let roles = ITEMS.into_iter().map(|(role, item)| RoleKeys {
         item,
         name: role.name(),
-        keys: open_these(workspace.keys.get(&role).map_or(&[][..], Vec::as_slice)),
-        signs: workspace.signs(role).then_some(role),
+        keys: open_these(publisher.keyring.of(role)),
+        signs: publisher.signs(role).then_some(role),
     });
     let roles = roles.collect();
-    let bins = (!workspace.bin_keys.is_empty()).then(|| RoleKeys {
+    let bins = (!publisher.keyring.bins.is_empty()).then(|| RoleKeys {
         item: Item::BinsKey,
         name: "bins",
-        keys: open_these(&workspace.bin_keys),
-        signs: workspace.signs(Role::Targets).then_some(Role::Targets),
+        keys: open_these(&publisher.keyring.bins),
+        signs: publisher.signs(Role::Targets).then_some(Role::Targets),
     });
-    OpenedKeys { roles, bins, openpgp: open_openpgp(workspace, missing) }
+    OpenedKeys { roles, bins, openpgp: open_openpgp(publisher, missing) }
 }
 
 /// Judges the keys by what the published metadata accepts.
-pub(super) fn check(workspace: &Workspace, opened: &OpenedKeys, present: Option<&Present>, list: &mut Checklist) {
+pub(super) fn check(publisher: &Publisher, opened: &OpenedKeys, present: Option<&Present>, list: &mut Checklist) {
     let root = present.map(|present| present.trust.root());
     for (keys, (role, _)) in opened.roles.iter().zip(ITEMS) {
         let accepted = root.map(|root| Accepted {
@@ -150,7 +150,7 @@ pub(super) fn check(workspace: &Workspace, opened: &OpenedKeys, present: Option<
             check_role(keys, bins, list);
         }
     }
-    check_openpgp(workspace, &opened.openpgp, list);
+    check_openpgp(publisher, &opened.openpgp, list);
 }
 
 /// The published keys of a role.
@@ -218,28 +218,28 @@ fn check_role(keys: &RoleKeys, accepted: Option<Accepted>, list: &mut Checklist)
 }
 
 /// Opens a key. A service may not answer; a file is opened at once, and a person may take time to type its passphrase.
-fn open(workspace: &Arc<Workspace>, uri: &KeyUri) -> Result<Arc<dyn RoleSigner>> {
+fn open(publisher: &Arc<Publisher>, uri: &KeyUri) -> Result<Arc<dyn RoleSigner>> {
     if !uri.is_remote() {
-        return keys::load(uri, workspace.passphrases.as_ref());
+        return publisher.keyring.load(uri);
     }
-    let (workspace, key) = (workspace.clone(), uri.clone());
-    let opened = within(STORE_PATIENCE, move || keys::load(&key, workspace.passphrases.as_ref()));
+    let (publisher, key) = (publisher.clone(), uri.clone());
+    let opened = within(STORE_PATIENCE, move || publisher.keyring.load(&key));
     opened.map_err(|timeout| Failure::new(Kind::Storage, format!("{uri} did not answer: {}", timeout.message))).and_then(|signer| signer)
 }
 
-fn open_openpgp(workspace: &Arc<Workspace>, missing: &AtomicBool) -> Opened<SigningKey> {
-    let uri = &workspace.openpgp;
+fn open_openpgp(publisher: &Arc<Publisher>, missing: &AtomicBool) -> Opened<SigningKey> {
+    let uri = &publisher.keyring.openpgp;
     let result = if uri.is_remote() {
-        let workspace = workspace.clone();
-        within(STORE_PATIENCE, move || workspace.openpgp_key()).and_then(|key| key)
+        let publisher = publisher.clone();
+        within(STORE_PATIENCE, move || publisher.openpgp_key()).and_then(|key| key)
     } else {
-        workspace.openpgp_key()
+        publisher.openpgp_key()
     };
     Opened::of(result, uri.is_at_hand(), missing)
 }
 
-fn check_openpgp(workspace: &Workspace, opened: &Opened<SigningKey>, list: &mut Checklist) {
-    let uri = &workspace.openpgp;
+fn check_openpgp(publisher: &Publisher, opened: &Opened<SigningKey>, list: &mut Checklist) {
+    let uri = &publisher.keyring.openpgp;
     let place = uri.origin();
     match opened {
         Opened::Key(key) => list.ok(Item::OpenPgpKey, format!("{place} opens: {}", key.fingerprint())),
@@ -257,19 +257,19 @@ fn check_openpgp(workspace: &Workspace, opened: &Opened<SigningKey>, list: &mut 
         }
         Opened::Failed(failure) => list.failure(Item::OpenPgpKey, Verdict::Failed, failure, "docs/keys.md#which-openpgp-key"),
     }
-    check_openpgp_expiry(workspace, list);
+    check_openpgp_expiry(publisher, list);
 }
 
 /// The expiry is in the certificate, so no passphrase is needed.
-fn check_openpgp_expiry(workspace: &Workspace, list: &mut Checklist) {
+fn check_openpgp_expiry(publisher: &Publisher, list: &mut Checklist) {
     let mut certificates = Certificates::default();
-    let now = workspace.now();
-    let added = workspace.openpgp_certificate().and_then(|bytes| certificates.add(&bytes, &workspace.openpgp.origin()));
+    let now = publisher.now();
+    let added = publisher.keyring.certificate().and_then(|bytes| certificates.add(&bytes, &publisher.keyring.openpgp.origin()));
     let fingerprint = match added {
         Ok(fingerprint) => fingerprint,
         Err(failure) => return list.not_checked(Item::OpenPgpExpiry, described(&failure)),
     };
-    let extend = match workspace.openpgp {
+    let extend = match publisher.keyring.openpgp {
         KeyUri::File(_) => "publish key extend 730d".to_owned(),
         _ => format!("gpg --quick-set-expire {fingerprint} 2y where the key lives; then `publish key certify`: docs/keys.md"),
     };

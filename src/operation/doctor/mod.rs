@@ -16,7 +16,7 @@ mod web;
 pub use check::{Check, Checklist, Item, Section, Verdict};
 
 use self::keys::Recorded;
-use super::Workspace;
+use super::Publisher;
 use crate::failure::Failure;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ const STORE_PATIENCE: Duration = Duration::from_secs(30);
 /// A web server may take this long for one answer.
 const WEB_PATIENCE: Duration = Duration::from_secs(10);
 
-/// What the checklist is about, besides the workspace.
+/// What the checklist is about, besides the publisher.
 pub struct DoctorRequest {
     /// The config, which was read.
     pub config: PathBuf,
@@ -43,29 +43,29 @@ pub struct DoctorRequest {
     pub directory: Option<PathBuf>,
     /// Where users reach the repository, if it is the configured one.
     pub public_url: Option<String>,
-    /// Why the store could not be opened; the workspace has an empty one then.
+    /// Why the store could not be opened; the publisher has an empty one then.
     pub store_failure: Option<Failure>,
     /// Why the settings of workers in the config cannot be used.
     pub workers_failure: Option<Failure>,
 }
 
 /// Looks at everything.
-pub fn examine(mut workspace: Workspace, request: DoctorRequest) -> Checklist {
-    let missing = Recorded::around(&mut workspace);
-    let workspace = Arc::new(workspace);
+pub fn examine(mut publisher: Publisher, request: DoctorRequest) -> Checklist {
+    let missing = Recorded::around(&mut publisher);
+    let publisher = Arc::new(publisher);
     let mut list = Checklist::default();
-    let pinned = setup::check(&workspace, &request, &mut list);
-    let keys = keys::open_all(&workspace, &missing);
-    workspace.progress.phase("reading the store");
-    let present = repository::check(&workspace, &request, pinned.as_ref(), &mut list);
+    let pinned = setup::check(&publisher, &request, &mut list);
+    let keys = keys::open_all(&publisher, &missing);
+    publisher.progress.phase("reading the store");
+    let present = repository::check(&publisher, &request, pinned.as_ref(), &mut list);
     if let Some(url) = &request.public_url {
-        workspace.progress.phase(&format!("asking {url}"));
+        publisher.progress.phase(&format!("asking {url}"));
     }
-    let dates = served::check(&workspace, &request, pinned.as_deref(), present.as_ref(), &mut list);
-    // A request that was given up may hold the workspace until the process ends.
-    workspace.progress.finish();
-    clock::check(&workspace, &dates, present.as_ref(), &mut list);
-    repository::check_expiry(&workspace, present.as_ref(), &mut list);
-    keys::check(&workspace, &keys, present.as_ref(), &mut list);
+    let dates = served::check(&publisher, &request, pinned.as_deref(), present.as_ref(), &mut list);
+    // A request that was given up may hold the publisher until the process ends.
+    publisher.progress.finish();
+    clock::check(&publisher, &dates, present.as_ref(), &mut list);
+    repository::check_expiry(&publisher, present.as_ref(), &mut list);
+    keys::check(&publisher, &keys, present.as_ref(), &mut list);
     list.sorted()
 }

@@ -1,7 +1,7 @@
 //! The repository in its store, read as a publisher does before a change. Nothing is written.
 
 use super::check::{Checklist, Item, Verdict};
-use super::{DoctorRequest, STORE_PATIENCE, Workspace};
+use super::{DoctorRequest, Publisher, STORE_PATIENCE};
 use crate::failure::{Failure, Kind, Result};
 use crate::files::read_regular;
 use crate::keys::unfinished;
@@ -25,55 +25,55 @@ const ROOT_AHEAD: TimeDelta = TimeDelta::days(60);
 
 /// Gives the published state, if it verifies.
 pub(super) fn check(
-    workspace: &Arc<Workspace>,
+    publisher: &Arc<Publisher>,
     request: &DoctorRequest,
     pinned: Option<&Vec<u8>>,
     list: &mut Checklist,
 ) -> Option<Present> {
-    check_workers(workspace, request, list);
+    check_workers(publisher, request, list);
     if let Some(failure) = &request.store_failure {
         list.failure(Item::Store, Verdict::Failed, failure, "correct `repo` and `store` in the config: docs/stores.md");
         if pinned.is_some() {
             list.not_checked(Item::PinnedRoot, "it can be read; the store cannot");
         }
-        check_pause(workspace, request, list);
+        check_pause(publisher, request, list);
         list.none_checked(&[Item::Writable, Item::Conditions, Item::Lock], "the store could not be opened");
         list.none_checked(&NEED_STATE, "the store could not be opened");
-        check_leftovers(workspace, request, None, list);
+        check_leftovers(publisher, request, None, list);
         return None;
     }
-    let present = load_present(workspace, pinned, list);
+    let present = load_present(publisher, pinned, list);
     check_writable(request, list);
-    check_conditions(workspace, list);
-    check_pause(workspace, request, list);
-    check_lock(workspace, list);
-    check_leftovers(workspace, request, present.as_ref(), list);
+    check_conditions(publisher, list);
+    check_pause(publisher, request, list);
+    check_lock(publisher, list);
+    check_leftovers(publisher, request, present.as_ref(), list);
     present
 }
 
 /// Reads the store and judges the store, the pinned root, the metadata and the versions.
-fn load_present(workspace: &Arc<Workspace>, pinned: Option<&Vec<u8>>, list: &mut Checklist) -> Option<Present> {
-    let location = workspace.storage.location();
+fn load_present(publisher: &Arc<Publisher>, pinned: Option<&Vec<u8>>, list: &mut Checklist) -> Option<Present> {
+    let location = publisher.storage.location();
     let Some(pinned) = pinned else {
         list.not_checked(Item::Store, "without a pinned root, nothing in the store can be verified");
         list.none_checked(&NEED_STATE, "there is no usable pinned root");
         return None;
     };
     // Before the repository: another publisher may remember a newer state while this one reads.
-    let seen = workspace.seen(pinned);
+    let seen = publisher.seen(pinned);
     let loaded = {
-        let (workspace, pinned) = (workspace.clone(), pinned.clone());
+        let (publisher, pinned) = (publisher.clone(), pinned.clone());
         within(STORE_PATIENCE, move || {
-            let storage = workspace.storage.as_ref();
+            let storage = publisher.storage.as_ref();
             let own = own_version(&pinned)?;
             let published = storage.get(&ObjectName::versioned("root", own), ROOT_LIMIT)?;
-            let present = load(storage, &pinned, workspace.now());
+            let present = load(storage, &pinned, publisher.now());
             Ok::<_, Failure>((own, published, present))
         })
     };
     let (own, published, present) = match loaded {
         Ok(Ok(loaded)) => loaded,
-        Ok(Err(failure)) => return unreadable(workspace, &failure, list),
+        Ok(Err(failure)) => return unreadable(publisher, &failure, list),
         Err(timeout) => {
             let remedy = "check the endpoint and the network; `store: {timeout: …}` in the config does not change this limit";
             list.failed(Item::Store, format!("{location} did not answer: {}", timeout.message), remedy);
@@ -83,11 +83,11 @@ fn load_present(workspace: &Arc<Workspace>, pinned: Option<&Vec<u8>>, list: &mut
         }
     };
     let present = match present {
-        Err(failure) if failure.kind != Kind::Untrusted && failure.kind != Kind::Invalid => return unreadable(workspace, &failure, list),
+        Err(failure) if failure.kind != Kind::Untrusted && failure.kind != Kind::Invalid => return unreadable(publisher, &failure, list),
         other => other,
     };
     list.ok(Item::Store, format!("{location} can be read"));
-    let file = workspace.pinned_root.display();
+    let file = publisher.pinned_root.display();
     match &published {
         Some(published) if canonical(&published.bytes) == canonical(pinned) => {
             list.ok(Item::PinnedRoot, format!("{file} is version {own} of the published root"));
@@ -127,9 +127,9 @@ fn load_present(workspace: &Arc<Workspace>, pinned: Option<&Vec<u8>>, list: &mut
     }
 }
 
-fn unreadable(workspace: &Workspace, failure: &Failure, list: &mut Checklist) -> Option<Present> {
+fn unreadable(publisher: &Publisher, failure: &Failure, list: &mut Checklist) -> Option<Present> {
     list.failure(Item::Store, Verdict::Failed, failure, "check the network, and `repo` and `store` in the config: docs/stores.md");
-    list.not_checked(Item::PinnedRoot, format!("{} can be read; the store cannot", workspace.pinned_root.display()));
+    list.not_checked(Item::PinnedRoot, format!("{} can be read; the store cannot", publisher.pinned_root.display()));
     list.none_checked(&NEED_STATE, "the store cannot be read");
     None
 }
@@ -159,9 +159,9 @@ fn check_writable(request: &DoctorRequest, list: &mut Checklist) {
     }
 }
 
-fn check_conditions(workspace: &Workspace, list: &mut Checklist) {
+fn check_conditions(publisher: &Publisher, list: &mut Checklist) {
     let check = "publish store check";
-    match (workspace.known_conditions(), workspace.single_publisher) {
+    match (publisher.known_conditions(), publisher.conditions.single_publisher) {
         (Ok(Some(Conditions::Enforced)), _) => list.ok(Item::Conditions, "the store keeps publishers apart"),
         (_, true) => list.ok(Item::Conditions, "the config states that there is no other publisher; nothing enforces it"),
         (Ok(Some(Conditions::Ignored)), false) => list.failed(
@@ -174,8 +174,8 @@ fn check_conditions(workspace: &Workspace, list: &mut Checklist) {
     }
 }
 
-fn check_workers(workspace: &Workspace, request: &DoctorRequest, list: &mut Checklist) {
-    match (&request.workers_failure, &workspace.workers) {
+fn check_workers(publisher: &Publisher, request: &DoctorRequest, list: &mut Checklist) {
+    match (&request.workers_failure, &publisher.workers) {
         (Some(failure), _) => {
             list.failure(Item::Workers, Verdict::Failed, failure, "correct `broker` and `workers` in the config: docs/workers.md")
         }
@@ -184,11 +184,11 @@ fn check_workers(workspace: &Workspace, request: &DoctorRequest, list: &mut Chec
     }
 }
 
-fn check_pause(workspace: &Arc<Workspace>, request: &DoctorRequest, list: &mut Checklist) {
+fn check_pause(publisher: &Arc<Publisher>, request: &DoctorRequest, list: &mut Checklist) {
     if request.workers_failure.is_some() {
         return list.not_checked(Item::Pause, "the settings of workers in the config cannot be used");
     }
-    let shared = workspace.clone();
+    let shared = publisher.clone();
     match within(STORE_PATIENCE, move || shared.shared.pause()).and_then(|pause| pause) {
         Ok(None) => list.ok(Item::Pause, "work is not paused"),
         Ok(Some(pause)) => {
@@ -199,8 +199,8 @@ fn check_pause(workspace: &Arc<Workspace>, request: &DoctorRequest, list: &mut C
     }
 }
 
-fn check_lock(workspace: &Workspace, list: &mut Checklist) {
-    match workspace.storage.leftovers() {
+fn check_lock(publisher: &Publisher, list: &mut Checklist) {
+    match publisher.storage.leftovers() {
         Ok(None) => list.not_checked(Item::Lock, "the store has none: publishers are kept apart by conditional writes"),
         Err(failure) => list.failure(Item::Lock, Verdict::Warning, &failure, "look at the directory"),
         Ok(Some(left)) => match left.lock.iter().chain(&left.running).next() {
@@ -216,9 +216,9 @@ fn check_lock(workspace: &Workspace, list: &mut Checklist) {
     }
 }
 
-fn check_leftovers(workspace: &Arc<Workspace>, request: &DoctorRequest, present: Option<&Present>, list: &mut Checklist) {
+fn check_leftovers(publisher: &Arc<Publisher>, request: &DoctorRequest, present: Option<&Present>, list: &mut Checklist) {
     let before = list.checks.len();
-    match workspace.storage.leftovers() {
+    match publisher.storage.leftovers() {
         Ok(Some(left)) if !left.abandoned.is_empty() => list.warning(
             Item::Leftovers,
             format!("killed runs left {}", left.abandoned.join(", ")),
@@ -226,7 +226,7 @@ fn check_leftovers(workspace: &Arc<Workspace>, request: &DoctorRequest, present:
         ),
         _ => {}
     }
-    let store = workspace.clone();
+    let store = publisher.clone();
     // A store that could not be read is reported once.
     let list_probes = || within(STORE_PATIENCE, move || store.storage.list("probe/")).and_then(|found| found);
     match if list.has_failed(Item::Store) { Ok(Vec::new()) } else { list_probes() } {
@@ -241,7 +241,7 @@ fn check_leftovers(workspace: &Arc<Workspace>, request: &DoctorRequest, present:
         }
     }
     check_draft(&request.root_draft, present, list);
-    let directories = workspace.keys.values().flatten().chain([&workspace.openpgp]).filter_map(|uri| uri.path()?.parent());
+    let directories = publisher.keyring.roles.values().flatten().chain([&publisher.keyring.openpgp]).filter_map(|uri| uri.path()?.parent());
     let directories: std::collections::BTreeSet<&Path> = directories.collect();
     for path in directories.into_iter().flat_map(unfinished) {
         let path = path.display();
@@ -275,7 +275,7 @@ fn check_draft(path: &Path, present: Option<&Present>, list: &mut Checklist) {
 }
 
 /// Until when each role is valid.
-pub(super) fn check_expiry(workspace: &Workspace, present: Option<&Present>, list: &mut Checklist) {
+pub(super) fn check_expiry(publisher: &Publisher, present: Option<&Present>, list: &mut Checklist) {
     let items = [
         (Role::Root, Item::RootExpiry),
         (Role::Targets, Item::TargetsExpiry),
@@ -286,7 +286,7 @@ pub(super) fn check_expiry(workspace: &Workspace, present: Option<&Present>, lis
     let Some(Ok(expiries)) = expiries else {
         return list.none_checked(&items.map(|(_, item)| item), "the published metadata could not be read");
     };
-    let now = workspace.now();
+    let now = publisher.now();
     let clock_first = if list.has_failed(Item::Clock) { "set the clock (see `clock`), then: " } else { "" };
     for (role, expires) in expiries {
         let Some((_, item)) = items.iter().find(|(known, _)| *known == role) else { continue };
@@ -300,8 +300,8 @@ pub(super) fn check_expiry(workspace: &Workspace, present: Option<&Present>, lis
             list.failed(*item, format!("expired on {until}: clients refuse updates"), renew);
         } else if role == Role::Root && expires - now < ROOT_AHEAD {
             list.warning(*item, format!("valid until {until}, for less than {} days", ROOT_AHEAD.num_days()), renew);
-        } else if role != Role::Root && now - workspace.lifetimes.due_at(role, expires) > LATE {
-            let due = format_expiry(workspace.lifetimes.due_at(role, expires));
+        } else if role != Role::Root && now - publisher.lifetimes.due_at(role, expires) > LATE {
+            let due = format_expiry(publisher.lifetimes.due_at(role, expires));
             list.warning(*item, format!("valid until {until}; due to be signed again since {due}, so no scheduled refresh runs"), renew);
         } else {
             list.ok(*item, format!("valid until {until}"));

@@ -4,7 +4,7 @@ use super::check::{Checklist, Item, described};
 use super::clock::Date;
 use super::repository::{canonical, own_version};
 use super::web::{self, Web};
-use super::{DoctorRequest, WEB_PATIENCE, Workspace};
+use super::{DoctorRequest, Publisher, WEB_PATIENCE};
 use crate::failure::Kind;
 use crate::layout::ObjectName;
 use crate::metadata::{Envelope, ROOT_LIMIT, TIMESTAMP_LIMIT};
@@ -19,16 +19,19 @@ const ITEMS: [Item; 8] =
 
 /// Gives the times of other clocks that were seen.
 pub(super) fn check(
-    workspace: &Arc<Workspace>,
+    publisher: &Arc<Publisher>,
     request: &DoctorRequest,
     pinned: Option<&[u8]>,
     present: Option<&Present>,
     list: &mut Checklist,
 ) -> Vec<Date> {
-    let mut dates: Vec<Date> = stores_date(workspace, request).into_iter().collect();
+    let mut dates: Vec<Date> = stores_date(publisher, request).into_iter().collect();
     let Some(url) = &request.public_url else {
-        let why =
-            if workspace.recall.configured { "no `public_url` in the config" } else { "`public_url` belongs to the configured repository" };
+        let why = if publisher.memory.recall.configured {
+            "no `public_url` in the config"
+        } else {
+            "`public_url` belongs to the configured repository"
+        };
         list.none_checked(&ITEMS, why);
         return dates;
     };
@@ -64,22 +67,22 @@ pub(super) fn check(
         return dates;
     }
     web::check_caches(&answer, list);
-    let versions = verify(workspace, url, &web, pinned, list);
-    compare(workspace, url, &answer, versions, present, list);
+    let versions = verify(publisher, url, &web, pinned, list);
+    compare(publisher, url, &answer, versions, present, list);
     match (present, versions) {
-        (Some(present), Some(_)) => web::check_files(&web, workspace, present, list),
+        (Some(present), Some(_)) => web::check_files(&web, publisher, present, list),
         _ => list.none_checked(&[Item::Gzip, Item::Plus, Item::Ranges], "the repository is not served there"),
     }
     dates
 }
 
 /// Answers of a bucket are dated; a directory has the clock of this machine, or could only be asked by writing.
-fn stores_date(workspace: &Workspace, request: &DoctorRequest) -> Option<Date> {
+fn stores_date(publisher: &Publisher, request: &DoctorRequest) -> Option<Date> {
     if request.directory.is_some() || request.store_failure.is_some() {
         return None;
     }
-    let theirs = workspace.storage.clock().ok().flatten()?;
-    Some(Date { place: workspace.storage.location(), theirs: theirs.into(), ours: Utc::now() })
+    let theirs = publisher.storage.clock().ok().flatten()?;
+    Some(Date { place: publisher.storage.location(), theirs: theirs.into(), ours: Utc::now() })
 }
 
 /// Whether the answer can be a timestamp.
@@ -141,13 +144,13 @@ fn is_metadata(url: &str, answer: &Answer, list: &mut Checklist) -> bool {
 }
 
 /// The versions that a client gets, if they verify from the pinned root.
-fn verify(workspace: &Arc<Workspace>, url: &str, web: &Web, pinned: Option<&[u8]>, list: &mut Checklist) -> Option<Versions> {
+fn verify(publisher: &Arc<Publisher>, url: &str, web: &Web, pinned: Option<&[u8]>, list: &mut Checklist) -> Option<Versions> {
     let Some(pinned) = pinned else {
         list.not_checked(Item::PublicUrl, format!("{url} answers; without a pinned root it cannot be verified"));
         return None;
     };
     let loaded = {
-        let (url, pinned, now) = (url.to_owned(), pinned.to_owned(), workspace.now());
+        let (url, pinned, now) = (url.to_owned(), pinned.to_owned(), publisher.now());
         within(2 * WEB_PATIENCE, move || HttpSource::within(&url, WEB_PATIENCE).and_then(|source| sight(&source, &pinned, now)))
     };
     match loaded.and_then(|seen| seen.map(|seen| seen.versions)) {
@@ -179,7 +182,7 @@ fn is_other(web: &Web, pinned: &[u8]) -> bool {
 }
 
 fn compare(
-    workspace: &Arc<Workspace>,
+    publisher: &Arc<Publisher>,
     url: &str,
     answer: &Answer,
     served: Option<Versions>,
@@ -208,7 +211,7 @@ fn compare(
             format!("clients get timestamp {}, the store has {}: a cache or a copy is behind{age}", served.timestamp, own.timestamp),
             purge,
         );
-    } else if answer.body == present.timestamp_file || is_published(workspace, answer) {
+    } else if answer.body == present.timestamp_file || is_published(publisher, answer) {
         list.ok(Item::ServedState, format!("clients get timestamp {} and root {}, as the store has them", served.timestamp, served.root));
     } else {
         list.failed(
@@ -220,8 +223,8 @@ fn compare(
 }
 
 /// Whether the store holds the answer by now: another publisher may have published meanwhile.
-fn is_published(workspace: &Arc<Workspace>, answer: &Answer) -> bool {
-    let workspace = workspace.clone();
-    let again = within(WEB_PATIENCE, move || workspace.storage.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT));
+fn is_published(publisher: &Arc<Publisher>, answer: &Answer) -> bool {
+    let publisher = publisher.clone();
+    let again = within(WEB_PATIENCE, move || publisher.storage.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT));
     matches!(again, Ok(Ok(Some(object))) if object.bytes == answer.body)
 }

@@ -1,12 +1,12 @@
 //! The files of the publisher.
 
 use super::check::{Checklist, Item, Verdict};
-use super::{DoctorRequest, Workspace};
+use super::{DoctorRequest, Publisher};
 use crate::channels::ChannelsFile;
 use crate::failure::Kind;
 use crate::keys::read_passphrase;
 use crate::metadata::trust::{AtExpiry, Trust};
-use crate::operation::state_document::Reading;
+use crate::operation::publisher::Reading;
 use rustix::fs::{Access, access};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -14,12 +14,12 @@ use std::path::Path;
 const OTHERS_WRITE: u32 = 0o002;
 
 /// Gives the pinned root, if it can be used.
-pub(super) fn check(workspace: &Workspace, request: &DoctorRequest, list: &mut Checklist) -> Option<Vec<u8>> {
+pub(super) fn check(publisher: &Publisher, request: &DoctorRequest, list: &mut Checklist) -> Option<Vec<u8>> {
     check_config(&request.config, list);
     check_channels(request, list);
     check_passphrases(&request.passphrase_files, list);
-    let pinned = check_pinned(workspace, list);
-    check_state(workspace, pinned.as_deref(), list);
+    let pinned = check_pinned(publisher, list);
+    check_state(publisher, pinned.as_deref(), list);
     pinned
 }
 
@@ -87,9 +87,9 @@ fn check_passphrases(files: &[std::path::PathBuf], list: &mut Checklist) {
 }
 
 /// Whether it is the root of the repository is part of the repository's own check.
-fn check_pinned(workspace: &Workspace, list: &mut Checklist) -> Option<Vec<u8>> {
-    let shown = workspace.pinned_root.display();
-    let pinned = workspace.pinned().and_then(|pinned| Trust::pin(&pinned, AtExpiry::Report(workspace.now())).map(|_| pinned));
+fn check_pinned(publisher: &Publisher, list: &mut Checklist) -> Option<Vec<u8>> {
+    let shown = publisher.pinned_root.display();
+    let pinned = publisher.pinned().and_then(|pinned| Trust::pin(&pinned, AtExpiry::Report(publisher.now())).map(|_| pinned));
     pinned
         .inspect_err(|failure| {
             let otherwise = format!("restore {shown} from a backup: docs/recovery.md#a-file-of-the-publisher-is-missing");
@@ -98,8 +98,8 @@ fn check_pinned(workspace: &Workspace, list: &mut Checklist) -> Option<Vec<u8>> 
         .ok()
 }
 
-fn check_state(workspace: &Workspace, pinned: Option<&[u8]>, list: &mut Checklist) {
-    let state = &workspace.state;
+fn check_state(publisher: &Publisher, pinned: Option<&[u8]>, list: &mut Checklist) {
+    let state = &publisher.memory.state;
     if let Some((path, error)) = state.path().and_then(unwritable) {
         return list.failed(
             Item::State,
@@ -112,7 +112,7 @@ fn check_state(workspace: &Workspace, pinned: Option<&[u8]>, list: &mut Checklis
     } else {
         "keep the file between runs, in CI in a cache: docs/recovery.md#the-memory-of-versions-is-missing"
     };
-    let unnoticed = match &workspace.recall.public_url {
+    let unnoticed = match &publisher.memory.recall.public_url {
         Some(url) => format!("before the next publish, only a comparison with {url} shows a rollback"),
         None => "a rollback of the repository before the next publish would not be detected".to_owned(),
     };
@@ -128,7 +128,7 @@ fn check_state(workspace: &Workspace, pinned: Option<&[u8]>, list: &mut Checklis
             format!("{state} cannot be read as a state document: {unnoticed}"),
             format!("restore {state} from a backup, or remove it"),
         ),
-        Reading::Known(_) => match pinned.and_then(|pinned| workspace.seen(pinned)) {
+        Reading::Known(_) => match pinned.and_then(|pinned| publisher.seen(pinned)) {
             Some(seen) => list.ok(Item::State, format!("{state} remembers timestamp {}", seen.versions.timestamp)),
             None => list.warning(Item::State, format!("{state} has no versions of this repository at this location: {unnoticed}"), keep),
         },

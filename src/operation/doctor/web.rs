@@ -1,7 +1,7 @@
 //! The web server at `public_url`: what it does with paths, headers and caches that clients depend on.
 
 use super::check::{Checklist, Item, described};
-use super::{WEB_PATIENCE, Workspace};
+use super::{Publisher, WEB_PATIENCE};
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use crate::metadata::Target;
@@ -150,15 +150,15 @@ fn lifetime(answer: &Answer) -> Option<i64> {
 }
 
 /// What depends on published files.
-pub(super) fn check_files(web: &Web, workspace: &Workspace, present: &Present, list: &mut Checklist) {
+pub(super) fn check_files(web: &Web, publisher: &Publisher, present: &Present, list: &mut Checklist) {
     check_ranges(web, list);
-    if workspace.plain_names == PlainNames::Elsewhere {
+    if publisher.plain_names == PlainNames::Elsewhere {
         return list.none_checked(&[Item::Gzip, Item::Plus], "another server serves the files (`plain_names: elsewhere`)");
     }
     let find = |wanted: &dyn Fn(&str) -> bool| {
         let name = present.targets.names().find(|name| wanted(name))?;
         let target = present.targets.get(name).ok().flatten()?;
-        Some((place(workspace, name, &target)?, target.length))
+        Some((place(publisher, name, &target)?, target.length))
     };
     match find(&|name| name.ends_with(".gz") || name.ends_with(".tgz")) {
         None => list.not_checked(Item::Gzip, "no release has a .gz file"),
@@ -172,8 +172,8 @@ pub(super) fn check_files(web: &Web, workspace: &Workspace, present: &Present, l
 }
 
 /// The path at which users fetch a target: its plain name, or its hashed name where there are no plain names.
-fn place(workspace: &Workspace, name: &str, target: &Target) -> Option<String> {
-    if workspace.plain_names == PlainNames::All {
+fn place(publisher: &Publisher, name: &str, target: &Target) -> Option<String> {
+    if publisher.plain_names == PlainNames::All {
         return Some(escape(ObjectName::plain_target(name).as_str()));
     }
     target.hashes.prefixes().next().map(|hash| escape(ObjectName::hashed_target(name, &hash).as_str()))

@@ -17,7 +17,7 @@
 use super::memory::End;
 use super::{DropBox, Upload};
 use crate::failure::{Failure, Kind, Result};
-use crate::operation::Workspace;
+use crate::operation::Publisher;
 use crate::operation::add_targets::NamedFiles;
 use crate::repository::{Present, Versions, Witness, digest_file, load_restored};
 use serde::{Deserialize, Serialize};
@@ -105,7 +105,7 @@ impl Witness for Noted<'_> {
 
 /// Whether the commit of an upload took place, by what is published now.
 pub(in crate::operation) fn took_place(
-    workspace: &Workspace,
+    publisher: &Publisher,
     begun: &Begun,
     files: &NamedFiles,
     present: &mut Present,
@@ -117,16 +117,16 @@ pub(in crate::operation) fn took_place(
         Begun::Request { timestamp, .. } if now.timestamp <= *timestamp => return Ok(Took::No),
         Begun::Swap { .. } | Begun::Request { .. } => {}
     }
-    if contains(workspace, present, files)? {
+    if contains(publisher, present, files)? {
         return Ok(Took::Place);
     }
     if let Begun::Request { snapshot, .. } = begun {
         let since = (snapshot + 1).max(now.snapshot.saturating_sub(MOST_BETWEEN));
-        let (pinned, storage) = (workspace.pinned()?, workspace.storage.as_ref());
+        let (pinned, storage) = (publisher.pinned()?, publisher.storage.as_ref());
         let mut held = since > snapshot + 1;
         for version in (since..now.snapshot).rev() {
-            match load_restored(storage, &pinned, now.root.saturating_add(1), version, 0, workspace.now()) {
-                Ok(mut earlier) => held |= contains(workspace, &mut earlier, files)?,
+            match load_restored(storage, &pinned, now.root.saturating_add(1), version, 0, publisher.now()) {
+                Ok(mut earlier) => held |= contains(publisher, &mut earlier, files)?,
                 Err(failure) if failure.kind == Kind::Storage => return Err(failure.into()),
                 // Pruned, or signed by keys that were replaced: its content is not known.
                 Err(_) => held = true,
@@ -143,11 +143,11 @@ pub(in crate::operation) fn took_place(
 }
 
 /// Whether a state has every file of an upload.
-fn contains(workspace: &Workspace, present: &mut Present, files: &NamedFiles) -> anyhow::Result<bool> {
-    present.read_bins_of(workspace.storage.as_ref(), files.keys().map(String::as_str))?;
+fn contains(publisher: &Publisher, present: &mut Present, files: &NamedFiles) -> anyhow::Result<bool> {
+    present.read_bins_of(publisher.storage.as_ref(), files.keys().map(String::as_str))?;
     for (name, file) in files {
         let Some(target) = present.target(name)?.filter(|target| target.length == file.length()) else { return Ok(false) };
-        if !target.matches(&digest_file(file, workspace.progress.as_ref())?) {
+        if !target.matches(&digest_file(file, publisher.progress.as_ref())?) {
             return Ok(false);
         }
     }

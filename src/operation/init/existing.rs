@@ -5,8 +5,8 @@ use super::{InitRequest, foreign, pin};
 use crate::failure::{Failure, Kind};
 use crate::layout::ObjectName;
 use crate::metadata::{ROOT_LIMIT, Role, TIMESTAMP_LIMIT};
-use crate::operation::Workspace;
-use crate::operation::memory::Past;
+use crate::operation::Publisher;
+use crate::operation::publisher::Past;
 use anyhow::Result;
 
 const TIMESTAMP_MISSING: &str = "restore timestamp.json, or the whole repository: docs/recovery.md#the-published-timestamp-is-missing";
@@ -28,19 +28,19 @@ pub(super) struct Existing {
 }
 
 impl Existing {
-    pub fn look(workspace: &Workspace, pinned: Option<&[u8]>) -> Result<Self> {
+    pub fn look(publisher: &Publisher, pinned: Option<&[u8]>) -> Result<Self> {
         // Before the store: another `init` may publish and remember it meanwhile.
-        let past = workspace.past(pinned);
-        let published = || -> Result<bool> { Ok(workspace.storage.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?.is_some()) };
+        let past = publisher.past(pinned);
+        let published = || -> Result<bool> { Ok(publisher.storage.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?.is_some()) };
         let mut complete = published()?;
         let mut files = Vec::new();
         if !complete {
-            let listing = workspace.storage.list("")?;
+            let listing = publisher.storage.list("")?;
             files = listing.into_iter().map(|stored| stored.name).filter(is_of_repository).collect();
             complete = !files.is_empty() && published()?;
         }
         let root =
-            |version| -> Result<_> { Ok(workspace.storage.get(&ObjectName::versioned("root", version), ROOT_LIMIT)?.map(|it| it.bytes)) };
+            |version| -> Result<_> { Ok(publisher.storage.get(&ObjectName::versioned("root", version), ROOT_LIMIT)?.map(|it| it.bytes)) };
         let first = root(1)?;
         let version = pinned.map_or(Ok(1), |pinned| pin(pinned).map(|trust| trust.root().version()))?;
         let same_version = if version == 1 { first.clone() } else { root(version)? };
@@ -48,31 +48,31 @@ impl Existing {
     }
 
     /// Refuses a repository that is not the one of this config, and a pinned root that no new repository can begin with.
-    pub fn check(&self, workspace: &Workspace, request: &InitRequest, pinned: Option<&[u8]>) -> Result<()> {
+    pub fn check(&self, publisher: &Publisher, request: &InitRequest, pinned: Option<&[u8]>) -> Result<()> {
         let differs = pinned.is_some_and(|pinned| self.same_version.as_deref().is_some_and(|there| there != pinned));
         let unknown = pinned.is_none() && self.any && !request.config.exists();
         if differs || unknown {
-            return Err(foreign(workspace).details(self.shown()).into());
+            return Err(foreign(publisher).details(self.shown()).into());
         }
         let later = pinned.map_or(Ok(false), |pinned| pin(pinned).map(|trust| trust.root().version() > 1))?;
         if later && !self.any {
-            return Err(gone(workspace, &format!("{} is not a first root", workspace.pinned_root.display())).into());
+            return Err(gone(publisher, &format!("{} is not a first root", publisher.pinned_root.display())).into());
         }
         Ok(())
     }
 
     /// Refuses to publish first roles where they may have been published before, here or elsewhere: only an empty place and what
     /// a killed first `init` left are completed.
-    pub fn check_unpublished(&self, workspace: &Workspace, request: &InitRequest, pinned: Option<&[u8]>) -> Result<()> {
+    pub fn check_unpublished(&self, publisher: &Publisher, request: &InitRequest, pinned: Option<&[u8]>) -> Result<()> {
         if self.published {
             return Ok(());
         }
-        let (here, state) = (workspace.storage.location(), workspace.state.to_string());
+        let (here, state) = (publisher.storage.location(), publisher.memory.state.to_string());
         if let Some(version) = self.past.here {
             let remembered = format!("{state} remembers timestamp {version} of this repository");
-            return Err(if self.any { self.lost(workspace).detail(remembered) } else { gone(workspace, &remembered) }.into());
+            return Err(if self.any { self.lost(publisher).detail(remembered) } else { gone(publisher, &remembered) }.into());
         }
-        if !workspace.recall.configured && request.config.exists() {
+        if !publisher.memory.recall.configured && request.config.exists() {
             return Err(Failure::new(
                 Kind::Conflict,
                 format!("there is no repository at {here}, and {} names another place", request.config.display()),
@@ -83,10 +83,10 @@ impl Existing {
             .into());
         }
         let Some(pinned) = pinned else {
-            return if self.any { Err(self.lost(workspace).into()) } else { Ok(()) };
+            return if self.any { Err(self.lost(publisher).into()) } else { Ok(()) };
         };
         if let Some(elsewhere) = &self.past.elsewhere {
-            return Err(Failure::new(Kind::Conflict, format!("there is no repository at {here}: the one of {} is at another place", workspace.pinned_root.display()))
+            return Err(Failure::new(Kind::Conflict, format!("there is no repository at {here}: the one of {} is at another place", publisher.pinned_root.display()))
                 .detail(format!("{state} remembers it at {elsewhere}"))
                 .hint("correct `repo` in the config, or --repo")
                 .hint("to move the repository, copy all of its files, timestamp.json last; for a second one, run `publish init` in a directory of its own: with the same root, each would accept the other's metadata")
@@ -94,12 +94,12 @@ impl Existing {
         }
         let consistent = pin(pinned)?.root().consistent_snapshot();
         if self.files.iter().any(|file| !is_of_first_init(file, consistent)) || (self.any && !self.past.begun) {
-            return Err(self.lost(workspace).into());
+            return Err(self.lost(publisher).into());
         }
         if self.past.begun {
             return Ok(());
         }
-        let root = workspace.pinned_root.display();
+        let root = publisher.pinned_root.display();
         Err(Failure::new(Kind::NotFound, format!("{root} is the root of a repository, and there is no repository at {here}"))
             .hint("correct `repo` in the config, or --repo")
             .hint("if the repository was there, restore it from a backup: docs/recovery.md#the-published-timestamp-is-missing")
@@ -107,8 +107,8 @@ impl Existing {
             .into())
     }
 
-    fn lost(&self, workspace: &Workspace) -> Failure {
-        let here = workspace.storage.location();
+    fn lost(&self, publisher: &Publisher) -> Failure {
+        let here = publisher.storage.location();
         let leftover = self.files.iter().all(|file| is_of_first_init(file, false));
         let failure = Failure::new(
             Kind::NotFound,
@@ -122,7 +122,7 @@ impl Existing {
         }
         failure.hint(format!(
             "if a first `publish init` was killed there and nothing else was ever published, delete these files and {}, then run `publish init` again",
-            workspace.pinned_root.display()
+            publisher.pinned_root.display()
         ))
     }
 
@@ -137,15 +137,15 @@ impl Existing {
     }
 }
 
-fn gone(workspace: &Workspace, why: &str) -> Failure {
-    Failure::new(Kind::NotFound, format!("the repository at {} is missing", workspace.storage.location()))
+fn gone(publisher: &Publisher, why: &str) -> Failure {
+    Failure::new(Kind::NotFound, format!("the repository at {} is missing", publisher.storage.location()))
         .detail(why)
         .hint("restore the repository from a backup, then see docs/recovery.md#the-bucket-was-restored-from-an-old-backup")
         .hint("for another repository, choose another place, and a directory of its own for its keys and config")
         .hint(format!(
             "if it was deleted on purpose, delete {} and {} too, then run `publish init` again",
-            workspace.state,
-            workspace.pinned_root.display()
+            publisher.memory.state,
+            publisher.pinned_root.display()
         ))
 }
 

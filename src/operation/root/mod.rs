@@ -16,7 +16,7 @@ pub use signed_roots::SignedRoots;
 pub(super) use names::read_names;
 pub(super) use published::{affected, present_for, root_file};
 
-use super::Workspace;
+use super::Publisher;
 use crate::failure::{Failure, Kind};
 use crate::metadata::{Expiry, PublicKey, Role, RootDraft, RootEdit, format_expiry};
 use crate::policy::clocks::Moment;
@@ -49,18 +49,18 @@ pub fn read_draft(path: &Path) -> Result<RootDraft> {
 
 /// Starts a draft, or changes the one that is there; nothing is published. Names are kept at once: they are for people
 /// here, and no draft brings any.
-pub fn edit(workspace: &Workspace, path: &Path, names: &Path, wish: &RootWish, dry_run: bool) -> Result<RootReport> {
-    let (mut file, voided) = edited(workspace, path, names, wish)?;
+pub fn edit(publisher: &Publisher, path: &Path, names: &Path, wish: &RootWish, dry_run: bool) -> Result<RootReport> {
+    let (mut file, voided) = edited(publisher, path, names, wish)?;
     if !dry_run {
         write_names(names, &wished_names(&file.draft, wish)?)?;
         file.write()?;
     }
-    Ok(RootReport { voided, ..Review::of(Some(workspace), &TrustedRoots::default(), file)?.report })
+    Ok(RootReport { voided, ..Review::of(Some(publisher), &TrustedRoots::default(), file)?.report })
 }
 
 /// The draft with a wish, not written yet; and how many signatures that voids.
-pub(super) fn edited(workspace: &Workspace, path: &Path, names: &Path, wish: &RootWish) -> Result<(DraftFile, usize)> {
-    let now = workspace.now();
+pub(super) fn edited(publisher: &Publisher, path: &Path, names: &Path, wish: &RootWish) -> Result<(DraftFile, usize)> {
+    let now = publisher.now();
     if let Some(over) = wish.expires.filter(|expires| *expires <= now) {
         return Err(Failure::invalid(format!("the next root would expire on {}, which is in the past", format_expiry(over)))
             .hint("give a time in the future, for example 365d")
@@ -71,15 +71,15 @@ pub(super) fn edited(workspace: &Workspace, path: &Path, names: &Path, wish: &Ro
         Some(file) => file,
         None => {
             // Only people shorten the life of a root: they ask for it, and every signer is shown it as a change.
-            let usual = |present| Moment::after(now, workspace.lifetimes, present).expiry(Role::Root, Some(present));
+            let usual = |present| Moment::after(now, publisher.lifetimes, present).expiry(Role::Root, Some(present));
             let expires = |present| wish.expires.unwrap_or_else(|| usual(present));
-            let mut draft = RootDraft::start(&newest_root(workspace)?, expires, known.clone())?;
-            draft.set_repository(label(workspace)?)?;
+            let mut draft = RootDraft::start(&newest_root(publisher)?, expires, known.clone())?;
+            draft.set_repository(label(publisher)?)?;
             DraftFile::new(path, draft)
         }
     };
     let draft = &mut file.draft;
-    check_fresh(workspace, draft)?;
+    check_fresh(publisher, draft)?;
     draft.take_names(&known)?;
     let mut edit = RootEdit { thresholds: wish.thresholds.clone(), expires: wish.expires, ..RootEdit::default() };
     for (role, key, _) in &wish.add {
@@ -110,8 +110,8 @@ fn wished_names(draft: &RootDraft, wish: &RootWish) -> Result<BTreeMap<String, S
 }
 
 /// Refuses a draft that does not start from what is published.
-fn check_fresh(workspace: &Workspace, draft: &RootDraft) -> Result<()> {
-    match staleness(workspace, draft)? {
+fn check_fresh(publisher: &Publisher, draft: &RootDraft) -> Result<()> {
+    match staleness(publisher, draft)? {
         None => Ok(()),
         Some(why) => {
             Err(Failure::new(Kind::Conflict, why).hint("move the draft's file away and start again with `publish root edit`").into())

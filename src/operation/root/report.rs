@@ -6,7 +6,7 @@ use crate::failure::Kind;
 use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust};
 use crate::metadata::{Quorum, ROOT_LIMIT, RepositoryLabel, Role, Root, RootChange, RootDraft, format_expiry};
-use crate::operation::Workspace;
+use crate::operation::Publisher;
 use crate::policy::client_roots;
 use anyhow::Result;
 use chrono::{DateTime, Utc};
@@ -59,7 +59,7 @@ pub struct RootReport {
 }
 
 pub(super) fn report(
-    workspace: Option<&Workspace>,
+    publisher: Option<&Publisher>,
     path: &Path,
     draft: &RootDraft,
     basis: &Basis,
@@ -69,10 +69,10 @@ pub(super) fn report(
     let lockouts = client_roots::lockouts(draft.next(), &[]);
     let mut problems = client_roots::newly_locked_out(Some(draft.present()), &lockouts);
     let mut notes = Vec::new();
-    if let Some(workspace) = workspace {
+    if let Some(publisher) = publisher {
         match stale {
             Some(why) => problems.insert(0, why),
-            None => look_around(workspace, draft, &quorums, &mut problems, &mut notes)?,
+            None => look_around(publisher, draft, &quorums, &mut problems, &mut notes)?,
         }
     }
     let mut lockouts: Vec<String> = lockouts.iter().map(ToString::to_string).collect();
@@ -81,8 +81,8 @@ pub(super) fn report(
     let mut waiting: Vec<String> = both().map(|id| draft.describe(id)).collect();
     waiting.sort();
     waiting.dedup();
-    let repository = match workspace {
-        Some(workspace) => Some(label(workspace)?),
+    let repository = match publisher {
+        Some(publisher) => Some(label(publisher)?),
         None => draft.repository().cloned(),
     };
     if let Some(claim) = draft.repository().filter(|claim| repository.as_ref() != Some(*claim)) {
@@ -96,7 +96,7 @@ pub(super) fn report(
         vouched_by: basis.by,
         vouched: basis.line.clone(),
         repository,
-        repository_is_claim: workspace.is_none(),
+        repository_is_claim: publisher.is_none(),
         sha256: draft.digest()?,
         changes: changes(draft, basis.root.as_ref()),
         waiting,
@@ -113,21 +113,21 @@ pub(super) fn report(
 
 /// Compares the draft with what is published.
 fn look_around(
-    workspace: &Workspace,
+    publisher: &Publisher,
     draft: &RootDraft,
     quorums: &[Quorum],
     problems: &mut Vec<String>,
     notes: &mut Vec<String>,
 ) -> Result<()> {
-    let now = workspace.now();
+    let now = publisher.now();
     if draft.next().expires() <= now {
         problems.push(format!("it expired on {}", format_expiry(draft.next().expires())));
     } else if draft.next().expires() < draft.present().expires() {
         notes.push("it expires before the present root".into());
     }
-    match present_for(workspace, draft) {
+    match present_for(publisher, draft) {
         Ok(present) => {
-            for role in affected(workspace, &present, draft.next())? {
+            for role in affected(publisher, &present, draft.next())? {
                 notes.push(format!("{role} is not signed for it: clients fail from the root on until {role} is signed again"));
             }
         }
@@ -138,7 +138,7 @@ fn look_around(
         Err(failure) => return Err(failure.into()),
     }
     if quorums.iter().all(Quorum::is_reached) {
-        problems.extend(walk(workspace, draft, now)?);
+        problems.extend(walk(publisher, draft, now)?);
     }
     Ok(())
 }
@@ -181,7 +181,7 @@ fn describe_key(draft: &RootDraft, root: &Root, id: &str) -> String {
 }
 
 /// Walks to the next root as a client pinned to each published one, today and when each of them has expired.
-fn walk(workspace: &Workspace, draft: &RootDraft, now: DateTime<Utc>) -> Result<Vec<String>> {
+fn walk(publisher: &Publisher, draft: &RootDraft, now: DateTime<Utc>) -> Result<Vec<String>> {
     let file = draft.root_file()?;
     let mut problems = Vec::new();
     let newest = draft.present().version();
@@ -191,7 +191,7 @@ fn walk(workspace: &Workspace, draft: &RootDraft, now: DateTime<Utc>) -> Result<
         roots.push(if version == newest {
             Some(draft.present_file().to_vec())
         } else {
-            workspace.storage.get(&name, ROOT_LIMIT)?.map(|object| object.bytes)
+            publisher.storage.get(&name, ROOT_LIMIT)?.map(|object| object.bytes)
         });
     }
     for (at, pinned) in roots.iter().enumerate() {

@@ -5,7 +5,7 @@ use super::published::{root_file, staleness};
 use super::report::{RootReport, report};
 use crate::failure::{Failure, Kind};
 use crate::keys::{RoleSigner, sign_all};
-use crate::operation::Workspace;
+use crate::operation::Publisher;
 use anyhow::Result;
 use chrono::Utc;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// A draft as it is shown to people, to be signed or published exactly so.
 pub struct Review<'w> {
-    workspace: Option<&'w Workspace>,
+    publisher: Option<&'w Publisher>,
     trusted: TrustedRoots,
     file: DraftFile,
     basis: Basis,
@@ -24,33 +24,33 @@ pub struct Review<'w> {
 }
 
 impl<'w> Review<'w> {
-    /// Reads a draft, once. Without a workspace, as on a machine that has the draft only, the trusted roots determine what it is
+    /// Reads a draft, once. Without a publisher, as on a machine that has the draft only, the trusted roots determine what it is
     /// compared with.
-    pub fn read(workspace: Option<&'w Workspace>, trusted: &TrustedRoots, path: &Path) -> Result<Self> {
-        Self::of(workspace, trusted, DraftFile::read(path)?)
+    pub fn read(publisher: Option<&'w Publisher>, trusted: &TrustedRoots, path: &Path) -> Result<Self> {
+        Self::of(publisher, trusted, DraftFile::read(path)?)
     }
 
-    pub(in crate::operation) fn of(workspace: Option<&'w Workspace>, trusted: &TrustedRoots, mut file: DraftFile) -> Result<Self> {
+    pub(in crate::operation) fn of(publisher: Option<&'w Publisher>, trusted: &TrustedRoots, mut file: DraftFile) -> Result<Self> {
         let mut ignored_names = Vec::new();
-        if let Some(workspace) = workspace {
-            let known = known_names(&workspace.key_names)?;
+        if let Some(publisher) = publisher {
+            let known = known_names(&publisher.keyring.names)?;
             for (id, name) in file.draft.names().iter().filter(|(id, name)| known.get(*id).is_some_and(|known| known != *name)) {
                 ignored_names.push(format!("the draft calls key {id} `{name}`; that is ignored"));
             }
             file.draft.take_names(&known)?;
         }
-        let now = workspace.map_or_else(Utc::now, Workspace::now);
-        let (basis, stale) = match workspace {
-            Some(workspace) => {
-                check_given(&file.draft, trusted, now, |version| root_file(workspace, version))?;
-                let stale = staleness(workspace, &file.draft)?;
+        let now = publisher.map_or_else(Utc::now, Publisher::now);
+        let (basis, stale) = match publisher {
+            Some(publisher) => {
+                check_given(&file.draft, trusted, now, |version| root_file(publisher, version))?;
+                let stale = staleness(publisher, &file.draft)?;
                 (Basis::of_repository(&file.draft, stale.is_none()), stale)
             }
             None => (Basis::without_repository(&file.draft, trusted, now)?, None),
         };
-        let mut report = report(workspace, file.path(), &file.draft, &basis, stale)?;
+        let mut report = report(publisher, file.path(), &file.draft, &basis, stale)?;
         report.notes.extend(ignored_names.clone());
-        Ok(Self { workspace, trusted: trusted.clone(), file, basis, ignored_names, report })
+        Ok(Self { publisher, trusted: trusted.clone(), file, basis, ignored_names, report })
     }
 
     /// Refuses to sign what clients would not follow, or what does not start from the published root.
@@ -68,7 +68,7 @@ impl<'w> Review<'w> {
     pub fn sign(mut self, signers: &[Arc<dyn RoleSigner>]) -> Result<RootReport> {
         self.check()?;
         let added = self.add_signatures(signers)?;
-        let now = self.workspace.map_or_else(Utc::now, Workspace::now);
+        let now = self.publisher.map_or_else(Utc::now, Publisher::now);
         let kept = self
             .trusted
             .signed
@@ -113,26 +113,26 @@ impl<'w> Review<'w> {
 
     /// The report on its present state.
     pub(in crate::operation) fn again(&self) -> Result<RootReport> {
-        let stale = self.workspace.map_or(Ok(None), |workspace| staleness(workspace, &self.file.draft))?;
-        let mut report = report(self.workspace, self.file.path(), &self.file.draft, &self.basis, stale)?;
+        let stale = self.publisher.map_or(Ok(None), |publisher| staleness(publisher, &self.file.draft))?;
+        let mut report = report(self.publisher, self.file.path(), &self.file.draft, &self.basis, stale)?;
         report.notes.extend(self.ignored_names.clone());
         Ok(report)
     }
 }
 
-/// Looks at a draft; without a workspace, as on a machine that has the draft only.
-pub fn show(workspace: Option<&Workspace>, path: &Path) -> Result<RootReport> {
-    Ok(Review::read(workspace, &TrustedRoots::default(), path)?.report)
+/// Looks at a draft; without a publisher, as on a machine that has the draft only.
+pub fn show(publisher: Option<&Publisher>, path: &Path) -> Result<RootReport> {
+    Ok(Review::read(publisher, &TrustedRoots::default(), path)?.report)
 }
 
 /// Signs a draft with these keys.
-pub fn sign(workspace: Option<&Workspace>, path: &Path, signers: &[Arc<dyn RoleSigner>]) -> Result<RootReport> {
-    Review::read(workspace, &TrustedRoots::default(), path)?.sign(signers)
+pub fn sign(publisher: Option<&Publisher>, path: &Path, signers: &[Arc<dyn RoleSigner>]) -> Result<RootReport> {
+    Review::read(publisher, &TrustedRoots::default(), path)?.sign(signers)
 }
 
 /// Takes the signatures of other copies of the draft, and nothing else of them.
-pub fn merge(workspace: Option<&Workspace>, trusted: &TrustedRoots, path: &Path, others: &[PathBuf]) -> Result<RootReport> {
-    let mut review = Review::read(workspace, trusted, path)?;
+pub fn merge(publisher: Option<&Publisher>, trusted: &TrustedRoots, path: &Path, others: &[PathBuf]) -> Result<RootReport> {
+    let mut review = Review::read(publisher, trusted, path)?;
     let (mut added, mut notes) = (0, Vec::new());
     for other in others {
         let copy = DraftFile::read(other)?.draft;

@@ -5,7 +5,7 @@ use crate::broker::{Ask, Broker, Certifiers, Reply, Request, Sealed, Subject, Wo
 use crate::failure::{Failure, Kind, Result};
 use crate::keys::Signers;
 use crate::metadata::Role;
-use crate::operation::Workspace;
+use crate::operation::Publisher;
 use crate::repository::{Committed, Edit, Present, Versions, load_restored, plain_state};
 use chrono::TimeDelta;
 use std::cell::{Cell, RefCell};
@@ -18,24 +18,24 @@ const GLANCE: Duration = Duration::from_secs(2);
 const READ_AGAIN: Duration = Duration::from_secs(10);
 
 /// Has an edit committed by the workers.
-pub(in crate::operation) fn commit(workspace: &Workspace, workers: &Workers, present: Present, edit: &Edit) -> Result<Committed> {
-    let pinned = workspace.pinned()?;
-    let repository = super::super::workspace::identity(&pinned);
-    let identity = workers.identity(workspace.passphrases.as_ref())?;
+pub(in crate::operation) fn commit(publisher: &Publisher, workers: &Workers, present: Present, edit: &Edit) -> Result<Committed> {
+    let pinned = publisher.pinned()?;
+    let repository = crate::operation::publisher::identity(&pinned);
+    let identity = workers.identity(publisher.keyring.passphrases.as_ref())?;
     let upper_only = edit.changes.is_empty()
         && edit.rebin.is_none()
         && edit.renewals.iter().all(|renewal| [Role::Snapshot.name(), Role::Timestamp.name()].contains(&renewal.role.as_str()));
     let committed = if upper_only {
         // Nothing for the targets worker: its requests would only wait behind its other work.
         let broker = Mutex::new(workers.connect(&repository)?);
-        let remote = RemoteRoles { workers, identity, broker, repository, fulfils: Vec::new(), clock: &*workspace.clock };
+        let remote = RemoteRoles { workers, identity, broker, repository, fulfils: Vec::new(), clock: publisher.clock() };
         let signers = Signers::new();
-        let mut committer = workspace.committer(&pinned, &signers);
+        let mut committer = publisher.committer(&pinned, &signers);
         committer.upper = Some(&remote);
         committer.commit(present, edit)?
     } else {
-        let changes = workspace.shared.put_changes_of(edit)?;
-        let now = workspace.now();
+        let changes = publisher.shared.put_changes_of(edit)?;
+        let now = publisher.now();
         edit.check_key(now)?;
         let life = TimeDelta::from_std(workers.patience).unwrap_or(crate::broker::LONGEST_LIFE).min(crate::broker::LONGEST_LIFE);
         // No worker begins with it once the key has expired that signed its artifacts.
@@ -45,16 +45,16 @@ pub(in crate::operation) fn commit(workspace: &Workspace, workers: &Workers, pre
         let subject = Subject::new(&repository, WorkerRole::Targets, &request.id, &sealed);
         let certifiers = RefCell::new((certifiers(&present, WorkerRole::Targets), Instant::now()));
         let (changed, versions) =
-            Call { workspace, workers, edit, subject, sealed, pinned, certifiers, disbelieved: Cell::new(false) }.finish()?;
-        Committed { versions, changed, rebases: 0, warnings: open_plain_names(workspace) }
+            Call { publisher, workers, edit, subject, sealed, pinned, certifiers, disbelieved: Cell::new(false) }.finish()?;
+        Committed { versions, changed, rebases: 0, warnings: open_plain_names(publisher) }
     };
-    workspace.remember(&committed.versions)?;
+    publisher.remember(&committed.versions)?;
     Ok(committed)
 }
 
 /// What the targets worker could not do after the commit, as the repository states.
-fn open_plain_names(workspace: &Workspace) -> Vec<String> {
-    let open = plain_state(workspace.storage.as_ref()).open;
+fn open_plain_names(publisher: &Publisher) -> Vec<String> {
+    let open = plain_state(publisher.storage.as_ref()).open;
     let warning =
         |(name, why): (String, String)| format!("the plain name of {name} is not up to date: {why}; `publish status` shows the remedy");
     open.into_iter().take(10).map(warning).collect()
@@ -70,7 +70,7 @@ impl super::Shared {
 
 /// A request on its way.
 struct Call<'a> {
-    workspace: &'a Workspace,
+    publisher: &'a Publisher,
     workers: &'a Workers,
     edit: &'a Edit,
     subject: Subject,
@@ -101,7 +101,7 @@ impl Call<'_> {
                 return Err(self.out_of_patience(last));
             }
             if let Some(trouble) = last.as_ref().filter(|_| !told) {
-                self.workspace.progress.status(&format!("waiting: {}", trouble.message));
+                self.publisher.progress.status(&format!("waiting: {}", trouble.message));
                 told = true;
             }
             std::thread::sleep(Duration::from_millis(500));
@@ -131,7 +131,7 @@ impl Call<'_> {
     /// The end that a worker recorded. Any process that can write to the state store could have put a file there: it is
     /// opened like any other reply.
     fn recorded(&self) -> Result<Option<End>> {
-        match self.workspace.shared.result(&self.subject.request)? {
+        match self.publisher.shared.result(&self.subject.request)? {
             Some(record) => self.open(&record)?.map_or(Ok(None), |reply| self.end_of(reply)),
             None => Ok(None),
         }
@@ -139,16 +139,16 @@ impl Call<'_> {
 
     /// A reply, if the targets worker has signed it for this request.
     fn open(&self, message: &[u8]) -> Result<Option<Reply>> {
-        let open = || Reply::open(message, &self.subject, &self.certifiers.borrow().0, self.workspace.now());
+        let open = || Reply::open(message, &self.subject, &self.certifiers.borrow().0, self.publisher.now());
         let mut reply = open();
         if reply.is_err() && self.certifiers.borrow().1.elapsed() > READ_AGAIN {
-            self.certifiers.replace((certifiers(&self.workspace.load()?, WorkerRole::Targets), Instant::now()));
+            self.certifiers.replace((certifiers(&self.publisher.load()?, WorkerRole::Targets), Instant::now()));
             reply = open();
         }
         if let Err(failure) = reply.as_ref()
             && !self.disbelieved.replace(true)
         {
-            self.workspace.progress.status(&failure.message);
+            self.publisher.progress.status(&failure.message);
         }
         Ok(reply.ok())
     }
@@ -158,7 +158,7 @@ impl Call<'_> {
             Reply::Done { changed, snapshot } => Some(self.confirm(snapshot)?.map(|versions| (changed, versions))),
             Reply::Refused { kind, message, details, hints } => Some(Err(failure_of(&kind, message, details, hints))),
             Reply::Status { line } => {
-                self.workspace.progress.status(&line);
+                self.publisher.progress.status(&line);
                 None
             }
             Reply::Signed { .. } | Reply::Again => None,
@@ -168,8 +168,8 @@ impl Call<'_> {
     /// Reads the repository before the request is reported as done: what was requested is published now, or was in
     /// the snapshot that the worker names and has been changed since.
     fn confirm(&self, snapshot: u64) -> Result<Result<Versions>> {
-        let (storage, now) = (self.workspace.storage.as_ref(), self.workspace.now());
-        let mut present = self.workspace.load()?;
+        let (storage, now) = (self.publisher.storage.as_ref(), self.publisher.now());
+        let mut present = self.publisher.load()?;
         let versions = present.versions();
         present.read_bins_of(storage, self.edit.names())?;
         if self.edit.is_done_in(&present)? {

@@ -10,7 +10,7 @@ use crate::broker::{Ask, Broker, Delivery, Incoming, Request, Sealed, Subject, W
 use crate::failure::{Failure, Kind, Result};
 use crate::keys::{RoleSigner, Signers};
 use crate::metadata::Role;
-use crate::operation::Workspace;
+use crate::operation::Publisher;
 use crate::repository::{Committer, Present, Quiet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,28 +55,28 @@ pub enum Event<'a> {
 }
 
 /// Serves one role until `stop`: the running work is finished then.
-pub fn serve(workspace: &Workspace, role: WorkerRole, stop: &AtomicBool, log: &(dyn Fn(Event<'_>) + Sync)) -> Result<()> {
-    let workers = workspace.workers.as_ref().ok_or_else(|| {
+pub fn serve(publisher: &Publisher, role: WorkerRole, stop: &AtomicBool, log: &(dyn Fn(Event<'_>) + Sync)) -> Result<()> {
+    let workers = publisher.workers.as_ref().ok_or_else(|| {
         Failure::invalid("a worker needs a broker, and the config has no `broker`")
             .hint("set `broker: amqps://user@host` and `workers:`; see docs/workers.md")
     })?;
-    let pinned = workspace.pinned()?;
-    let identity = workers.identity(workspace.passphrases.as_ref())?;
+    let pinned = publisher.pinned()?;
+    let identity = workers.identity(publisher.keyring.passphrases.as_ref())?;
     let own = match role {
         WorkerRole::Targets => Role::Targets,
         WorkerRole::Snapshot => Role::Snapshot,
         WorkerRole::Timestamp => Role::Timestamp,
     };
-    let present = workspace.load()?;
-    workspace.begin_changes_even_paused()?;
-    workspace.compare_clocks();
-    let signers = workspace.worker_signers(&present, own)?;
-    let repository = super::super::workspace::identity(&pinned);
+    let present = publisher.load()?;
+    publisher.begin_changes_even_paused()?;
+    publisher.compare_clocks();
+    let signers = publisher.worker_signers(&present, own)?;
+    let repository = super::super::publisher::identity(&pinned);
     let answers = Answers::new(identity.clone(), &signers, &repository, role);
     // A key that cannot certify is met before any request is.
-    answers.credential(workspace.now())?;
+    answers.credential(publisher.now())?;
     let turned_away = TurnedAway::default();
-    let worker = Worker { workspace, workers, role, pinned, identity, signers, repository, answers, turned_away, log };
+    let worker = Worker { publisher, workers, role, pinned, identity, signers, repository, answers, turned_away, log };
     let mut swept = Instant::now();
     let mut told: Option<(String, Instant)> = None;
     while !stop.load(Ordering::Relaxed) {
@@ -95,7 +95,7 @@ pub fn serve(workspace: &Workspace, role: WorkerRole, stop: &AtomicBool, log: &(
 }
 
 pub(super) struct Worker<'a> {
-    pub(super) workspace: &'a Workspace,
+    pub(super) publisher: &'a Publisher,
     pub(super) workers: &'a Workers,
     pub(super) role: WorkerRole,
     pub(super) pinned: Vec<u8>,
@@ -124,7 +124,7 @@ impl Worker<'_> {
         let mut incoming: Option<Incoming> = None;
         let mut paused = false;
         while !stop.load(Ordering::Relaxed) {
-            let pause = self.role == WorkerRole::Targets && self.workspace.shared.pause()?.is_some();
+            let pause = self.role == WorkerRole::Targets && self.publisher.shared.pause()?.is_some();
             if pause != paused {
                 paused = pause;
                 (self.log)(Event::Paused(paused));
@@ -145,7 +145,7 @@ impl Worker<'_> {
                 }
             };
             if swept.elapsed() > SWEEP && self.role == WorkerRole::Targets {
-                self.workspace.shared.sweep()?;
+                self.publisher.shared.sweep()?;
                 *swept = Instant::now();
             }
             let first = broker.next(taking, GLANCE)?;
@@ -194,7 +194,7 @@ impl Worker<'_> {
     fn open(&self, body: &[u8]) -> Result<(Sealed, Request, &Sender)> {
         let sealed = Sealed::parse(body)?;
         let request = sealed.open(|name| self.workers.senders.get(name).map(|sender| &sender.key))?;
-        request.check(&self.repository, self.workspace.now())?;
+        request.check(&self.repository, self.publisher.now())?;
         let fits = match request.ask {
             Ask::Targets { .. } => WorkerRole::Targets,
             Ask::Snapshot { .. } => WorkerRole::Snapshot,
@@ -210,12 +210,12 @@ impl Worker<'_> {
     /// Remembers a published state, so that this worker too refuses an older one. Not while older ones are accepted: what was
     /// seen before is what versions go on above.
     pub(super) fn notice(&self, present: &Present) -> Result<()> {
-        if self.workspace.accept_rollback { Ok(()) } else { self.workspace.remember(&present.versions()) }
+        if self.publisher.accept_rollback { Ok(()) } else { self.publisher.remember(&present.versions()) }
     }
 
     pub(super) fn committer(&self) -> Committer<'_> {
         // Each step is reported to the caller; here it is one line in the log when all is done.
-        Committer { progress: &Quiet, ..self.workspace.committer(&self.pinned, &self.signers) }
+        Committer { progress: &Quiet, ..self.publisher.committer(&self.pinned, &self.signers) }
     }
 
     /// Logs a message that goes to the dead letters, unless there are too many.

@@ -8,8 +8,8 @@ use super::serve::{Event, Genuine, Worker};
 use crate::broker::{Ask, Broker, Delivery, Reply, Request, Sealed, Subject};
 use crate::failure::{Failure, Kind, Result};
 use crate::metadata::{PublicKey, Role};
+use crate::operation::publisher::bins_unsigned;
 use crate::operation::rotate::bins_behind;
-use crate::operation::workspace::bins_unsigned;
 use crate::policy::bins::check_bin_keys;
 use crate::repository::{Committed, Committer, Edit, Home, Present, Progress, View};
 use chrono::{DateTime, Utc};
@@ -66,11 +66,11 @@ impl Worker<'_> {
     /// What to do with a genuine request.
     fn accept(&self, sealed: &Sealed, request: &Request, sender: &Sender, subject: &Subject) -> Result<Opened> {
         let Ask::Targets { changes } = &request.ask else { return Err(Failure::new(Kind::Unexpected, "a request of another kind")) };
-        if let Some(record) = self.workspace.shared.result(&request.id)? {
+        if let Some(record) = self.publisher.shared.result(&request.id)? {
             // Any process that can write to the state store could have put a file there: what no targets worker signed is
             // no result, and the request is looked at again.
-            let certifiers = certifiers(&self.workspace.load()?, self.role);
-            let now = self.workspace.now();
+            let certifiers = certifiers(&self.publisher.load()?, self.role);
+            let now = self.publisher.now();
             if Reply::open(&record, subject, &certifiers, now).is_ok() {
                 return Ok(Opened::Recorded(record));
             }
@@ -79,24 +79,24 @@ impl Worker<'_> {
             }
         }
         // The sender signed for these bytes: what is wrong with them is the sender's to hear.
-        let edit = match Edit::from_change_set(&self.workspace.shared.changes(&request.id, changes)?) {
+        let edit = match Edit::from_change_set(&self.publisher.shared.changes(&request.id, changes)?) {
             Ok(edit) => edit,
             Err(failure) => return Ok(Opened::Unwanted(failure)),
         };
         if let Err(failure) = check_request(sender, &self.workers.limits, &edit) {
             return Ok(Opened::Unwanted(failure));
         }
-        self.workspace.shared.put_request(&request.id, sealed)?;
+        self.publisher.shared.put_request(&request.id, sealed)?;
         Ok(Opened::New(Box::new(edit)))
     }
 
     /// Commits a batch and sends each sender its own result.
     fn commit(&self, broker: &Broker, batch: Vec<Accepted>) -> Result<()> {
-        let mut present = match self.workspace.load() {
+        let mut present = match self.publisher.load() {
             Ok(present) => present,
             Err(failure) => return self.try_again(broker, batch, &failure),
         };
-        let storage = self.workspace.storage.as_ref();
+        let storage = self.publisher.storage.as_ref();
         let names: Vec<String> = batch.iter().flat_map(|accepted| accepted.edit.names_to_read()).collect();
         let asked: Vec<Edit> = batch.iter().map(|accepted| accepted.edit.clone()).collect();
         let read = present.read_bins_of(storage, names.iter().map(String::as_str));
@@ -108,7 +108,7 @@ impl Worker<'_> {
         let mut good = Vec::new();
         // Each is judged in the state that those before it leave.
         for accepted in batch {
-            let now = self.workspace.now();
+            let now = self.publisher.now();
             let judged =
                 self.check_bins(&present, &accepted.edit).and_then(|()| view.after(&accepted.edit, storage, now)).and_then(|more| {
                     check_content(storage, &self.workers.limits, (&present, &view), &more, now)?;
@@ -127,7 +127,7 @@ impl Worker<'_> {
             return Ok(());
         }
         // A request that has the targets role signed again also has the bins follow its keys; like every change of bins, alone.
-        if let Some(rekey) = bins_behind(self.workspace, &present)? {
+        if let Some(rekey) = bins_behind(self.publisher, &present)? {
             let renews = |edit: &Edit| edit.renewals.iter().any(|renewal| renewal.role == Role::Targets.name());
             if good.len() > 1 && good.iter().any(|accepted| renews(&accepted.edit)) {
                 let (alone, together): (Vec<Accepted>, Vec<Accepted>) = good.into_iter().partition(|accepted| renews(&accepted.edit));
@@ -139,7 +139,7 @@ impl Worker<'_> {
             good.iter_mut().filter(|accepted| renews(&accepted.edit)).for_each(|accepted| accepted.edit.rekey = Some(rekey.clone()));
         }
         let edits: Vec<Edit> = good.iter().map(|accepted| accepted.edit.clone()).collect();
-        let told = Told { broker, answers: &self.answers, now: self.workspace.now(), batch: &good };
+        let told = Told { broker, answers: &self.answers, now: self.publisher.now(), batch: &good };
         self.notice(&present)?;
         let result = self.with_upper(&good, |upper| {
             let committer = Committer { progress: &told, upper: Some(upper), ..self.committer() };
@@ -185,15 +185,15 @@ impl Worker<'_> {
         let fulfils = batch.iter().map(|accepted| accepted.request.id.clone()).collect();
         // A connection of its own: replies to this worker's requests and requests to it do not meet.
         let broker = Mutex::new(self.workers.connect(&self.repository)?);
-        let (workers, identity, clock) = (self.workers, self.identity.clone(), &*self.workspace.clock);
+        let (workers, identity, clock) = (self.workers, self.identity.clone(), self.publisher.clock());
         work(&RemoteRoles { workers, identity, broker, repository: self.repository.clone(), fulfils, clock })
     }
 
     /// Records how a request ended, replies to its sender, and lets the broker forget it.
     fn conclude(&self, broker: &Broker, accepted: &Accepted, reply: &Reply, failure: Option<&Failure>) -> Result<()> {
         let id = accepted.request.id.as_str();
-        let sealed = self.answers.seal(reply, &accepted.subject, self.workspace.now())?;
-        self.workspace.shared.put_result(id, &sealed)?;
+        let sealed = self.answers.seal(reply, &accepted.subject, self.publisher.now())?;
+        self.publisher.shared.put_result(id, &sealed)?;
         match (reply, failure) {
             (_, Some(failure)) => (self.log)(Event::Refused { id, failure }),
             (Reply::Done { changed, .. }, _) => {
@@ -215,7 +215,7 @@ impl Worker<'_> {
             return broker.give_back(&delivery);
         }
         (self.log)(Event::Refused { id: &subject.request, failure });
-        broker.answer(&subject.request, &self.answers.seal(&refusal(failure), subject, self.workspace.now())?)?;
+        broker.answer(&subject.request, &self.answers.seal(&refusal(failure), subject, self.publisher.now())?)?;
         broker.bury(&[(delivery, failure.message.clone())])
     }
 
@@ -229,8 +229,8 @@ impl Worker<'_> {
                 continue;
             }
             let (id, reply) = (accepted.request.id.as_str(), refusal(failure));
-            let sealed = self.answers.seal(&reply, &accepted.subject, self.workspace.now())?;
-            self.workspace.shared.put_result(id, &sealed)?;
+            let sealed = self.answers.seal(&reply, &accepted.subject, self.publisher.now())?;
+            self.publisher.shared.put_result(id, &sealed)?;
             broker.answer(id, &sealed)?;
             broker.bury(&[(accepted.delivery, format!("given up after {TRIES} tries: {}", failure.message))])?;
         }

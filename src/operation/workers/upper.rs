@@ -22,12 +22,12 @@ impl Worker<'_> {
         if let Reply::Signed { file } = &reply {
             (self.log)(Event::Done { id: &request.id, sender: &request.sender, what: format!("{} {} signed", self.role, file.version) });
         }
-        broker.answer(&request.id, &self.answers.seal(&reply, &subject, self.workspace.now())?)?;
+        broker.answer(&request.id, &self.answers.seal(&reply, &subject, self.publisher.now())?)?;
         broker.acknowledge(&delivery)
     }
 
     fn upper_step(&self, request: &Request, sender: &Sender) -> Result<Reply> {
-        let mut present = self.workspace.load()?;
+        let mut present = self.publisher.load()?;
         self.notice(&present)?;
         let (base, renews) = match &request.ask {
             Ask::Snapshot { base, roles, .. } => (base, roles.is_empty()),
@@ -50,8 +50,8 @@ impl Worker<'_> {
             }
             Ask::Timestamp { snapshot, .. } => {
                 if committer.show_snapshot(&present, snapshot.as_ref().map(written).as_ref())? {
-                    let published = self.workspace.load()?;
-                    self.workspace.remember(&published.versions())?;
+                    let published = self.publisher.load()?;
+                    self.publisher.remember(&published.versions())?;
                     Some(base_of(&published))
                 } else {
                     None
@@ -64,11 +64,11 @@ impl Worker<'_> {
 
     /// What a request in progress asks for, under the signature of a sender who may.
     fn evidence(&self, id: &str) -> Result<Edit> {
-        let sealed = self.workspace.shared.request(id)?;
+        let sealed = self.publisher.shared.request(id)?;
         let request = sealed.open(|name| self.workers.senders.get(name).map(|sender| &sender.key))?;
-        request.check(&self.repository, self.workspace.now())?;
+        request.check(&self.repository, self.publisher.now())?;
         let edit = match &request.ask {
-            Ask::Targets { changes } if request.id == id => Edit::from_change_set(&self.workspace.shared.changes(id, changes)?)?,
+            Ask::Targets { changes } if request.id == id => Edit::from_change_set(&self.publisher.shared.changes(id, changes)?)?,
             _ => return Err(Failure::invalid(format!("request {id} is not one to the targets worker"))),
         };
         if let Some(sender) = self.workers.senders.get(&request.sender) {

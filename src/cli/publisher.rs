@@ -6,15 +6,13 @@ use crate::config::Config;
 use crate::failure::Result;
 use crate::metadata::RepositoryLabel;
 use crate::operation::workers::{Shared, Workers};
-use crate::operation::{Recall, StateDocument, Workspace};
+use crate::operation::{Keyring, Publisher, Recall, StateDocument, StoreFacts, VersionMemory};
 use crate::storage::{self, Location, Reports, Storage, StoreOptions};
-use chrono::Utc;
 use std::path::Path;
-use std::sync::{Mutex, OnceLock};
 use zeroize::Zeroizing;
 
 /// What the flags, variables and config come to.
-pub(super) fn open(global: &Global, config: &Config, output: &Output) -> Result<Workspace> {
+pub(super) fn open(global: &Global, config: &Config, output: &Output) -> Result<Publisher> {
     let location = location(global, config)?;
     let storage = storage::open(&location, &store(config, output))?;
     let password = std::env::var("PUBLISH_BROKER_PASSWORD").ok().map(Zeroizing::new);
@@ -23,7 +21,7 @@ pub(super) fn open(global: &Global, config: &Config, output: &Output) -> Result<
     assemble(global, config, output, Parts { location, storage, shared, workers })
 }
 
-/// What may be out of reach while the rest of a workspace can be used.
+/// What may be out of reach while the rest of a publisher can be used.
 pub(super) struct Parts {
     pub location: Location,
     pub storage: Box<dyn Storage>,
@@ -37,8 +35,8 @@ pub(super) fn store(config: &Config, output: &Output) -> StoreOptions {
     StoreOptions { reports: Reports::to(move |line| told.status(line)), ..config.store() }
 }
 
-/// A workspace of these parts.
-pub(super) fn assemble(global: &Global, config: &Config, output: &Output, parts: Parts) -> Result<Workspace> {
+/// A publisher of these parts.
+pub(super) fn assemble(global: &Global, config: &Config, output: &Output, parts: Parts) -> Result<Publisher> {
     let Parts { location, storage, shared, workers } = parts;
     let store = config.store();
     let identity = |location: &Location| match location {
@@ -47,38 +45,32 @@ pub(super) fn assemble(global: &Global, config: &Config, output: &Output, parts:
     };
     let store_identity = identity(&location);
     let configured = config.location().is_ok_and(|configured| identity(&configured) == store_identity);
-    Ok(Workspace {
-        store_identity,
-        recall: Recall { configured, public_url: config.public_url.clone().filter(|_| configured), learned: Mutex::default() },
-        raw_plus: store.raw_plus,
-        single_publisher: store.single_publisher,
-        found: OnceLock::new(),
-        clock_reported: OnceLock::new(),
-        storage,
-        pinned_root: config.root(),
-        label: RepositoryLabel { name: config.name.clone(), url: config.public_url.clone(), first_root_sha512: None },
-        key_names: config.key_names(),
-        keys: config.key_uris()?,
-        bin_keys: config.bin_keys()?,
+    let keyring = Keyring {
+        roles: config.key_uris()?,
+        bins: config.bin_keys()?,
         openpgp: config.openpgp()?,
         openpgp_certificate: config.openpgp_certificate(),
+        names: config.key_names(),
         passphrases: Box::new(Sources::new(global, config)),
-        lifetimes: config.lifetimes(),
-        state: StateDocument::open(&config.state()?, &location, &config.store())?,
-        plain_names: config.plain_names,
-        sha512: config.sha512,
-        accept_rollback: global.accept_rollback,
-        versions_above: Default::default(),
-        clock: Box::new(Utc::now),
-        progress: Box::new(Shown::new(global, output)),
-        shared,
-        workers,
-    })
+    };
+    let recall = Recall { configured, public_url: config.public_url.clone().filter(|_| configured), ..Recall::default() };
+    let state = StateDocument::open(&config.state()?, &location, &store)?;
+    let memory = VersionMemory::new(state, store_identity, recall);
+    let facts = StoreFacts { raw_plus: store.raw_plus, single_publisher: store.single_publisher, ..StoreFacts::default() };
+    Ok(Publisher::new(storage, config.root(), keyring, memory, shared)
+        .with_store_facts(facts)
+        .with_label(RepositoryLabel { name: config.name.clone(), url: config.public_url.clone(), first_root_sha512: None })
+        .with_lifetimes(config.lifetimes())
+        .with_plain_names(config.plain_names)
+        .with_sha512(config.sha512)
+        .accepting_rollback(global.accept_rollback)
+        .with_progress(Box::new(Shown::new(global, output)))
+        .with_workers(workers))
 }
 
 /// The same for a service, which writes its events to its log.
-pub(super) fn open_service(global: &Global, config: &Config, output: &Output) -> Result<Workspace> {
-    Ok(Workspace { progress: Box::new(Logged(output.clone())), ..open(global, config, output)? })
+pub(super) fn open_service(global: &Global, config: &Config, output: &Output) -> Result<Publisher> {
+    Ok(open(global, config, output)?.with_progress(Box::new(Logged(output.clone()))))
 }
 
 /// The repository's place, from the flag or the config.

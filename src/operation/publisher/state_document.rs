@@ -5,11 +5,11 @@
 //! time read, raise and write again until both are in it. Both write whole documents, so a publisher that is killed leaves the
 //! old one or the new one. A command goes on without an object that cannot be reached, after a bounded wait.
 
-use super::bounded::within;
-use super::own_file;
 use crate::failure::{Failure, Kind, Result};
 use crate::files::read_regular;
 use crate::layout::ObjectName;
+use crate::operation::bounded::within;
+use crate::operation::own_file;
 use crate::repository::{Memory, Progress};
 use crate::storage::{Location, Storage, StoreOptions, Token};
 use std::fmt;
@@ -40,7 +40,7 @@ enum Place {
 
 /// What a read document contains.
 #[derive(Clone, Debug)]
-pub(super) enum Reading {
+pub(in crate::operation) enum Reading {
     /// This.
     Known(Memory),
     /// There is none.
@@ -76,7 +76,7 @@ impl StateDocument {
     }
 
     /// Where it is, if it is a file.
-    pub(super) fn path(&self) -> Option<&Path> {
+    pub(in crate::operation) fn path(&self) -> Option<&Path> {
         match &self.place {
             Place::File(path) => Some(path),
             Place::Object(_) => None,
@@ -84,12 +84,12 @@ impl StateDocument {
     }
 
     /// Whether machines share it.
-    pub(super) fn is_shared(&self) -> bool {
+    pub(in crate::operation) fn is_shared(&self) -> bool {
         matches!(self.place, Place::Object(_))
     }
 
     /// Reads it now.
-    pub(super) fn read_again(&self) -> Reading {
+    pub(in crate::operation) fn read_again(&self) -> Reading {
         let reading = match &self.place {
             Place::File(path) => match read_regular(path) {
                 Ok(content) => Memory::parse(&content).map_or(Reading::Broken, Reading::Known),
@@ -108,13 +108,13 @@ impl StateDocument {
     }
 
     /// What it held when it was last read, or now.
-    pub(super) fn read(&self) -> Reading {
+    pub(in crate::operation) fn read(&self) -> Reading {
         let last = if self.is_shared() { self.last.lock().ok().and_then(|last| last.clone()) } else { None };
         last.unwrap_or_else(|| self.read_again())
     }
 
     /// Changes it, if there is anything to change.
-    pub(super) fn change(&self, progress: &dyn Progress, edit: &dyn Fn(&mut Memory)) -> Result<()> {
+    pub(in crate::operation) fn change(&self, progress: &dyn Progress, edit: &dyn Fn(&mut Memory)) -> Result<()> {
         match &self.place {
             Place::File(path) => change_file(path, progress, edit),
             Place::Object(storage) => self.change_object(storage, edit),

@@ -4,9 +4,9 @@
 //! copy too. Both are verified from the pinned root. A command goes on without memory that is missing or cannot be read, and
 //! without a copy that does not answer; a run that has neither prints which attack it would not detect.
 
-use super::Workspace;
 use super::public_copy::Asking;
 use super::state_document::Reading;
+use super::{Publisher, StateDocument};
 use crate::failure::Result;
 use crate::metadata::{Envelope, Role};
 use crate::repository::{KnownStore, Memory, Place, Present, Seen, Sighting, Versions};
@@ -43,7 +43,7 @@ const BEGUN: Versions = Versions { root: 1, targets: 0, snapshot: 0, timestamp: 
 
 /// What is remembered that forbids, or allows, to publish first roles.
 #[derive(Debug, Default)]
-pub(super) struct Past {
+pub(in crate::operation) struct Past {
     /// The timestamp that was seen at this location.
     pub here: Option<u64>,
     /// `init` began here, and nothing that was published is remembered.
@@ -52,22 +52,39 @@ pub(super) struct Past {
     pub elsewhere: Option<String>,
 }
 
+/// What a publisher remembers of the repositories that it works on.
+pub struct VersionMemory {
+    /// The highest versions seen.
+    pub state: StateDocument,
+    /// Tells this location from others in the state document: for a store with its endpoint.
+    pub identity: String,
+    /// Where versions are learned from that the state document does not have.
+    pub recall: Recall,
+}
+
+impl VersionMemory {
+    /// A memory of what is at this location.
+    pub fn new(state: StateDocument, identity: String, recall: Recall) -> Self {
+        Self { state, identity, recall }
+    }
+}
+
 impl Default for Recall {
     fn default() -> Self {
         Self { configured: true, public_url: None, learned: Mutex::default() }
     }
 }
 
-impl Workspace {
+impl Publisher {
     /// Begins to ask what users are served, once in a run, while the repository is read.
-    pub(super) fn ask_public(&self, pinned: &[u8]) -> Option<Asking> {
-        let url = self.recall.public_url.as_deref().filter(|_| self.learned().is_none())?;
+    pub(in crate::operation) fn ask_public(&self, pinned: &[u8]) -> Option<Asking> {
+        let url = self.memory.recall.public_url.as_deref().filter(|_| self.learned().is_none())?;
         Some(Asking::begin(url, pinned, self.now()))
     }
 
     /// Refuses a state that is older than the one seen before. `seen` was read before the repository was: another publisher on
     /// this machine may remember a newer state while we read.
-    pub(super) fn check_seen(&self, present: &Present, seen: Option<Seen>, asking: Option<Asking>) -> Result<()> {
+    pub(in crate::operation) fn check_seen(&self, present: &Present, seen: Option<Seen>, asking: Option<Asking>) -> Result<()> {
         let mut learned = match self.learned() {
             Some(learned) => learned,
             None => self.learn(present, seen.is_some(), asking),
@@ -78,7 +95,7 @@ impl Workspace {
             learned.begun = Versions::default();
         }
         learned.served = learned.served.filter(|served| counts(&served.versions));
-        if let Ok(mut known) = self.recall.learned.lock() {
+        if let Ok(mut known) = self.memory.recall.learned.lock() {
             *known = Some(learned.clone());
         }
         let remembered = match seen {
@@ -93,10 +110,13 @@ impl Workspace {
             return Ok(());
         }
         let here = self.storage.location();
-        let witness =
-            if self.state.is_shared() { format!("this publisher has seen ({})", self.state) } else { "this publisher has seen".into() };
+        let witness = if self.memory.state.is_shared() {
+            format!("this publisher has seen ({})", self.memory.state)
+        } else {
+            "this publisher has seen".into()
+        };
         remembered.check_not_below(&present.versions(), &here, &witness)?;
-        match (&learned.served, &self.recall.public_url) {
+        match (&learned.served, &self.memory.recall.public_url) {
             (Some(served), Some(url)) => served.check_not_below(present, &here, url),
             _ => Ok(()),
         }
@@ -111,21 +131,21 @@ impl Workspace {
             // What is remembered protects as well; whether users are served is not the question here.
             _ if remembers => return Learned::default(),
             Some(Err(why)) => why,
-            None if !self.recall.configured => "`public_url` belongs to the configured location".into(),
+            None if !self.memory.recall.configured => "`public_url` belongs to the configured location".into(),
             None => "the config has no `public_url` to compare it with".into(),
         };
         let here = self.storage.location();
-        let lost = match self.state.read() {
+        let lost = match self.memory.state.read() {
             Reading::Known(_) => format!("no versions are remembered for {here}"),
-            Reading::Missing if self.state.is_shared() => format!("there is no {} yet", self.state),
-            Reading::Missing => format!("{} is missing", self.state),
-            Reading::Broken => format!("{} cannot be read", self.state),
-            Reading::Unreachable(why) => format!("{} was not read ({why})", self.state),
+            Reading::Missing if self.memory.state.is_shared() => format!("there is no {} yet", self.memory.state),
+            Reading::Missing => format!("{} is missing", self.memory.state),
+            Reading::Broken => format!("{} cannot be read", self.memory.state),
+            Reading::Unreachable(why) => format!("{} was not read ({why})", self.memory.state),
         };
         let remedy = match () {
-            () if self.state.is_shared() => "it is written when something is published".to_owned(),
-            () if self.recall.public_url.is_some() => format!("keep {} between runs, or set `state` to a bucket", self.state),
-            () => format!("set `public_url`, or `state` to a bucket, or keep {} between runs", self.state),
+            () if self.memory.state.is_shared() => "it is written when something is published".to_owned(),
+            () if self.memory.recall.public_url.is_some() => format!("keep {} between runs, or set `state` to a bucket", self.memory.state),
+            () => format!("set `public_url`, or `state` to a bucket, or keep {} between runs", self.memory.state),
         };
         self.progress.warning(&format!(
             "{lost}, and {why}: a rollback to older metadata by an attacker who can write to {here} would not be detected in this run; {remedy}"
@@ -134,18 +154,18 @@ impl Workspace {
     }
 
     fn learned(&self) -> Option<Learned> {
-        self.recall.learned.lock().ok().and_then(|learned| learned.clone())
+        self.memory.recall.learned.lock().ok().and_then(|learned| learned.clone())
     }
 
     /// What is remembered of this repository at this location, read now.
-    pub(super) fn seen(&self, pinned: &[u8]) -> Option<Seen> {
-        let Reading::Known(memory) = self.state.read_again() else { return None };
+    pub(in crate::operation) fn seen(&self, pinned: &[u8]) -> Option<Seen> {
+        let Reading::Known(memory) = self.memory.state.read_again() else { return None };
         memory.of(&identity(pinned), self.place()).filter(|seen| seen.versions.timestamp > 0).cloned()
     }
 
     /// What is remembered of the repository of a root, or, without a root, of any repository at this location.
-    pub(super) fn past(&self, pinned: Option<&[u8]>) -> Past {
-        let (memory, place) = (self.memory(), self.place());
+    pub(in crate::operation) fn past(&self, pinned: Option<&[u8]>) -> Past {
+        let (memory, place) = (self.remembered(), self.place());
         let Some(identity) = pinned.map(identity) else {
             return Past { here: memory.published_at(place).map(|seen| seen.versions.timestamp), ..Past::default() };
         };
@@ -158,26 +178,27 @@ impl Workspace {
     }
 
     /// Notes that `init` begins a repository with this root at this location.
-    pub(super) fn remember_beginning(&self, root: &[u8]) {
+    pub(in crate::operation) fn remember_beginning(&self, root: &[u8]) {
         let pinned = identity(root);
         self.change(&|memory| {
-            let store = self.found.get().cloned().or_else(|| memory.of(&pinned, self.place()).and_then(|known| known.store.clone()));
+            let store =
+                self.conditions.found.get().cloned().or_else(|| memory.of(&pinned, self.place()).and_then(|known| known.store.clone()));
             memory.keep(Seen { pinned: pinned.clone(), location: None, versions: BEGUN, store }, self.place());
         });
     }
 
     /// The versions seen before, remembered or learned.
-    pub(super) fn seen_versions(&self) -> Option<Versions> {
+    pub(in crate::operation) fn seen_versions(&self) -> Option<Versions> {
         let pinned = self.pinned().ok()?;
-        let memory = self.memory();
+        let memory = self.remembered();
         let seen = memory.of(&identity(&pinned), self.place()).map(|seen| seen.versions).filter(|versions| versions.timestamp > 0);
         let learned = self.learned().map(|learned| learned.versions());
         seen.map(|seen| learned.map_or(seen, |learned| seen.newest(&learned))).or(learned)
     }
 
     /// What is remembered about this store.
-    pub(super) fn remembered_store(&self) -> Option<KnownStore> {
-        self.memory().store(&self.store_identity).cloned()
+    pub(in crate::operation) fn remembered_store(&self) -> Option<KnownStore> {
+        self.remembered().store(&self.memory.identity).cloned()
     }
 
     /// Remembers versions, never lower ones. A root that was rolled back stays remembered until every online role is signed
@@ -188,7 +209,7 @@ impl Workspace {
         let learned = self.learned().unwrap_or_default().versions();
         self.change(&|memory| {
             let known = memory.of(&pinned, self.place()).cloned();
-            let store = self.found.get().cloned().or_else(|| known.as_ref().and_then(|known| known.store.clone()));
+            let store = self.conditions.found.get().cloned().or_else(|| known.as_ref().and_then(|known| known.store.clone()));
             let known = known.map(|known| known.versions).unwrap_or_default().newest(&learned);
             let is_above = self.accept_rollback && Role::ONLINE.iter().all(|role| versions.of(*role) > known.of(*role));
             let versions = if is_above { *versions } else { versions.newest(&known) };
@@ -198,8 +219,8 @@ impl Workspace {
     }
 
     /// Remembers what was found out about the store.
-    pub(super) fn remember_store(&self) -> Result<()> {
-        let (Some(found), Ok(pinned)) = (self.found.get(), self.pinned()) else { return Ok(()) };
+    pub(in crate::operation) fn remember_store(&self) -> Result<()> {
+        let (Some(found), Ok(pinned)) = (self.conditions.found.get(), self.pinned()) else { return Ok(()) };
         let pinned = identity(&pinned);
         self.change(&|memory| {
             let versions = memory.of(&pinned, self.place()).map(|seen| seen.versions).unwrap_or_default();
@@ -221,24 +242,24 @@ impl Workspace {
     }
 
     fn place(&self) -> Place<'_> {
-        Place { location: &self.store_identity, configured: self.recall.configured }
+        Place { location: &self.memory.identity, configured: self.memory.recall.configured }
     }
 
-    fn memory(&self) -> Memory {
-        if let Reading::Known(memory) = self.state.read() { memory } else { Memory::default() }
+    fn remembered(&self) -> Memory {
+        if let Reading::Known(memory) = self.memory.state.read() { memory } else { Memory::default() }
     }
 
     fn change(&self, edit: &dyn Fn(&mut Memory)) {
-        if let Err(failure) = self.state.change(self.progress.as_ref(), edit) {
+        if let Err(failure) = self.memory.state.change(self.progress.as_ref(), edit) {
             let cause = std::error::Error::source(&failure).map(|error| format!(": {error}")).unwrap_or_default();
-            let of = if self.state.is_shared() { format!("{} was not written: ", self.state) } else { String::new() };
+            let of = if self.memory.state.is_shared() { format!("{} was not written: ", self.memory.state) } else { String::new() };
             self.progress.warning(&format!("{of}{}{cause}; the next run does not know which versions were seen", failure.message));
         }
     }
 }
 
 /// Names a repository by its pinned root, in the state file.
-pub(super) fn identity(pinned: &[u8]) -> String {
+pub(in crate::operation) fn identity(pinned: &[u8]) -> String {
     // The same root saved with other white space is another file but the same root.
     let canonical = Envelope::parse(pinned, "the pinned root").and_then(|envelope| Ok(openssl::sha::sha256(&envelope.canonical()?)));
     hex::encode(canonical.unwrap_or_else(|_| openssl::sha::sha256(pinned)))
