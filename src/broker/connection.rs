@@ -8,7 +8,7 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 /// A request that was delivered so often without an answer ends among the dead letters: it, not the worker, is to blame.
@@ -24,6 +24,9 @@ const QUEUE: &str = "publish-queue";
 const KEPT: usize = 64 * 1024;
 /// Nothing that the broker answers takes this long.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// No broker takes longer to take back what was given back, unless it has a disk that is nearly stuck.
+const TAKEN_BACK: Duration = Duration::from_secs(10);
 
 /// A connection to the broker. All queues are there when it is made.
 pub struct Broker {
@@ -233,9 +236,17 @@ impl Broker {
             }
             letters.push((letter, taken));
         }
+        let returned = u32::try_from(kept.len()).unwrap_or(u32::MAX);
         for message in kept {
             let back = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
             self.run("requeue a dead letter", async { message.nack(back).await.map(drop) })?;
+        }
+        // The broker answers this when everything sent before has arrived: the process may end at once.
+        self.run("end the work on dead letters", channel.close(200, "done".into()))?;
+        // A quorum queue takes letters back when it has written that to its log. Until then, the next look would miss them.
+        let until = Instant::now() + TAKEN_BACK;
+        while self.waiting(&self.queues.dead())?.message_count() < returned && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20));
         }
         Ok(letters)
     }
