@@ -6,8 +6,9 @@ use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicGetOptions, BasicNackOptions, BasicPublishOptions, BasicQosOptions,
     ConfirmSelectOptions, QueueDeclareOptions,
 };
+use lapin::protocol::{AMQPErrorKind, AMQPHardError};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer, ErrorKind};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
@@ -136,14 +137,19 @@ impl Broker {
         self.run("answer", publish)
     }
 
-    /// Starts to take requests to a role, at most so many before the first is acknowledged.
-    pub fn serve(&self, role: WorkerRole, at_once: u16) -> Result<Incoming> {
+    /// Starts to take requests to a role, at most so many before the first is acknowledged. `None`: the queue is not ready, and the
+    /// connection is lost. RabbitMQ shows a quorum queue that another process has just declared before it runs, and
+    /// answers its consumers with an internal error.
+    pub fn serve(&self, role: WorkerRole, at_once: u16) -> Result<Option<Incoming>> {
         let queue = self.queues.role(role);
         self.run("serve", async {
             let channel = self.connection.create_channel().await?;
             channel.basic_qos(at_once, BasicQosOptions::default()).await?;
-            let consumer = channel.basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default()).await?;
-            Ok(Incoming { channel, consumer })
+            match channel.basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default()).await {
+                Ok(consumer) => Ok(Some(Incoming { channel, consumer })),
+                Err(error) if is_internal(&error) => Ok(None),
+                Err(error) => Err(error),
+            }
         })
     }
 
@@ -350,6 +356,10 @@ fn within<T>(runtime: &Runtime, place: &str, what: &str, work: impl Future<Outpu
         Ok(Err(error)) => Err(lost(place, what, error)),
         Err(_) => Err(Failure::new(Kind::Storage, format!("cannot {what}: the broker {place} does not answer"))),
     }
+}
+
+fn is_internal(error: &lapin::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ProtocolError(error) if *error.kind() == AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR))
 }
 
 fn lost(place: &str, what: &str, error: lapin::Error) -> Failure {

@@ -84,11 +84,24 @@ impl RabbitMq {
     }
 }
 
+impl RabbitMq {
+    /// What the broker itself reports, for a test that failed.
+    fn show_errors(&self) {
+        for log in fs::read_dir(self.directory.path().join("log")).into_iter().flatten().flatten() {
+            let text = fs::read_to_string(log.path()).unwrap_or_default();
+            text.lines().filter(|line| line.contains("[error]")).take(60).for_each(|line| println!("broker: {line}"));
+        }
+    }
+}
+
 impl Drop for RabbitMq {
     fn drop(&mut self) {
         let group = format!("-{}", self.server.id());
         let _ = Command::new("kill").args(["-9", "--", &group]).status();
         let _ = self.server.wait();
+        if std::thread::panicking() {
+            self.show_errors();
+        }
         // The name server outlives the broker.
         let _ = Command::new("epmd").args(["-port", &self.names.to_string(), "-kill"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     }

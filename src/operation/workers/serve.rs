@@ -13,7 +13,7 @@ use crate::metadata::Role;
 use crate::operation::Publisher;
 use crate::repository::{Committer, Present, Quiet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// So many requests are committed together at most.
@@ -24,6 +24,8 @@ const FEW: u16 = 64;
 const GATHER: Duration = Duration::from_millis(5);
 /// How long a wait lasts before the worker looks whether it is to stop.
 const GLANCE: Duration = Duration::from_millis(500);
+/// So often in a row a queue may be unready, half a second apart.
+const MOST_UNREADY: u32 = 20;
 /// How often old requests and results are swept.
 const SWEEP: Duration = Duration::from_secs(3600);
 
@@ -76,7 +78,8 @@ pub fn serve(publisher: &Publisher, role: WorkerRole, stop: &AtomicBool, log: &(
     // A key that cannot certify is met before any request is.
     answers.credential(publisher.now())?;
     let turned_away = TurnedAway::default();
-    let worker = Worker { publisher, workers, role, pinned, identity, signers, repository, answers, turned_away, log };
+    let worker =
+        Worker { publisher, workers, role, pinned, identity, signers, repository, answers, turned_away, unready: AtomicU32::new(0), log };
     let mut swept = Instant::now();
     let mut told: Option<(String, Instant)> = None;
     while !stop.load(Ordering::Relaxed) {
@@ -104,6 +107,8 @@ pub(super) struct Worker<'a> {
     pub(super) repository: String,
     pub(super) answers: Answers,
     pub(super) turned_away: TurnedAway,
+    /// How often in a row the queue was not ready.
+    pub(super) unready: AtomicU32,
     pub(super) log: &'a (dyn Fn(Event<'_>) + Sync),
 }
 
@@ -117,6 +122,16 @@ pub(super) struct Genuine<'a> {
 }
 
 impl Worker<'_> {
+    /// Another process is still making the queue: the next connection may find it ready.
+    fn wait_for_queue(&self) -> Result<()> {
+        if self.unready.fetch_add(1, Ordering::Relaxed) > MOST_UNREADY {
+            return Err(Failure::new(Kind::Storage, format!("the queue of the {} worker stays unusable", self.role))
+                .hint("the broker's log has the reason; delete the queue there if it is damaged, then it is made anew"));
+        }
+        std::thread::sleep(GLANCE);
+        Ok(())
+    }
+
     /// Serves over one connection until it breaks or `stop`.
     fn connected(&self, stop: &AtomicBool, swept: &mut Instant) -> Result<()> {
         let broker = self.workers.connect(&self.repository)?;
@@ -139,7 +154,10 @@ impl Worker<'_> {
             let taking = match &mut incoming {
                 Some(incoming) => incoming,
                 none => {
-                    let serving = broker.serve(self.role, at_once)?;
+                    let Some(serving) = broker.serve(self.role, at_once)? else {
+                        return self.wait_for_queue();
+                    };
+                    self.unready.store(0, Ordering::Relaxed);
                     (self.log)(Event::Ready);
                     none.insert(serving)
                 }
