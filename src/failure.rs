@@ -28,6 +28,43 @@ pub enum Kind {
     Storage,
 }
 
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Unexpected,
+        Self::Due,
+        Self::Permission,
+        Self::Conflict,
+        Self::Invalid,
+        Self::NotFound,
+        Self::Untrusted,
+        Self::NoRepository,
+        Self::Passphrase,
+        Self::Storage,
+    ];
+
+    /// Its name in JSON and in messages between workers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unexpected => "unexpected",
+            Self::Due => "due",
+            Self::Permission => "permission",
+            Self::Conflict => "conflict",
+            Self::Invalid => "invalid",
+            Self::NotFound => "not_found",
+            Self::Untrusted => "untrusted",
+            Self::NoRepository => "no_repository",
+            Self::Passphrase => "passphrase",
+            Self::Storage => "storage",
+        }
+    }
+
+    /// The kind of this name; a name of a newer version is [`Kind::Unexpected`].
+    pub fn named(name: &str) -> Self {
+        Self::ALL.into_iter().find(|kind| kind.name() == name).unwrap_or(Self::Unexpected)
+    }
+}
+
 /// An error with its kind, its one-sentence message, details (one per line) and hints.
 #[derive(Debug)]
 pub struct Failure {

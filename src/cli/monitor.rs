@@ -53,7 +53,7 @@ pub(super) fn run(global: &Global, scope: Scope, output: &Output) -> Result<Repo
     };
     if once {
         let publisher = open_service(global, &config, output)?;
-        operation::once(&publisher, &wanted(&config)?, &log)?;
+        operation::once(&publisher, &wanted(&config)?, &log);
         let failed = metrics.lock().unwrap_or_else(PoisonError::into_inner).trouble.clone();
         return failed.map_or_else(
             || Ok(Report::silent("monitor")),
@@ -61,7 +61,7 @@ pub(super) fn run(global: &Global, scope: Scope, output: &Output) -> Result<Repo
         );
     }
     let mut at_work = (open_service(global, &config, output)?, wanted(&config)?);
-    while operation::run(&at_work.0, &at_work.1, &stop, &reload, &log)? == End::Reload {
+    while operation::run(&at_work.0, &at_work.1, &stop, &reload, &log) == End::Reload {
         let read = || {
             let config = Config::read(&global.config)?;
             Ok((open_service(global, &config, output)?, wanted(&config)?))

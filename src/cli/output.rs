@@ -200,7 +200,7 @@ impl Output {
 
 fn error_document(error: &anyhow::Error) -> Value {
     let failure = error.downcast_ref::<Failure>();
-    let kind = failure.map_or("unexpected".to_owned(), |failure| snake(&format!("{:?}", failure.kind)));
+    let kind = failure.map_or(Kind::Unexpected, |failure| failure.kind).name();
     json!({"schema": 1, "error": {
         "kind": kind,
         "exit_code": exit::code(error),
@@ -227,10 +227,6 @@ pub(super) fn interrupt_document(message: &str, code: i32) -> String {
         "{}\n",
         json!({"schema": 1, "error": {"kind": "interrupted", "exit_code": code, "message": message, "details": [], "causes": [], "hints": ["run the same command again"]}})
     )
-}
-
-fn snake(name: &str) -> String {
-    name.chars().enumerate().flat_map(|(at, c)| (at > 0 && c.is_uppercase()).then_some('_').into_iter().chain(c.to_lowercase())).collect()
 }
 
 /// The text without what a terminal obeys. Names, ids and reasons come from files, stores and brokers that an attacker may

@@ -2,7 +2,7 @@
 
 use super::release::{certificate_change, warning_about_desktop};
 use super::{Outcome, Publisher, RoleStep, target_steps};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Result};
 use crate::keys::Signers;
 use crate::layout::{ReleaseVersion, TargetPath, certificate_name, detached_name, is_reserved};
 use crate::metadata::Target;
@@ -10,7 +10,6 @@ use crate::policy::names::windows_warning;
 use crate::policy::signatures::signature_of;
 use crate::repository::{Artifact, Change, Edit, PlainNames, Present, Staged, View, Witness, digest_file, each, stage};
 use crate::tree::{Found, Limits, Rules, Tree, TreeFile, What};
-use anyhow::Result;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -204,7 +203,7 @@ fn enter(publisher: &Publisher, artifacts: &[Artifact]) -> Result<Vec<Staged>> {
         let elsewhere = publisher.plain_names != PlainNames::Elsewhere;
         Ok(Staged { target: Target { elsewhere, ..Target::of(&digests) }, signature: None })
     };
-    Ok(each(artifacts, std::thread::available_parallelism().map_or(1, usize::from), || Ok(()), enter)?)
+    each(artifacts, std::thread::available_parallelism().map_or(1, usize::from), || Ok(()), enter)
 }
 
 impl AddTargetsPlan {
@@ -216,8 +215,7 @@ impl AddTargetsPlan {
         let sign = request.sign || (signature.is_some() && !same);
         if sign && self.work.elsewhere {
             return Err(Failure::invalid(format!("{name} has a signature in this repository, and its content would be on another server"))
-                .hint("remove the target and its signature first: publish remove-targets")
-                .into());
+                .hint("remove the target and its signature first: publish remove-targets"));
         }
         let change = match (&published, same) {
             (None, _) if request.only_changed => {
@@ -268,7 +266,7 @@ fn named_files(request: &AddTargetsRequest) -> Result<NamedFiles> {
             let found = match found {
                 // Not an error of the names.
                 Found { what: What::Refused(failure), .. } if failure.kind != Kind::Invalid && failure.kind != Kind::NotFound => {
-                    return Err(failure.into());
+                    return Err(failure);
                 }
                 found => found,
             };
@@ -289,8 +287,7 @@ fn named_files(request: &AddTargetsRequest) -> Result<NamedFiles> {
     }
     Err(Failure::invalid("these files cannot become targets")
         .problems(problems)
-        .hint("names are paths below --base, with --prefix before them; nothing was published")
-        .into())
+        .hint("names are paths below --base, with --prefix before them; nothing was published"))
 }
 
 /// Where given paths lie below the base. A list can name very many files of few directories.
@@ -356,5 +353,5 @@ fn compare(publisher: &Publisher, files: &NamedFiles, present: &Present, elsewhe
         Ok(target.matches(&digest_file(file, publisher.progress.as_ref())?))
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    Ok(each(&files, threads, || Ok(()), same)?)
+    each(&files, threads, || Ok(()), same)
 }

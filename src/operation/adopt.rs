@@ -5,7 +5,7 @@
 use super::delegations::{Delegation, able_strangers, reachable};
 use super::refresh::expiries;
 use super::{Publisher, own_file};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Result};
 use crate::files::read_given;
 use crate::keys::{self, FoundKey, Secret, Use};
 use crate::layout::ObjectName;
@@ -14,7 +14,6 @@ use crate::metadata::{PublicKey, ROOT_LIMIT, Role, Target, format_expiry};
 use crate::policy::client_roots;
 use crate::repository::{PlainNames, Versions, load};
 use crate::tree::{Rules, Tree, TreeFile};
-use anyhow::Result;
 use rustix::fs::FileType;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -233,7 +232,7 @@ pub fn apply(publisher: &Publisher, request: &AdoptRequest, plan: &AdoptPlan) ->
         }
     }
     own_file::replace(&publisher.pinned_root, &plan.work.pinned)?;
-    Ok(publisher.remember(&plan.versions)?)
+    publisher.remember(&plan.versions)
 }
 
 fn is_kept(publisher: &Publisher, path: &Path, key: &FoundKey) -> bool {
@@ -244,7 +243,7 @@ fn is_kept(publisher: &Publisher, path: &Path, key: &FoundKey) -> bool {
 /// The root that is given, or the repository's oldest.
 fn first_root(publisher: &Publisher, request: &AdoptRequest) -> Result<Vec<u8>> {
     if let Some(path) = &request.root {
-        return Ok(read_given(path, ROOT_LIMIT).map_err(|error| Failure::io("read the root", path.display(), error))?);
+        return read_given(path, ROOT_LIMIT).map_err(|error| Failure::io("read the root", path.display(), error));
     }
     for name in [ObjectName::versioned("root", 1), ObjectName::plain_role("root")] {
         if let Some(object) = publisher.storage.get(&name, ROOT_LIMIT)? {
@@ -252,8 +251,7 @@ fn first_root(publisher: &Publisher, request: &AdoptRequest) -> Result<Vec<u8>> 
         }
     }
     Err(Failure::new(Kind::NoRepository, format!("there is neither 1.root.json nor root.json at {}", publisher.storage.location()))
-        .hint("name the directory or bucket that holds the metadata, and a root with --root")
-        .into())
+        .hint("name the directory or bucket that holds the metadata, and a root with --root"))
 }
 
 /// Every key in the files given. In a directory, files that hold none are passed over, and named.
@@ -264,7 +262,7 @@ fn find_keys(publisher: &Publisher, request: &AdoptRequest) -> Result<(Vec<Found
         if given.is_file() {
             let more = keys::found_in(given, publisher.keyring.passphrases.as_ref())?;
             if more.is_empty() {
-                return Err(Failure::invalid(format!("{} contains no secret key", given.display())).into());
+                return Err(Failure::invalid(format!("{} contains no secret key", given.display())));
             }
             found.extend(more);
             continue;
@@ -286,7 +284,7 @@ fn keys_in(publisher: &Publisher, tree: &Arc<Tree>, path: &Path, shown: &Path) -
     let Ok((open, file)) = tree.file(path, Rules::default()).and_then(|file| Ok((file.open()?, file))) else { return Ok(Vec::new()) };
     match keys::found_in_open(&open, shown, publisher.keyring.passphrases.as_ref()) {
         // What others may read and is no secret, such as a root beside the keys, is passed over.
-        Err(failure) if failure.kind == Kind::Permission && may_be_secret(&file) => Err(failure.into()),
+        Err(failure) if failure.kind == Kind::Permission && may_be_secret(&file) => Err(failure),
         Err(failure) if matches!(failure.kind, Kind::Invalid | Kind::Permission) => Ok(Vec::new()),
         found => Ok(found?),
     }

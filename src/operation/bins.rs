@@ -1,12 +1,11 @@
 //! `publish bins`: spreads targets over hashed bins, or over another number of them, in one commit.
 
 use super::{Outcome, Publisher, RoleStep, steps};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Result};
 use crate::keys::Signers;
 use crate::layout::lives_at_top;
 use crate::metadata::{KeyIdStyle, Role};
 use crate::repository::{BinKeys, Bins, Edit, Present, Rebin};
-use anyhow::Result;
 use serde::Serialize;
 
 /// What `bins` and `verify` report.
@@ -62,22 +61,20 @@ pub fn plan(publisher: &Publisher, request: BinsRequest) -> Result<BinsPlan> {
     let from = present.bins.as_ref().map_or(0, Bins::count);
     let to = request.count.unwrap_or(from);
     if from == 0 && request.count.is_none() {
-        return Err(Failure::invalid("this repository has no hashed bins").hint("create them with --count N").into());
+        return Err(Failure::invalid("this repository has no hashed bins").hint("create them with --count N"));
     }
     let reshapes = to != from || request.count.is_some();
     if reshapes && !request.not_for_trdl {
         return Err(Failure::invalid("the trdl client reads top-level targets only: it does not find what is in bins")
             .hint("releases and channels stay at the top level, but no trdl user will see any other target")
-            .hint("if no trdl client needs them, add --not-for-trdl")
-            .into());
+            .hint("if no trdl client needs them, add --not-for-trdl"));
     }
     if reshapes && (!to.is_power_of_two() || !(2..=1 << 16).contains(&to)) {
-        return Err(Failure::invalid(format!("{to} bins: their number must be a power of two from 2 to 65536")).into());
+        return Err(Failure::invalid(format!("{to} bins: their number must be a power of two from 2 to 65536")));
     }
     if reshapes && !present.trust.root().consistent_snapshot() {
         return Err(Failure::invalid("without consistent snapshots, clients would see old and new bins at the same time")
-            .hint("switch them on first: `consistent_snapshot: true` in the config, then `publish refresh`")
-            .into());
+            .hint("switch them on first: `consistent_snapshot: true` in the config, then `publish refresh`"));
     }
     present.read_all_bins(publisher.storage.as_ref())?;
     let at_top = present.targets.names().filter(|name| lives_at_top(name)).count();

@@ -3,14 +3,13 @@
 use super::{Outcome, Publisher, RoleStep, steps};
 use crate::channels::{Assignment, ChannelsFile};
 use crate::digest::Digests;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Result};
 use crate::keys::Signers;
 use crate::layout::{ReleaseVersion, channel_content, channel_name, released_versions, yanked_name};
 use crate::metadata::{Role, Target, Targets};
 use crate::policy::channels::Released;
 use crate::policy::platforms::{self, Loss, Platforms};
 use crate::repository::{Change, Condition, Edit, Present, each, stage_bytes};
-use anyhow::Result;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -213,7 +212,7 @@ impl ChannelsPlan {
             let wanted = content.as_ref().map(|content| stage_bytes(publisher.storage.as_ref(), &name, content, publisher.sha512));
             Ok(Change { name, expected: change.published.clone(), wanted: wanted.transpose()?, keep_existing: false, content })
         };
-        Ok(each(&self.changes, publisher.storage.parallelism(), || Ok(()), |change, ()| stage(change))?)
+        each(&self.changes, publisher.storage.parallelism(), || Ok(()), |change, ()| stage(change))
     }
 
     /// Every version that a channel is moved to must still be there at the commit.
@@ -249,7 +248,7 @@ impl ChannelsPlan {
                 .push(format!("{} is new and points at {}, which has nothing for {machines}; {} has", loss.channel, loss.to, loss.from));
         }
         match platforms::refusal(&losses) {
-            Some(refusal) if !request.allow_missing_platforms => Err(refusal.into()),
+            Some(refusal) if !request.allow_missing_platforms => Err(refusal),
             _ => {
                 self.left_behind = losses;
                 Ok(())
@@ -311,8 +310,7 @@ impl ChannelsPlan {
         }
         Err(Failure::new(Kind::Conflict, "channels would move to an older version")
             .details(downgrades)
-            .hint("if you want the downgrade, add --allow-downgrade")
-            .into())
+            .hint("if you want the downgrade, add --allow-downgrade"))
     }
 }
 
@@ -355,9 +353,9 @@ fn check_released(request: &ChannelsRequest, assignments: &[Assignment], release
     });
     let failure = Failure::new(Kind::NotFound, "channels point at versions that are not released").details(lines);
     if missing.iter().all(|assignment| is_yanked(&assignment.version, targets)) {
-        return Err(failure.hint("a yanked version is never published again: put another version into the channels file").into());
+        return Err(failure.hint("a yanked version is never published again: put another version into the channels file"));
     }
-    Err(failure.hint("publish the release first, or together with its channels: publish release VERSION --from DIR --channels").into())
+    Err(failure.hint("publish the release first, or together with its channels: publish release VERSION --from DIR --channels"))
 }
 
 fn is_yanked(version: &str, targets: &Targets) -> bool {

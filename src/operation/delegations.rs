@@ -204,26 +204,22 @@ pub struct RemoveDelegationPlan {
 }
 
 /// Decides what ending the top-level role's delegation to this role does.
-pub fn plan_removal(publisher: &Publisher, name: &str) -> anyhow::Result<RemoveDelegationPlan> {
+pub fn plan_removal(publisher: &Publisher, name: &str) -> Result<RemoveDelegationPlan> {
     let present = publisher.load()?;
     publisher.check_root(&present)?;
     if publisher.workers.is_some() {
         return Err(Failure::invalid("workers do not accept requests to remove a delegation")
-            .hint("stop the workers, and use a config without `broker` that has the keys of targets, snapshot and timestamp")
-            .into());
+            .hint("stop the workers, and use a config without `broker` that has the keys of targets, snapshot and timestamp"));
     }
     let block = delegations_of(&present.targets, "targets.json")?;
     let found = block.as_ref().and_then(|block| Some((block, block.roles.iter().find(|role| role.name == name)?)));
     let Some((block, role)) = found else {
         let names = block.iter().flat_map(|block| &block.roles).map(|role| format!("delegated to: {}", role.name.escape_debug()));
-        return Err(Failure::new(Kind::NotFound, format!("targets.json does not delegate to `{}`", name.escape_debug()))
-            .details(names)
-            .into());
+        return Err(Failure::new(Kind::NotFound, format!("targets.json does not delegate to `{}`", name.escape_debug())).details(names));
     };
     if name == BINS && present.bins.is_some() {
         return Err(Failure::invalid("the targets in the bins would be lost with them")
-            .hint("to change the keys of the bins: publish bins --rekey")
-            .into());
+            .hint("to change the keys of the bins: publish bins --rekey"));
     }
     let delegation = Delegation::of(Role::Targets.name(), role, block);
     let roles = steps(publisher, &present, &Role::ONLINE)?;
@@ -231,7 +227,7 @@ pub fn plan_removal(publisher: &Publisher, name: &str) -> anyhow::Result<RemoveD
 }
 
 /// Ends it. The snapshot keeps its entry for the role, which clients demand.
-pub fn apply_removal(publisher: &Publisher, plan: RemoveDelegationPlan) -> anyhow::Result<Outcome> {
+pub fn apply_removal(publisher: &Publisher, plan: RemoveDelegationPlan) -> Result<Outcome> {
     let present = *plan.present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
     publisher.begin_changes()?;
     let signers = publisher.signers(present.trust.root(), &Role::ONLINE)?;

@@ -1,10 +1,9 @@
 //! Two releases compared: platforms, files and sizes. For `publish diff`, and for the plan of a release.
 
 use super::Publisher;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Result};
 use crate::layout::{ReleaseVersion, released_versions};
 use crate::metadata::{Target, Targets};
-use anyhow::Result;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -87,8 +86,7 @@ fn named(given: &str, targets: &Targets, channels: &BTreeMap<String, String>) ->
     let listed = if released.is_empty() { "nothing is released".into() } else { format!("released: {}", released.join(", ")) };
     Err(Failure::new(Kind::NotFound, format!("there is no release or channel {}", given.escape_debug()))
         .hint(listed)
-        .hint("write a version, or a channel: stable, or 1/stable where several groups have one")
-        .into())
+        .hint("write a version, or a channel: stable, or 1/stable where several groups have one"))
 }
 
 /// The version of a channel; its name alone is enough where one group has it.

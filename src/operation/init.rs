@@ -7,7 +7,7 @@ mod existing;
 use self::existing::Existing;
 use super::openpgp::keep_openpgp;
 use super::{Outcome, Publisher, own_file};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Result};
 use crate::keys::{self, KEY_FILES_MISSING, KeyUri, Secret, Signers, Use};
 use crate::layout::{ObjectName, certificate_name};
 use crate::metadata::trust::{AtExpiry, Trust};
@@ -17,7 +17,6 @@ use crate::policy::client_roots;
 use crate::policy::clocks::Moment;
 use crate::repository::sign_root;
 use crate::storage::{Conditions, EtagQuotes};
-use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -83,12 +82,11 @@ pub fn plan(publisher: &Publisher, request: &InitRequest) -> Result<InitPlan> {
     let existing = Existing::look(publisher, pinned.as_deref())?;
     existing.check(publisher, request, pinned.as_deref())?;
     if (existing.any || pinned.is_some()) && !missing.is_empty() {
-        return Err(keys_missing(publisher, existing.any, &missing).into());
+        return Err(keys_missing(publisher, existing.any, &missing));
     }
     if existing.published && existing.first.is_none() && existing.same_version.is_none() {
         return Err(Failure::new(Kind::Untrusted, format!("1.root.json is missing from {}", publisher.storage.location()))
-            .hint(format!("clients need it: restore it from a backup or a mirror; {} may be a copy", publisher.pinned_root.display()))
-            .into());
+            .hint(format!("clients need it: restore it from a backup or a mirror; {} may be a copy", publisher.pinned_root.display())));
     }
     existing.check_unpublished(publisher, request, pinned.as_deref())?;
     if !existing.published && publisher.keyring.openpgp.path().is_none_or(Path::exists) {
@@ -267,7 +265,7 @@ fn make_root(publisher: &Publisher, request: &InitRequest, public: &BTreeMap<Rol
     if !publisher.pinned_root.exists() {
         let file = match publisher.storage.get(&ObjectName::versioned("root", 1), ROOT_LIMIT)? {
             Some(published) if is_ours(&published.bytes, signers) => published.bytes,
-            Some(_) => return Err(foreign(publisher).into()),
+            Some(_) => return Err(foreign(publisher)),
             None => {
                 let root = Root::first(
                     public,
@@ -291,7 +289,7 @@ fn make_root(publisher: &Publisher, request: &InitRequest, public: &BTreeMap<Rol
     }
     let name = ObjectName::versioned("root", 1);
     if !publisher.storage.create(&name, &first)? && publisher.storage.get(&name, ROOT_LIMIT)?.is_none_or(|there| there.bytes != first) {
-        return Err(foreign(publisher).into());
+        return Err(foreign(publisher));
     }
     Ok(first)
 }

@@ -1,11 +1,10 @@
 //! What users need to install a release: roots to pin, the certificate, and a file as an example.
 
 use super::Publisher;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Result};
 use crate::layout::{ObjectName, ReleaseVersion, released_versions};
 use crate::metadata::ROOT_LIMIT;
 use crate::openpgp::Certificates;
-use anyhow::Result;
 use serde::Serialize;
 
 /// Everything that the install instructions name.

@@ -72,7 +72,7 @@ pub fn duties_of(publisher: &Publisher, key: &PublicKey) -> Result<Vec<Duty>> {
 }
 
 /// The keys of every role.
-pub fn list(publisher: &Publisher, names: &Path) -> anyhow::Result<Vec<RoleKeysReport>> {
+pub fn list(publisher: &Publisher, names: &Path) -> Result<Vec<RoleKeysReport>> {
     let present = publisher.load()?;
     let root = present.trust.root();
     let now = publisher.now();

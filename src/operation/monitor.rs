@@ -12,7 +12,7 @@ use super::queue::{self, Selection};
 use super::refresh::RefreshRequest;
 use super::{Outcome, Publisher, refresh};
 use crate::broker::QueueState;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Result};
 use crate::keys::Signers;
 use crate::repository::Edit;
 use crate::tree::Limits;
@@ -129,30 +129,24 @@ pub enum Event<'a> {
 }
 
 /// Runs until `stop` or `reload`.
-pub fn run(
-    publisher: &Publisher,
-    request: &MonitorRequest,
-    stop: &AtomicBool,
-    reload: &AtomicBool,
-    log: &dyn Fn(Event<'_>),
-) -> anyhow::Result<End> {
+pub fn run(publisher: &Publisher, request: &MonitorRequest, stop: &AtomicBool, reload: &AtomicBool, log: &dyn Fn(Event<'_>)) -> End {
     let mut monitor = Monitor::new(publisher, request, log);
     let (_watcher, changes) = watch(request);
     loop {
         if stop.load(Ordering::Relaxed) {
-            return Ok(End::Stopped);
+            return End::Stopped;
         }
         if reload.swap(false, Ordering::Relaxed) {
-            return Ok(End::Reload);
+            return End::Reload;
         }
-        monitor.round()?;
+        monitor.round();
         wait(&changes, request.scan, stop, reload);
     }
 }
 
 /// One round: everything that is ready now, and what is due now.
-pub fn once(publisher: &Publisher, request: &MonitorRequest, log: &dyn Fn(Event<'_>)) -> anyhow::Result<()> {
-    Monitor::new(publisher, request, log).round()
+pub fn once(publisher: &Publisher, request: &MonitorRequest, log: &dyn Fn(Event<'_>)) {
+    Monitor::new(publisher, request, log).round();
 }
 
 /// Reports when something was renamed in the drop box. Network file systems report nothing: the scans find what is there.
@@ -209,25 +203,25 @@ impl<'a> Monitor<'a> {
         Self { publisher, request, log, drop_box: None, standby: false, paused: false, next_refresh, told: BTreeMap::new() }
     }
 
-    /// An error is one that no later round can repair.
-    fn round(&mut self) -> anyhow::Result<()> {
+    /// What fails is reported and tried again with the next round.
+    fn round(&mut self) {
         // Without the flag it is unknown whether work is wanted: nothing is written, and that is not reported as a pause.
         let flag = self.pause_flag();
         let paused = match flag {
             Ok(pause) => pause,
             Err(failure) => {
-                self.ended("pause flag", Err(failure.into()))?;
-                return Ok(());
+                self.ended("pause flag", Err(failure));
+                return;
             }
         };
-        self.ended("pause flag", Ok(()))?;
+        self.ended("pause flag", Ok(()));
         if paused != self.paused {
             self.paused = paused;
             (self.log)(Event::Paused(paused));
         }
         if paused {
             (self.log)(Event::Alive);
-            return Ok(());
+            return;
         }
         let mut well = true;
         if Instant::now() >= self.next_refresh {
@@ -235,18 +229,17 @@ impl<'a> Monitor<'a> {
             if refreshed.is_ok() {
                 self.next_refresh = Instant::now() + self.request.refresh;
             }
-            well &= self.ended("refresh", refreshed)?;
+            well &= self.ended("refresh", refreshed);
         }
         let emptied = self.empty_drop_box();
-        well &= self.ended("drop box", emptied)?;
+        well &= self.ended("drop box", emptied);
         if well {
             (self.log)(Event::Alive);
         }
-        Ok(())
     }
 
     /// Whether work is paused.
-    fn pause_flag(&self) -> crate::failure::Result<bool> {
+    fn pause_flag(&self) -> Result<bool> {
         match self.publisher.shared.pause()? {
             Some(pause) if pause.unreadable => Err(Failure::invalid(
                 "the pause flag has content that cannot be read; nothing is published until `publish resume` removes it",
@@ -255,21 +248,20 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Tells what failed; it is tried again with the next round.
-    fn ended(&mut self, job: &'static str, result: anyhow::Result<()>) -> anyhow::Result<bool> {
-        let Err(error) = result else {
+    /// Reports what failed; gives whether nothing did.
+    fn ended(&mut self, job: &'static str, result: Result<()>) -> bool {
+        let Err(failure) = result else {
             self.told.remove(job);
-            return Ok(true);
+            return true;
         };
-        let failure = error.downcast::<Failure>()?;
         let why = failure.with_cause();
         let again = self.told.get(job) == Some(&why);
         (self.log)(Event::Trouble { job, failure: &failure, again });
         self.told.insert(job, why);
-        Ok(false)
+        false
     }
 
-    fn refresh(&self) -> anyhow::Result<()> {
+    fn refresh(&self) -> Result<()> {
         if self.publisher.workers.is_some() {
             (self.log)(Event::Queues(queue::queue(self.publisher, &Selection::None)?.queues));
         }
@@ -285,7 +277,7 @@ impl<'a> Monitor<'a> {
         Ok(())
     }
 
-    fn empty_drop_box(&mut self) -> anyhow::Result<()> {
+    fn empty_drop_box(&mut self) -> Result<()> {
         let Some(path) = &self.request.drop_box else { return Ok(()) };
         let mut drop_box = match self.drop_box.take().filter(|held| !held.is_replaced()) {
             Some(held) => held,
@@ -300,7 +292,7 @@ impl<'a> Monitor<'a> {
     }
 
     /// Takes the drop box, or waits on standby.
-    fn take_drop_box(&mut self, path: &Path) -> anyhow::Result<Option<DropBox>> {
+    fn take_drop_box(&mut self, path: &Path) -> Result<Option<DropBox>> {
         let taken = DropBox::open(path, &self.request.prefix, self.request.limits, &self.request.state)?;
         match &taken {
             Some(drop_box) => {
@@ -316,7 +308,7 @@ impl<'a> Monitor<'a> {
         Ok(taken)
     }
 
-    fn empty(&self, drop_box: &mut DropBox) -> anyhow::Result<()> {
+    fn empty(&self, drop_box: &mut DropBox) -> Result<()> {
         let claimed = drop_box.claim()?;
         for (upload, failure) in &claimed.left_alone {
             (self.log)(Event::LeftAlone { upload, failure });
@@ -334,23 +326,22 @@ impl<'a> Monitor<'a> {
         }
         let mut postponed = None;
         for together in shares(uploads, self.request.at_once) {
-            if let Err(error) = self.publish(drop_box, together) {
+            if let Err(failure) = self.publish(drop_box, together) {
                 // Only what is one file's fault lets the others go on.
-                let failure = error.downcast::<Failure>()?;
                 if failure.input.is_none() {
-                    return Err(failure.into());
+                    return Err(failure);
                 }
                 postponed = Some(failure);
             }
         }
         // What earlier rounds published and did not get to.
         claimed.published.iter().for_each(|upload| self.remove(drop_box, upload));
-        postponed.map_or(Ok(()), |failure| Err(failure.into()))
+        postponed.map_or(Ok(()), Err)
     }
 
     /// The uploads that are to be published, and whether there were others: those in a commit that took place although its
     /// monitor could not remember that.
-    fn without_done(&self, drop_box: &mut DropBox, uploads: Vec<Filled>) -> anyhow::Result<(Vec<Filled>, bool)> {
+    fn without_done(&self, drop_box: &mut DropBox, uploads: Vec<Filled>) -> Result<(Vec<Filled>, bool)> {
         if uploads.iter().all(|(upload, _)| drop_box.begun(upload).is_none()) {
             return Ok((uploads, false));
         }
@@ -377,7 +368,7 @@ impl<'a> Monitor<'a> {
     }
 
     /// Does what follows a commit, such as plain names.
-    fn complete(&self) -> anyhow::Result<()> {
+    fn complete(&self) -> Result<()> {
         self.publisher.begin_changes()?;
         self.publisher.commit(self.publisher.load()?, &Edit::default(), &Signers::new()).map(drop)?;
         Ok(())
@@ -385,7 +376,7 @@ impl<'a> Monitor<'a> {
 
     /// Publishes uploads in one commit. If they cannot be published together, one that is at fault is set aside, and where
     /// that is unknown, each half is tried by itself.
-    fn publish(&self, drop_box: &mut DropBox, mut uploads: Vec<(Upload, NamedFiles)>) -> anyhow::Result<()> {
+    fn publish(&self, drop_box: &mut DropBox, mut uploads: Vec<(Upload, NamedFiles)>) -> Result<()> {
         let mut postponed = None;
         while !uploads.is_empty() {
             match self.commit(drop_box, &uploads) {
@@ -398,24 +389,23 @@ impl<'a> Monitor<'a> {
                         uploads = second;
                     }
                 },
-                Err(error) => {
+                Err(failure) => {
                     // The store may have no space for this one. The others go on, however many have to wait: each one that does not
                     // fit leaves the commit, and is tried again with the next round.
-                    let failure = error.downcast::<Failure>()?;
                     let at = at_fault(drop_box, &uploads, &failure).filter(|_| failure.input.is_some());
                     match at {
                         Some(at) if uploads.len() > 1 => drop(uploads.remove(at)),
-                        _ => return Err(failure.into()),
+                        _ => return Err(failure),
                     }
                     postponed = Some(failure);
                 }
             }
         }
-        postponed.map_or(Ok(()), |failure| Err(failure.into()))
+        postponed.map_or(Ok(()), Err)
     }
 
     /// Commits uploads. What is wrong with them comes back as a value; what is wrong with anything else is an error.
-    fn commit(&self, drop_box: &mut DropBox, uploads: &[(Upload, NamedFiles)]) -> anyhow::Result<Option<Failure>> {
+    fn commit(&self, drop_box: &mut DropBox, uploads: &[(Upload, NamedFiles)]) -> Result<Option<Failure>> {
         let mut files = NamedFiles::new();
         for (upload, named) in uploads {
             for (name, file) in named {
@@ -466,7 +456,7 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    fn set_aside(&self, drop_box: &mut DropBox, upload: &Upload, failure: &Failure) -> crate::failure::Result<()> {
+    fn set_aside(&self, drop_box: &mut DropBox, upload: &Upload, failure: &Failure) -> Result<()> {
         match drop_box.set_aside(upload, failure)? {
             Aside::At(to) => (self.log)(Event::SetAside { upload: &upload.name, to, failure }),
             Aside::LeftAlone(true) | Aside::Gone => (self.log)(Event::LeftAlone { upload: &upload.name, failure }),
@@ -488,10 +478,9 @@ fn at_fault(drop_box: &DropBox, uploads: &[(Upload, NamedFiles)], failure: &Fail
 }
 
 /// A failure of one of these kinds as a value, and one that is a single file's unless the store failed.
-fn refused(error: anyhow::Error, kinds: &[Kind]) -> anyhow::Result<Option<Failure>> {
-    let failure = error.downcast::<Failure>()?;
+fn refused(failure: Failure, kinds: &[Kind]) -> Result<Option<Failure>> {
     let of_file = failure.input.is_some() && failure.kind != Kind::Storage;
-    if of_file || kinds.contains(&failure.kind) { Ok(Some(failure)) } else { Err(failure.into()) }
+    if of_file || kinds.contains(&failure.kind) { Ok(Some(failure)) } else { Err(failure) }
 }
 
 /// The uploads in shares of at most so many files, in their order.

@@ -3,13 +3,12 @@
 
 use super::release::certificate_change;
 use super::{Outcome, Publisher};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Result};
 use crate::keys::write_private;
 use crate::layout::signed_name;
 use crate::openpgp::{Generated, SigningKey, sign};
 use crate::policy::signatures::is_misplaced;
 use crate::repository::{Change, Edit, Present, View, digest_for_signature, each, stage_bytes};
-use anyhow::Result;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -67,8 +66,7 @@ pub fn plan(publisher: &Publisher, resign: &Resign) -> Result<OpenPgpPlan> {
             versions.iter().find(|version| !resigned.iter().any(|name| name.starts_with(&format!("signatures/{version}/"))))
     {
         return Err(Failure::new(Kind::NotFound, format!("there are no signatures of release {missing}"))
-            .hint("`publish status` lists the releases")
-            .into());
+            .hint("`publish status` lists the releases"));
     }
     Ok(OpenPgpPlan { resigned, present: Some(Box::new(present)) })
 }

@@ -1,12 +1,11 @@
 //! `publish prune`: deletes objects that neither the current metadata nor metadata superseded within the grace refers to.
 
 use super::Publisher;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use crate::metadata::TIMESTAMP_LIMIT;
 use crate::repository::{Garbage, LEAST_GRACE, each, garbage};
 use crate::storage::Stored;
-use anyhow::Result;
 use serde::Serialize;
 use std::time::{Duration, SystemTime};
 
@@ -45,8 +44,7 @@ pub struct Pruned {
 pub fn plan(publisher: &Publisher, grace: Duration) -> Result<PrunePlan> {
     if grace < LEAST_GRACE {
         return Err(Failure::invalid(format!("a grace of {} hours is too short", grace.as_secs() / 3600))
-            .hint("give at least 1d: running publishers need the content that they staged, and clients need the files that they have begun to download")
-            .into());
+            .hint("give at least 1d: running publishers need the content that they staged, and clients need the files that they have begun to download"));
     }
     let mut present = publisher.load()?;
     publisher.check_root(&present)?;
@@ -58,8 +56,7 @@ pub fn plan(publisher: &Publisher, grace: Duration) -> Result<PrunePlan> {
     let current = publisher.storage.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?;
     if current.is_none_or(|current| current.bytes != present.timestamp_file) {
         return Err(Failure::new(Kind::Conflict, "another publisher published during the listing; nothing was deleted")
-            .hint("run the same command again")
-            .into());
+            .hint("run the same command again"));
     }
     let names = |objects: &[Stored]| objects.iter().map(|stored| stored.name.to_string()).collect::<Vec<_>>();
     Ok(PrunePlan {

@@ -2,8 +2,7 @@
 
 use super::Publisher;
 use crate::broker::{Broker, DeadLetter, QueueState};
-use crate::failure::Failure;
-use anyhow::Result;
+use crate::failure::{Failure, Result};
 use serde::Serialize;
 
 /// What to do with the dead letters of these ids.

@@ -2,7 +2,7 @@
 
 use super::rotate::bins_behind;
 use super::{Outcome, Publisher, RoleStep, steps};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Result};
 use crate::keys::Signers;
 use crate::layout::ObjectName;
 use crate::metadata::trust::Trust;
@@ -12,7 +12,6 @@ use crate::repository::{
     AtHand, BINS, BinKeys, Change, EVERY_TARGET, Edit, PlainCheck, PlainNames, PlainSwitch, Present, Renewal, catch_up, check_all,
     check_as_client, digest_object, each, place_roles, publish_root, remove_all, sign_root, switch as plain_switch,
 };
-use anyhow::Result;
 use serde::Serialize;
 
 /// What a refresh will do.
@@ -321,8 +320,7 @@ fn renew_root(publisher: &Publisher, present: &mut Present, signers: &Signers, c
         return Ok(());
     }
     Err(Failure::new(Kind::Conflict, format!("another publisher published root version {}", root.version()))
-        .hint("run the same command again")
-        .into())
+        .hint("run the same command again"))
 }
 
 /// The targets that are here and are named by SHA-512 alone.
@@ -364,7 +362,7 @@ fn rehashed(publisher: &Publisher, targets: &[(String, Target)]) -> Result<Vec<C
         Err(Failure::new(Kind::Untrusted, format!("the content of target {name} is missing from {}", storage.location()))
             .hint("restore the file from a backup or a mirror; `publish verify` lists everything that is missing"))
     };
-    Ok(each(targets, storage.parallelism(), || Ok(()), rehash)?)
+    each(targets, storage.parallelism(), || Ok(()), rehash)
 }
 
 fn place_hashed_names(publisher: &Publisher, present: &mut Present) -> Result<()> {
@@ -385,8 +383,7 @@ fn place_hashed_names(publisher: &Publisher, present: &mut Present) -> Result<()
         let digests = digest_object(publisher.storage.as_ref(), &plain)?;
         if !digests.is_some_and(|digests| target.matches(&digests)) {
             return Err(Failure::new(Kind::Untrusted, format!("{plain} is missing or differs from its entry in the targets role"))
-                .hint("`publish verify` lists everything that is wrong")
-                .into());
+                .hint("`publish verify` lists everything that is wrong"));
         }
         publisher.storage.copy(&plain, &hashed, None)?;
     }
@@ -407,6 +404,5 @@ fn place_plain_names(publisher: &Publisher, present: &mut Present) -> Result<()>
     let details = troubles.iter().take(10).map(ToString::to_string);
     Err(Failure::new(Kind::Conflict, "consistent snapshots cannot be switched off: not every target has its plain name")
         .details(details)
-        .hint("clients would read plain names only; repair these, then run the same command again")
-        .into())
+        .hint("clients would read plain names only; repair these, then run the same command again"))
 }

@@ -5,7 +5,7 @@ use super::channels::{ChannelsPlan, ChannelsRequest};
 use super::difference::{self, previous};
 use super::{Outcome, Publisher, RoleStep, channels, steps};
 use crate::digest::Digests;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Result};
 use crate::keys::Signers;
 use crate::layout::{
     Platform, ReleaseVersion, TargetPath, artifact_name, certificate_name, is_left_by_desktop, released_versions, signature_name,
@@ -17,7 +17,6 @@ use crate::policy::names::{check_windows, windows_warning};
 use crate::policy::platforms::Platforms;
 use crate::policy::{releases::check_spelling, yanks::check_not_yanked};
 use crate::repository::{Artifact, Change, Condition, Edit, PlainNames, Present, digest_file, stage, stage_bytes};
-use anyhow::Result;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -186,8 +185,7 @@ fn check_version(publisher: &Publisher, version: &ReleaseVersion, targets: &Targ
     check_spelling(&text, targets)?;
     if text.contains('+') && publisher.plus_is_broken()? {
         return Err(Failure::invalid(format!("version {version} has a `+`, and clients cannot fetch such names from this store"))
-            .hint("the store reads a raw + as a space, as `publish store check` found; use a version without build metadata")
-            .into());
+            .hint("the store reads a raw + as a space, as `publish store check` found; use a version without build metadata"));
     }
     Ok(())
 }
@@ -203,8 +201,7 @@ fn check_programs(files: &[BuildFile]) -> Result<()> {
     let listed = files.into_iter().take(MAX_LISTED).chain((more > 0).then(|| format!("and {more} more")));
     Err(Failure::invalid("a desktop left files in bin/; `trdl exec` without a name fails when there is more than one program")
         .details(listed)
-        .hint("remove them; if they belong to the release: --allow-desktop-files")
-        .into())
+        .hint("remove them; if they belong to the release: --allow-desktop-files"))
 }
 
 /// Refuses files that the store could not hold.
@@ -213,16 +210,14 @@ fn check_files(publisher: &Publisher, build: &Build) -> Result<()> {
     for file in build.platforms.values().flatten() {
         if file.file.length() > publisher.storage.longest_copy() && publisher.plain_names == PlainNames::All {
             return Err(Failure::invalid(format!("{} has {} bytes, more than the store can copy", file.file.shown(), file.file.length()))
-                .hint("its plain name would be such a copy: set `plain_names: none` in the config if all users have TUF clients, or split the file")
-                .into());
+                .hint("its plain name would be such a copy: set `plain_names: none` in the config if all users have TUF clients, or split the file"));
         }
         if file.name.contains('+') && publisher.plus_is_broken()? {
             return Err(Failure::invalid(format!(
                 "{} has a `+` in its name, and clients cannot fetch such names from this store",
                 file.file.shown()
             ))
-            .hint("the store reads a raw + as a space, as `publish store check` found; rename the file")
-            .into());
+            .hint("the store reads a raw + as a space, as `publish store check` found; rename the file"));
         }
     }
     Ok(())
@@ -504,6 +499,5 @@ fn check_identical(publisher: &Publisher, prefix: &str, published: &[&str], arti
     }
     Err(Failure::new(Kind::Conflict, format!("{prefix} is published with other content; a published platform never changes"))
         .details(differences)
-        .hint("publish this build under a new version; if it should be the same, the build is not reproducible")
-        .into())
+        .hint("publish this build under a new version; if it should be the same, the build is not reproducible"))
 }

@@ -2,11 +2,10 @@
 //! later prune.
 
 use super::{Outcome, Publisher, RoleStep, target_steps};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Result};
 use crate::layout::is_reserved;
 use crate::policy::signatures::{is_stray, signature_of};
 use crate::repository::{Change, Edit, Present, View};
-use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -37,14 +36,12 @@ pub fn plan(publisher: &Publisher, patterns: &[String]) -> Result<RemoveTargetsP
         let found: Vec<&str> = present.entries().map(|(name, _)| name).filter(|name| matches(pattern, name)).collect();
         if found.is_empty() {
             return Err(Failure::new(Kind::NotFound, format!("no target matches `{}`", pattern.escape_debug()))
-                .hint("quote patterns, or the shell may expand them; `publish status --verbose` lists what is published")
-                .into());
+                .hint("quote patterns, or the shell may expand them; `publish status --verbose` lists what is published"));
         }
         let mut kept = found.iter().filter(|name| is_reserved(name) && !is_stray(name, &view).unwrap_or(false));
         if let Some(reserved) = kept.next() {
             return Err(Failure::invalid(format!("`{}` matches {reserved}, which other commands manage", pattern.escape_debug()))
-                .hint("releases are withdrawn with `publish yank`, channels with `publish channels --prune`")
-                .into());
+                .hint("releases are withdrawn with `publish yank`, channels with `publish channels --prune`"));
         }
         chosen.extend(found);
     }

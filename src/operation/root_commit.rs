@@ -5,14 +5,13 @@ use super::root::draft_file::{DraftFile, published};
 use super::root::{Review, RootReport, TrustedRoots, VouchedBy, affected, present_for, root_file, waiting_line};
 use super::rotate::{bins_behind, bins_follow};
 use super::{Outcome, Publisher};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Result};
 use crate::keys::Signers;
 use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust};
 use crate::metadata::{PublicKey, ROOT_LIMIT, Role, RootDraft};
 use crate::repository::{Committer, Edit, Present, Renewal, Replacement, load_before_root, load_roots, publish_root};
 use crate::storage::Storage;
-use anyhow::Result;
 use serde::Serialize;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -95,14 +94,14 @@ pub(super) fn plan_review(publisher: &Publisher, review: Review<'_>, wish: Commi
         return Err(match root.vouched_by {
             VouchedBy::Nothing => failure.hint(START_AGAIN),
             _ => failure.hint("`publish root show` shows the whole draft"),
-        }
-        .into());
+        });
     }
     if !root.waiting.is_empty() {
         return Err(Failure::new(Kind::Conflict, waiting_line(&root))
             .details(root.waiting.iter().map(|who| format!("has not signed: {who}")))
-            .hint("they sign with: publish root sign --draft FILE --key KEY; then bring the copies together with: publish root merge FILE…")
-            .into());
+            .hint(
+                "they sign with: publish root sign --draft FILE --key KEY; then bring the copies together with: publish root merge FILE…",
+            ));
     }
     let going_back = match wish.back_to {
         Some(back_to) if !is_finished(publisher, draft)? => Some(back_to.plan(publisher, draft)?),
@@ -123,8 +122,7 @@ pub(super) fn plan_review(publisher: &Publisher, review: Review<'_>, wish: Commi
             format!("with root {}, clients would refuse the published {}", root.to, roles.join(", ")),
         )
         .hint("use two roots, the first of which adds the new key beside the old one; `publish rotate ROLE` makes both")
-        .hint("if the old key was lost or stolen: publish root commit --replace-now; clients fail between its two writes")
-        .into());
+        .hint("if the old key was lost or stolen: publish root commit --replace-now; clients fail between its two writes"));
     }
     let changed: Vec<Role> = Role::ONLINE
         .into_iter()
@@ -138,7 +136,7 @@ pub(super) fn plan_review(publisher: &Publisher, review: Review<'_>, wish: Commi
             publisher.progress.status(&format!("the roles are not signed again: {}", failure.message));
             None
         }
-        Err(failure) => return Err(failure.into()),
+        Err(failure) => return Err(failure),
     };
     let resigned = if signers.is_some() { resigned } else { Vec::new() };
     let follow = resigned.contains(&Role::Targets) && publisher.keyring.bins.is_empty() && present.bins_follow_targets()?;
@@ -178,7 +176,7 @@ fn check_bins(publisher: &Publisher, present: &Present, draft: &RootDraft) -> Re
     .details(ids.iter().map(|id| format!("{role}.json is signed by: {}", draft.describe(id))))
     .hint("first sign the bins with the keys that stay: run `publish refresh --all` on the machine that has the targets key (with workers: configure both keys)")
     .hint("then run this command again")
-    .into())
+    )
 }
 
 /// What committing did.

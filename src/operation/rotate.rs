@@ -6,12 +6,11 @@ use super::root::draft_file::DraftFile;
 use super::root::{self, Review, RootReport, RootWish, TrustedRoots};
 use super::root_commit::{CommitWish, apply_commit, plan_review};
 use super::{Outcome, Publisher};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Result};
 use crate::keys::RoleSigner;
 use crate::layout::ObjectName;
 use crate::metadata::{Envelope, PublicKey, ROOT_LIMIT, Role, Root, RootChange, RootDraft};
 use crate::repository::{BinKeys, Edit, Present};
-use anyhow::Result;
 use serde::Serialize;
 use std::path::Path;
 use std::sync::Arc;
@@ -62,7 +61,7 @@ pub fn standing(publisher: &Publisher, role: Role) -> Result<Standing> {
     let present = publisher.load()?;
     let root = present.trust.root();
     let uris = publisher.keyring.of(role);
-    let configured = uris.iter().map(|uri| publisher.keyring.load(uri)).collect::<crate::failure::Result<Vec<_>>>()?;
+    let configured = uris.iter().map(|uri| publisher.keyring.load(uri)).collect::<Result<Vec<_>>>()?;
     let of_root = |signer: &Arc<dyn RoleSigner>| root.keys_of(role).any(|(_, key)| key.same_material(signer.public()));
     let known: Vec<bool> = configured.iter().map(of_root).collect();
     let mut dropped = vec![false; known.len()];
@@ -112,10 +111,9 @@ pub fn draft_of<'w>(publisher: &'w Publisher, places: Places<'_>, role: Role) ->
     Review::of(Some(publisher), &TrustedRoots::default(), file).map(Some)
 }
 
-fn under_way(places: Places<'_>) -> anyhow::Error {
+fn under_way(places: Places<'_>) -> Failure {
     Failure::new(Kind::Conflict, format!("there is already a draft of the next root: {}", places.draft.display()))
         .hint("finish it (publish root show, sign, commit), or move its file away")
-        .into()
 }
 
 /// Finishes a draft that has all its signatures: a killed rotation's, or one that others have signed by now. Says whether
@@ -137,7 +135,7 @@ pub fn add(publisher: &Publisher, places: Places<'_>, role: Role) -> Result<Step
     let fresh = standing.configured.iter().zip(&standing.known).filter(|(_, known)| !**known).map(|(signer, _)| signer);
     let wish = RootWish { add: fresh.map(|signer| (role, signer.public().clone(), None)).collect(), ..RootWish::default() };
     if wish.add.is_empty() {
-        return Err(Failure::new(Kind::Conflict, format!("the root has all keys of {role} that are configured here")).into());
+        return Err(Failure::new(Kind::Conflict, format!("the root has all keys of {role} that are configured here")));
     }
     step(publisher, places, &wish)
 }
@@ -207,7 +205,7 @@ pub(super) fn bins_follow(publisher: &Publisher) -> Result<Option<Outcome>> {
 }
 
 /// The root's targets keys, where the bins are signed by targets keys and those are others by now.
-pub(super) fn bins_behind(publisher: &Publisher, present: &Present) -> crate::failure::Result<Option<BinKeys>> {
+pub(super) fn bins_behind(publisher: &Publisher, present: &Present) -> Result<Option<BinKeys>> {
     // Keys of their own do not change with the root.
     if publisher.keyring.bins.is_empty() { present.bins_behind() } else { Ok(None) }
 }

@@ -3,7 +3,7 @@
 
 use super::channels::{self, ChannelsPlan};
 use super::{Outcome, Publisher, RoleStep, difference, steps};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Result};
 use crate::keys::Signers;
 use crate::layout::{ReleaseVersion, channel_content, full_number, released_versions, yanked_name};
 use crate::metadata::{Role, Target, Targets};
@@ -11,7 +11,6 @@ use crate::policy::channels::pointing_at;
 use crate::policy::signatures;
 use crate::policy::yanks::check_no_channel;
 use crate::repository::{Change, Condition, Edit, Present, View, stage_bytes};
-use anyhow::Result;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,9 +67,11 @@ pub fn plan(publisher: &Publisher, request: &YankRequest) -> Result<YankPlan> {
     let yanked = targets.get(&yanked_name(&version))?;
     if removed.is_empty() && yanked.is_none() {
         let released = released_versions(targets.below("releases/")).join(", ");
-        return Err(Failure::new(Kind::NotFound, format!("there is no release {version}"))
-            .hint(if released.is_empty() { "nothing is released".into() } else { format!("released: {released}") })
-            .into());
+        return Err(Failure::new(Kind::NotFound, format!("there is no release {version}")).hint(if released.is_empty() {
+            "nothing is released".into()
+        } else {
+            format!("released: {released}")
+        }));
     }
     let channels = match &request.move_to {
         _ if removed.is_empty() => ChannelsPlan::default(),
@@ -127,8 +128,7 @@ fn moves(publisher: &Publisher, version: &str, to: &str, targets: &Targets, allo
     if to == version || !released.contains(&to.as_str()) {
         let others = released.into_iter().filter(|other| *other != version).collect::<Vec<_>>().join(", ");
         return Err(Failure::new(Kind::NotFound, format!("channels cannot move to {}: it is not another release", to.escape_debug()))
-            .hint(if others.is_empty() { "nothing else is released".into() } else { format!("released: {others}") })
-            .into());
+            .hint(if others.is_empty() { "nothing else is released".into() } else { format!("released: {others}") }));
     }
     let read = |name: &str, target: &Target| publisher.read_small(name, target);
     let channels = pointing_at(version, targets, &read)?;

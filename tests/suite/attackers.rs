@@ -65,12 +65,12 @@ impl Theft {
         root::sign(None, &draft, &[root_key]).unwrap();
     }
 
-    fn commit_on(&self, publisher: &Publisher, wish: CommitWish) -> anyhow::Result<()> {
+    fn commit_on(&self, publisher: &Publisher, wish: CommitWish) -> publish::failure::Result<()> {
         let draft = self.rotating.trial.path("draft.json");
         root_commit::apply_commit(publisher, root_commit::plan_commit(publisher, &draft, wish)?).map(drop)
     }
 
-    fn commit(&self, wish: CommitWish) -> anyhow::Result<()> {
+    fn commit(&self, wish: CommitWish) -> publish::failure::Result<()> {
         self.commit_on(&self.rotating.publisher(), wish)
     }
 

@@ -2,7 +2,6 @@
 
 use crate::rotate::Rotating;
 use crate::trial::Trial;
-use publish::failure::Failure;
 use publish::keys::{self, KeyUri, Signers};
 use publish::metadata::{KeyKind, PublicKey, Role};
 use publish::operation::Publisher;
@@ -40,7 +39,7 @@ fn drafted(rotating: &Rotating, wish: &RootWish) {
     root::sign(None, &draft, &[root_key]).unwrap();
 }
 
-fn commit(rotating: &Rotating, publisher: &Publisher) -> anyhow::Result<()> {
+fn commit(rotating: &Rotating, publisher: &Publisher) -> publish::failure::Result<()> {
     let draft = rotating.trial.path("draft.json");
     root_commit::apply_commit(publisher, root_commit::plan_commit(publisher, &draft, CommitWish::default())?).map(drop)
 }
@@ -68,7 +67,7 @@ fn refreshed(publisher: &Publisher) -> Vec<String> {
     due
 }
 
-fn adds(rotating: &Rotating, file: &str) -> anyhow::Result<()> {
+fn adds(rotating: &Rotating, file: &str) -> publish::failure::Result<()> {
     fs::create_dir_all(rotating.trial.path("new")).unwrap();
     fs::write(rotating.trial.path(&format!("new/{file}")), file).unwrap();
     rotating.trial.add_on(&rotating.publisher(), "new").map(drop)
@@ -81,8 +80,8 @@ fn signed_only_by(present: &Present, wanted: &[PublicKey], threshold: u64) {
     }
 }
 
-fn text(error: &anyhow::Error) -> String {
-    let failure = error.downcast_ref::<Failure>().unwrap();
+fn text(error: &publish::failure::Failure) -> String {
+    let failure = &error;
     format!("{} {:?} {:?}", failure.message, failure.details, failure.hints)
 }
 

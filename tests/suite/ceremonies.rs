@@ -72,7 +72,7 @@ impl World {
     }
 
     /// Somebody starts, changes, signs, merges or commits a draft; any of it may be refused.
-    fn step(&mut self, chance: &mut Chance) -> anyhow::Result<()> {
+    fn step(&mut self, chance: &mut Chance) -> publish::failure::Result<()> {
         let (draft, names) = (self.trial.path("draft.json"), self.trial.path("names.json"));
         let publisher = self.publisher();
         // Without a draft there is nothing else to do than to start one, or to let time pass.
@@ -99,7 +99,7 @@ impl World {
                 // On a copy that comes back at once, or later and perhaps stale.
                 let copy = self.trial.path(&format!("copy-{}.json", chance.below(3)));
                 if chance.below(3) > 0 || !copy.exists() {
-                    fs::copy(&draft, &copy)?;
+                    fs::copy(&draft, &copy).unwrap();
                 }
                 let signer = self.signer(chance.of(self.people.as_slice()).as_path());
                 root::sign(None, &copy, &[signer])?;

@@ -2,8 +2,8 @@
 //! the old or the new repository, and running the same command again finishes the work.
 
 use crate::trial::Trial;
-use anyhow::Result;
 use chrono::TimeDelta;
+use publish::failure::Result;
 use publish::failure::{Failure, Kind};
 use publish::operation::{Publisher, refresh};
 use publish::storage::{Call, LocalDirectory, Observed};
@@ -24,7 +24,7 @@ pub fn dying(trial: &Trial, at: usize) -> (Publisher, std::sync::Arc<AtomicUsize
 }
 
 /// Right at the swap it is not known whether it was carried out.
-fn may_fail(error: &anyhow::Error) -> bool {
+fn may_fail(error: &publish::failure::Failure) -> bool {
     error.to_string().contains("timestamp.json")
 }
 

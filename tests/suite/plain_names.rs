@@ -3,7 +3,7 @@
 
 use crate::sandbox::Sandbox;
 use crate::trial::Trial;
-use anyhow::Result;
+use publish::failure::Result;
 use publish::failure::{Failure, Kind};
 use publish::layout::ObjectName;
 use publish::metadata::Target;
@@ -154,7 +154,7 @@ fn wrong(trial: &Trial) -> Vec<String> {
 }
 
 fn copy_directory(from: &Path, to: &Path) {
-    for entry in walkdir::WalkDir::new(from).into_iter().filter_map(Result::ok) {
+    for entry in walkdir::WalkDir::new(from).into_iter().filter_map(std::result::Result::ok) {
         let path = to.join(entry.path().strip_prefix(from).unwrap());
         if entry.file_type().is_dir() { fs::create_dir_all(path).unwrap() } else { fs::copy(entry.path(), path).map(drop).unwrap() }
     }

@@ -1,7 +1,7 @@
 //! A publisher in this process, on a directory, with a clock and faults of the test's choosing.
 
-use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
+use publish::failure::Result;
 use publish::keys::{KeyUri, Passphrases, Secret, Use};
 use publish::layout::ReleaseVersion;
 use publish::metadata::Role;
@@ -253,7 +253,7 @@ impl Trial {
 
 /// A client's verdict: the timestamp version it ended at, or what it refused.
 #[derive(Debug)]
-pub struct Verdict(pub Result<u64, Vec<String>>);
+pub struct Verdict(pub std::result::Result<u64, Vec<String>>);
 
 impl Verdict {
     #[track_caller]

@@ -365,8 +365,7 @@ fn what_is_exchanged_after_the_look_stops_its_own_upload_only() {
                 assert!(Command::new("sh").args(["-ec", exchange]).current_dir(&root).status().unwrap().success());
             }
             told.borrow_mut().push(event);
-        })
-        .unwrap();
+        });
         let there = |name: &str| trial.path(&format!("repo/targets/{name}")).exists();
         assert!(there("a") && there("d") && !there("b"), "{exchange}: {told:#?}");
         let about = |event: &&String| event.contains("upload: \"2\"");

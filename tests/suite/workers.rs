@@ -175,7 +175,7 @@ fn id_of(message: &[u8]) -> String {
 /// Replies that no targets worker signed for this request, made from one that it did.
 fn forgeries(team: &Team, message: &[u8]) -> Vec<(Vec<u8>, &'static str)> {
     let done = Reply::Done { changed: true, snapshot: 1 };
-    let refused = Reply::Refused { kind: "Conflict".into(), message: "x".into(), details: Vec::new(), hints: Vec::new() };
+    let refused = Reply::Refused { kind: "conflict".into(), message: "x".into(), details: Vec::new(), hints: Vec::new() };
     let altered = |role, reply: &Reply, alter: &dyn Fn(&mut Value)| {
         let mut message: Value = serde_json::from_slice(&team.stolen(role, message, reply)).unwrap();
         alter(&mut message);

@@ -104,12 +104,7 @@ impl Witness for Noted<'_> {
 }
 
 /// Whether the commit of an upload took place, by what is published now.
-pub(in crate::operation) fn took_place(
-    publisher: &Publisher,
-    begun: &Begun,
-    files: &NamedFiles,
-    present: &mut Present,
-) -> anyhow::Result<Took> {
+pub(in crate::operation) fn took_place(publisher: &Publisher, begun: &Begun, files: &NamedFiles, present: &mut Present) -> Result<Took> {
     let now = present.versions();
     match begun {
         Begun::Swap { sha256, .. } if *sha256 == present.digest() => return Ok(Took::Place),
@@ -127,7 +122,7 @@ pub(in crate::operation) fn took_place(
         for version in (since..now.snapshot).rev() {
             match load_restored(storage, &pinned, now.root.saturating_add(1), version, 0, publisher.now()) {
                 Ok(mut earlier) => held |= contains(publisher, &mut earlier, files)?,
-                Err(failure) if failure.kind == Kind::Storage => return Err(failure.into()),
+                Err(failure) if failure.kind == Kind::Storage => return Err(failure),
                 // Pruned, or signed by keys that were replaced: its content is not known.
                 Err(_) => held = true,
             }
@@ -143,7 +138,7 @@ pub(in crate::operation) fn took_place(
 }
 
 /// Whether a state has every file of an upload.
-fn contains(publisher: &Publisher, present: &mut Present, files: &NamedFiles) -> anyhow::Result<bool> {
+fn contains(publisher: &Publisher, present: &mut Present, files: &NamedFiles) -> Result<bool> {
     present.read_bins_of(publisher.storage.as_ref(), files.keys().map(String::as_str))?;
     for (name, file) in files {
         let Some(target) = present.target(name)?.filter(|target| target.length == file.length()) else { return Ok(false) };

@@ -2,12 +2,11 @@
 //! another place, by what memory holds: `init` notes there that it begins before it pins a root, and a commit notes versions.
 
 use super::{InitRequest, foreign, pin};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use crate::metadata::{ROOT_LIMIT, Role, TIMESTAMP_LIMIT};
 use crate::operation::Publisher;
 use crate::operation::publisher::Past;
-use anyhow::Result;
 
 const TIMESTAMP_MISSING: &str = "restore timestamp.json, or the whole repository: docs/recovery.md#the-published-timestamp-is-missing";
 
@@ -52,11 +51,11 @@ impl Existing {
         let differs = pinned.is_some_and(|pinned| self.same_version.as_deref().is_some_and(|there| there != pinned));
         let unknown = pinned.is_none() && self.any && !request.config.exists();
         if differs || unknown {
-            return Err(foreign(publisher).details(self.shown()).into());
+            return Err(foreign(publisher).details(self.shown()));
         }
         let later = pinned.map_or(Ok(false), |pinned| pin(pinned).map(|trust| trust.root().version() > 1))?;
         if later && !self.any {
-            return Err(gone(publisher, &format!("{} is not a first root", publisher.pinned_root.display())).into());
+            return Err(gone(publisher, &format!("{} is not a first root", publisher.pinned_root.display())));
         }
         Ok(())
     }
@@ -70,7 +69,7 @@ impl Existing {
         let (here, state) = (publisher.storage.location(), publisher.memory.state.to_string());
         if let Some(version) = self.past.here {
             let remembered = format!("{state} remembers timestamp {version} of this repository");
-            return Err(if self.any { self.lost(publisher).detail(remembered) } else { gone(publisher, &remembered) }.into());
+            return Err(if self.any { self.lost(publisher).detail(remembered) } else { gone(publisher, &remembered) });
         }
         if !publisher.memory.recall.configured && request.config.exists() {
             return Err(Failure::new(
@@ -79,22 +78,20 @@ impl Existing {
             )
             .hint(
                 "leave --repo and PUBLISH_REPO out, or correct them; for a second repository, run `publish init` in a directory of its own",
-            )
-            .into());
+            ));
         }
         let Some(pinned) = pinned else {
-            return if self.any { Err(self.lost(publisher).into()) } else { Ok(()) };
+            return if self.any { Err(self.lost(publisher)) } else { Ok(()) };
         };
         if let Some(elsewhere) = &self.past.elsewhere {
             return Err(Failure::new(Kind::Conflict, format!("there is no repository at {here}: the one of {} is at another place", publisher.pinned_root.display()))
                 .detail(format!("{state} remembers it at {elsewhere}"))
                 .hint("correct `repo` in the config, or --repo")
-                .hint("to move the repository, copy all of its files, timestamp.json last; for a second one, run `publish init` in a directory of its own: with the same root, each would accept the other's metadata")
-                .into());
+                .hint("to move the repository, copy all of its files, timestamp.json last; for a second one, run `publish init` in a directory of its own: with the same root, each would accept the other's metadata"));
         }
         let consistent = pin(pinned)?.root().consistent_snapshot();
         if self.files.iter().any(|file| !is_of_first_init(file, consistent)) || (self.any && !self.past.begun) {
-            return Err(self.lost(publisher).into());
+            return Err(self.lost(publisher));
         }
         if self.past.begun {
             return Ok(());
@@ -103,8 +100,7 @@ impl Existing {
         Err(Failure::new(Kind::NotFound, format!("{root} is the root of a repository, and there is no repository at {here}"))
             .hint("correct `repo` in the config, or --repo")
             .hint("if the repository was there, restore it from a backup: docs/recovery.md#the-published-timestamp-is-missing")
-            .hint(format!("if nothing was ever published with this root, move {root} away and run `publish init` again"))
-            .into())
+            .hint(format!("if nothing was ever published with this root, move {root} away and run `publish init` again")))
     }
 
     fn lost(&self, publisher: &Publisher) -> Failure {

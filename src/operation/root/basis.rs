@@ -119,8 +119,8 @@ pub(super) fn check_given(
     draft: &RootDraft,
     trusted: &TrustedRoots,
     now: Expiry,
-    published: impl Fn(u64) -> anyhow::Result<Vec<u8>>,
-) -> anyhow::Result<()> {
+    published: impl Fn(u64) -> Result<Vec<u8>>,
+) -> Result<()> {
     let mut given = sorted(&trusted.given)?;
     let Some((name, file)) = given.first() else { return Ok(()) };
     let trust = Trust::pin(file, AtExpiry::Report(now))?;
@@ -129,8 +129,8 @@ pub(super) fn check_given(
     }
     match walk(trust, draft, &sorted(&given)?)? {
         (Walk::Arrives, _) => Ok(()),
-        (Walk::Lacks(from, to), _) => Err(lacks(from, to).into()),
-        (Walk::Contradicts(why), _) => Err(Failure::new(Kind::Untrusted, format!("do not sign this: {why}")).into()),
+        (Walk::Lacks(from, to), _) => Err(lacks(from, to)),
+        (Walk::Contradicts(why), _) => Err(Failure::new(Kind::Untrusted, format!("do not sign this: {why}"))),
     }
 }
 

@@ -17,10 +17,9 @@ pub(super) use names::read_names;
 pub(super) use published::{affected, present_for, root_file};
 
 use super::Publisher;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Result};
 use crate::metadata::{Expiry, PublicKey, Role, RootDraft, RootEdit, format_expiry};
 use crate::policy::clocks::Moment;
-use anyhow::Result;
 use draft_file::DraftFile;
 use names::{known_names, write_names};
 use published::{label, newest_root, staleness};
@@ -63,8 +62,7 @@ pub(super) fn edited(publisher: &Publisher, path: &Path, names: &Path, wish: &Ro
     let now = publisher.now();
     if let Some(over) = wish.expires.filter(|expires| *expires <= now) {
         return Err(Failure::invalid(format!("the next root would expire on {}, which is in the past", format_expiry(over)))
-            .hint("give a time in the future, for example 365d")
-            .into());
+            .hint("give a time in the future, for example 365d"));
     }
     let known = known_names(names)?;
     let mut file = match DraftFile::read_if_there(path)? {
@@ -113,9 +111,7 @@ fn wished_names(draft: &RootDraft, wish: &RootWish) -> Result<BTreeMap<String, S
 fn check_fresh(publisher: &Publisher, draft: &RootDraft) -> Result<()> {
     match staleness(publisher, draft)? {
         None => Ok(()),
-        Some(why) => {
-            Err(Failure::new(Kind::Conflict, why).hint("move the draft's file away and start again with `publish root edit`").into())
-        }
+        Some(why) => Err(Failure::new(Kind::Conflict, why).hint("move the draft's file away and start again with `publish root edit`")),
     }
 }
 
@@ -136,8 +132,7 @@ fn resolve(draft: &RootDraft, role: Option<Role>, text: &str) -> Result<String> 
             let whose = role.map_or_else(|| "the root".to_owned(), |role| role.to_string());
             Err(Failure::invalid(format!("`{}` {how} {whose}", text.escape_debug()))
                 .details(ids.iter().map(|id| draft.describe(id)))
-                .hint("give a name, or at least four digits of the key id")
-                .into())
+                .hint("give a name, or at least four digits of the key id"))
         }
     }
 }

@@ -1,9 +1,8 @@
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Result};
 use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::keys::create_private_directory;
 use crate::metadata::check_names;
 use crate::operation::own_file;
-use anyhow::Result;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -13,7 +12,7 @@ pub(in crate::operation) fn read_names(path: &Path) -> Result<BTreeMap<String, S
         Ok(bytes) => Ok(serde_json::from_slice(&bytes)
             .map_err(|error| Failure::invalid(format!("the names of keys in {} cannot be read: {error}", path.display())))?),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-        Err(error) => Err(Failure::io("read", path.display(), error).into()),
+        Err(error) => Err(Failure::io("read", path.display(), error)),
     }
 }
 
@@ -36,5 +35,5 @@ pub(super) fn write_names(path: &Path, names: &BTreeMap<String, String>) -> Resu
     let bytes = serde_json::to_vec_pretty(&all).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
     // Keys may lie elsewhere: then nothing has made the directory yet.
     path.parent().map_or(Ok(()), create_private_directory)?;
-    Ok(own_file::replace(path, &bytes)?)
+    own_file::replace(path, &bytes)
 }

@@ -1,12 +1,11 @@
 //! What is published, and whether a draft starts from it.
 
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust, is_signed_for};
 use crate::metadata::{ROOT_LIMIT, RepositoryLabel, Role, Root, RootDraft};
 use crate::operation::Publisher;
 use crate::repository::{Present, load_before_root};
-use anyhow::Result;
 
 /// Which repository this is.
 pub(super) fn label(publisher: &Publisher) -> Result<RepositoryLabel> {
@@ -64,7 +63,7 @@ pub(in crate::operation) fn root_file(publisher: &Publisher, version: u64) -> Re
         Some(object) => Ok(object.bytes),
         // A repository may have been given to us with later roots only: the pinned one is one of them.
         None if Trust::pin(&pinned, AtExpiry::Report(publisher.now()))?.root().version() == version => Ok(pinned),
-        None => Err(missing().into()),
+        None => Err(missing()),
     }
 }
 

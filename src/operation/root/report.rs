@@ -2,13 +2,12 @@
 
 use super::basis::{Basis, VouchedBy};
 use super::published::{affected, label, present_for};
-use crate::failure::Kind;
+use crate::failure::{Kind, Result};
 use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust};
 use crate::metadata::{Quorum, ROOT_LIMIT, RepositoryLabel, Role, Root, RootChange, RootDraft, format_expiry};
 use crate::operation::Publisher;
 use crate::policy::client_roots;
-use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -135,7 +134,7 @@ fn look_around(
         Err(failure) if matches!(failure.kind, Kind::Untrusted | Kind::Invalid) => {
             notes.push(format!("the published state cannot be continued: {}", failure.message));
         }
-        Err(failure) => return Err(failure.into()),
+        Err(failure) => return Err(failure),
     }
     if quorums.iter().all(Quorum::is_reached) {
         problems.extend(walk(publisher, draft, now)?);

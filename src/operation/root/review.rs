@@ -3,10 +3,9 @@ use super::draft_file::DraftFile;
 use super::names::known_names;
 use super::published::{root_file, staleness};
 use super::report::{RootReport, report};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Result};
 use crate::keys::{RoleSigner, sign_all};
 use crate::operation::Publisher;
-use anyhow::Result;
 use chrono::Utc;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -59,8 +58,7 @@ impl<'w> Review<'w> {
             None => Ok(()),
             Some((problem, more)) => Err(Failure::new(Kind::Conflict, format!("root {} is not signed: {problem}", self.report.to))
                 .details(more.to_vec())
-                .hint("`publish root show` shows the whole draft")
-                .into()),
+                .hint("`publish root show` shows the whole draft")),
         }
     }
 
@@ -94,8 +92,7 @@ impl<'w> Review<'w> {
                 ))
                 .detail(format!("it is: {} {}", signer.public().id(), signer.public().keytype()))
                 .details(draft.root_keys().map(|(id, key)| format!("may sign: {} {}", draft.describe(id), key.keytype())))
-                .hint("check that this is the right key and the right draft")
-                .into());
+                .hint("check that this is the right key and the right draft"));
             }
         }
         let message = draft.message()?;

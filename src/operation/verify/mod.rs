@@ -13,7 +13,7 @@ mod second_opinion;
 pub use finding::{Finding, Severity};
 pub use second_opinion::SecondOpinion;
 
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust};
 use crate::metadata::{
@@ -23,7 +23,6 @@ use crate::metadata::{
 use crate::policy::clocks;
 use crate::repository::{BINS, Progress, Versions};
 use crate::storage::Source;
-use anyhow::Result;
 use chrono::{DateTime, Utc};
 use finding::Findings;
 use releases::Signatures;
@@ -114,7 +113,7 @@ pub fn verify(request: &VerifyRequest<'_>) -> Result<VerifyReport> {
             };
             findings.error("metadata", &failure, advice)
         }
-        Err(failure) => return Err(failure.into()),
+        Err(failure) => return Err(failure),
         Ok(chain) => {
             let targets = all_targets(&chain, &mut findings);
             report.targets = targets.len();
@@ -249,8 +248,7 @@ fn anchor(request: &VerifyRequest<'_>, findings: &mut Findings) -> Result<Vec<u8
             Err(Failure::new(Kind::Untrusted, "the first root is not the one with the given SHA-512")
                 .detail(format!("given: {wanted}"))
                 .detail(format!("found: {found}"))
-                .hint("the repository was replaced, or the SHA-512 is that of another root")
-                .into())
+                .hint("the repository was replaced, or the SHA-512 is that of another root"))
         }
     }
 }

@@ -69,23 +69,12 @@ fn refusal(failure: &Failure) -> Reply {
         details.push(format!("caused by: {error}"));
         cause = error.source();
     }
-    Reply::Refused { kind: format!("{:?}", failure.kind), message: failure.message.clone(), details, hints: failure.hints.clone() }
+    Reply::Refused { kind: failure.kind.name().into(), message: failure.message.clone(), details, hints: failure.hints.clone() }
 }
 
 /// The failure again at the other end.
 fn failure_of(kind: &str, message: String, details: Vec<String>, hints: Vec<String>) -> Failure {
-    let kinds = [
-        Kind::Conflict,
-        Kind::Invalid,
-        Kind::NotFound,
-        Kind::Untrusted,
-        Kind::Storage,
-        Kind::Permission,
-        Kind::NoRepository,
-        Kind::Passphrase,
-    ];
-    let kind = kinds.into_iter().find(|known| format!("{known:?}") == kind).unwrap_or(Kind::Unexpected);
-    let failure = hints.into_iter().fold(Failure::new(kind, message), Failure::hint);
+    let failure = hints.into_iter().fold(Failure::new(Kind::named(kind), message), Failure::hint);
     failure.details(details)
 }
 
