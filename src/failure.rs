@@ -1,5 +1,11 @@
 //! One error type for every module below `operation`: a kind to branch on, a sentence for people, and what to do next.
 
+mod id;
+mod message;
+
+pub use id::{Class, Id};
+pub use message::Message;
+
 use std::fmt;
 use std::path::PathBuf;
 
@@ -70,6 +76,8 @@ impl Kind {
 pub struct Failure {
     /// The class of trouble.
     pub kind: Kind,
+    /// Which error of this class it is, where a program may want to know.
+    id: Option<Id>,
     /// Lower case, no full stop; names the file, key, role or target.
     pub message: String,
     /// Further lines: each name, digest or place on its own.
@@ -87,12 +95,24 @@ pub type Result<T> = std::result::Result<T, Failure>;
 impl Failure {
     /// A failure without details, hints or source.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), details: Vec::new(), hints: Vec::new(), input: None, source: None }
+        Self { kind, id: None, message: message.into(), details: Vec::new(), hints: Vec::new(), input: None, source: None }
     }
 
     /// Shorthand for the commonest kind, [`Kind::Invalid`].
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(Kind::Invalid, message)
+    }
+
+    /// Gives it an id of its own.
+    #[must_use]
+    pub fn id(mut self, id: Id) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// The id: its own, or that of its kind.
+    pub fn known_as(&self) -> Id {
+        self.id.unwrap_or_else(|| Id::of_kind(self.kind))
     }
 
     /// Adds a line about what to do.

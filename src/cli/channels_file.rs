@@ -1,5 +1,5 @@
 use crate::config::Config;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Id, Message, Result};
 use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ const USUAL: &str = "trdl_channels.yaml";
 ///
 /// With a config elsewhere, the configured file is beside the config. The one in the working directory is most likely the
 /// one that was just edited: which of the two is published must not depend on a rule that the user may not know.
-pub(super) fn choose(config: &Config, given: Option<&Path>, flag: &str) -> Result<(PathBuf, Option<String>)> {
+pub(super) fn choose(config: &Config, given: Option<&Path>, flag: &str) -> Result<(PathBuf, Option<Message>)> {
     if let Some(given) = given {
         return Ok((given.to_owned(), None));
     }
@@ -22,7 +22,7 @@ pub(super) fn choose(config: &Config, given: Option<&Path>, flag: &str) -> Resul
     let shown = configured.display();
     if is_same_directory(config.base()) {
         let warning = format!("channels are read from {shown}, as the config says; {USUAL} differs from it and is not published");
-        return Ok((configured, Some(warning)));
+        return Ok((configured, Some(Message::new(Id::OtherChannelsFile, warning))));
     }
     let hint = |file: &Path| format!("{flag}{}", file.display());
     if !configured.exists() {

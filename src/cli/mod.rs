@@ -121,7 +121,7 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Report> {
 
 /// Refuses a config that is not the pinned one, before anything in it is used.
 fn check_config(global: &arguments::Global) -> anyhow::Result<()> {
-    use crate::failure::{Failure, Kind};
+    use crate::failure::{Failure, Id, Kind};
     use crate::files::{GIVEN_FILE_LIMIT, read_given};
     let Some(wanted) = &global.config_sha256 else { return Ok(()) };
     let what = global.config.display();
@@ -131,6 +131,7 @@ fn check_config(global: &arguments::Global) -> anyhow::Result<()> {
         return Ok(());
     }
     Err(Failure::new(Kind::Untrusted, format!("the config {what} is not the one that is pinned"))
+        .id(Id::ConfigNotPinned)
         .detail(format!("pinned: sha256 {}", wanted.trim().escape_debug()))
         .detail(format!("found:  sha256 {found}"))
         .hint(

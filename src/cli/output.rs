@@ -1,7 +1,7 @@
 use super::arguments::Global;
 use super::exit;
 use super::wrap::{self, wrapped};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Id, Kind, Message};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::io::{Error, ErrorKind, IsTerminal, Result, Write};
@@ -16,6 +16,8 @@ pub(super) struct Output {
     json: bool,
     quiet: bool,
     color: bool,
+    /// The warnings of the run so far, for the JSON document at its end.
+    told: Arc<Mutex<Vec<Message>>>,
     /// A plan that `--quiet` kept back.
     withheld: Arc<Mutex<Option<String>>>,
     /// Lists in full.
@@ -27,7 +29,8 @@ pub(super) struct Report {
     command: &'static str,
     text: String,
     json: Value,
-    warnings: Vec<String>,
+    warnings: Vec<Message>,
+    notes: Vec<Message>,
     /// The exit code.
     pub exit: u8,
 }
@@ -35,7 +38,7 @@ pub(super) struct Report {
 impl Report {
     /// A report in both forms.
     pub fn new(command: &'static str, text: String, json: Value) -> Self {
-        Self { command, text, json, warnings: Vec::new(), exit: 0 }
+        Self { command, text, json, warnings: Vec::new(), notes: Vec::new(), exit: 0 }
     }
 
     /// A report that is its text.
@@ -51,8 +54,15 @@ impl Report {
 
     /// Adds warnings, which are shown even when quiet.
     #[must_use]
-    pub fn warnings(mut self, warnings: &[String]) -> Self {
+    pub fn warnings(mut self, warnings: &[Message]) -> Self {
         self.warnings.extend_from_slice(warnings);
+        self
+    }
+
+    /// Adds the ids of notes, which are in the text already.
+    #[must_use]
+    pub fn notes(mut self, notes: &[Message]) -> Self {
+        self.notes.extend_from_slice(notes);
         self
     }
 
@@ -77,13 +87,13 @@ pub(super) fn wants_color() -> bool {
 impl Output {
     /// Text without colours, before the flags are known.
     pub fn plain() -> Self {
-        Self { json: false, quiet: false, color: false, verbose: false, withheld: Arc::default() }
+        Self { json: false, quiet: false, color: false, verbose: false, told: Arc::default(), withheld: Arc::default() }
     }
 
     /// As the global flags and `NO_COLOR` request.
     pub fn new(global: &Global) -> Self {
         let color = wants_color() && std::io::stderr().is_terminal() && !global.json;
-        Self { json: global.json, quiet: global.quiet, color, verbose: global.verbose, withheld: Arc::default() }
+        Self { json: global.json, quiet: global.quiet, color, verbose: global.verbose, told: Arc::default(), withheld: Arc::default() }
     }
 
     /// Prints a command's report. The text is the purpose of read-only commands, so `--quiet` only drops what follows a
@@ -96,6 +106,8 @@ impl Output {
             let mut document = json!({"schema": 1, "command": report.command});
             if let (Some(document), Value::Object(fields)) = (document.as_object_mut(), &report.json) {
                 document.extend(fields.clone());
+                report.warnings.iter().for_each(|warning| self.tell(warning));
+                document.insert("messages".into(), self.messages(&report.notes));
             }
             print(&format!("{document}\n"));
             return;
@@ -113,9 +125,9 @@ impl Output {
     }
 
     /// Prints a plan before it is carried out.
-    pub fn plan(&self, text: Option<String>, warnings: &[String]) {
-        if !self.json {
-            warnings.iter().for_each(|warning| self.warning(warning));
+    pub fn plan(&self, text: Option<String>, warnings: &[Message]) {
+        for warning in warnings {
+            if self.json { self.tell(warning) } else { self.warning(warning) }
         }
         let Some(text) = text else { return };
         if !self.is_silent() {
@@ -138,14 +150,33 @@ impl Output {
     }
 
     /// A warning, on stderr in every mode.
-    pub fn warning(&self, line: &str) {
-        eprint_wrapped(&format!("{} {}\n", self.paint("warning:", "33"), one_line(line)));
+    pub fn warning(&self, warning: &Message) {
+        self.tell(warning);
+        eprint_wrapped(&format!("{} {}\n", self.paint("warning:", "33"), one_line(warning)));
+    }
+
+    /// Keeps a warning for the document at the end.
+    fn tell(&self, warning: &Message) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if !told.contains(warning) {
+            told.push(warning.clone());
+        }
+    }
+
+    /// Every message of the run with its id, for programs.
+    fn messages(&self, notes: &[Message]) -> Value {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let listed = |severity: &'static str, message: &Message| json!({"id": message.id, "severity": severity, "message": message});
+        let warnings = told.iter().map(|message| listed("warning", message));
+        warnings.chain(notes.iter().map(|message| listed("note", message))).collect()
     }
 
     /// Prints an error with its details, causes and hints.
     pub fn error(&self, error: &anyhow::Error) {
         if self.json {
-            print(&format!("{}\n", error_document(error)));
+            let mut document = error_document(error);
+            document["messages"] = self.messages(&[]);
+            print(&format!("{document}\n"));
             return;
         }
         self.error_text(error);
@@ -202,6 +233,7 @@ fn error_document(error: &anyhow::Error) -> Value {
     let failure = error.downcast_ref::<Failure>();
     let kind = failure.map_or(Kind::Unexpected, |failure| failure.kind).name();
     json!({"schema": 1, "error": {
+        "id": failure.map_or(Id::Unexpected, Failure::known_as),
         "kind": kind,
         "exit_code": exit::code(error),
         "message": error.to_string(),
@@ -217,7 +249,7 @@ pub(super) fn usage_document(error: &clap::Error, hint: Option<&str>) -> String 
     let message = message.strip_prefix("error: ").unwrap_or(&message).trim();
     format!(
         "{}\n",
-        json!({"schema": 1, "error": {"kind": "usage", "exit_code": exit::USAGE, "message": message, "details": [], "causes": [], "hints": hint.into_iter().collect::<Vec<_>>()}})
+        json!({"schema": 1, "error": {"id": Id::Usage, "kind": "usage", "exit_code": exit::USAGE, "message": message, "details": [], "causes": [], "hints": hint.into_iter().collect::<Vec<_>>()}, "messages": []})
     )
 }
 
@@ -225,7 +257,7 @@ pub(super) fn usage_document(error: &clap::Error, hint: Option<&str>) -> String 
 pub(super) fn interrupt_document(message: &str, code: i32) -> String {
     format!(
         "{}\n",
-        json!({"schema": 1, "error": {"kind": "interrupted", "exit_code": code, "message": message, "details": [], "causes": [], "hints": ["run the same command again"]}})
+        json!({"schema": 1, "error": {"id": Id::Interrupted, "kind": "interrupted", "exit_code": code, "message": message, "details": [], "causes": [], "hints": ["run the same command again"]}, "messages": []})
     )
 }
 

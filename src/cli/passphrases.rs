@@ -1,6 +1,6 @@
 use super::arguments::Global;
 use crate::config::Config;
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Result};
 use crate::keys::{Passphrases, Secret, Use};
 use std::collections::HashMap;
 use std::io::IsTerminal;
@@ -230,6 +230,7 @@ pub(super) fn new_passphrase(file: Option<&Path>, what: &str) -> Result<Secret> 
     }
     let missing = || {
         Failure::new(Kind::Passphrase, format!("a new passphrase is needed for {what}, and there is no terminal to ask on"))
+            .id(Id::PassphraseNeeded)
             .hint("give it with --new-passphrase-file or the variable PUBLISH_NEW_PASSPHRASE")
     };
     if !std::io::stdin().is_terminal() {
@@ -281,6 +282,7 @@ fn prompt(question: &str, what: &str, purpose: Use) -> Result<Secret> {
     };
     let missing = || {
         Failure::new(Kind::Passphrase, format!("a passphrase is needed for {what}, and there is no terminal to ask on"))
+            .id(Id::PassphraseNeeded)
             .hint(format!("give it with {file}, {command} or the variable {variable}"))
     };
     if !std::io::stdin().is_terminal() {

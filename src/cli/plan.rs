@@ -3,6 +3,7 @@
 use super::arguments::PlanFormat;
 use super::output::one_line;
 use super::text::{count, size};
+use crate::failure::Message;
 use std::fmt::Write;
 
 /// Longer lists are cut unless `--verbose`.
@@ -15,7 +16,7 @@ const LONGEST_MARKDOWN: usize = 60_000;
 pub(super) struct Plan {
     title: String,
     sections: Vec<(String, Vec<Line>)>,
-    warnings: Vec<String>,
+    warnings: Vec<Message>,
     verbose: bool,
     /// For example `3 files and 2 channels to add`.
     summary: String,
@@ -65,7 +66,7 @@ impl Plan {
     }
 
     /// Adds warnings to the Markdown form; on a terminal they are printed as warnings.
-    pub fn warnings(&mut self, warnings: &[String]) {
+    pub fn warnings(&mut self, warnings: &[Message]) {
         self.warnings.extend_from_slice(warnings);
     }
 

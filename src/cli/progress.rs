@@ -1,6 +1,7 @@
 use super::arguments::{Global, When};
 use super::log::tell;
 use super::output::{Output, is_dumb};
+use crate::failure::Message;
 use crate::repository::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
@@ -122,7 +123,7 @@ impl Progress for Shown {
         }
     }
 
-    fn warning(&self, line: &str) {
+    fn warning(&self, line: &Message) {
         match &self.step().bar {
             Some(bar) => bar.suspend(|| self.output.warning(line)),
             None => self.output.warning(line),
@@ -155,7 +156,7 @@ impl Progress for Logged {
     fn file(&self) {}
     fn status(&self, _: &str) {}
 
-    fn warning(&self, line: &str) {
+    fn warning(&self, line: &Message) {
         tell(&self.0, "warning", "warning", json!({"what": line}));
     }
 }

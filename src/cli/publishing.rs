@@ -7,7 +7,7 @@ use super::plan::{Plan, size_after, totals};
 use super::publisher::open;
 use super::text::{confirm_loss, count, size, steps};
 use crate::config::Config;
-use crate::failure::Failure;
+use crate::failure::{Failure, Id, Message};
 use crate::layout::{Platform, ReleaseVersion};
 use crate::operation::channels::{ChannelChange, ChannelsPlan, ChannelsRequest, lines_with};
 use crate::operation::refresh::RefreshRequest;
@@ -171,19 +171,20 @@ pub(super) fn refresh(global: &Global, arguments: &Refresh, output: &Output) -> 
         Some(PlainSwitch::Off) => text.push_str("  - plain names: removed, `plain_names: none` is set\n"),
         None => {}
     }
-    let mut warnings: Vec<String> = plan
+    let mut warnings: Vec<Message> = plan
         .postponed
         .iter()
         .map(|due| {
             format!("{} is due ({}), but its key is not on this machine: run `publish refresh` where the key is", due.role, due.reason)
         })
+        .map(|text| Message::new(Id::RefreshPostponed, text))
         .collect();
     if let Some(on) = plan.switch_waits {
         let (now, wish) = if on { ("off", "on") } else { ("on", "off") };
-        warnings.push(format!(
+        warnings.push(Message::new(Id::ConsistentSnapshotWaits, format!(
             "consistent snapshots stay {now}: `consistent_snapshot: {on}` needs a new root that switches them {wish}, and this machine has too few root keys to sign it; run `publish refresh` on a machine with enough root keys, or set `consistent_snapshot: {}`",
             !on
-        ));
+        )));
     }
     let document = json!(plan);
     let empty = format!("nothing is due; next: {}", plan.next.as_deref().unwrap_or("unknown"));
@@ -293,7 +294,7 @@ fn check_format(global: &Global, format: PlanFormat) -> Result<()> {
 
 /// The answer of a dry run; `nothing` is the whole answer on a terminal where nothing is to be done, `next` the hint at its
 /// end.
-fn planned(mut lines: Plan, format: PlanFormat, warnings: &[String], nothing: Option<&str>, next: &str) -> String {
+fn planned(mut lines: Plan, format: PlanFormat, warnings: &[Message], nothing: Option<&str>, next: &str) -> String {
     if let (PlanFormat::Text, Some(nothing)) = (format, nothing) {
         return format!("{nothing}\n");
     }

@@ -4,7 +4,7 @@ use super::arguments::{self, SECRET_VARIABLES};
 use super::exit;
 use super::output::Report;
 use crate::config::Setting;
-use crate::failure::Failure;
+use crate::failure::{Class, Failure, Id};
 use crate::operation::doctor::Item;
 use clap::{Arg, Command};
 use std::fmt::Write;
@@ -85,7 +85,15 @@ pub(super) fn page() -> String {
     for item in Item::ALL {
         let _ = writeln!(page, "| `{}` | {} | {} |", item.id(), item.name(), item.about());
     }
-    page.push_str("\n## JSON\n\n`--json` prints one document to stdout. `schema` is 1; within it, fields are only ever added. Changing commands have `command`, `dry_run`, `plan` and, unless it is a dry run, `result`; a plan has `empty`; a result has `published`, the targets with `name`, `length`, `sha256` and `url`. `status` has `status`; `verify` has `good` and `report`; `doctor` has `good`, `failed`, `warnings` and `checks`, each with `id`, `name`, `section`, `verdict`, `meaning` and `remedies`. An error is a document too: `error` with `kind`, `exit_code`, `message`, `details`, `causes` and `hints`.\n");
+    page.push_str("\n## JSON\n\n`--json` prints one document to stdout. `schema` is 1; within it, fields are only ever added. Changing commands have `command`, `dry_run`, `plan` and, unless it is a dry run, `result`; a plan has `empty`; a result has `published`, the targets with `name`, `length`, `sha256` and `url`. `status` has `status`; `verify` has `good` and `report`; `doctor` has `good`, `failed`, `warnings` and `checks`, each with `id`, `name`, `section`, `verdict`, `meaning` and `remedies`. An error is a document too: `error` with `id`, `kind`, `exit_code`, `message`, `details`, `causes` and `hints`.\n\nEvery document has `messages`, the warnings and notes of the run, with `id`, `severity` and `message`; findings of `verify` and the error of a document have an `id` too. Ids are stable, texts are not. An error without an id of its own has that of its kind, and its hints belong to it.\n");
+    for (class, heading) in
+        [(Class::Error, "Ids of errors"), (Class::Message, "Ids of warnings and notes"), (Class::Finding, "Ids of findings of verify")]
+    {
+        let _ = write!(page, "\n### {heading}\n\n| id | meaning |\n|---|---|\n");
+        for id in Id::ALL.iter().filter(|id| id.class() == class) {
+            let _ = writeln!(page, "| `{}` | {} |", id.id(), id.about());
+        }
+    }
     page
 }
 

@@ -69,7 +69,7 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
                     "nothing is published; next: change the draft; it cannot be published because of the lines with X"
                 }
             );
-            Ok(Report::new("root", text, json!({"dry_run": global.dry_run, "root": report})))
+            Ok(Report::new("root", text, json!({"dry_run": global.dry_run, "root": report})).notes(&report.notes))
         }
         Root::Show { draft, known } => {
             let (config, publisher) = at_hand(global, draft, output)?;
@@ -85,7 +85,8 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
                     "root",
                     format!("{shown}Nothing was signed. Run it without --dry-run to sign.\n"),
                     json!({"dry_run": true, "root": review.report}),
-                ));
+                )
+                .notes(&review.report.notes));
             }
             review.check()?;
             if !yes {
@@ -98,13 +99,13 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
             let _ = writeln!(text, "{done}: {}", waiting_line(&report));
             let _ = writeln!(text, "what is signed: sha256 {}", report.sha256);
             let _ = writeln!(text, "{}", next_step(&report));
-            Ok(Report::new("root", text, json!({"root": report})))
+            Ok(Report::new("root", text, json!({"root": report})).notes(&report.notes))
         }
         Root::Merge { files, draft, known } => {
             let (config, publisher) = at_hand(global, draft, output)?;
             let report = operation::merge(publisher.as_ref(), &trusted(known)?, &draft_of(draft, config.as_ref()), files)?;
             let text = format!("{}{} new\n{}\n", describe(&report), count(report.added, "signature"), next_step(&report));
-            Ok(Report::new("root", text, json!({"root": report})))
+            Ok(Report::new("root", text, json!({"root": report})).notes(&report.notes))
         }
         Root::Commit { draft, replace_now, back_to, reset_versions, confirm } => {
             let config = Config::read(&global.config)?;

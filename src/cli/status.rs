@@ -6,7 +6,7 @@ use super::publisher::open;
 use super::text::{count, span};
 use super::wrap;
 use crate::config::Config;
-use crate::failure::Failure;
+use crate::failure::{Failure, Id, Message};
 use crate::keys::KeyUri;
 use crate::operation::install::{self as install_operation, Install};
 use crate::operation::read_pinned_root;
@@ -33,7 +33,7 @@ pub(super) fn run(global: &Global, arguments: &Status, output: &Output) -> Resul
     let status = operation::status(&publisher, arguments.fail_within)?;
     let code = exit::code_of_health(status.health);
     let text = if output.is_silent() { verdict(&status) } else { describe(&status, &config, output.verbose)? };
-    let clock: Vec<String> = status.clock.clone().into_iter().collect();
+    let clock: Vec<Message> = status.clock.iter().map(|text| Message::new(Id::ClocksDisagree, text)).collect();
     Ok(Report::new("status", text, json!({"status": status})).warnings(&clock).exit(code))
 }
 

@@ -7,7 +7,7 @@ use super::plan::MAX_LISTED;
 use super::publisher::open;
 use super::text::{confirm_loss, count, size};
 use crate::config::Config;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Id, Kind, Message};
 use crate::operation::prune as prune_operation;
 use crate::operation::store_check::{self, Verdict};
 use anyhow::Result;
@@ -54,7 +54,8 @@ pub(super) fn prune(global: &Global, arguments: &Prune, output: &Output) -> Resu
     if plan.objects.len() > shown {
         let _ = writeln!(text, "    and {} more (--verbose lists them)", plan.objects.len() - shown);
     }
-    let warnings: Vec<String> = plan.strange.iter().map(|name| format!("{name} does not belong to a repository; it stays")).collect();
+    let strange = |name: &String| Message::new(Id::ForeignObject, format!("{name} does not belong to a repository; it stays"));
+    let warnings: Vec<Message> = plan.strange.iter().map(strange).collect();
     let document = json!(plan);
     let what = format!("{} ({})", count(plan.objects.len(), "file"), size(plan.bytes));
     if plan.empty {

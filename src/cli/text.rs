@@ -1,4 +1,4 @@
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Id, Kind};
 use crate::operation::RoleStep;
 use chrono::TimeDelta;
 use std::io::IsTerminal;
@@ -43,7 +43,11 @@ pub(super) fn confirm(shown: &str, what: &str, flag: &str, output: &super::outpu
     super::output::eprint_wrapped(&format!("{}{what}? [y/N] ", super::output::visible(shown)));
     let mut answer = String::new();
     let _ = std::io::stdin().read_line(&mut answer);
-    if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(Failure::new(Kind::Conflict, "not confirmed; nothing was done")) }
+    if matches!(answer.trim(), "y" | "Y" | "yes") {
+        Ok(())
+    } else {
+        Err(Failure::new(Kind::Conflict, "not confirmed; nothing was done").id(Id::NotConfirmed))
+    }
 }
 
 /// Asks for the confirmation of something that cannot be undone: `value` must be given, `given` is the value of --confirm.
@@ -56,15 +60,21 @@ pub(super) fn confirm_loss(value: &str, given: Option<&str>, what: &str, output:
         super::output::eprint_wrapped(&format!("This cannot be undone. To {what}, type {shown}: "));
         let mut answer = String::new();
         let _ = std::io::stdin().read_line(&mut answer);
-        return if answer.trim() == value { Ok(()) } else { Err(Failure::new(Kind::Conflict, "not confirmed; nothing was changed")) };
+        return if answer.trim() == value {
+            Ok(())
+        } else {
+            Err(Failure::new(Kind::Conflict, "not confirmed; nothing was changed").id(Id::NotConfirmed))
+        };
     }
     match given {
         Some(given) if given == value => Ok(()),
         Some(given) => {
             Err(Failure::new(Kind::Conflict, format!("--confirm names {}, not {shown}; nothing was changed", given.escape_debug()))
+                .id(Id::NotConfirmed)
                 .hint(format!("if you want to {what}: --confirm {shown}")))
         }
         None => Err(Failure::new(Kind::Conflict, "this cannot be undone and needs a confirmation; nothing was changed")
+            .id(Id::NotConfirmed)
             .hint(format!("to {what}, run the same command with --confirm {shown}"))),
     }
 }

@@ -12,7 +12,7 @@ mod workers;
 pub use schema::Config;
 pub use setting::Setting;
 
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Result};
 use crate::files::read_given_text;
 use crate::keys::KeyUri;
 use crate::metadata::{Lifetimes, Role};
@@ -59,7 +59,7 @@ fn unknown_key(unknown: &str, known: &[String], what: &str) -> Failure {
         Some((distance, near)) if distance <= 1 + near.len() / 5 && distance < unknown.len() => format!("did you mean `{near}`?"),
         _ => format!("known keys: {}", known.join(", ")),
     };
-    Failure::invalid(format!("unknown key `{}` in the config {what}", unknown.escape_debug())).hint(hint)
+    Failure::invalid(format!("unknown key `{}` in the config {what}", unknown.escape_debug())).id(Id::ConfigUnknownKey).hint(hint)
 }
 
 /// There is no config at this path: most often the command runs in another directory than the publisher's.
@@ -67,7 +67,7 @@ fn missing(path: &Path) -> Failure {
     let directory = std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_owned));
     let place = directory.as_ref().map_or(String::new(), |directory| format!(" in {}", directory.display()));
     let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
-    let failure = Failure::new(Kind::NotFound, format!("there is no config {name}{place}"));
+    let failure = Failure::new(Kind::NotFound, format!("there is no config {name}{place}")).id(Id::ConfigMissing);
     let above = directory.iter().flat_map(|directory| directory.ancestors().skip(1)).find(|above| above.join(&name).is_file());
     match above {
         Some(above) => {

@@ -5,7 +5,7 @@
 
 use super::software::Material;
 use super::{Passphrases, Secret, form};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Result};
 use crate::files::{open_given, read_opened};
 use crate::metadata::KeyKind;
 use pkcs8::pkcs5::{pbes2, scrypt};
@@ -108,6 +108,7 @@ fn check_private(metadata: &Metadata, what: &str, path: &Path) -> Result<()> {
         Kind::Permission,
         format!("{what} can be read or written by others (mode {:04o})", metadata.permissions().mode() & 0o7777),
     )
+    .id(Id::KeyFileExposed)
     .hint(format!("chmod 600 {}", path.display())))
 }
 

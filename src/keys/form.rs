@@ -3,7 +3,7 @@
 
 use super::software::Material;
 use super::{Passphrases, Use, encoding, go_tuf, securesystemslib, unlocked, wrapped};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Result};
 use openssl::pkey::PKey;
 use pkcs8::der::Decode;
 use pkcs8::{EncryptedPrivateKeyInfoRef, ObjectIdentifier, PrivateKeyInfoRef, SecretDocument};
@@ -69,6 +69,7 @@ pub(super) fn unreadable(what: &str) -> Failure {
 
 pub(super) fn wrong_passphrase(what: &str) -> Failure {
     Failure::new(Kind::Passphrase, format!("wrong passphrase for the key file {what}"))
+        .id(Id::PassphraseWrong)
         .hint("give the right one with --passphrase-file, --passphrase-command or PUBLISH_PASSPHRASE")
 }
 

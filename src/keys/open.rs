@@ -9,7 +9,7 @@ use super::software::Material;
 #[cfg(feature = "vault")]
 use super::vault::TransitKey;
 use super::{KeyUri, Passphrases, RoleSigner, Secret, encoding, form, read_private};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Result};
 use crate::metadata::{PublicKey, Signature};
 use crate::openpgp::DigestSigner;
 use std::fs::File;
@@ -66,11 +66,12 @@ pub fn read_secret(uri: &KeyUri) -> Result<Zeroizing<Vec<u8>>> {
         KeyUri::Env(name) => {
             let missing = || {
                 Failure::new(Kind::NotFound, format!("the variable {name} is not set"))
+                    .id(Id::KeyVariableUnset)
                     .hint("pass the secret to this command; the variable contains the key in any form that a key file can have")
             };
             let text = std::env::var_os(name).map(|text| Zeroizing::new(text.into_encoded_bytes())).ok_or_else(missing)?;
             if text.trim_ascii().is_empty() {
-                return Err(Failure::invalid(format!("the variable {name} is empty")).hint(
+                return Err(Failure::invalid(format!("the variable {name} is empty")).id(Id::KeyVariableUnset).hint(
                     "CI systems pass an empty variable for a secret that is not defined, or that this branch or pull request cannot use",
                 ));
             }

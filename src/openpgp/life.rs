@@ -1,7 +1,7 @@
 //! What happens to a key after it was made: its expiry moves, and it certifies its successor.
 
 use super::signing_key::{SigningKey, Unlock, is_stub, parse_one};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Result};
 use chrono::{DateTime, Utc};
 use openpgp::crypto::{Password, Signer};
 use openpgp::packet::key::{PublicParts, SecretKeyMaterial, UnspecifiedRole};
@@ -56,9 +56,9 @@ pub fn extend(
                 passphrase = Some(Password::from(unlock(what)?.as_slice()));
             }
             let known = passphrase.clone().unwrap_or_else(|| Password::from(""));
-            secret
-                .decrypt_secret(&known)
-                .map_err(|_| Failure::new(Kind::Passphrase, format!("wrong passphrase for the OpenPGP key in {what}")))?
+            secret.decrypt_secret(&known).map_err(|_| {
+                Failure::new(Kind::Passphrase, format!("wrong passphrase for the OpenPGP key in {what}")).id(Id::PassphraseWrong)
+            })?
         } else {
             secret
         };

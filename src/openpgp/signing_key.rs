@@ -1,7 +1,7 @@
 use super::gnupg;
 use super::openssl_signer::{OpensslSigner, VerifyingSigner};
 use super::remote::{DigestSigner, RemoteSigner, has_material};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Result};
 use chrono::{DateTime, Utc};
 use openpgp::Cert;
 use openpgp::cert::amalgamation::ValidAmalgamation;
@@ -338,6 +338,7 @@ fn decrypt(key: Key<SecretParts, UnspecifiedRole>, what: &str, unlock: Unlock<'_
     // Sequoia's texts for a wrong passphrase vary with the garbage that comes out; none of them helps.
     key.decrypt_secret(&Password::from(passphrase.as_slice())).map_err(|_| {
         Failure::new(Kind::Passphrase, format!("wrong passphrase for the OpenPGP key in {what}"))
+            .id(Id::PassphraseWrong)
             .hint("give the right one with --openpgp-passphrase-file, --openpgp-passphrase-command or PUBLISH_OPENPGP_PASSPHRASE")
     })
 }

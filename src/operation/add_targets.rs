@@ -2,7 +2,7 @@
 
 use super::release::{certificate_change, warning_about_desktop};
 use super::{Outcome, Publisher, RoleStep, target_steps};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Kind, Message, Result};
 use crate::keys::Signers;
 use crate::layout::{ReleaseVersion, TargetPath, certificate_name, detached_name, is_reserved};
 use crate::metadata::Target;
@@ -46,7 +46,7 @@ pub struct AddTargetsPlan {
     /// Roles that will be signed.
     pub roles: Vec<RoleStep>,
     /// Things worth a second look.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Message>,
     /// Bytes to send.
     pub upload_bytes: u64,
     /// Whether there is nothing to do.
@@ -231,7 +231,7 @@ impl AddTargetsPlan {
             }
         };
         if TargetPath::parse(name).is_ok_and(|path| path.is_unusual()) {
-            self.warnings.push(format!("{name}: characters outside [A-Za-z0-9._+~/-] can cause errors in some clients and proxies"));
+            self.warnings.push(super::release::unusual_name(name));
         }
         if length == 0 {
             self.warnings.push(super::release::empty_file(name));

@@ -5,7 +5,7 @@
 use super::delegations::{Delegation, able_strangers, reachable};
 use super::refresh::expiries;
 use super::{Publisher, own_file};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Message, Result};
 use crate::files::read_given;
 use crate::keys::{self, FoundKey, Secret, Use};
 use crate::layout::ObjectName;
@@ -61,7 +61,7 @@ pub struct AdoptPlan {
     /// Every delegation that can be reached, with whether keys were found that can sign it.
     pub delegations: Vec<AdoptedDelegation>,
     /// Things worth a second look.
-    pub notes: Vec<String>,
+    pub notes: Vec<Message>,
     #[serde(skip)]
     work: Work,
 }
@@ -123,17 +123,20 @@ pub fn plan(publisher: &Publisher, request: &AdoptRequest) -> Result<AdoptPlan> 
     let mut notes = Vec::new();
     for (role, expires) in expiries(&present)? {
         if expires <= now {
-            notes.push(format!(
-                "{role} expired on {}: clients refuse the repository until the role is signed again",
-                format_expiry(expires)
+            notes.push(Message::new(
+                Id::RoleExpired,
+                format!("{role} expired on {}: clients refuse the repository until the role is signed again", format_expiry(expires)),
             ));
         }
     }
     let own = root.keys().iter().filter(|(id, key)| **id != key.id()).count();
     if own > 0 {
-        notes.push(format!("{own} of {} keys keep ids that the current specification computes in another way", root.keys().len()));
+        notes.push(Message::new(
+            Id::KeyIdsKept,
+            format!("{own} of {} keys keep ids that the current specification computes in another way", root.keys().len()),
+        ));
     }
-    notes.extend(client_roots::lockouts(root, &[]).iter().map(ToString::to_string));
+    notes.extend(client_roots::lockouts(root, &[]).iter().map(|lockout| Message::new(Id::ClientLockedOut, lockout.to_string())));
     let (mut targets, mut sha512_only, mut some) = (0, 0, None);
     for (name, entry) in present.entries() {
         let target = Target::parse(entry, name)?;
@@ -154,10 +157,12 @@ pub fn plan(publisher: &Publisher, request: &AdoptRequest) -> Result<AdoptPlan> 
         None => publisher.plain_names == PlainNames::Elsewhere,
     };
     if elsewhere {
-        notes.push("there is no content below targets/: another server serves it (`plain_names: elsewhere`)".into());
+        let text = "there is no content below targets/: another server serves it (`plain_names: elsewhere`)";
+        notes.push(Message::new(Id::ContentElsewhere, text));
     }
     if sha512_only > 0 {
-        notes.push(format!("{sha512_only} targets are named by SHA-512 alone and stay so; new ones get SHA-256"));
+        let text = format!("{sha512_only} targets are named by SHA-512 alone and stay so; new ones get SHA-256");
+        notes.push(Message::new(Id::Sha512Only, text));
     }
     let (found, passed_over) = find_keys(publisher, request)?;
     let mut held = Vec::new();
@@ -189,18 +194,24 @@ pub fn plan(publisher: &Publisher, request: &AdoptRequest) -> Result<AdoptPlan> 
         }
         let lacking = (adopted.found.len() as u64) < adopted.threshold;
         if lacking && role != Role::Root {
-            notes.push(format!(
-                "{role} needs {} of its keys and {} were found: it cannot be signed here",
-                adopted.threshold,
-                adopted.found.len()
+            notes.push(Message::new(
+                Id::RoleKeysMissing,
+                format!("{role} needs {} of its keys and {} were found: it cannot be signed here", adopted.threshold, adopted.found.len()),
             ));
         } else if lacking {
-            notes.push("not all root keys were found: sign roots with `publish root` on the machines that have them".into());
+            notes.push(Message::new(
+                Id::RoleKeysMissing,
+                "not all root keys were found: sign roots with `publish root` on the machines that have them",
+            ));
         }
         roles.push(adopted);
     }
     if roles.iter().any(|role| !role.missing.is_empty()) {
-        notes.extend(passed_over.iter().map(|path| format!("{} contains no secret key in a supported form", path.display())));
+        notes.extend(
+            passed_over
+                .iter()
+                .map(|path| Message::new(Id::FileWithoutKey, format!("{} contains no secret key in a supported form", path.display()))),
+        );
     }
     let delegations = reachable(storage, &present, is_held)?;
     Ok(AdoptPlan {

@@ -1,7 +1,7 @@
 //! `publish bins`: spreads targets over hashed bins, or over another number of them, in one commit.
 
 use super::{Outcome, Publisher, RoleStep, steps};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Message, Result};
 use crate::keys::Signers;
 use crate::layout::lives_at_top;
 use crate::metadata::{KeyIdStyle, Role};
@@ -41,7 +41,7 @@ pub struct BinsPlan {
     /// Whether other keys sign the bins from now on.
     pub rekey: bool,
     /// Clients that do not find what is in bins.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Message>,
     /// Roles that will be signed besides the bins.
     pub roles: Vec<RoleStep>,
     /// Whether there is nothing to do.
@@ -92,7 +92,7 @@ pub fn plan(publisher: &Publisher, request: BinsRequest) -> Result<BinsPlan> {
     }
     let left_over = from.saturating_sub(to);
     // Reported where targets move into bins for the first time.
-    let warnings = if from == 0 { vec![GO_TUF_AND_BINS.to_owned()] } else { Vec::new() };
+    let warnings = if from == 0 { vec![Message::new(Id::BinsNotReadByGoTuf, GO_TUF_AND_BINS)] } else { Vec::new() };
     Ok(BinsPlan {
         from,
         to,

@@ -3,7 +3,7 @@
 use super::{Outcome, Publisher, RoleStep, steps};
 use crate::channels::{Assignment, ChannelsFile};
 use crate::digest::Digests;
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Message, Result};
 use crate::keys::Signers;
 use crate::layout::{ReleaseVersion, channel_content, channel_name, released_versions, yanked_name};
 use crate::metadata::{Role, Target, Targets};
@@ -41,7 +41,7 @@ pub struct ChannelsPlan {
     /// Whether there is nothing to do.
     pub empty: bool,
     /// Things worth a second look.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Message>,
     /// Whether a channel moves to a release without platforms that its users have, which was allowed.
     pub loses_platforms: bool,
     /// These moves: whose users get no update.
@@ -244,8 +244,10 @@ impl ChannelsPlan {
         let of_before = |(_, to): &(String, String)| releasing.is_none_or(|(version, _)| version.to_string() != *to);
         for loss in platforms::behind(targets, &self.changes.iter().filter_map(new).filter(of_before).collect())? {
             let machines = loss.machines.join(", ");
-            self.warnings
-                .push(format!("{} is new and points at {}, which has nothing for {machines}; {} has", loss.channel, loss.to, loss.from));
+            self.warnings.push(Message::new(
+                Id::ChannelNewWithoutPlatform,
+                format!("{} is new and points at {}, which has nothing for {machines}; {} has", loss.channel, loss.to, loss.from),
+            ));
         }
         match platforms::refusal(&losses) {
             Some(refusal) if !request.allow_missing_platforms => Err(refusal),
@@ -263,7 +265,8 @@ impl ChannelsPlan {
                 continue;
             };
             if ["stable", "rock-solid"].iter().any(|quiet| change.channel.ends_with(&format!("/{quiet}"))) {
-                self.warnings.push(format!("{} moves to {to}, which is a pre-release", change.channel));
+                self.warnings
+                    .push(Message::new(Id::ChannelAtPrerelease, format!("{} moves to {to}, which is a pre-release", change.channel)));
             }
         }
     }
@@ -273,7 +276,10 @@ impl ChannelsPlan {
         for change in &self.changes {
             let (Some(from), Some(to)) = (&change.from, &change.to) else { continue };
             if let Some(name) = [from, to].into_iter().find(|name| ReleaseVersion::of_release(name).is_none()) {
-                self.warnings.push(format!("{change}: `{name}` is not a version, so whether this is a downgrade was not checked"));
+                self.warnings.push(Message::new(
+                    Id::ChannelNotComparable,
+                    format!("{change}: `{name}` is not a version, so whether this is a downgrade was not checked"),
+                ));
             }
         }
     }
@@ -309,6 +315,7 @@ impl ChannelsPlan {
             return Ok(());
         }
         Err(Failure::new(Kind::Conflict, "channels would move to an older version")
+            .id(Id::ChannelDowngrade)
             .details(downgrades)
             .hint("if you want the downgrade, add --allow-downgrade"))
     }
@@ -351,7 +358,8 @@ fn check_released(request: &ChannelsRequest, assignments: &[Assignment], release
             if is_yanked(&assignment.version, targets) { "was yanked; choose another" } else { "is not released" },
         )
     });
-    let failure = Failure::new(Kind::NotFound, "channels point at versions that are not released").details(lines);
+    let failure =
+        Failure::new(Kind::NotFound, "channels point at versions that are not released").id(Id::ChannelVersionUnknown).details(lines);
     if missing.iter().all(|assignment| is_yanked(&assignment.version, targets)) {
         return Err(failure.hint("a yanked version is never published again: put another version into the channels file"));
     }

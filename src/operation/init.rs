@@ -7,7 +7,7 @@ mod existing;
 use self::existing::Existing;
 use super::openpgp::keep_openpgp;
 use super::{Outcome, Publisher, own_file};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Message, Result};
 use crate::keys::{self, KEY_FILES_MISSING, KeyUri, Secret, Signers, Use};
 use crate::layout::{ObjectName, certificate_name};
 use crate::metadata::trust::{AtExpiry, Trust};
@@ -50,7 +50,7 @@ pub struct InitPlan {
     /// The place of the repository.
     pub location: String,
     /// Keys of a new repository that were not made for it.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Message>,
     /// Whether everything is there already.
     pub empty: bool,
 }
@@ -126,7 +126,7 @@ fn keys_missing(publisher: &Publisher, existing: bool, missing: &[&PathBuf]) -> 
 }
 
 /// Role keys that exist already: two repositories that share keys accept each other's metadata.
-fn taken_keys(publisher: &Publisher) -> Vec<String> {
+fn taken_keys(publisher: &Publisher) -> Vec<Message> {
     let taken = |uri: &&KeyUri| uri.path().is_none_or(Path::exists);
     let mut keys: Vec<String> = publisher.keyring.roles.values().flatten().filter(taken).map(ToString::to_string).collect();
     keys.dedup();
@@ -135,16 +135,17 @@ fn taken_keys(publisher: &Publisher) -> Vec<String> {
             "{key} exists already and becomes a key of this repository: if another repository has the same key, the clients of each accept metadata of the other"
         )
     };
-    keys.into_iter().map(warning).collect()
+    keys.into_iter().map(warning).map(|text| Message::new(Id::KeyTakenOver, text)).collect()
 }
 
 /// The pinned root is lost: the repository's own takes its place where all of its root keys are keys of this config.
-fn pinned_anew(publisher: &Publisher, pinned: Option<&[u8]>, first: Option<&[u8]>) -> Vec<String> {
+fn pinned_anew(publisher: &Publisher, pinned: Option<&[u8]>, first: Option<&[u8]>) -> Vec<Message> {
     let Some(first) = first.filter(|_| pinned.is_none()) else { return Vec::new() };
     let (path, digest) = (publisher.pinned_root.display(), hex::encode(openssl::sha::sha512(first)));
-    vec![format!(
+    let text = format!(
         "{path} is missing: 1.root.json of the repository takes its place if all of its root keys are keys of this config. Compare its SHA-512 {digest} with the `trdl add` line that you gave your users"
-    )]
+    );
+    vec![Message::new(Id::PinnedRootTakenOver, text)]
 }
 
 /// Makes what is missing.

@@ -39,7 +39,7 @@ pub mod yank;
 pub(crate) use publisher::read_pinned_root;
 pub use publisher::{Keyring, Learned, Publisher, Recall, StateDocument, StoreFacts, VersionMemory};
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Message, Result};
 use crate::metadata::{Role, format_expiry};
 use crate::policy::clocks::Moment;
 use crate::repository::{Change, Committed, Edit, Home, PlainNames, Present, Versions, version_after};
@@ -102,7 +102,7 @@ pub struct Outcome {
     /// The targets that this run published, with what is needed to fetch and check each; empty if nothing changed.
     pub published: Vec<PublishedTarget>,
     /// What did not follow the commit, with what puts it right; the new state is visible all the same.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Message>,
 }
 
 impl From<Committed> for Outcome {

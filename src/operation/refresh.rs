@@ -2,14 +2,14 @@
 
 use super::rotate::bins_behind;
 use super::{Outcome, Publisher, RoleStep, steps};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Message, Result};
 use crate::keys::Signers;
 use crate::layout::ObjectName;
 use crate::metadata::trust::Trust;
 use crate::metadata::{Role, Target, describe_span, format_expiry};
 use crate::policy::clocks::Moment;
 use crate::repository::{
-    AtHand, BINS, BinKeys, Change, EVERY_TARGET, Edit, PlainCheck, PlainNames, PlainSwitch, Present, Renewal, catch_up, check_all,
+    AtHand, BINS, BinKeys, Change, EVERY_TARGET, Edit, PlainCheck, PlainNames, PlainSwitch, Present, Renewal, Trouble, catch_up, check_all,
     check_as_client, digest_object, each, place_roles, publish_root, remove_all, sign_root, switch as plain_switch,
 };
 use serde::Serialize;
@@ -237,7 +237,7 @@ pub fn apply(publisher: &Publisher, plan: RefreshPlan) -> Result<Outcome> {
     outcome.changed |= outcome.versions.root != root_before || plan.plain_names.is_some();
     if let Err(failure) = follow(publisher, plan.repairs, plan.plain_names, &mut outcome) {
         // The roles are visible by now.
-        outcome.warnings.push(format!("{}; run the same command again", failure.message));
+        outcome.warnings.push(Message::new(Id::PlainNamesNotCompleted, format!("{}; run the same command again", failure.message)));
     }
     Ok(outcome)
 }
@@ -263,7 +263,7 @@ fn follow(publisher: &Publisher, repairs: bool, plain_names: Option<PlainSwitch>
     }
     storage.barrier()?;
     let known = outcome.warnings.clone();
-    outcome.warnings.extend(troubles.iter().take(10).map(ToString::to_string).filter(|warning| !known.contains(warning)));
+    outcome.warnings.extend(troubles.iter().take(10).map(Trouble::message).filter(|warning| !known.contains(warning)));
     Ok(())
 }
 

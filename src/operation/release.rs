@@ -5,7 +5,7 @@ use super::channels::{ChannelsPlan, ChannelsRequest};
 use super::difference::{self, previous};
 use super::{Outcome, Publisher, RoleStep, channels, steps};
 use crate::digest::Digests;
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Message, Result};
 use crate::keys::Signers;
 use crate::layout::{
     Platform, ReleaseVersion, TargetPath, artifact_name, certificate_name, is_left_by_desktop, released_versions, signature_name,
@@ -59,7 +59,7 @@ pub struct ReleasePlan {
     /// Roles that will be signed.
     pub roles: Vec<RoleStep>,
     /// Things worth a second look.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Message>,
     /// Bytes of new artifacts.
     pub upload_bytes: u64,
     /// Whether there is nothing to do.
@@ -262,12 +262,13 @@ pub fn apply(publisher: &Publisher, plan: ReleasePlan) -> Result<Outcome> {
 }
 
 /// A warning about what desktops left behind.
-pub(super) fn warning_about_desktop<'n>(names: impl Iterator<Item = &'n str>) -> Option<String> {
+pub(super) fn warning_about_desktop<'n>(names: impl Iterator<Item = &'n str>) -> Option<Message> {
     let left: Vec<&str> = names.filter(|name| is_left_by_desktop(name)).collect();
     let first = left.iter().take(MAX_LISTED).copied().collect::<Vec<_>>().join(", ");
     let more = left.len().saturating_sub(MAX_LISTED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    (!left.is_empty()).then(|| format!("{first}{more}: a desktop left these behind; what is published cannot be taken back"))
+    let text = format!("{first}{more}: a desktop left these behind; what is published cannot be taken back");
+    (!left.is_empty()).then(|| Message::new(Id::DesktopFiles, text))
 }
 
 /// The signature that is published for the artifact.
@@ -288,8 +289,14 @@ pub(super) fn certificate_change(publisher: &Publisher, targets: &Targets, key: 
 }
 
 /// Some clients take an empty target for a missing one.
-pub(super) fn empty_file(name: &str) -> String {
-    format!("{name} is empty; python-tuf before 2.1 and php-tuf refuse empty files")
+pub(super) fn empty_file(name: &str) -> Message {
+    Message::new(Id::EmptyFile, format!("{name} is empty; python-tuf before 2.1 and php-tuf refuse empty files"))
+}
+
+/// Warns of a name that is legal and rare.
+pub(super) fn unusual_name(name: &str) -> Message {
+    let text = format!("{name}: characters outside [A-Za-z0-9._+~/-] can cause errors in some clients and proxies");
+    Message::new(Id::UnusualName, text)
 }
 
 impl ReleasePlan {
@@ -338,12 +345,15 @@ impl ReleasePlan {
                 names
                     .iter()
                     .filter(|name| TargetPath::parse(name.as_str()).is_ok_and(|path| path.is_unusual()))
-                    .map(|name| format!("{name}: characters outside [A-Za-z0-9._+~/-] can cause errors in some clients and proxies")),
+                    .map(|name| unusual_name(name)),
             );
             self.warnings.extend(warning_about_desktop(names.iter().map(String::as_str)));
             self.warnings.extend(files.iter().zip(&names).filter(|(file, _)| file.file.length() == 0).map(|(_, name)| empty_file(name)));
             if !files.iter().any(|file| file.name.starts_with("bin/")) {
-                self.warnings.push(format!("{platform} has no bin/ directory; `trdl use`, `exec` and `bin-path` need one"));
+                self.warnings.push(Message::new(
+                    Id::NoBinDirectory,
+                    format!("{platform} has no bin/ directory; `trdl use`, `exec` and `bin-path` need one"),
+                ));
             }
         }
         let mut sealed = names.clone();
@@ -416,9 +426,9 @@ impl ReleasePlan {
                 }
             }
             if same {
-                self.warnings.push(format!(
-                    "this build is identical to release {version}: check that it was built from the source of {}",
-                    self.version
+                self.warnings.push(Message::new(
+                    Id::IdenticalRelease,
+                    format!("this build is identical to release {version}: check that it was built from the source of {}", self.version),
                 ));
                 self.identical_to = Some(version.to_owned());
                 return Ok(());
@@ -434,7 +444,7 @@ impl ReleasePlan {
                 && other != *version
                 && other.same_precedence(version)
             {
-                self.warnings.push(format!("{version} and the released {other} differ only in build metadata; a trdl client that pins a version chooses one of them at random"));
+                self.warnings.push(Message::new(Id::BuildMetadataOnly, format!("{version} and the released {other} differ only in build metadata; a trdl client that pins a version chooses one of them at random")));
             }
         }
     }
@@ -445,7 +455,10 @@ impl ReleasePlan {
         let mut after = published.clone();
         build.platforms.keys().for_each(|platform| after.add(platform));
         for (machine, old, new) in published.diverted_by(&after) {
-            self.warnings.push(format!("{machine} machines installed {old} until now and will install {new} from now on"));
+            self.warnings.push(Message::new(
+                Id::MachinesDiverted,
+                format!("{machine} machines installed {old} until now and will install {new} from now on"),
+            ));
             self.work.edit.may_lose_platforms = true;
         }
     }
@@ -459,9 +472,9 @@ impl ReleasePlan {
         }
         for (fingerprint, standing) in certificates.standings(publisher.now()) {
             if standing == Standing::Revoked {
-                self.warnings.push(format!(
+                self.warnings.push(Message::new(Id::CertificateRevoked, format!(
                     "the OpenPGP certificate {fingerprint} is revoked; clients refuse its signatures: set `openpgp:` to another key, then `publish release {version} --from DIR --resign`"
-                ));
+                )));
             }
         }
         Ok(())
@@ -498,6 +511,7 @@ fn check_identical(publisher: &Publisher, prefix: &str, published: &[&str], arti
         return Ok(());
     }
     Err(Failure::new(Kind::Conflict, format!("{prefix} is published with other content; a published platform never changes"))
+        .id(Id::OtherContentPublished)
         .details(differences)
         .hint("publish this build under a new version; if it should be the same, the build is not reproducible"))
 }

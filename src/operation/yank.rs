@@ -3,7 +3,7 @@
 
 use super::channels::{self, ChannelsPlan};
 use super::{Outcome, Publisher, RoleStep, difference, steps};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Message, Result};
 use crate::keys::Signers;
 use crate::layout::{ReleaseVersion, channel_content, full_number, released_versions, yanked_name};
 use crate::metadata::{Role, Target, Targets};
@@ -41,7 +41,7 @@ pub struct YankPlan {
     /// Roles that will be signed.
     pub roles: Vec<RoleStep>,
     /// Things worth a second look.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Message>,
     /// Whether it was yanked before.
     pub empty: bool,
     #[serde(skip)]
@@ -103,6 +103,7 @@ pub fn plan(publisher: &Publisher, request: &YankRequest) -> Result<YankPlan> {
     let others = others.into_iter().filter(|other| *other != version && full_number(other) == full_number(&version));
     let warnings = others
         .map(|other| format!("{other} is another spelling of {version} and stays published; `publish verify` reports it from now on"))
+        .map(|text| Message::new(Id::OtherSpelling, text))
         .chain(channels.warnings.iter().cloned())
         .collect();
     let lengths = |files: BTreeMap<String, Target>| files.into_iter().map(|(name, target)| (name, target.length)).collect();

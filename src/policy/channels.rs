@@ -2,7 +2,7 @@
 
 use super::{Change, Read, State, Step};
 use crate::digest::Digests;
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Result};
 use crate::layout::{channel_content, check_channel, check_group, released_versions};
 use crate::metadata::Target;
 use std::collections::HashMap;
@@ -43,6 +43,7 @@ fn check_name(name: &str) -> Result<()> {
 fn points_at_nothing(name: &str, content: &[u8]) -> Failure {
     let shown: String = String::from_utf8_lossy(content).trim().chars().take(100).flat_map(char::escape_debug).collect();
     Failure::new(Kind::Conflict, format!("{name} would point at `{shown}`, which is not released"))
+        .id(Id::ChannelVersionUnknown)
         .hint("publish the release first, or together with its channels: publish release VERSION --from DIR --channels")
 }
 

@@ -6,7 +6,7 @@
 //! direction is not repaired here: a role that a clock ahead of the others signed is valid for longer than intended, and
 //! only a key that is replaced at once invalidates it (docs/recovery.md).
 
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Result};
 use crate::metadata::{Expiry, Lifetimes, Role, describe_span, format_expiry, whole_second};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
@@ -102,6 +102,7 @@ pub fn check_signatures(ours: DateTime<Utc>, stores: DateTime<Utc>) -> Result<()
     match disagreement(ours, stores).filter(|_| ours > stores) {
         None => Ok(()),
         Some(apart) => Err(Failure::new(Kind::Conflict, apart)
+            .id(Id::ClockDiffers)
             .detail("workers and some OpenPGP programs refuse signatures from the future; nothing was published")
             .hint("correct the clock that is wrong, then run the same command again")),
     }

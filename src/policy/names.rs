@@ -5,7 +5,7 @@
 //! Only names that a change adds are held to these rules: a repository that was adopted keeps what it has.
 
 use super::State;
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Message, Result};
 use crate::layout::{ReleaseVersion, directories_above, is_reserved, is_yank_record};
 use caseless::Caseless;
 use std::borrow::Cow;
@@ -79,9 +79,11 @@ pub fn check_windows<'n>(new: impl Iterator<Item = &'n str>) -> Result<()> {
 }
 
 /// The warning about new names that Windows cannot hold, and that machines with Windows may need all the same.
-pub fn windows_warning<'n>(new: impl Iterator<Item = &'n str>) -> Option<String> {
+pub fn windows_warning<'n>(new: impl Iterator<Item = &'n str>) -> Option<Message> {
     let faults: Vec<String> = new.filter(|name| !is_for_windows(name)).filter_map(windows_fault).collect();
-    (!faults.is_empty()).then(|| format!("Windows cannot hold these names: {}", shortened(faults).join("; ")))
+    let is_empty = faults.is_empty();
+    let text = format!("Windows cannot hold these names: {}", shortened(faults).join("; "));
+    (!is_empty).then(|| Message::new(Id::NameForWindows, text))
 }
 
 /// Whether only machines with Windows fetch the name.

@@ -2,7 +2,7 @@
 //! what it is for the machines that it serves.
 
 use super::{Change, State, Step, channels::Released};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Result};
 use crate::layout::ReleaseVersion;
 use crate::metadata::Target;
 use serde::Serialize;
@@ -79,6 +79,7 @@ pub fn refusal(losses: &[Loss]) -> Option<Failure> {
     let lines = losses.iter().map(|loss| format!("{} {} -> {}: no {}", loss.channel, loss.from, loss.to, loss.machines.join(", ")));
     Some(
         Failure::new(Kind::Conflict, "channels would move to releases without platforms that their users have")
+            .id(Id::PlatformsMissing)
             .details(lines)
             .hint(format!("publish the missing platforms first: publish release {} --from DIR", first.to))
             .hint("to leave these users without updates: --allow-missing-platforms"),

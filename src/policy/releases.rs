@@ -1,7 +1,7 @@
 //! Releases: once a platform of a version is published, neither its names nor their content change.
 
 use super::{Change, State, Step, names, yanks};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Result};
 use crate::layout::{Platform, ReleaseVersion, TargetPath, full_number, released_versions};
 use std::collections::BTreeSet;
 
@@ -38,7 +38,9 @@ pub(super) fn check(step: &Step<'_>) -> Result<()> {
 }
 
 fn sealed(what: String) -> Failure {
-    Failure::new(Kind::Conflict, format!("{what}; a published platform never changes")).hint("publish the change under a new version")
+    Failure::new(Kind::Conflict, format!("{what}; a published platform never changes"))
+        .id(Id::OtherContentPublished)
+        .hint("publish the change under a new version")
 }
 
 /// The version and the platform in a new artifact's name.

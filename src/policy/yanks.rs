@@ -1,7 +1,7 @@
 //! Yanked versions: a withdrawn release is gone whole, and no spelling of its version is ever published again.
 
 use super::{Change, Read, State, Step, channels};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Result};
 use crate::layout::{ReleaseVersion, full_number, is_below_version, released_versions};
 use crate::metadata::Target;
 use std::collections::BTreeSet;
@@ -45,6 +45,7 @@ pub fn check_not_yanked(version: &str, state: &dyn State) -> Result<()> {
     let record = &record[YANKED.len()..];
     let same = if record == version { String::new() } else { format!(" as {record}") };
     Err(Failure::new(Kind::Conflict, format!("version {version} was yanked{same}; it is never published again"))
+        .id(Id::VersionYanked)
         .hint("publish this build under a new version"))
 }
 

@@ -19,7 +19,7 @@ use super::promises::is_its_own;
 use super::roots::check_first;
 use super::steps::{NewRole, SignedRole, sign_file, sign_snapshot, sign_targets, sign_timestamp, version_after};
 use super::{Edit, LEAST_GRACE, Progress};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Message, Result};
 use crate::keys::Signers;
 use crate::layout::ObjectName;
 use crate::metadata::trust::AtExpiry;
@@ -116,7 +116,7 @@ pub struct Committed {
     /// How often it had to start over.
     pub rebases: u32,
     /// What did not follow the commit: the new state is visible all the same.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Message>,
 }
 
 /// What is to be done to a present state.
@@ -177,18 +177,21 @@ impl Committer<'_> {
             }
         }
         Err(Failure::new(Kind::Conflict, format!("other publishers were faster {ATTEMPTS} times in a row; nothing was published"))
+            .id(Id::OtherPublisherFaster)
             .hint("run the same command again when they are done"))
     }
 
     /// What follows from the state that is visible now; whatever fails is a warning, and work for the next run.
-    fn follow(&self, present: &mut Present, at_hand: AtHand<'_>) -> Vec<String> {
+    fn follow(&self, present: &mut Present, at_hand: AtHand<'_>) -> Vec<Message> {
         let troubles = catch_up(self.storage, self.pinned, self.plain_names, present, at_hand, (self.clock)());
-        let mut warnings: Vec<String> = troubles.iter().take(MOST_WARNINGS).map(ToString::to_string).collect();
+        let mut warnings: Vec<Message> = troubles.iter().take(MOST_WARNINGS).map(super::Trouble::message).collect();
         if troubles.len() > MOST_WARNINGS {
-            warnings.push(format!("{} more plain names are not up to date; `publish status` lists them", troubles.len() - MOST_WARNINGS));
+            let more = format!("{} more plain names are not up to date; `publish status` lists them", troubles.len() - MOST_WARNINGS);
+            warnings.push(Message::new(Id::PlainNameNotCurrent, more));
         }
         if let Err(failure) = self.storage.barrier() {
-            warnings.push(format!("the plain names may not survive a loss of power: {}", failure.message));
+            let why = format!("the plain names may not survive a loss of power: {}", failure.message);
+            warnings.push(Message::new(Id::PlainNamesNotDurable, why));
         }
         warnings
     }
@@ -526,7 +529,7 @@ fn answer(
     answers: Vec<Result<bool>>,
     versions: Versions,
     rebases: u32,
-    warnings: &[String],
+    warnings: &[Message],
     changed: impl Fn(bool) -> bool,
 ) -> Vec<Result<Committed>> {
     answers.into_iter().map(|answer| Ok(Committed { versions, changed: changed(answer?), rebases, warnings: warnings.to_vec() })).collect()

@@ -1,3 +1,5 @@
+use crate::failure::Message;
+
 /// Where a long operation reports its progress. Only `cli` shows anything.
 pub trait Progress: Send + Sync {
     /// A step begins; `what` is a short phrase such as "staging".
@@ -19,8 +21,8 @@ pub trait Progress: Send + Sync {
     fn status(&self, line: &str);
 
     /// A warning, which is shown even without status lines.
-    fn warning(&self, line: &str) {
-        self.status(line);
+    fn warning(&self, warning: &Message) {
+        self.status(warning);
     }
 }
 

@@ -1,5 +1,5 @@
 use super::Versions;
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Result};
 use crate::metadata::Role;
 use crate::storage::{Conditions, RawPlus};
 use serde::{Deserialize, Serialize};
@@ -125,6 +125,7 @@ impl Versions {
             return Ok(());
         }
         Err(Failure::new(Kind::Untrusted, format!("the repository at {here} is in an older state than {witness}"))
+            .id(Id::Rollback)
             .details(back)
             .hint("if a backup was restored on purpose: publish refresh --accept-rollback; it signs every online role above the versions that clients have seen"))
     }

@@ -1,5 +1,5 @@
 use super::{Present, Versions};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Result};
 use crate::metadata::Role;
 use crate::metadata::trust::Trust;
 
@@ -33,6 +33,7 @@ impl Sighting {
                     Kind::Untrusted,
                     format!("the repository at {here} has another {role} version {version} than {there} serves"),
                 )
+                .id(Id::Rollback)
                 .detail("both are signed with its keys: the repository was put back to an older state, and something was published on top of it")
                 .hint("compare the two with `publish verify` and `publish verify URL`; publish again what is missing here")
                 .hint("then sign above what clients have seen: publish refresh --all --accept-rollback"));

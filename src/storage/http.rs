@@ -1,6 +1,6 @@
 use super::answer::Answer;
 use super::{Object, Source, Token};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Result};
 use crate::layout::ObjectName;
 use crate::transport;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -97,6 +97,7 @@ impl HttpSource {
             200 => Ok(Some(response)),
             404 => Ok(None),
             403 => Err(Failure::new(Kind::Permission, format!("{url} answered 403"))
+                .id(Id::ForbiddenByWebServer)
                 .hint("clients take only 404 for \"no such file\" and fail on 403; on S3, grant clients s3:ListBucket so that missing objects return 404")),
             status => Err(Failure::new(Kind::Storage, format!("{url} answered {status}")).hint("clients take only 200 and 404")),
         }

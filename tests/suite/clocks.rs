@@ -26,8 +26,8 @@ impl Progress for Warnings {
     fn bytes(&self, _: u64) {}
     fn file(&self) {}
     fn status(&self, _: &str) {}
-    fn warning(&self, line: &str) {
-        self.0.lock().unwrap().push(line.into());
+    fn warning(&self, message: &publish::failure::Message) {
+        self.0.lock().unwrap().push(message.to_string());
     }
 }
 

@@ -37,6 +37,7 @@ mod killed_ceremonies;
 mod killed_monitors;
 mod lifetimes;
 mod memory;
+mod messages;
 mod metadata;
 mod modes;
 mod monitor;

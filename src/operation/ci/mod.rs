@@ -14,7 +14,7 @@ pub use secrets::Secret;
 
 use self::secrets::Secrets;
 use super::read_pinned_root;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Id, Message, Result};
 use crate::keys::KeyUri;
 use crate::metadata::Role;
 use crate::storage::{Location, Service, StoreOptions};
@@ -118,7 +118,7 @@ pub struct CiPlan {
     /// What to do then, in this order.
     pub setup: Vec<Step>,
     /// What is unusual.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Message>,
     /// Whether all files are there already.
     pub empty: bool,
 }
@@ -166,12 +166,13 @@ pub fn plan(request: &CiRequest) -> Result<CiPlan> {
         Forge::GitLab => gitlab::files(&values, &secrets),
     });
     if settings.store.conditions.is_none() {
-        warnings.push(
-            "the config does not state whether the store enforces conditional writes, so each job tests it: add what `publish store check` finds to the config, then run this command again".into(),
-        );
+        warnings.push(Message::new(Id::StoreConditionsUnknown, "the config does not state whether the store enforces conditional writes, so each job tests it: add what `publish store check` finds to the config, then run this command again"));
     }
     if settings.store.single_publisher {
-        warnings.push("the config has `single_publisher: true`, and jobs of a CI can overlap: use a store that enforces conditions".into());
+        warnings.push(Message::new(
+            Id::SinglePublisherInCi,
+            "the config has `single_publisher: true`, and jobs of a CI can overlap: use a store that enforces conditions",
+        ));
     }
     let included = checkout::includes(&request.directory, request.forge);
     let files = checkout::compare(&request.directory, texts, request.force, included)?;

@@ -1,5 +1,5 @@
 use super::{Forge, Settings};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Message, Result};
 use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::keys::{self, KeyUri, Passphrases, Use};
 use crate::metadata::Role;
@@ -52,7 +52,7 @@ pub(super) struct Secrets {
 
 impl Secrets {
     /// Finds out what the jobs need. Opens key files, to see which are encrypted, and no encrypted one.
-    pub fn of(forge: Forge, settings: &Settings, now: DateTime<Utc>, warnings: &mut Vec<String>) -> Result<Self> {
+    pub fn of(forge: Forge, settings: &Settings, now: DateTime<Utc>, warnings: &mut Vec<Message>) -> Result<Self> {
         let mut found = Self { list: Vec::new(), keys: Vec::new(), openpgp: String::new(), remote_openpgp: false, credential: "" };
         let roles = Role::ONLINE.into_iter().filter_map(|role| Some((role.name(), settings.keys.get(&role)?)));
         let bins = Some(("bins", &settings.bin_keys)).filter(|(_, uris)| !uris.is_empty());
@@ -186,7 +186,7 @@ impl Secrets {
 }
 
 /// Whether a key is encrypted. One that is not on this machine may be.
-fn needs_passphrase(uri: &KeyUri, warnings: &mut Vec<String>, open: impl FnOnce() -> Result<()>) -> Result<bool> {
+fn needs_passphrase(uri: &KeyUri, warnings: &mut Vec<Message>, open: impl FnOnce() -> Result<()>) -> Result<bool> {
     if !matches!(uri, KeyUri::File(_) | KeyUri::Env(_)) {
         return Ok(false);
     }
@@ -195,7 +195,10 @@ fn needs_passphrase(uri: &KeyUri, warnings: &mut Vec<String>, open: impl FnOnce(
         Err(failure) if failure.kind == Kind::Passphrase => Ok(true),
         Err(failure) if failure.kind == Kind::NotFound => {
             if uri.path().is_some() {
-                warnings.push(format!("{} is not on this machine: store the secret from where it is", uri.origin()));
+                warnings.push(Message::new(
+                    Id::SecretElsewhere,
+                    format!("{} is not on this machine: store the secret from where it is", uri.origin()),
+                ));
             }
             Ok(true)
         }

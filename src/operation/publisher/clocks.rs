@@ -1,7 +1,7 @@
 //! This machine's clock against the store's and the published timestamp.
 
 use super::Publisher;
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Message, Result};
 use crate::metadata::Expiry;
 use crate::policy::clocks;
 use crate::storage::probe::Probe;
@@ -33,7 +33,7 @@ impl Publisher {
 
     pub(super) fn report_clock(&self, warning: Option<String>) {
         if let Some(warning) = warning.filter(|_| self.clock_reported.set(()).is_ok()) {
-            self.progress.warning(&warning);
+            self.progress.warning(&Message::new(Id::ClocksDisagree, warning));
         }
     }
 
@@ -47,6 +47,7 @@ impl Publisher {
         match clocks::disagreement(self.now(), theirs) {
             None => Ok(theirs),
             Some(apart) => Err(Failure::new(Kind::Conflict, apart)
+                .id(Id::ClockDiffers)
                 .detail("what is deleted depends on the age of each object, so nothing was deleted")
                 .hint("correct the clock that is wrong, then run the same command again")),
         }

@@ -1,5 +1,5 @@
 use super::Publisher;
-use crate::failure::Result;
+use crate::failure::{Id, Message, Result};
 use crate::keys::Signers;
 use crate::metadata::Role;
 use crate::policy::clocks;
@@ -52,7 +52,10 @@ impl Publisher {
         let mut committed = committer.commit(present, edit)?;
         if let Err(failure) = self.remember(&committed.versions) {
             // It is published: a failure here would report that it is not.
-            committed.warnings.push(format!("the versions published now were not remembered: {}", failure.message));
+            committed.warnings.push(Message::new(
+                Id::VersionsNotRemembered,
+                format!("the versions published now were not remembered: {}", failure.message),
+            ));
         }
         Ok(committed)
     }

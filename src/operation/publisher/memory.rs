@@ -7,7 +7,7 @@
 use super::public_copy::Asking;
 use super::state_document::Reading;
 use super::{Publisher, StateDocument};
-use crate::failure::Result;
+use crate::failure::{Id, Message, Result};
 use crate::metadata::{Envelope, Role};
 use crate::repository::{KnownStore, Memory, Place, Present, Seen, Sighting, Versions};
 use std::sync::Mutex;
@@ -147,9 +147,9 @@ impl Publisher {
             () if self.memory.recall.public_url.is_some() => format!("keep {} between runs, or set `state` to a bucket", self.memory.state),
             () => format!("set `public_url`, or `state` to a bucket, or keep {} between runs", self.memory.state),
         };
-        self.progress.warning(&format!(
+        self.progress.warning(&Message::new(Id::NoMemory, format!(
             "{lost}, and {why}: a rollback to older metadata by an attacker who can write to {here} would not be detected in this run; {remedy}"
-        ));
+        )));
         Learned { served: None, begun }
     }
 
@@ -253,7 +253,10 @@ impl Publisher {
         if let Err(failure) = self.memory.state.change(self.progress.as_ref(), edit) {
             let cause = std::error::Error::source(&failure).map(|error| format!(": {error}")).unwrap_or_default();
             let of = if self.memory.state.is_shared() { format!("{} was not written: ", self.memory.state) } else { String::new() };
-            self.progress.warning(&format!("{of}{}{cause}; the next run does not know which versions were seen", failure.message));
+            self.progress.warning(&Message::new(
+                Id::StateNotWritten,
+                format!("{of}{}{cause}; the next run does not know which versions were seen", failure.message),
+            ));
         }
     }
 }

@@ -22,7 +22,7 @@ pub(super) use state_document::Reading;
 
 use super::workers::{Shared, Workers};
 use crate::digest::Digests;
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Result};
 use crate::files::read_given;
 use crate::keys::KEY_FILES_MISSING;
 use crate::layout::ObjectName;
@@ -146,6 +146,7 @@ impl Publisher {
                 crate::metadata::format_expiry(root.expires())
             ),
         )
+        .id(Id::RootExpired)
         .hint("renew it, then run this command again: publish refresh"))
     }
 }

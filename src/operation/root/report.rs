@@ -2,7 +2,7 @@
 
 use super::basis::{Basis, VouchedBy};
 use super::published::{affected, label, present_for};
-use crate::failure::{Kind, Result};
+use crate::failure::{Id, Kind, Message, Result};
 use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust};
 use crate::metadata::{Quorum, ROOT_LIMIT, RepositoryLabel, Role, Root, RootChange, RootDraft, format_expiry};
@@ -50,7 +50,7 @@ pub struct RootReport {
     /// Why clients would not follow, or why it cannot be published.
     pub problems: Vec<String>,
     /// What happens besides: roles that are signed again, and until when clients must wait.
-    pub notes: Vec<String>,
+    pub notes: Vec<Message>,
     /// Signatures that this run added.
     pub added: usize,
     /// Signatures that this run made void.
@@ -85,7 +85,8 @@ pub(super) fn report(
         None => draft.repository().cloned(),
     };
     if let Some(claim) = draft.repository().filter(|claim| repository.as_ref() != Some(*claim)) {
-        notes.push(format!("the draft says that it is for {}", describe_label(claim)));
+        let text = format!("the draft says that it is for {}", describe_label(claim));
+        notes.push(Message::new(Id::DraftForOtherRepository, text));
     }
     Ok(RootReport {
         draft: path.display().to_string(),
@@ -116,23 +117,26 @@ fn look_around(
     draft: &RootDraft,
     quorums: &[Quorum],
     problems: &mut Vec<String>,
-    notes: &mut Vec<String>,
+    notes: &mut Vec<Message>,
 ) -> Result<()> {
     let now = publisher.now();
     if draft.next().expires() <= now {
         problems.push(format!("it expired on {}", format_expiry(draft.next().expires())));
     } else if draft.next().expires() < draft.present().expires() {
-        notes.push("it expires before the present root".into());
+        notes.push(Message::new(Id::RootExpiresEarlier, "it expires before the present root"));
     }
     match present_for(publisher, draft) {
         Ok(present) => {
             for role in affected(publisher, &present, draft.next())? {
-                notes.push(format!("{role} is not signed for it: clients fail from the root on until {role} is signed again"));
+                notes.push(Message::new(
+                    Id::RoleNotSignedForRoot,
+                    format!("{role} is not signed for it: clients fail from the root on until {role} is signed again"),
+                ));
             }
         }
         // A state that clients refuse is what some roots are made for.
         Err(failure) if matches!(failure.kind, Kind::Untrusted | Kind::Invalid) => {
-            notes.push(format!("the published state cannot be continued: {}", failure.message));
+            notes.push(Message::new(Id::StateNotUsable, format!("the published state cannot be continued: {}", failure.message)));
         }
         Err(failure) => return Err(failure),
     }

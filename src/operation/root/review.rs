@@ -3,7 +3,7 @@ use super::draft_file::DraftFile;
 use super::names::known_names;
 use super::published::{root_file, staleness};
 use super::report::{RootReport, report};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Message, Result};
 use crate::keys::{RoleSigner, sign_all};
 use crate::operation::Publisher;
 use chrono::Utc;
@@ -17,7 +17,7 @@ pub struct Review<'w> {
     file: DraftFile,
     basis: Basis,
     /// Names in the draft that are others here.
-    ignored_names: Vec<String>,
+    ignored_names: Vec<Message>,
     /// What is shown.
     pub report: RootReport,
 }
@@ -34,7 +34,7 @@ impl<'w> Review<'w> {
         if let Some(publisher) = publisher {
             let known = known_names(&publisher.keyring.names)?;
             for (id, name) in file.draft.names().iter().filter(|(id, name)| known.get(*id).is_some_and(|known| known != *name)) {
-                ignored_names.push(format!("the draft calls key {id} `{name}`; that is ignored"));
+                ignored_names.push(Message::new(Id::KeyNameIgnored, format!("the draft calls key {id} `{name}`; that is ignored")));
             }
             file.draft.take_names(&known)?;
         }
@@ -74,7 +74,10 @@ impl<'w> Review<'w> {
             .map(|signed| signed.remember(&self.file.draft, self.basis.by != VouchedBy::Nothing, self.basis.continues.as_deref(), now));
         let mut report = self.again()?;
         if let Some(Err(failure)) = kept {
-            report.notes.push(format!("the record of what you signed cannot be written: {}", failure.message));
+            report.notes.push(Message::new(
+                Id::SigningNotRemembered,
+                format!("the record of what you signed cannot be written: {}", failure.message),
+            ));
         }
         Ok(RootReport { added, ..report })
     }
@@ -136,10 +139,13 @@ pub fn merge(publisher: Option<&Publisher>, trusted: &TrustedRoots, path: &Path,
         let what = other.display();
         added += review.file.draft.merge(&copy, &what.to_string())?;
         for (id, name) in review.file.draft.other_names(&copy) {
-            notes.push(format!("{what} calls key {id} `{name}`; names are not merged"));
+            notes.push(Message::new(Id::KeyNameIgnored, format!("{what} calls key {id} `{name}`; names are not merged")));
         }
         for id in copy.surplus()? {
-            notes.push(format!("{what} has a signature of key {id} that is not valid for this draft"));
+            notes.push(Message::new(
+                Id::SignatureNotCounted,
+                format!("{what} has a signature of key {id} that is not valid for this draft"),
+            ));
         }
     }
     review.file.write()?;

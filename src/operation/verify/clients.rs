@@ -2,7 +2,7 @@
 
 use super::Chain;
 use super::finding::{Findings, Severity};
-use crate::failure::Result;
+use crate::failure::{Id, Result};
 use crate::layout::{ObjectName, TargetPath};
 use crate::metadata::{Delegations, ROOT_LIMIT, Role, Target, UNSTATED_TARGETS_LIMIT};
 use crate::operation::bins::GO_TUF_AND_BINS;
@@ -23,6 +23,7 @@ pub(super) fn check(source: &dyn Source, chain: &Chain, targets: &BTreeMap<Strin
     check_names(targets, findings);
     if !chain.delegated.is_empty() {
         findings.add(
+            Id::DelegationsNotReadByTrdl,
             Severity::Note,
             "targets.json",
             "delegates to other roles; the trdl client reads the top-level role only",
@@ -32,10 +33,11 @@ pub(super) fn check(source: &dyn Source, chain: &Chain, targets: &BTreeMap<Strin
     check_delegations(chain, findings)?;
     if chain.delegated.iter().any(|(role, _)| !role.hash_prefixes().is_empty()) {
         let advice = "nothing, unless go-tuf users need these targets: then wait for its next release, or do not use hashed bins for them";
-        findings.add(Severity::Note, "hashed bins", GO_TUF_AND_BINS, advice);
+        findings.add(Id::BinsNotReadByGoTuf, Severity::Note, "hashed bins", GO_TUF_AND_BINS, advice);
     }
     if chain.trust.root().consistent_snapshot() && targets.keys().any(|name| name.contains('/')) {
         findings.add(
+            Id::ConsistentSnapshotAndTough,
             Severity::Note,
             "consistent snapshots",
             "tough 0.24 (tuftool) looks for hash-prefixed names below directories in the wrong place and cannot fetch them",
@@ -45,6 +47,7 @@ pub(super) fn check(source: &dyn Source, chain: &Chain, targets: &BTreeMap<Strin
     for (name, target) in targets {
         if !target.hashes.unknown.is_empty() {
             findings.add(
+                Id::UnknownDigest,
                 Severity::Warning,
                 name,
                 format!("has digests of kind {}, for which the trdl client refuses the whole file", target.hashes.unknown.join(", ")),
@@ -55,12 +58,14 @@ pub(super) fn check(source: &dyn Source, chain: &Chain, targets: &BTreeMap<Strin
     let field = chain.top.field("spec_version").and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
     match field.as_ref().and_then(serde_json::Value::as_str) {
         None => findings.add(
+            Id::SpecVersionMissing,
             Severity::Warning,
             Role::Targets.name(),
             "has no spec_version; python-tuf refuses it",
             "sign the role again with a current tool",
         ),
         Some(version) if !version.starts_with("1.") && version != "1" => findings.add(
+            Id::SpecVersionUnknown,
             Severity::Warning,
             Role::Targets.name(),
             format!("has spec_version {}", version.escape_debug()),
@@ -87,18 +92,19 @@ fn check_root(source: &dyn Source, chain: &Chain, findings: &mut Findings) -> Re
             Severity::Note => "nothing, unless users of these clients must read this repository: docs/from-rugged.md for php-tuf",
             _ => "publish a root without it: users of these clients cannot update any more",
         };
-        findings.add(severity, "root", lockout.to_string(), remedy);
+        findings.add(Id::ClientLockedOut, severity, "root", lockout.to_string(), remedy);
     }
     for (id, key) in root.keys() {
         if *id == key.old_id() {
             findings.add(
-                Severity::Note,
+                Id::KeyIdOverHashAlgorithms, Severity::Note,
                 format!("key {id}"),
                 "has an id computed over the field keyid_hash_algorithms, as go-tuf, trdl's server and Rugged do; tough and the tuf crate refuse it",
                 "nothing, unless their users should read the repository; python-tuf and go-tuf do, and php-tuf where the keys do not list the field",
             );
         } else if *id != key.id() {
             findings.add(
+                Id::KeyIdOwn,
                 Severity::Note,
                 format!("key {id}"),
                 "has an id of its own, not the one computed from the key; tough, php-tuf and the tuf crate refuse it",
@@ -108,6 +114,7 @@ fn check_root(source: &dyn Source, chain: &Chain, findings: &mut Findings) -> Re
     }
     match source.get(&ObjectName::plain_role("root"), ROOT_LIMIT)? {
         None => findings.add(
+            Id::RootJsonMissing,
             Severity::Warning,
             "root.json",
             "is missing; `trdl add` without a version asks for it",
@@ -118,6 +125,7 @@ fn check_root(source: &dyn Source, chain: &Chain, findings: &mut Findings) -> Re
                 && plain.bytes != *newest
             {
                 findings.add(
+                    Id::RootJsonStale,
                     Severity::Warning,
                     "root.json",
                     format!("is not {}.root.json", root.version()),
@@ -141,6 +149,7 @@ fn check_delegations(chain: &Chain, findings: &mut Findings) -> Result<()> {
             let ids: Vec<String> = delegation.keys.iter().map(|key| key.id.clone()).collect();
             let names = if delegation.paths.is_empty() { "names by their hash".into() } else { escaped(&delegation.paths) };
             findings.add(
+                Id::DelegationOfOthers,
                 Severity::Note,
                 format!("delegation to {}", escaped(&delegation.to)),
                 format!(
@@ -160,6 +169,7 @@ fn check_lengths(chain: &Chain, findings: &mut Findings) {
     if let Ok(listed) = chain.trust.listed("targets.json") {
         if listed.length.is_none() && chain.top.file().len() as u64 > UNSTATED_TARGETS_LIMIT / 2 {
             findings.add(
+                Id::RoleLengthNotStated,
                 Severity::Warning,
                 "targets.json",
                 format!(
@@ -171,6 +181,7 @@ fn check_lengths(chain: &Chain, findings: &mut Findings) {
         }
         if listed.hashes.is_none() {
             findings.add(
+                Id::RoleDigestNotStated,
                 Severity::Note,
                 "snapshot.json",
                 "does not state the digest of targets.json",
@@ -189,7 +200,7 @@ fn check_php_tuf(chain: &Chain, findings: &mut Findings) {
         let file = format!("{role}.json");
         if chain.trust.listed(&file).is_ok_and(|listed| listed.length.is_none()) && targets.file().len() as u64 > PHP_TUF_LIMIT {
             findings.add(
-                Severity::Warning,
+                Id::PhpTufLimit, Severity::Warning,
                 file.clone(),
                 format!(
                     "has {} bytes and the snapshot does not state its length; php-tuf stops at {PHP_TUF_LIMIT} unless it is configured otherwise",
@@ -201,6 +212,7 @@ fn check_php_tuf(chain: &Chain, findings: &mut Findings) {
         let delegations = targets.field("delegations").filter(|_| served).and_then(|json| Delegations::parse(json, &file).ok());
         for (id, _) in delegations.iter().flat_map(Delegations::keys).filter(|(id, key)| **id != key.old_id()) {
             findings.add(
+                Id::PhpTufKeyId,
                 Severity::Warning,
                 file.clone(),
                 format!("php-tuf computes another id for key {id}, to which it delegates, and refuses the targets below it"),
@@ -214,17 +226,19 @@ fn check_names(targets: &BTreeMap<String, Target>, findings: &mut Findings) {
     for name in targets.keys() {
         if name.split('/').any(|part| part == "..") || name.starts_with('/') {
             findings.add(
+                Id::TargetNameLeadsOut,
                 Severity::Error,
                 name,
                 "is outside the download directory; some clients write there",
                 "remove the target and find out how it got there",
             );
         } else if let Err(failure) = TargetPath::parse(name.as_str()) {
-            findings.add(Severity::Warning, name, failure.message, "publish the file under another name");
+            findings.add(Id::TargetNameUnfit, Severity::Warning, name, failure.message, "publish the file under another name");
         }
     }
     for (a, b) in case_collisions(targets.keys().map(String::as_str)) {
         findings.add(
+            Id::NamesDifferInCase,
             Severity::Warning,
             b,
             format!("differs from {a} only in case or Unicode form; on many file systems one replaces the other"),
@@ -234,6 +248,7 @@ fn check_names(targets: &BTreeMap<String, Target>, findings: &mut Findings) {
     let all: BTreeSet<&str> = targets.keys().map(String::as_str).collect();
     for (file, below) in files_and_directories(&all) {
         findings.add(
+            Id::NameIsFileAndDirectory,
             Severity::Warning,
             file,
             format!("is also a directory of {below}: no file system can hold both, and clients that download one fail at the other"),

@@ -4,7 +4,7 @@ use super::VerifyRequest;
 use super::finding::Findings;
 use super::plain::Promise;
 use crate::digest::{Digester, Digests, Wanted};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Result};
 use crate::layout::{ObjectName, is_reserved};
 use crate::metadata::Target;
 use crate::repository::each as each_in_parallel;
@@ -141,7 +141,12 @@ fn different(object: &ObjectName, target: &Target, digests: &Digests) -> Failure
 impl Read {
     fn report(&self, name: &str, promise: &Promise, findings: &mut Findings) {
         if let Some(fault) = &self.fault {
-            findings.error(name, fault, "clients refuse the file: restore it from a backup or a mirror, or from the build");
+            findings.error(
+                Id::TargetContentWrong,
+                name,
+                fault,
+                "clients refuse the file: restore it from a backup or a mirror, or from the build",
+            );
         }
         match self.plain {
             Plain::Same => {}

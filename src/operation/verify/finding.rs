@@ -1,4 +1,4 @@
-use crate::failure::Failure;
+use crate::failure::{Failure, Id};
 use serde::Serialize;
 use std::fmt;
 
@@ -27,6 +27,8 @@ impl fmt::Display for Severity {
 /// Something found in a repository.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
+    /// Which kind of finding it is.
+    pub id: Id,
     /// How bad it is.
     pub severity: Severity,
     /// The file, role, key or target it is about.
@@ -44,14 +46,14 @@ const MAX_ALIKE: usize = 20;
 pub(super) struct Findings(Vec<Finding>);
 
 impl Findings {
-    pub(super) fn add(&mut self, severity: Severity, subject: impl Into<String>, message: impl Into<String>, advice: &str) {
-        self.0.push(Finding { severity, subject: subject.into(), message: message.into(), advice: advice.into() });
+    pub(super) fn add(&mut self, id: Id, severity: Severity, subject: impl Into<String>, message: impl Into<String>, advice: &str) {
+        self.0.push(Finding { id, severity, subject: subject.into(), message: message.into(), advice: advice.into() });
     }
 
-    pub(super) fn error(&mut self, subject: &str, failure: &Failure, advice: &str) {
+    pub(super) fn error(&mut self, id: Id, subject: &str, failure: &Failure, advice: &str) {
         let message =
             [failure.message.as_str()].into_iter().chain(failure.details.iter().map(String::as_str)).collect::<Vec<_>>().join("; ");
-        self.add(Severity::Error, subject, message, advice);
+        self.add(id, Severity::Error, subject, message, advice);
     }
 
     pub(super) fn any_errors(&self) -> bool {

@@ -13,7 +13,7 @@ mod second_opinion;
 pub use finding::{Finding, Severity};
 pub use second_opinion::SecondOpinion;
 
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Result};
 use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, Trust};
 use crate::metadata::{
@@ -111,7 +111,7 @@ pub fn verify(request: &VerifyRequest<'_>) -> Result<VerifyReport> {
                     "clients refuse the repository; `publish refresh --all` writes role files that are missing, others come from a backup or a mirror"
                 }
             };
-            findings.error("metadata", &failure, advice)
+            findings.error(Id::MetadataRefused, "metadata", &failure, advice)
         }
         Err(failure) => return Err(failure),
         Ok(chain) => {
@@ -119,7 +119,13 @@ pub fn verify(request: &VerifyRequest<'_>) -> Result<VerifyReport> {
             report.targets = targets.len();
             clients::check(request.source, &chain, &targets, &mut findings)?;
             if request.metadata_only {
-                findings.add(Severity::Note, "targets", "their content was not checked", "nothing, if another server serves it");
+                findings.add(
+                    Id::ContentNotChecked,
+                    Severity::Note,
+                    "targets",
+                    "their content was not checked",
+                    "nothing, if another server serves it",
+                );
             } else {
                 let (elsewhere, here): (BTreeMap<_, _>, BTreeMap<_, _>) = targets.into_iter().partition(|(_, target)| target.elsewhere);
                 report.elsewhere = elsewhere.len();
@@ -129,6 +135,7 @@ pub fn verify(request: &VerifyRequest<'_>) -> Result<VerifyReport> {
             report.second_opinion = second_opinion::ask(request, &anchor, &chain, findings.any_errors());
             if let SecondOpinion::Disagrees { reason } = &report.second_opinion {
                 findings.add(
+                    Id::SecondOpinionDisagrees,
                     Severity::Error,
                     "second opinion",
                     format!("the client of the tuf crate refuses the repository: {reason}"),
@@ -173,17 +180,27 @@ fn check_targets(
                 report.signatures += 1;
                 ahead.extend(signatures.made(&name).filter(|made| *made > request.now + clocks::TOLERANCE));
                 if let Some(why) = signatures.gnupg_rejects(&name) {
-                    findings.add(Severity::Warning, name, format!("GnuPG rejects its signature: {why}"), releases::RESIGN);
+                    findings.add(
+                        Id::SignatureRejectedByGnupg,
+                        Severity::Warning,
+                        name,
+                        format!("GnuPG rejects its signature: {why}"),
+                        releases::RESIGN,
+                    );
                 }
             }
-            Some(Err(failure)) => {
-                findings.error(&name, &failure, "do not install it; sign the release again: publish release VERSION --from DIR --resign")
-            }
+            Some(Err(failure)) => findings.error(
+                Id::SignatureBad,
+                &name,
+                &failure,
+                "do not install it; sign the release again: publish release VERSION --from DIR --resign",
+            ),
             None => {}
         }
     }
     if let Some(latest) = ahead.iter().max() {
         findings.add(
+            Id::SignaturesFromTheFuture,
             Severity::Warning,
             "signatures/",
             format!(
@@ -232,6 +249,7 @@ fn anchor(request: &VerifyRequest<'_>, findings: &mut Findings) -> Result<Vec<u8
         Anchor::File(bytes) => Ok(bytes.clone()),
         Anchor::FirstUse => {
             findings.add(
+                Id::RootNotPinned,
                 Severity::Warning,
                 "1.root.json",
                 "trusted without a check: an attacker who controls the repository controls this result too",
@@ -296,6 +314,7 @@ fn read_chain(
             // A delegation whose role was not signed yet is valid; clients skip it only if the snapshot has no entry.
             let Ok(listed) = trust.listed(&file).cloned() else {
                 findings.add(
+                    Id::DelegatedRoleMissing,
                     Severity::Note,
                     &file,
                     "delegated to, but not in the snapshot",
@@ -313,7 +332,7 @@ fn read_chain(
     let long = [(Role::Targets, top.expires()), (Role::Snapshot, snapshot.expires()), (Role::Timestamp, timestamp.expires())];
     for (role, expires) in long.into_iter().filter(|(role, expires)| clocks::is_beyond(*role, request.now, &request.lifetimes, *expires)) {
         findings.add(
-            Severity::Note,
+            Id::RoleLongLived, Severity::Note,
             role.name(),
             clocks::long_lived(role, &request.lifetimes, expires),
             "nothing, if another tool signed it or it is meant to live so long; if this machine's clock is behind, correct it; if a clock was ahead, see docs/recovery.md",
@@ -327,7 +346,7 @@ fn read_chain(
             format_expiry(request.now)
         );
         let advice = "renew it with `publish refresh`; until then clients fail. If this machine's clock is wrong, correct it";
-        findings.add(Severity::Error, role.name(), what, advice);
+        findings.add(Id::RoleExpired, Severity::Error, role.name(), what, advice);
     }
     Ok(Chain { trust, top, delegated, newest_root })
 }
@@ -343,6 +362,7 @@ fn all_targets(chain: &Chain, findings: &mut Findings) -> BTreeMap<String, Targe
         for (name, entry) in targets.iter() {
             if !allowed(name) {
                 findings.add(
+                    Id::TargetOfAnotherRole,
                     Severity::Warning,
                     name,
                     format!("listed by role {role}, which is not responsible for it; clients ignore the entry"),
@@ -352,7 +372,7 @@ fn all_targets(chain: &Chain, findings: &mut Findings) -> BTreeMap<String, Targe
             }
             match Target::parse(entry, name) {
                 Ok(target) => drop(all.entry(name.to_owned()).or_insert(target)),
-                Err(failure) => findings.error(name, &failure, "publish the target again"),
+                Err(failure) => findings.error(Id::TargetEntryUnreadable, name, &failure, "publish the target again"),
             }
         }
     };

@@ -1,6 +1,7 @@
 //! Plain names against what the repository promises about them.
 
 use super::finding::{Findings, Severity};
+use crate::failure::Id;
 use crate::layout::ObjectName;
 use crate::metadata::Target;
 use crate::repository::{PlainState, Versions, plain_state};
@@ -28,6 +29,7 @@ impl Promise {
         let recent = || self.state.recent.iter().any(|other| other == name);
         if self.state.known && self.state.targets == 0 {
             findings.add(
+                Id::PlainNameLeftOver,
                 Severity::Warning,
                 name,
                 "its plain name holds other bytes than its hashed name, and this repository keeps no plain names",
@@ -35,13 +37,14 @@ impl Promise {
             );
         } else if self.state.known && (!self.complete || recent()) {
             findings.add(
-                Severity::Error,
+                Id::PlainNameOutdated, Severity::Error,
                 name,
                 "its plain name holds other bytes than its hashed name, perhaps older ones: a publisher was stopped, or a write arrived late",
                 "curl and gpg users get it: `publish refresh --all` repairs it",
             );
         } else {
             findings.add(
+                Id::PlainNameTampered,
                 Severity::Error,
                 name,
                 "its plain name holds other bytes than its hashed name: curl and gpg users get a file that is not signed",
@@ -54,9 +57,16 @@ impl Promise {
     pub(super) fn missing(&self, name: &str, findings: &mut Findings) {
         if let Some(why) = self.state.open.get(name) {
             let message = format!("its plain name could not be written: {why}");
-            findings.add(Severity::Warning, name, message, "`publish status` shows the remedy; `publish refresh` tries again");
+            findings.add(
+                Id::PlainNameOpen,
+                Severity::Warning,
+                name,
+                message,
+                "`publish status` shows the remedy; `publish refresh` tries again",
+            );
         } else if self.complete {
             findings.add(
+                Id::PlainNameMissing,
                 Severity::Warning,
                 name,
                 "its plain name is missing",
@@ -64,7 +74,7 @@ impl Promise {
             );
         } else if self.state.known && self.state.targets != 0 {
             let message = "its plain name is missing: a publisher was stopped before it had written it";
-            findings.add(Severity::Warning, name, message, "`publish refresh` completes it");
+            findings.add(Id::PlainNamePending, Severity::Warning, name, message, "`publish refresh` completes it");
         }
     }
 
@@ -77,11 +87,17 @@ impl Promise {
     ) -> crate::failure::Result<()> {
         if let Some(why) = &self.state.unreadable {
             let message = format!("it is not known which plain names are in place: {why}");
-            findings.add(Severity::Warning, "plain.json", message, "`publish refresh` replaces it");
+            findings.add(Id::PlainMarkerStale, Severity::Warning, "plain.json", message, "`publish refresh` replaces it");
         }
         for name in self.state.recent.iter().filter(|name| !targets.contains_key(*name)) {
             if source.open(&ObjectName::plain_target(name))?.is_some() {
-                findings.add(Severity::Error, name, "its plain name is there, and the target is not published any more", PUT_RIGHT);
+                findings.add(
+                    Id::PlainNameOfRemovedTarget,
+                    Severity::Error,
+                    name,
+                    "its plain name is there, and the target is not published any more",
+                    PUT_RIGHT,
+                );
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use super::VerifyRequest;
 use super::finding::{Findings, Severity};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Id, Kind};
 use crate::layout::{Platform, check_channel, check_group, signed_name};
 use crate::metadata::{Target, format_expiry};
 use crate::openpgp::{Certificates, DetachedSignature, Standing};
@@ -39,28 +39,29 @@ impl Signatures {
             match certificates.add(bytes, name) {
                 Ok(fingerprint) if *name == crate::layout::certificate_name(&fingerprint) => {}
                 Ok(fingerprint) => findings.add(
+                    Id::CertificateMisnamed,
                     Severity::Warning,
                     name,
                     format!("holds the certificate {fingerprint}"),
                     "name the target after its fingerprint",
                 ),
-                Err(failure) => findings.error(name, &failure, "publish the certificate again"),
+                Err(failure) => findings.error(Id::CertificateUnreadable, name, &failure, "publish the certificate again"),
             }
         }
         for (fingerprint, standing) in certificates.standings(request.now) {
             match standing {
                 Standing::Good => {}
                 Standing::Revoked => {
-                    findings.add(Severity::Error, fingerprint, "the OpenPGP certificate is revoked; clients refuse its signatures", RESIGN)
+                    findings.add(Id::CertificateRevoked, Severity::Error, fingerprint, "the OpenPGP certificate is revoked; clients refuse its signatures", RESIGN)
                 }
                 Standing::Expired => findings.add(
-                    Severity::Warning,
+                    Id::CertificateExpired, Severity::Warning,
                     fingerprint,
                     "the OpenPGP certificate is expired; older signatures stay valid, new ones are refused",
                     "extend it, and publish it with the next release",
                 ),
                 Standing::NotYet(made) => findings.add(
-                    Severity::Warning,
+                    Id::CertificateFromTheFuture, Severity::Warning,
                     fingerprint,
                     format!(
                         "the OpenPGP certificate was made on {}, after this machine's time {}",
@@ -70,12 +71,13 @@ impl Signatures {
                     "check this machine's clock; if it is right, the clock of the machine that made the key was ahead, and gpg refuses the key until then",
                 ),
                 Standing::Weak => {
-                    findings.add(Severity::Warning, fingerprint, "the OpenPGP certificate is too weak for today's policy", "make a new key")
+                    findings.add(Id::CertificateWeak, Severity::Warning, fingerprint, "the OpenPGP certificate is too weak for today's policy", "make a new key")
                 }
             }
         }
         for (fingerprint, why) in certificates.unreadable_by_gnupg(request.now) {
             findings.add(
+                Id::CertificateRejectedByGnupg,
                 Severity::Warning,
                 fingerprint,
                 format!("GnuPG cannot verify signatures with this OpenPGP certificate: {why}"),
@@ -85,15 +87,21 @@ impl Signatures {
         let mut by_artifact = BTreeMap::new();
         for (name, bytes) in small.iter().filter(|(name, _)| name.starts_with("signatures/")) {
             let Some(artifact) = signed_name(name, |artifact| targets.contains_key(artifact)) else {
-                findings.add(Severity::Note, name, "is below signatures/ and does not end in .sig", "nothing; clients do not look for it");
+                findings.add(
+                    Id::SignatureMisnamed,
+                    Severity::Note,
+                    name,
+                    "is below signatures/ and does not end in .sig",
+                    "nothing; clients do not look for it",
+                );
                 continue;
             };
             if DetachedSignature::is_armored(bytes) {
-                findings.add(Severity::Note, name, "is ASCII-armored", "nothing; gpg and gpgv read both forms");
+                findings.add(Id::SignatureArmored, Severity::Note, name, "is ASCII-armored", "nothing; gpg and gpgv read both forms");
             }
             match DetachedSignature::parse(bytes, name) {
                 Ok(signature) => drop(by_artifact.insert(artifact, signature)),
-                Err(failure) => findings.error(name, &failure, RESIGN),
+                Err(failure) => findings.error(Id::SignatureUnreadable, name, &failure, RESIGN),
             }
         }
         Ok(Self { certificates, by_artifact })
@@ -136,6 +144,7 @@ impl Signatures {
         let count = targets.keys().filter(|name| name.starts_with("signatures/")).count();
         if self.certificates.is_empty() && count > 0 {
             findings.add(
+                Id::SignaturesNotChecked,
                 Severity::Warning,
                 "signatures/",
                 format!("{count} OpenPGP signatures were not checked: the repository holds no certificate"),
@@ -145,16 +154,22 @@ impl Signatures {
         let pairs = unpaired(targets.keys().map(String::as_str), targets).unwrap_or_default();
         for one in pairs {
             match one {
-                Unpaired::Artifact(name) => {
-                    findings.add(Severity::Warning, name, "has no signature", "run the same release again: missing signatures are added")
-                }
+                Unpaired::Artifact(name) => findings.add(
+                    Id::ArtifactUnsigned,
+                    Severity::Warning,
+                    name,
+                    "has no signature",
+                    "run the same release again: missing signatures are added",
+                ),
                 Unpaired::Signature(name) => findings.add(
+                    Id::SignatureWithoutArtifact,
                     Severity::Warning,
                     name,
                     "signs an artifact that is not published",
                     "remove the signature, or publish the artifact",
                 ),
                 Unpaired::Misplaced(name, artifact) => findings.add(
+                    Id::SignatureMisplaced,
                     Severity::Warning,
                     name,
                     format!("signs {artifact}, which has no detached signature of this name; it is not kept up to date"),
@@ -169,6 +184,7 @@ impl Signatures {
 pub(super) fn check_yanked(targets: &BTreeMap<String, Target>, findings: &mut Findings) {
     for version in published_again(targets) {
         findings.add(
+            Id::YankedVersionPublished,
             Severity::Error,
             format!("releases/{version}/"),
             "the version was yanked, and it is published",
@@ -183,6 +199,7 @@ pub(super) fn check_channels(targets: &BTreeMap<String, Target>, small: &BTreeMa
         let subject = format!("channels/{name}");
         match name.rsplit_once('/') {
             None => findings.add(
+                Id::ChannelMisnamed,
                 Severity::Warning,
                 &subject,
                 "is not channels/<group>/<channel>; the trdl client cannot request it",
@@ -191,6 +208,7 @@ pub(super) fn check_channels(targets: &BTreeMap<String, Target>, small: &BTreeMa
             Some((group, channel)) => {
                 for failure in [check_group(group), check_channel(channel)].into_iter().filter_map(Result::err) {
                     findings.add(
+                        Id::ChannelNameUnfit,
                         Severity::Warning,
                         &subject,
                         failure.message,
@@ -205,6 +223,7 @@ pub(super) fn check_channels(targets: &BTreeMap<String, Target>, small: &BTreeMa
         .filter_map(|(name, bytes)| Some((name.strip_prefix("channels/")?.to_owned(), String::from_utf8_lossy(bytes).trim().to_owned())));
     for loss in platforms::behind(targets, &versions.collect()).unwrap_or_default() {
         findings.add(
+            Id::ChannelLosesPlatforms,
             Severity::Warning,
             format!("channels/{}", loss.channel),
             format!("points at {}, which has nothing for {}; {} has", loss.to, loss.machines.join(", "), loss.from),
@@ -214,6 +233,7 @@ pub(super) fn check_channels(targets: &BTreeMap<String, Target>, small: &BTreeMa
     let read = |name: &str, _: &Target| Ok(small.get(name).cloned());
     for (name, version) in pointing_at_nothing(targets, &read).unwrap_or_default() {
         findings.add(
+            Id::ChannelWithoutRelease,
             Severity::Error,
             name,
             format!("points at `{}`, which is not released", version.escape_debug()),
@@ -224,6 +244,7 @@ pub(super) fn check_channels(targets: &BTreeMap<String, Target>, small: &BTreeMa
         let platform = name.split('/').nth(1).filter(|_| name.split('/').count() > 2);
         if platform.is_none_or(|platform| Platform::parse(platform).is_err()) {
             findings.add(
+                Id::ReleaseFileMisplaced,
                 Severity::Warning,
                 format!("releases/{name}"),
                 "is not below releases/<version>/<os>-<arch>/; the trdl client does not see it",

@@ -2,7 +2,7 @@ use super::answers::certifiers;
 use super::remote::RemoteRoles;
 use super::{Workers, failure_of};
 use crate::broker::{Ask, Broker, Certifiers, Reply, Request, Sealed, Subject, WorkerRole, new_id};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Message, Result};
 use crate::keys::Signers;
 use crate::metadata::Role;
 use crate::operation::Publisher;
@@ -53,11 +53,11 @@ pub(in crate::operation) fn commit(publisher: &Publisher, workers: &Workers, pre
 }
 
 /// What the targets worker could not do after the commit, as the repository states.
-fn open_plain_names(publisher: &Publisher) -> Vec<String> {
+fn open_plain_names(publisher: &Publisher) -> Vec<Message> {
     let open = plain_state(publisher.storage.as_ref()).open;
     let warning =
         |(name, why): (String, String)| format!("the plain name of {name} is not up to date: {why}; `publish status` shows the remedy");
-    open.into_iter().take(10).map(warning).collect()
+    open.into_iter().take(10).map(warning).map(|text| Message::new(Id::PlainNameNotCurrent, text)).collect()
 }
 
 impl super::Shared {

@@ -1,6 +1,6 @@
 use crate::broker::{Changes, Sealed};
 use crate::digest::Digests;
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Result};
 use crate::layout::ObjectName;
 use crate::storage::{Location, Storage, StoreOptions};
 use chrono::{DateTime, Utc};
@@ -67,6 +67,7 @@ impl Shared {
         let Some(pause) = self.pause()? else { return Ok(()) };
         let reason = pause.reason.map_or(String::new(), |reason| format!(": {reason}"));
         Err(Failure::new(Kind::Conflict, format!("publishing is paused since {}{reason}", crate::metadata::format_expiry(pause.since)))
+            .id(Id::Paused)
             .hint("to continue, run `publish resume`"))
     }
 

@@ -29,7 +29,7 @@ use self::marker::{MOST_OPEN, Marker};
 use super::edit;
 use super::parallel::each;
 use super::present::{Present, load};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Id, Kind, Message, Result};
 use crate::layout::ObjectName;
 use crate::metadata::{Envelope, ROOT_LIMIT, Root, TIMESTAMP_LIMIT, Target, Targets};
 use crate::storage::Storage;
@@ -59,6 +59,13 @@ pub struct Trouble {
     pub why: String,
     /// What puts it right.
     pub remedy: String,
+}
+
+impl Trouble {
+    /// The same as a warning.
+    pub fn message(&self) -> Message {
+        Message::new(Id::PlainNameNotCurrent, self.to_string())
+    }
 }
 
 impl std::fmt::Display for Trouble {
