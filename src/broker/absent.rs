@@ -60,7 +60,7 @@ impl Broker {
         match self.0 {}
     }
 
-    pub fn serve(&self, _: WorkerRole, _: u16) -> Result<Incoming> {
+    pub fn serve(&self, _: WorkerRole, _: u16) -> Result<Option<Incoming>> {
         match self.0 {}
     }
 
@@ -80,7 +80,7 @@ impl Broker {
         match delivery.0 {}
     }
 
-    pub fn bury(&self, _: &[(Delivery, String)]) -> Result<()> {
+    pub fn dead_letter(&self, _: &[(Delivery, String)]) -> Result<()> {
         match self.0 {}
     }
 
