@@ -46,7 +46,7 @@ pub(super) fn run(global: &Global, arguments: &Adopt, output: &Output) -> Result
     let document = json!(plan);
     if global.dry_run {
         text.push_str("Nothing was written. Run it without --dry-run to adopt the repository.\n");
-        return Ok(Report::new("adopt", text, json!({"dry_run": true, "plan": document})));
+        return Ok(Report::new("adopt", text, json!({"dry_run": true, "plan": document})).notes(&plan.notes));
     }
     let strangers: Vec<String> =
         plan.delegations.iter().filter(|delegated| !delegated.held).map(|delegated| names_of(&delegated.delegation)).collect();
@@ -74,7 +74,7 @@ pub(super) fn run(global: &Global, arguments: &Adopt, output: &Output) -> Result
         text.push_str("  consistent_snapshot: true              in the config, then `publish refresh` with the root key: clients are safe at every instant\n");
     }
     text.push_str("Stop the tool that published until now: two publishers with different tools would overwrite each other's changes.\n");
-    Ok(Report::new("adopt", text, json!({"dry_run": false, "plan": document})))
+    Ok(Report::new("adopt", text, json!({"dry_run": false, "plan": document})).notes(&plan.notes))
 }
 
 fn describe(plan: &AdoptPlan) -> String {

@@ -11,7 +11,7 @@ use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::keys::{self, KeyUri, RoleSigner};
 use crate::metadata::{PublicKey, ROOT_LIMIT, Role, parse_moment};
 use crate::operation::Publisher;
-use crate::operation::going_back::{BackTo, GoingBack};
+use crate::operation::rollback::{BackTo, Rollback};
 use crate::operation::root::{
     self as operation, Review, RootReport, RootWish, SignedRoots, TrustedRoots, VouchedBy, describe_label, waiting_line,
 };
@@ -74,7 +74,8 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
         Root::Show { draft, known } => {
             let (config, publisher) = at_hand(global, draft, output)?;
             let review = Review::read(publisher.as_ref(), &trusted(known)?, &draft_of(draft, config.as_ref()))?;
-            Ok(Report::new("root", describe(&review.report), json!({"root": review.report})))
+            let root = json!({"root": review.report});
+            Ok(Report::new("root", describe(&review.report), root).notes(&review.report.notes))
         }
         Root::Sign { draft, known, key, yes } => {
             let (config, publisher) = at_hand(global, draft, output)?;
@@ -113,12 +114,12 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
             let path = draft_of(draft, Some(&config));
             let back_to = back_to.map(|snapshot| BackTo { snapshot, reset_versions: *reset_versions });
             let plan = plan_commit(&publisher, &path, CommitWish { replace_now: *replace_now, back_to })?;
-            let document = json!(plan);
+            let (document, notes) = (json!(plan), plan.root.notes.clone());
             if plan.empty {
                 let newest = plan.newest.filter(|newest| *newest != plan.root.to);
                 let newer = newest.map_or(String::new(), |newest| format!(", and root {newest} after it; there is no draft"));
                 let text = format!("root {} is published already{newer}; nothing to do\n", plan.root.to);
-                return Ok(Report::new("root", text, json!({"dry_run": global.dry_run, "plan": document})));
+                return Ok(Report::new("root", text, json!({"dry_run": global.dry_run, "plan": document})).notes(&notes));
             }
             let mut text = describe(&plan.root);
             let to = plan.root.to;
@@ -132,12 +133,12 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
                     "  ! {roles}: clients fail between the writing of the root and of the timestamp, which follow each other at once"
                 );
             }
-            if let Some(going_back) = &plan.going_back {
-                tell_going_back(going_back, &mut text);
+            if let Some(rollback) = &plan.rollback {
+                tell_rollback(rollback, &mut text);
             }
             if global.dry_run {
                 text.push_str("Nothing was published. Run it without --dry-run to publish.\n");
-                return Ok(Report::new("root", text, json!({"dry_run": true, "plan": document})));
+                return Ok(Report::new("root", text, json!({"dry_run": true, "plan": document})).notes(&notes));
             }
             output.plan(Some(std::mem::take(&mut text)), &[]);
             if *replace_now {
@@ -153,7 +154,7 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
                 committed.outcome.versions.targets, committed.outcome.versions.snapshot, committed.outcome.versions.timestamp
             );
             let report = Report::new("root", text, json!({"dry_run": false, "plan": document, "result": committed}));
-            Ok(report.warnings(&committed.outcome.warnings))
+            Ok(report.notes(&notes).warnings(&committed.outcome.warnings))
         }
     }
 }
@@ -260,7 +261,7 @@ fn describe(report: &RootReport) -> String {
 }
 
 /// What is removed of an attacker's state, a few lines of each kind: all of it is in the JSON.
-fn tell_going_back(back: &GoingBack, text: &mut String) {
+fn tell_rollback(back: &Rollback, text: &mut String) {
     let _ = writeln!(text, "  < the state of snapshot {} is signed again instead of what is published", back.snapshot);
     let highest = back.above.targets.max(back.above.snapshot).max(back.above.timestamp);
     let resets = if back.resets { ": versions are lowered, and clients accept that because the keys are replaced" } else { "" };

@@ -69,7 +69,7 @@ fn warnings_and_notes_have_ids() {
     sandbox.publish(&["root", "edit", "--expires", "30d"]).ok();
     let note = sandbox.publish(&["root", "show", "--json"]).ok().json();
     assert!(ids(&note).contains(&"root-expires-earlier".to_owned()), "{note}");
-    assert_eq!(note["root"]["notes"][0], "it expires before the present root does");
+    assert_eq!(note["root"]["notes"][0], "it expires before the present root");
 }
 
 #[test]
