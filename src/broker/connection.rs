@@ -184,7 +184,7 @@ impl Broker {
 
     /// These messages go to the dead letters, each with its reason. They are sent together and confirmed together: a flood
     /// holds up what waits behind it for as short as can be.
-    pub fn bury(&self, letters: &[(Delivery, String)]) -> Result<()> {
+    pub fn dead_letter(&self, letters: &[(Delivery, String)]) -> Result<()> {
         let dead = self.queues.dead();
         let confirmed = self.run("send dead letters", async {
             let mut sent = Vec::new();

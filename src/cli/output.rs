@@ -137,7 +137,7 @@ impl Output {
         }
     }
 
-    /// The plan that was not printed because of `--quiet`, if any: whoever is asked to confirm it must see it.
+    /// The plan that was not printed because of `--quiet`, if any: a person who is asked to confirm it must see it.
     pub fn withheld_plan(&self) -> Option<String> {
         self.withheld.lock().ok().and_then(|mut withheld| withheld.take())
     }

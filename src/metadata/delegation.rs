@@ -35,7 +35,7 @@ enum Scope {
 /// More bins than this are refused rather than written out.
 const MAX_BIN_BITS: u32 = 16;
 
-/// Which of many roles that share out all names by hash is responsible for a name, found in one step.
+/// Finds the hashed bin that is responsible for a name, without a search through all bins.
 #[derive(Clone, Debug)]
 pub struct BinIndex {
     by_prefix: HashMap<String, usize>,

@@ -16,7 +16,7 @@ pub struct Bounds {
     pub role: Role,
     /// The default, as trdl's server does it.
     pub usual: TimeDelta,
-    /// The age at which `refresh` signs again a role that lives for the default.
+    /// The age at which `refresh` signs again a role whose lifetime is the default.
     pub refresh: TimeDelta,
     /// The shortest: a job that runs every hour renews it in time.
     pub least: TimeDelta,
@@ -49,7 +49,7 @@ impl Default for Lifetimes {
 }
 
 impl Lifetimes {
-    /// How long a new signature is valid. Bins and other delegated roles live as long as targets.
+    /// How long a new signature is valid. Bins and other delegated roles have the lifetime of targets.
     pub fn of(&self, role: Role) -> TimeDelta {
         self.0[place(role)]
     }

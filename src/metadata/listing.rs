@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug)]
 pub struct Listing {
     json: Map<String, Value>,
-    files: BTreeMap<String, Listed>,
+    files: BTreeMap<String, MetaFile>,
     version: u64,
     expires: Expiry,
 }
 
 /// The entry of one file in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
+pub struct MetaFile {
     /// The file's version.
     pub version: u64,
     /// Its length in bytes, when stated.
@@ -25,7 +25,7 @@ pub struct Listed {
     pub hashes: Option<Hashes>,
 }
 
-impl Listed {
+impl MetaFile {
     /// The entry for a role file that has these digests.
     pub fn of(version: u64, digests: &Digests) -> Self {
         Self { version, length: Some(digests.length), hashes: Some(Hashes::of(digests)) }
@@ -67,7 +67,7 @@ impl Listing {
         let json: Map<String, Value> = serde_json::from_str(envelope.signed()).map_err(|error| broken(error.to_string()))?;
         let mut files = BTreeMap::new();
         for (name, entry) in json.get("meta").and_then(Value::as_object).ok_or_else(|| broken("no meta".into()))? {
-            files.insert(name.clone(), Listed::from_json(entry).map_err(|why| broken(format!("entry {name}: {why}")))?);
+            files.insert(name.clone(), MetaFile::from_json(entry).map_err(|why| broken(format!("entry {name}: {why}")))?);
         }
         let expires = parse_expiry(&common.expires).map_err(|failure| broken(failure.message))?;
         Ok(Self { json, files, version: common.version, expires })
@@ -75,7 +75,7 @@ impl Listing {
 
     /// The listing that follows: these entries set, everything else as it was.
     #[must_use]
-    pub fn next(&self, version: u64, expires: Expiry, entries: impl IntoIterator<Item = (String, Listed)>) -> Self {
+    pub fn next(&self, version: u64, expires: Expiry, entries: impl IntoIterator<Item = (String, MetaFile)>) -> Self {
         let mut next = self.clone();
         next.json.insert("version".into(), json!(version));
         next.json.insert("expires".into(), json!(format_expiry(expires)));
@@ -106,12 +106,12 @@ impl Listing {
     }
 
     /// The entry for `file`, for example `targets.json`.
-    pub fn get(&self, file: &str) -> Option<&Listed> {
+    pub fn get(&self, file: &str) -> Option<&MetaFile> {
         self.files.get(file)
     }
 
     /// All entries by file name.
-    pub fn files(&self) -> &BTreeMap<String, Listed> {
+    pub fn files(&self) -> &BTreeMap<String, MetaFile> {
         &self.files
     }
 

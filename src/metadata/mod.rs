@@ -30,7 +30,7 @@ pub use key::{KeyKind, PublicKey};
 pub use key_id::KeyIdStyle;
 pub use key_names::check_names;
 pub use lifetimes::{BOUNDS, Bounds, Lifetimes};
-pub use listing::{Listed, Listing};
+pub use listing::{Listing, MetaFile};
 pub use moment::{describe_span, is_exact, parse_moment, parse_span};
 pub use repository_label::RepositoryLabel;
 pub use role::{Role, SPEC_VERSION};

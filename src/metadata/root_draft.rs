@@ -3,7 +3,7 @@
 
 use super::canonical::canonical;
 use super::key_names::check_names;
-use super::trust::{AtExpiry, Trust};
+use super::trust::{AtExpiry, TrustedMetadata};
 use super::{Envelope, Expiry, PublicKey, RepositoryLabel, Role, Root, RootEdit, Signature, seal};
 use crate::failure::{Failure, Kind, Result};
 use serde::{Deserialize, Serialize};
@@ -338,7 +338,7 @@ impl RootDraft {
 
 /// The present root; it must at least be signed by its own keys.
 fn read_present(file: &str) -> Result<(String, Root)> {
-    Trust::pin(file.as_bytes(), AtExpiry::Report(Expiry::UNIX_EPOCH))?;
+    TrustedMetadata::pin(file.as_bytes(), AtExpiry::Report(Expiry::UNIX_EPOCH))?;
     let root = Root::parse(&Envelope::parse(file, "the present root")?, "the present root")?;
     Ok((file.to_owned(), root))
 }

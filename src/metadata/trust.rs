@@ -4,7 +4,7 @@
 //! as a client who holds the present state would, and `verify`. They differ only in what expiry means to them.
 
 use super::targets::Parts;
-use super::{DelegatedRole, Delegations, Envelope, Expiry, Listed, Listing, PublicKey, ROOT_LIMIT, Role, Root, TIMESTAMP_LIMIT, Targets};
+use super::{DelegatedRole, Delegations, Envelope, Expiry, Listing, MetaFile, PublicKey, ROOT_LIMIT, Role, Root, TIMESTAMP_LIMIT, Targets};
 use crate::digest::Digests;
 use crate::failure::{Failure, Kind, Result};
 use chrono::{DateTime, Utc};
@@ -15,13 +15,13 @@ use std::collections::BTreeMap;
 pub enum AtExpiry {
     /// The file is refused, as by a client.
     Refuse(DateTime<Utc>),
-    /// The file is taken and the role noted in [`Trust::expired`]: else nothing could be renewed after an outage.
+    /// The file is taken and the role noted in [`TrustedMetadata::expired`]: else nothing could be renewed after an outage.
     Report(DateTime<Utc>),
 }
 
 /// What a client trusts so far.
 #[derive(Clone, Debug)]
-pub struct Trust {
+pub struct TrustedMetadata {
     root: Root,
     timestamp: Option<Listing>,
     snapshot: Option<Listing>,
@@ -33,7 +33,7 @@ pub struct Trust {
     at_expiry: AtExpiry,
 }
 
-impl Trust {
+impl TrustedMetadata {
     /// Starts from a root that the caller has reason to trust; it must still be signed by its own keys. Its expiry does
     /// not matter: a newer root may follow.
     pub fn pin(root: &[u8], at_expiry: AtExpiry) -> Result<Self> {
@@ -111,7 +111,7 @@ impl Trust {
     /// Takes up the state of an earlier snapshot, from before an attack, as if the timestamp had listed it in this version:
     /// nothing lists it any more, so its own signatures are all there is to check.
     pub fn restore(&mut self, snapshot: &[u8], version: u64, timestamp: u64) -> Result<()> {
-        let listed = Listed { version, length: None, hashes: None };
+        let listed = MetaFile { version, length: None, hashes: None };
         self.snapshot = None;
         self.timestamp = Some(Listing::empty(Role::Timestamp).next(timestamp, Expiry::UNIX_EPOCH, [("snapshot.json".to_owned(), listed)]));
         self.snapshot(snapshot).map(drop)
@@ -237,7 +237,7 @@ impl Trust {
     }
 
     /// The snapshot's entry for the file of a targets role.
-    pub fn listed(&self, file: &str) -> Result<&Listed> {
+    pub fn listed(&self, file: &str) -> Result<&MetaFile> {
         let snapshot = self.snapshot.as_ref().ok_or_else(|| untrusted("no snapshot was read before the targets"))?;
         entry(snapshot, file, "snapshot.json")
     }
@@ -318,7 +318,7 @@ fn untrusted(message: impl Into<String>) -> Failure {
     Failure::new(Kind::Untrusted, message)
 }
 
-fn entry<'l>(listing: &'l Listing, file: &str, what: &str) -> Result<&'l Listed> {
+fn entry<'l>(listing: &'l Listing, file: &str, what: &str) -> Result<&'l MetaFile> {
     listing.get(file).ok_or_else(|| untrusted(format!("{what} does not list {file}")))
 }
 
@@ -329,7 +329,7 @@ fn check_limit(bytes: &[u8], limit: u64, what: &str) -> Result<()> {
     Err(untrusted(format!("{what} has {} bytes; clients stop at {limit}", bytes.len())))
 }
 
-fn check_listed(bytes: &[u8], listed: &Listed, what: &str) -> Result<()> {
+fn check_listed(bytes: &[u8], listed: &MetaFile, what: &str) -> Result<()> {
     if let Some(length) = listed.length
         && length != bytes.len() as u64
     {
@@ -346,7 +346,7 @@ fn check_listed(bytes: &[u8], listed: &Listed, what: &str) -> Result<()> {
     Ok(())
 }
 
-fn check_version(listed: &Listed, version: u64, what: &str) -> Result<()> {
+fn check_version(listed: &MetaFile, version: u64, what: &str) -> Result<()> {
     if listed.version == version {
         return Ok(());
     }

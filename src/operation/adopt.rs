@@ -9,7 +9,7 @@ use crate::failure::{Failure, Id, Kind, Message, Result};
 use crate::files::read_given;
 use crate::keys::{self, FoundKey, Secret, Use};
 use crate::layout::ObjectName;
-use crate::metadata::trust::{AtExpiry, Trust};
+use crate::metadata::trust::{AtExpiry, TrustedMetadata};
 use crate::metadata::{PublicKey, ROOT_LIMIT, Role, Target, format_expiry};
 use crate::policy::client_roots;
 use crate::repository::{PlainNames, Versions, load};
@@ -116,7 +116,7 @@ pub fn plan(publisher: &Publisher, request: &AdoptRequest) -> Result<AdoptPlan> 
     let storage = publisher.storage.as_ref();
     let now = publisher.now();
     let pinned = first_root(publisher, request)?;
-    let trust = Trust::pin(&pinned, AtExpiry::Report(now))?;
+    let trust = TrustedMetadata::pin(&pinned, AtExpiry::Report(now))?;
     let mut present = load(storage, &pinned, now)?;
     present.read_all_bins(storage)?;
     let root = present.trust.root();

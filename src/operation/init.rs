@@ -10,7 +10,7 @@ use super::{Outcome, Publisher, own_file};
 use crate::failure::{Failure, Id, Kind, Message, Result};
 use crate::keys::{self, KEY_FILES_MISSING, KeyUri, Secret, Signers, Use};
 use crate::layout::{ObjectName, certificate_name};
-use crate::metadata::trust::{AtExpiry, Trust};
+use crate::metadata::trust::{AtExpiry, TrustedMetadata};
 use crate::metadata::{KeyIdStyle, KeyKind, PublicKey, ROOT_LIMIT, Role, Root};
 use crate::openpgp::{Algorithm, Certificates, check_certificate, generate};
 use crate::policy::client_roots;
@@ -108,8 +108,8 @@ pub fn plan(publisher: &Publisher, request: &InitRequest) -> Result<InitPlan> {
     })
 }
 
-fn pin(file: &[u8]) -> crate::failure::Result<Trust> {
-    Trust::pin(file, AtExpiry::Report(chrono::DateTime::UNIX_EPOCH))
+fn pin(file: &[u8]) -> crate::failure::Result<TrustedMetadata> {
+    TrustedMetadata::pin(file, AtExpiry::Report(chrono::DateTime::UNIX_EPOCH))
 }
 
 fn keys_missing(publisher: &Publisher, existing: bool, missing: &[&PathBuf]) -> Failure {

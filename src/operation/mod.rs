@@ -13,7 +13,6 @@ pub mod difference;
 pub mod doctor;
 #[cfg(feature = "monitor")]
 pub mod drop_box;
-pub mod going_back;
 pub mod init;
 pub mod install;
 pub mod keys;
@@ -27,6 +26,7 @@ pub mod queue;
 pub mod refresh;
 pub mod release;
 pub mod remove_targets;
+pub mod rollback;
 pub mod root;
 pub mod root_commit;
 pub mod rotate;

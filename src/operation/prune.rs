@@ -88,6 +88,6 @@ pub fn apply(publisher: &Publisher, plan: &PrunePlan) -> Result<Pruned> {
     };
     let deleted = each(&plan.found, storage.parallelism(), || Ok(()), delete)?.into_iter().filter(|deleted| *deleted).count();
     let swept = storage.sweep(plan.cutoff)?;
-    storage.barrier()?;
+    storage.sync()?;
     Ok(Pruned { deleted, skipped: plan.found.len() - deleted, swept })
 }

@@ -5,7 +5,7 @@ use super::{Outcome, Publisher, RoleStep, steps};
 use crate::failure::{Failure, Id, Kind, Message, Result};
 use crate::keys::Signers;
 use crate::layout::ObjectName;
-use crate::metadata::trust::Trust;
+use crate::metadata::trust::TrustedMetadata;
 use crate::metadata::{Role, Target, describe_span, format_expiry};
 use crate::policy::clocks::Moment;
 use crate::repository::{
@@ -261,7 +261,7 @@ fn follow(publisher: &Publisher, repairs: bool, plain_names: Option<PlainSwitch>
             publisher.progress.status(&format!("plain names: {repaired} repaired, {removed} of withdrawn targets removed"));
         }
     }
-    storage.barrier()?;
+    storage.sync()?;
     let known = outcome.warnings.clone();
     outcome.warnings.extend(troubles.iter().take(10).map(Trouble::message).filter(|warning| !known.contains(warning)));
     Ok(())
@@ -274,7 +274,7 @@ fn below(publisher: &Publisher, role: Role) -> String {
 }
 
 /// A client that trusts the newest root, whatever has expired.
-fn client(present: &Present) -> Trust {
+fn client(present: &Present) -> TrustedMetadata {
     present.trust.clone()
 }
 

@@ -20,7 +20,7 @@ pub struct BackTo {
 
 /// What the restoration means for clients.
 #[derive(Clone, Debug, Serialize)]
-pub struct GoingBack {
+pub struct Rollback {
     /// The snapshot whose state is taken up again.
     pub snapshot: u64,
     /// New versions are higher than these.
@@ -42,7 +42,7 @@ pub struct GoingBack {
 
 impl BackTo {
     /// Reads both states and compares them; refuses what clients would not accept.
-    pub(super) fn plan(&self, publisher: &Publisher, draft: &RootDraft) -> Result<(GoingBack, Present)> {
+    pub(super) fn plan(&self, publisher: &Publisher, draft: &RootDraft) -> Result<(Rollback, Present)> {
         let storage = publisher.storage.as_ref();
         let to = draft.next().version();
         let published = load_before_root(storage, &publisher.pinned()?, to, publisher.now())
@@ -64,7 +64,7 @@ impl BackTo {
                     .hint("add --reset-versions with the highest version of any role that you ever published"));
             }
         };
-        let mut going_back = GoingBack {
+        let mut rollback = Rollback {
             snapshot: self.snapshot,
             above,
             resets: self.reset_versions.is_some(),
@@ -74,7 +74,7 @@ impl BackTo {
             lost: Vec::new(),
             unread: None,
         };
-        let mut restored = going_back.load(publisher, to)?;
+        let mut restored = rollback.load(publisher, to)?;
         restored.read_all_bins(storage)?;
         let good = restored.versions();
         if let Some(role) = Role::ONLINE.into_iter().find(|role| self.reset_versions.is_some() && good.of(*role) > above.of(*role)) {
@@ -91,22 +91,22 @@ impl BackTo {
                 if !kept.is_empty() {
                     check_covers(published, &restored)?;
                 }
-                going_back.compare(published, &restored);
-                going_back.lost = lost(storage, &restored, going_back.restored.iter().chain(&going_back.changed))?;
+                rollback.compare(published, &restored);
+                rollback.lost = lost(storage, &restored, rollback.restored.iter().chain(&rollback.changed))?;
                 // Bins are written whole, with all that they list.
-                if restored.bins.is_some() && !going_back.lost.is_empty() {
+                if restored.bins.is_some() && !rollback.lost.is_empty() {
                     return Err(Failure::new(Kind::Untrusted, format!("some content of the targets of snapshot {} is missing", self.snapshot))
-                        .details(going_back.lost.iter().map(|name| format!("gone: {name}")))
+                        .details(rollback.lost.iter().map(|name| format!("gone: {name}")))
                         .hint("restore these files from a backup or a mirror, below targets/ and with their hash as the first part of the name; then run the same command again"));
                 }
             }
-            Err(failure) => going_back.unread = Some(failure.message.clone()),
+            Err(failure) => rollback.unread = Some(failure.message.clone()),
         }
-        Ok((going_back, restored))
+        Ok((rollback, restored))
     }
 }
 
-impl GoingBack {
+impl Rollback {
     /// Reads the state to go back to, trusted under the root before this one.
     pub(super) fn load(&self, publisher: &Publisher, root: u64) -> Result<Present> {
         let (storage, pinned) = (publisher.storage.as_ref(), publisher.pinned()?);

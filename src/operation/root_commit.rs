@@ -1,6 +1,6 @@
 //! `publish root commit`: the next root becomes visible, and with it what the new keys sign.
 
-use super::going_back::{BackTo, GoingBack};
+use super::rollback::{BackTo, Rollback};
 use super::root::draft_file::{DraftFile, published};
 use super::root::{Review, RootReport, TrustedRoots, VouchedBy, affected, present_for, root_file, waiting_line};
 use super::rotate::{bins_behind, bins_follow};
@@ -8,7 +8,7 @@ use super::{Outcome, Publisher};
 use crate::failure::{Failure, Kind, Result};
 use crate::keys::Signers;
 use crate::layout::ObjectName;
-use crate::metadata::trust::{AtExpiry, Trust};
+use crate::metadata::trust::{AtExpiry, TrustedMetadata};
 use crate::metadata::{PublicKey, ROOT_LIMIT, Role, RootDraft};
 use crate::repository::{Committer, Edit, Present, Renewal, Replacement, load_before_root, load_roots, publish_root};
 use crate::storage::Storage;
@@ -39,8 +39,8 @@ pub struct RootCommitPlan {
     /// Roles that clients refuse between the two writes: keys are replaced at once.
     pub refused_meanwhile: Vec<&'static str>,
     /// What changes for clients when an earlier state is restored.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub going_back: Option<GoingBack>,
+    #[serde(rename = "going_back", skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Rollback>,
     /// Whether the draft is published already, by a run that was killed after its last step.
     pub empty: bool,
     /// The root that is published now, where the draft is published already.
@@ -81,7 +81,7 @@ fn already_published(publisher: &Publisher, path: &Path) -> Result<Option<RootCo
     let newest = Some(newest.root().version());
     let root = Review::of(Some(publisher), &TrustedRoots::default(), file)?.report;
     let nothing = || Vec::new();
-    Ok(Some(RootCommitPlan { root, newest, resigned: nothing(), refused_meanwhile: nothing(), going_back: None, empty: true, work: None }))
+    Ok(Some(RootCommitPlan { root, newest, resigned: nothing(), refused_meanwhile: nothing(), rollback: None, empty: true, work: None }))
 }
 
 /// The same for a draft that was read already.
@@ -103,12 +103,12 @@ pub(super) fn plan_review(publisher: &Publisher, review: Review<'_>, wish: Commi
                 "they sign with: publish root sign --draft FILE --key KEY; then bring the copies together with: publish root merge FILE…",
             ));
     }
-    let going_back = match wish.back_to {
+    let rollback = match wish.back_to {
         Some(back_to) if !is_finished(publisher, draft)? => Some(back_to.plan(publisher, draft)?),
         _ => None,
     };
-    let (present, affected, going_back) = match going_back {
-        Some((going_back, present)) => (present, Role::ONLINE.to_vec(), Some(going_back)),
+    let (present, affected, rollback) = match rollback {
+        Some((rollback, present)) => (present, Role::ONLINE.to_vec(), Some(rollback)),
         None => {
             let present = present_for(publisher, draft)?;
             let affected = affected(publisher, &present, draft.next())?;
@@ -150,7 +150,7 @@ pub(super) fn plan_review(publisher: &Publisher, review: Review<'_>, wish: Commi
         resigned: names(&resigned),
         refused_meanwhile: names(&affected),
         root,
-        going_back,
+        rollback,
         work: Some(Box::new(CommitWork { file, present, signers: signers.unwrap_or_default(), resigned })),
     })
 }
@@ -211,7 +211,7 @@ pub fn apply_commit(publisher: &Publisher, plan: RootCommitPlan) -> Result<RootC
         }
         RootCommitted { outcome: Outcome { changed: true, ..outcome }, window_ms: None }
     } else {
-        replace_at_once(publisher, &mut file, present, edit, &signers, plan.going_back.as_ref())?
+        replace_at_once(publisher, &mut file, present, edit, &signers, plan.rollback.as_ref())?
     };
     let path = file.path().display().to_string();
     if !file.put_away()? {
@@ -227,9 +227,9 @@ fn replace_at_once(
     mut present: Present,
     mut edit: Edit,
     signers: &Signers,
-    going_back: Option<&GoingBack>,
+    rollback: Option<&Rollback>,
 ) -> Result<RootCommitted> {
-    if going_back.is_none() {
+    if rollback.is_none() {
         // No other publisher may work between the two writes, and after a kill the next run must know the state before them.
         draft_file.draft.set_base(present.digest());
         draft_file.write()?;
@@ -242,11 +242,11 @@ fn replace_at_once(
     if edit.renewals.iter().any(|renewal| renewal.role == Role::Targets.name()) {
         edit.rekey = bins_behind(publisher, &present)?;
     }
-    edit.changes = going_back.map_or(Ok(Vec::new()), |back| back.removals(&present))?;
-    let at_once = AtOnce { publisher, draft, file, before, going_back, since: Mutex::default() };
+    edit.changes = rollback.map_or(Ok(Vec::new()), |back| back.removals(&present))?;
+    let at_once = AtOnce { publisher, draft, file, before, rollback, since: Mutex::default() };
     let pinned = publisher.pinned()?;
     let committer = Committer { replacement: Some(&at_once), ..publisher.committer(&pinned, signers) };
-    let floor = going_back.map_or(committer.floor, |back| back.above);
+    let floor = rollback.map_or(committer.floor, |back| back.above);
     publisher.compare_clocks();
     let committed = Committer { floor, ..committer }.commit(present, &edit)?;
     let since = at_once.since.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -261,8 +261,8 @@ struct AtOnce<'a> {
     draft: &'a RootDraft,
     file: Vec<u8>,
     /// What a client trusts before.
-    before: Trust,
-    going_back: Option<&'a GoingBack>,
+    before: TrustedMetadata,
+    rollback: Option<&'a Rollback>,
     since: Mutex<Option<Instant>>,
 }
 
@@ -275,7 +275,7 @@ impl Replacement for AtOnce<'_> {
 
     fn reload(&self) -> crate::failure::Result<Present> {
         let (storage, to) = (self.publisher.storage.as_ref(), self.draft.next().version());
-        let mut present = match self.going_back {
+        let mut present = match self.rollback {
             Some(back) => back.load(self.publisher, to)?,
             None => {
                 let present = load_before_root(storage, &self.publisher.pinned()?, to, self.publisher.now())?;
@@ -299,7 +299,7 @@ fn is_finished(publisher: &Publisher, draft: &RootDraft) -> Result<bool> {
 }
 
 /// Creates the root; one that is there with the same bytes is ours.
-fn publish(storage: &dyn Storage, trust: &Trust, file: &[u8], name: &ObjectName) -> crate::failure::Result<()> {
+fn publish(storage: &dyn Storage, trust: &TrustedMetadata, file: &[u8], name: &ObjectName) -> crate::failure::Result<()> {
     if storage.get(name, ROOT_LIMIT)?.is_some_and(|there| there.bytes == file) || publish_root(storage, trust, file)? {
         return Ok(());
     }

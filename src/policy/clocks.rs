@@ -16,7 +16,7 @@ pub const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 /// A clock that is further behind than this is not made up for where keys are replaced at once.
 const LONGEST_BEHIND: TimeDelta = TimeDelta::days(31);
 
-/// The time at which roles are signed, how long they live, and what was published before.
+/// The time at which roles are signed, their lifetimes, and what was published before.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     now: DateTime<Utc>,

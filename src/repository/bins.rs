@@ -4,7 +4,7 @@ use super::parallel::each;
 use crate::failure::{Failure, Kind, Result};
 use crate::keys::RoleSigner;
 use crate::layout::{directories_above, lives_at_top};
-use crate::metadata::trust::Trust;
+use crate::metadata::trust::TrustedMetadata;
 use crate::metadata::{BinIndex, DelegatedRole, Delegations, PublicKey, ROLE_LIMIT, Target, Targets, UNSTATED_TARGETS_LIMIT};
 use crate::storage::{Source, Storage};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,7 +39,7 @@ pub enum Home {
 
 impl Bins {
     /// Reads the role that lists the bins, if the top-level role delegates to one.
-    pub(super) fn load(source: &dyn Source, trust: &Trust, top: &Targets) -> Result<Option<Self>> {
+    pub(super) fn load(source: &dyn Source, trust: &TrustedMetadata, top: &Targets) -> Result<Option<Self>> {
         let Some(json) = top.field("delegations") else { return Ok(None) };
         let parent = Delegations::parse(json, "targets.json")?;
         let Some(role) = parent.roles.iter().find(|role| role.name == BINS) else { return Ok(None) };
@@ -199,7 +199,7 @@ impl Present {
 }
 
 /// The file of a delegated role as the snapshot lists it.
-fn read_listed(source: &dyn Source, trust: &Trust, role: &str) -> Result<Vec<u8>> {
+fn read_listed(source: &dyn Source, trust: &TrustedMetadata, role: &str) -> Result<Vec<u8>> {
     let listed = trust.listed(&format!("{role}.json"))?;
     let limit = listed.length.unwrap_or(UNSTATED_TARGETS_LIMIT).min(ROLE_LIMIT);
     super::present::read_role(source, trust, role, listed.version, limit)

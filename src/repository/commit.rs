@@ -1,4 +1,4 @@
-//! The commit. See the head of this module for the protocol; the races considered are:
+//! The commit, by the protocol that the module `repository` describes. The races considered are:
 //!
 //! - Two publishers take the same number: `create` lets one have it. The other waits if the owner may still run,
 //!   and takes the next free number if it has ended: a number once written is never reused, caches may hold it.
@@ -23,7 +23,7 @@ use crate::failure::{Failure, Id, Kind, Message, Result};
 use crate::keys::Signers;
 use crate::layout::ObjectName;
 use crate::metadata::trust::AtExpiry;
-use crate::metadata::{Delegations, Lifetimes, Listed, Listing, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, TargetEdits, Targets, format_expiry};
+use crate::metadata::{Delegations, Lifetimes, Listing, MetaFile, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, TargetEdits, Targets, format_expiry};
 use crate::policy::clocks::Moment;
 use crate::storage::{Storage, Token};
 use chrono::{DateTime, Utc};
@@ -189,7 +189,7 @@ impl Committer<'_> {
             let more = format!("{} more plain names are not up to date; `publish status` lists them", troubles.len() - MOST_WARNINGS);
             warnings.push(Message::new(Id::PlainNameNotCurrent, more));
         }
-        if let Err(failure) = self.storage.barrier() {
+        if let Err(failure) = self.storage.sync() {
             let why = format!("the plain names may not survive a loss of power: {}", failure.message);
             warnings.push(Message::new(Id::PlainNamesNotDurable, why));
         }
@@ -275,7 +275,7 @@ impl Committer<'_> {
         let check_keys = || edits.iter().try_for_each(|edit| edit.check_key((self.clock)()));
         check_keys()?;
         // Staged content is durable before anything names it.
-        self.storage.barrier()?;
+        self.storage.sync()?;
         let mut new = Vec::new();
         if !drafts.is_empty() {
             let Some(written) = self.write_targets(&drafts, numbers, moment)? else { return Ok(Attempt::Again) };
@@ -300,7 +300,7 @@ impl Committer<'_> {
         };
         let mut snapshot = None;
         if wants_snapshot {
-            self.storage.barrier()?;
+            self.storage.sync()?;
             snapshot = upper.snapshot(present, &new)?;
             let Some(signed) = &snapshot else { return Ok(Attempt::Again) };
             read_written(self.storage, Role::Snapshot.name(), signed)?;
@@ -387,7 +387,7 @@ impl Committer<'_> {
         for (name, file) in plain_roles {
             self.storage.put(&name, &file)?;
         }
-        self.storage.barrier()?;
+        self.storage.sync()?;
         self.replacement.map_or(Ok(()), Replacement::publish)?;
         self.witness.map_or(Ok(()), |witness| witness.swaps(signed.version, &signed.bytes))?;
         if !self.swap_timestamp(present, &signed)? {
@@ -422,14 +422,14 @@ impl Committer<'_> {
         for (name, target) in edits.iter().filter(|(_, target)| target.is_some()) {
             apply(self.storage, name, target.as_ref(), false, None)?;
         }
-        self.storage.barrier()
+        self.storage.sync()
     }
 
     /// Replaces the timestamp that the commit was planned on; `false` if another publisher has replaced it.
     fn swap_timestamp(&self, present: &Present, signed: &SignedRole) -> Result<bool> {
         let mut token = present.token.clone();
         for attempt in 0.. {
-            let answer = self.storage.swap(&ObjectName::timestamp(), Some(&token), &signed.bytes);
+            let answer = self.storage.compare_and_swap(&ObjectName::timestamp(), Some(&token), &signed.bytes);
             if matches!(answer, Ok(true)) {
                 return Ok(true);
             }
@@ -472,8 +472,8 @@ impl Committer<'_> {
         }
         let [targets] = listed;
         trust.targets(targets.signed.bytes)?;
-        self.storage.barrier()?;
-        let changed = self.storage.swap(&ObjectName::timestamp(), None, &timestamp.bytes)?;
+        self.storage.sync()?;
+        let changed = self.storage.compare_and_swap(&ObjectName::timestamp(), None, &timestamp.bytes)?;
         let mut present = load(self.storage, self.pinned, now)?;
         let warnings = self.follow(&mut present, AtHand::default());
         Ok(Committed { versions: present.versions(), changed, rebases: 0, warnings })
@@ -494,9 +494,9 @@ impl Committer<'_> {
 /// Whether a state contains a snapshot, or at least the targets roles that it was to list.
 fn shows(published: &Present, snapshot: Option<&Written>, new: &[NewRole]) -> bool {
     let Ok((timestamp, _)) = listings(published) else { return false };
-    let sha256 = |listed: &Listed| listed.hashes.as_ref().and_then(|hashes| hashes.sha256).map(hex::encode);
+    let sha256 = |listed: &MetaFile| listed.hashes.as_ref().and_then(|hashes| hashes.sha256).map(hex::encode);
     let Some(snapshot) = snapshot else { return true };
-    let is_ours = |listed: &Listed| listed.version == snapshot.version && sha256(listed).is_none_or(|sha256| sha256 == snapshot.sha256);
+    let is_ours = |listed: &MetaFile| listed.version == snapshot.version && sha256(listed).is_none_or(|sha256| sha256 == snapshot.sha256);
     if timestamp.get("snapshot.json").is_some_and(is_ours) {
         return true;
     }
@@ -566,7 +566,7 @@ fn as_client(
 fn bins_as_client(
     present: &Present,
     top: &Targets,
-    trust: &mut crate::metadata::trust::Trust,
+    trust: &mut crate::metadata::trust::TrustedMetadata,
     mut new: BTreeMap<String, Vec<u8>>,
     now: DateTime<Utc>,
 ) -> Result<Option<Bins>> {

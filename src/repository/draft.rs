@@ -149,7 +149,7 @@ pub(super) fn rebin<'a>(present: &'a Present, rebin: &Rebin) -> Result<Vec<Draft
         let wish = digest(share.iter().flat_map(|(name, entry)| [*name, *entry]));
         let content = Box::new(move |version, expires| Targets::empty().rewritten(version, expires, share.iter().copied(), &[]));
         let before = present.bins.iter().flat_map(Bins::known_by_name).find(|(known, _)| known == name);
-        // A new bin lives as long as the role that lists it, which says when all bins are renewed.
+        // A new bin expires with the role that lists it, whose expiry decides when all bins are signed again.
         let replaced = before.map(|(_, bin)| bin.expires()).or(present.bins.as_ref().map(|bins| bins.role.expires()));
         let keys = (rebin.keys.clone(), rebin.threshold);
         drafts.push(Draft { role: name.clone(), base: listed(present, name), replaced, keys, wish, content });

@@ -1,5 +1,5 @@
-//! The upper two steps where they are workers of their own: what another process has written is read back and checked before
-//! it is signed for.
+//! The steps of snapshot and timestamp, where separate workers do them: each reads back what another process has written, and checks
+//! it before signing.
 
 use super::bins::{BINS, Bins, bin_names};
 use super::commit::{Committer, Written};
@@ -30,7 +30,7 @@ impl Committer<'_> {
         }
         check_roles(self.storage, present, &new, asked, &moment)?;
         let signed = self.write_snapshot(present, &new, &Numbers::new(self.storage), moment)?;
-        self.storage.barrier()?;
+        self.storage.sync()?;
         Ok(signed.map(|signed| Written { version: signed.version, sha256: signed.digests.hex() }))
     }
 

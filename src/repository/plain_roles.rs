@@ -6,7 +6,7 @@ use super::parallel::each;
 use super::present::Present;
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
-use crate::metadata::trust::Trust;
+use crate::metadata::trust::TrustedMetadata;
 use crate::metadata::{Delegations, ROLE_LIMIT, Role, TIMESTAMP_LIMIT, Targets, UNSTATED_SNAPSHOT_LIMIT, UNSTATED_TARGETS_LIMIT};
 use crate::storage::{Source, Storage};
 use std::collections::BTreeSet;
@@ -29,13 +29,13 @@ pub fn place_roles(storage: &dyn Storage, present: &Present, consistent: bool) -
         }
     };
     let placed = each(&roles, storage.parallelism(), || Ok(()), place)?.into_iter().filter(|placed| *placed).count();
-    storage.barrier()?;
+    storage.sync()?;
     Ok(placed)
 }
 
 /// Reads the metadata as a client of `trust`'s root does, by the names that this root asks for, every delegated role included.
 /// Expiry does not matter here.
-pub fn check_as_client(source: &dyn Source, mut trust: Trust) -> Result<()> {
+pub fn check_as_client(source: &dyn Source, mut trust: TrustedMetadata) -> Result<()> {
     let consistent = trust.root().consistent_snapshot();
     let missing = |name: &ObjectName| {
         Failure::new(Kind::Untrusted, format!("{name} is missing from {}", source.location()))
@@ -50,7 +50,7 @@ pub fn check_as_client(source: &dyn Source, mut trust: Trust) -> Result<()> {
     let listed = trust.timestamp(&timestamp.bytes)?.get("snapshot.json").cloned();
     let (version, length) = listed.map_or((0, None), |listed| (listed.version, listed.length));
     trust.snapshot(&read(Role::Snapshot.name(), version, length.unwrap_or(UNSTATED_SNAPSHOT_LIMIT))?)?;
-    let listed = |trust: &Trust, role: &str| {
+    let listed = |trust: &TrustedMetadata, role: &str| {
         let listed = trust.listed(&format!("{role}.json"))?;
         Ok::<_, Failure>((listed.version, listed.length.unwrap_or(UNSTATED_TARGETS_LIMIT)))
     };

@@ -2,7 +2,7 @@ use super::bins::Bins;
 use super::sighting::Sighting;
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
-use crate::metadata::trust::{AtExpiry, Trust};
+use crate::metadata::trust::{AtExpiry, TrustedMetadata};
 use crate::metadata::{ROLE_LIMIT, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Target, Targets, UNSTATED_SNAPSHOT_LIMIT, UNSTATED_TARGETS_LIMIT};
 use crate::storage::{Object, Source, Storage, Token};
 use chrono::{DateTime, Utc};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// The published state that a change starts from, verified from the pinned root.
 pub struct Present {
     /// What a client trusts after reading it all.
-    pub trust: Trust,
+    pub trust: TrustedMetadata,
     /// Stands for the `timestamp.json` that was read: the commit swaps against it.
     pub token: Token,
     /// The `timestamp.json` itself.
@@ -100,8 +100,8 @@ impl Present {
 }
 
 /// Follows the roots from a pinned one to the newest. The pinned one may be any published version.
-pub fn load_roots(source: &dyn Source, pinned: &[u8], at_expiry: AtExpiry) -> Result<Trust> {
-    let mut trust = Trust::pin(pinned, at_expiry)?;
+pub fn load_roots(source: &dyn Source, pinned: &[u8], at_expiry: AtExpiry) -> Result<TrustedMetadata> {
+    let mut trust = TrustedMetadata::pin(pinned, at_expiry)?;
     while let Some(next) = source.get(&ObjectName::versioned("root", trust.root().version() + 1), ROOT_LIMIT)? {
         trust.next_root(&next.bytes)?;
     }
@@ -131,8 +131,8 @@ pub fn load_restored(source: &dyn Source, pinned: &[u8], root: u64, snapshot: u6
     load_targets(source, trust, timestamp)
 }
 
-fn roots_before(source: &dyn Source, pinned: &[u8], version: u64, now: DateTime<Utc>) -> Result<Trust> {
-    let mut trust = Trust::pin(pinned, AtExpiry::Report(now))?;
+fn roots_before(source: &dyn Source, pinned: &[u8], version: u64, now: DateTime<Utc>) -> Result<TrustedMetadata> {
+    let mut trust = TrustedMetadata::pin(pinned, AtExpiry::Report(now))?;
     while trust.root().version() + 1 < version {
         let name = ObjectName::versioned("root", trust.root().version() + 1);
         let next = source.get(&name, ROOT_LIMIT)?;
@@ -158,19 +158,19 @@ pub fn sight(source: &dyn Source, pinned: &[u8], now: DateTime<Utc>) -> Result<S
     Ok(Sighting::of(&trust))
 }
 
-pub(super) fn versions_of(trust: &Trust) -> Versions {
+pub(super) fn versions_of(trust: &TrustedMetadata) -> Versions {
     let (timestamp, snapshot) = trust.listings().map_or((0, 0), |(timestamp, snapshot)| (timestamp.version(), snapshot.version()));
     let targets = trust.listed("targets.json").map_or(0, |listed| listed.version);
     Versions { root: trust.root().version(), targets, snapshot, timestamp }
 }
 
-fn load_below(source: &dyn Source, mut trust: Trust) -> Result<Present> {
+fn load_below(source: &dyn Source, mut trust: TrustedMetadata) -> Result<Present> {
     let timestamp = read_listings(source, &mut trust)?;
     load_targets(source, trust, timestamp)
 }
 
 /// Reads the timestamp, which is given back, and the snapshot.
-fn read_listings(source: &dyn Source, trust: &mut Trust) -> Result<Object> {
+fn read_listings(source: &dyn Source, trust: &mut TrustedMetadata) -> Result<Object> {
     let timestamp = source.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?.ok_or_else(|| no_repository(source))?;
     let listed = trust.timestamp(&timestamp.bytes)?.get("snapshot.json").cloned();
     let (version, length) = listed.map_or((0, None), |listed| (listed.version, listed.length));
@@ -179,7 +179,7 @@ fn read_listings(source: &dyn Source, trust: &mut Trust) -> Result<Object> {
     Ok(timestamp)
 }
 
-fn load_targets(source: &dyn Source, mut trust: Trust, timestamp: Object) -> Result<Present> {
+fn load_targets(source: &dyn Source, mut trust: TrustedMetadata, timestamp: Object) -> Result<Present> {
     let (version, length) = (trust.listed("targets.json")?.version, trust.listed("targets.json")?.length);
     let targets = read_role(source, &trust, Role::Targets.name(), version, length.unwrap_or(UNSTATED_TARGETS_LIMIT))?;
     let targets = trust.targets(targets)?;
@@ -189,7 +189,7 @@ fn load_targets(source: &dyn Source, mut trust: Trust, timestamp: Object) -> Res
 
 /// Reads a role file by its version. Repositories without consistent snapshots may have the plain name only; ours have
 /// both, so that a publisher killed between two plain names finds a whole state to start from.
-pub(crate) fn read_role(source: &dyn Source, trust: &Trust, role: &str, version: u64, limit: u64) -> Result<Vec<u8>> {
+pub(crate) fn read_role(source: &dyn Source, trust: &TrustedMetadata, role: &str, version: u64, limit: u64) -> Result<Vec<u8>> {
     let versioned = ObjectName::versioned(role, version);
     if let Some(object) = source.get(&versioned, limit.min(ROLE_LIMIT))? {
         return Ok(object.bytes);

@@ -2,7 +2,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::keys::{RoleSigner, sign_all};
 use crate::layout::ObjectName;
 use crate::metadata::canonical::canonical;
-use crate::metadata::trust::{AtExpiry, Trust};
+use crate::metadata::trust::{AtExpiry, TrustedMetadata};
 use crate::metadata::{ROOT_LIMIT, Role, Root, seal};
 use crate::policy::client_roots;
 use crate::storage::Storage;
@@ -25,23 +25,23 @@ pub fn sign_root(root: &Root, before: Option<&Root>, signers: &[Arc<dyn RoleSign
 
 /// Publishes the root that follows `trust`'s, after checking it as every client would. The number is the commit: the process that
 /// creates it first has it, and `false` means that another process did.
-pub fn publish_root(storage: &dyn Storage, trust: &Trust, file: &[u8]) -> Result<bool> {
+pub fn publish_root(storage: &dyn Storage, trust: &TrustedMetadata, file: &[u8]) -> Result<bool> {
     let mut next = trust.clone();
     next.next_root(file)?;
     next.end_of_roots()?;
     let name = ObjectName::versioned("root", next.root().version());
     client_roots::check(Some(trust.root()), file, &name.to_string())?;
-    storage.barrier()?;
+    storage.sync()?;
     if storage.create(&name, file)? {
-        storage.barrier()?;
+        storage.sync()?;
         return Ok(true);
     }
     Ok(storage.get(&name, ROOT_LIMIT)?.is_some_and(|object| object.bytes == file))
 }
 
 /// Makes `1.root.json` ours: created now, or there already with exactly these bytes.
-pub(super) fn check_first(file: &[u8], at_expiry: AtExpiry) -> Result<Trust> {
-    let trust = Trust::pin(file, at_expiry)?;
+pub(super) fn check_first(file: &[u8], at_expiry: AtExpiry) -> Result<TrustedMetadata> {
+    let trust = TrustedMetadata::pin(file, at_expiry)?;
     client_roots::check(None, file, "1.root.json")?;
     if trust.root().version() == 1 { Ok(trust) } else { Err(Failure::new(Kind::Invalid, "a repository starts with root version 1")) }
 }

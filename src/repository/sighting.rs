@@ -1,7 +1,7 @@
 use super::{Present, Versions};
 use crate::failure::{Failure, Id, Kind, Result};
 use crate::metadata::Role;
-use crate::metadata::trust::Trust;
+use crate::metadata::trust::TrustedMetadata;
 
 /// What was published somewhere at some time: the versions of all roles, and what the two roles say that list the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Sighting {
 
 impl Sighting {
     /// What a client trusts that has read both listings.
-    pub(super) fn of(trust: &Trust) -> Self {
+    pub(super) fn of(trust: &TrustedMetadata) -> Self {
         let digest = |listing: &crate::metadata::Listing| openssl::sha::sha256(&listing.to_signed_json());
         let listings = trust.listings().map(|(timestamp, snapshot)| [digest(timestamp), digest(snapshot)]);
         Self { versions: super::present::versions_of(trust), listings }

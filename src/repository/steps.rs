@@ -5,7 +5,7 @@ use crate::digest::Digests;
 use crate::failure::{Failure, Kind, Result};
 use crate::keys::{RoleSigner, Signers, sign_all};
 use crate::metadata::canonical::canonical;
-use crate::metadata::{LAST_VERSION, Listed, Listing, PublicKey, Role, Root, TargetEdits, Targets, seal};
+use crate::metadata::{LAST_VERSION, Listing, MetaFile, PublicKey, Role, Root, TargetEdits, Targets, seal};
 use crate::policy::clocks::Moment;
 use std::sync::Arc;
 
@@ -35,8 +35,8 @@ impl SignedRole {
         Self { version, digests: Digests::of(&bytes), bytes }
     }
 
-    fn listed(&self) -> Listed {
-        Listed::of(self.version, &self.digests)
+    fn listed(&self) -> MetaFile {
+        MetaFile::of(self.version, &self.digests)
     }
 }
 

@@ -66,7 +66,7 @@ impl Storage for Memory {
         Ok(free)
     }
 
-    fn swap(&self, name: &ObjectName, expected: Option<&Token>, bytes: &[u8]) -> Result<bool> {
+    fn compare_and_swap(&self, name: &ObjectName, expected: Option<&Token>, bytes: &[u8]) -> Result<bool> {
         let mut objects = self.objects();
         let same = objects.get(name).map(Held::token).as_ref() == expected;
         if same {
@@ -103,7 +103,7 @@ impl Storage for Memory {
         Ok(())
     }
 
-    fn barrier(&self) -> Result<()> {
+    fn sync(&self) -> Result<()> {
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! [`Source`] is what a client can do, anywhere; [`Storage`] adds what a publisher needs. Every `Storage` passes one
 //! conformance suite (`tests/conformance/`): create refuses what exists, swap refuses what changed, no client ever sees
-//! half an object, and after `barrier` all earlier writes survive loss of power before any later one is seen.
+//! half an object, and after `sync` all earlier writes survive loss of power before any later one is seen.
 
 mod answer;
 mod headers;
@@ -99,7 +99,7 @@ pub trait Storage: Source {
 
     /// Replaces an object that still is what `expected` identifies (`None`: absent); `false` if it is not. Durable on
     /// return.
-    fn swap(&self, name: &ObjectName, expected: Option<&Token>, bytes: &[u8]) -> Result<bool>;
+    fn compare_and_swap(&self, name: &ObjectName, expected: Option<&Token>, bytes: &[u8]) -> Result<bool>;
 
     /// Writes an object whatever was there.
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<()>;
@@ -151,7 +151,7 @@ pub trait Storage: Source {
     }
 
     /// Everything written before is durable before this returns.
-    fn barrier(&self) -> Result<()>;
+    fn sync(&self) -> Result<()>;
 
     /// Whether `create` and `swap` are known to refuse what they must; `None` if that was not tested yet.
     fn conditions(&self) -> Option<Conditions> {

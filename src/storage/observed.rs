@@ -9,7 +9,7 @@ use std::time::SystemTime;
 pub struct Call {
     /// The method's name; an upload is seen once, as `upload`, when it is finished.
     pub method: &'static str,
-    /// The object, the prefix for `list`, the destination for `copy`; empty for `barrier`.
+    /// The object, the prefix for `list`, the destination for `copy`; empty for `sync`.
     pub name: String,
     /// Whether the call has been carried out already: each one is seen before and after.
     pub done: bool,
@@ -63,8 +63,8 @@ impl<F: Fn(Call) -> Result<()> + Send + Sync> Storage for Observed<F> {
         self.around("create", name.as_str(), || self.inner.create(name, bytes))
     }
 
-    fn swap(&self, name: &ObjectName, expected: Option<&Token>, bytes: &[u8]) -> Result<bool> {
-        self.around("swap", name.as_str(), || self.inner.swap(name, expected, bytes))
+    fn compare_and_swap(&self, name: &ObjectName, expected: Option<&Token>, bytes: &[u8]) -> Result<bool> {
+        self.around("compare_and_swap", name.as_str(), || self.inner.compare_and_swap(name, expected, bytes))
     }
 
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
@@ -115,8 +115,8 @@ impl<F: Fn(Call) -> Result<()> + Send + Sync> Storage for Observed<F> {
         self.around("is_copy", b.as_str(), || self.inner.is_copy(a, b))
     }
 
-    fn barrier(&self) -> Result<()> {
-        self.around("barrier", "", || self.inner.barrier())
+    fn sync(&self) -> Result<()> {
+        self.around("sync", "", || self.inner.sync())
     }
 
     fn conditions(&self) -> Option<Conditions> {

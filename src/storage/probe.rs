@@ -59,10 +59,10 @@ impl<'s> Probe<'s> {
         }
         let gone = || Failure::new(Kind::Storage, format!("{} lost an object that it had just taken", self.storage.location()));
         let first = self.storage.get(name, 64)?.ok_or_else(gone)?;
-        if !self.storage.swap(name, Some(&first.token), b"third")? {
+        if !self.storage.compare_and_swap(name, Some(&first.token), b"third")? {
             return Err(refuses("replace an object by its ETag"));
         }
-        if self.storage.swap(name, Some(&first.token), b"fourth")? {
+        if self.storage.compare_and_swap(name, Some(&first.token), b"fourth")? {
             return Ok(Conditions::Ignored);
         }
         let last = self.storage.get(name, 64)?.ok_or_else(gone)?;

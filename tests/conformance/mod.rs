@@ -38,12 +38,12 @@ fn create_refuses_what_exists(storage: &dyn Storage) {
 }
 
 fn swap_refuses_what_changed(storage: &dyn Storage) {
-    assert!(storage.swap(&name("t"), None, b"1").unwrap());
-    assert!(!storage.swap(&name("t"), None, b"2").unwrap());
+    assert!(storage.compare_and_swap(&name("t"), None, b"1").unwrap());
+    assert!(!storage.compare_and_swap(&name("t"), None, b"2").unwrap());
     let token = storage.get(&name("t"), 9).unwrap().unwrap().token;
-    assert!(storage.swap(&name("t"), Some(&token), b"2").unwrap());
-    assert!(!storage.swap(&name("t"), Some(&token), b"3").unwrap());
-    assert!(!storage.swap(&name("absent"), Some(&token), b"3").unwrap());
+    assert!(storage.compare_and_swap(&name("t"), Some(&token), b"2").unwrap());
+    assert!(!storage.compare_and_swap(&name("t"), Some(&token), b"3").unwrap());
+    assert!(!storage.compare_and_swap(&name("absent"), Some(&token), b"3").unwrap());
     assert_eq!((read(storage, "t").unwrap(), read(storage, "absent")), (b"2".to_vec(), None));
 }
 
@@ -70,7 +70,7 @@ fn put_copy_list_stat_and_delete(storage: &dyn Storage) {
     storage.delete(&name("other")).unwrap();
     assert!(read(storage, "other").is_none());
     assert_eq!(storage.copy(&name("other"), &name("z"), None).unwrap_err().kind, Kind::NotFound);
-    storage.barrier().unwrap();
+    storage.sync().unwrap();
 }
 
 /// Ages are computed by the clock that dated the object.
@@ -173,6 +173,6 @@ fn races_have_exactly_one_winner(storage: &dyn Storage, rounds: usize) {
         race(&|rival| storage.create(&object, format!("rival {rival}").as_bytes()).unwrap());
         assert!(read(storage, object.as_str()).unwrap().starts_with(b"rival "));
         let token = storage.get(&object, 99).unwrap().unwrap().token;
-        race(&|rival| storage.swap(&object, Some(&token), format!("swapper {rival}").as_bytes()).unwrap());
+        race(&|rival| storage.compare_and_swap(&object, Some(&token), format!("swapper {rival}").as_bytes()).unwrap());
     }
 }

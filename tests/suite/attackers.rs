@@ -6,8 +6,8 @@ use crate::sandbox::Sandbox;
 use crate::trial::Trial;
 use publish::keys::{self, KeyUri};
 use publish::metadata::{LAST_VERSION, Role};
-use publish::operation::going_back::BackTo;
 use publish::operation::refresh::{self, RefreshRequest};
+use publish::operation::rollback::BackTo;
 use publish::operation::root::{self, RootWish};
 use publish::operation::root_commit::{self, CommitWish};
 use publish::operation::{Publisher, StateDocument};
@@ -250,15 +250,15 @@ fn publishers_forget_what_they_saw_before_the_keys_were_replaced() {
 /// Bins that the stolen key signed are signed by the new one in the same commit.
 #[test]
 fn bins_follow_a_key_that_is_replaced_at_once() {
-    for going_back in [false, true] {
+    for rollback in [false, true] {
         let mut theft = Theft::of(Trial::with_bins(12, 4));
         let (old, good) = (theft.rotating.trial.trust(), theft.versions());
         let stolen = theft.rotating.public(&theft.stolen[&Role::Targets][0]);
-        if going_back {
+        if rollback {
             theft.publishes("6.6.6", 900_000);
         }
         theft.draft(&Role::ONLINE);
-        theft.commit(if going_back { back_to(good.snapshot, Some(30)) } else { AT_ONCE }).unwrap();
+        theft.commit(if rollback { back_to(good.snapshot, Some(30)) } else { AT_ONCE }).unwrap();
         let present = theft.rotating.publisher().load().unwrap();
         let (keys, _) = present.bins.as_ref().unwrap().keys();
         assert!(keys.iter().all(|(_, key)| !key.same_material(&stolen)));

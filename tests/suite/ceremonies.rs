@@ -5,11 +5,11 @@ use crate::sandbox::files;
 use crate::trial::Trial;
 use chrono::TimeDelta;
 use publish::keys::{self, KeyUri, RoleSigner};
-use publish::metadata::trust::{AtExpiry, Trust};
+use publish::metadata::trust::{AtExpiry, TrustedMetadata};
 use publish::metadata::{KeyKind, Role};
 use publish::operation::Publisher;
-use publish::operation::going_back::BackTo;
 use publish::operation::refresh::{self, RefreshRequest};
+use publish::operation::rollback::BackTo;
 use publish::operation::root::{self, RootWish};
 use publish::operation::root_commit::{self, CommitWish};
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ struct World {
     trial: Trial,
     people: Vec<PathBuf>,
     online: BTreeMap<Role, Vec<PathBuf>>,
-    held: Vec<Trust>,
+    held: Vec<TrustedMetadata>,
     commits: usize,
     returns: usize,
     refusals: usize,
@@ -121,7 +121,7 @@ impl World {
                     reset_versions: (chance.below(2) == 0).then(|| 1 + chance.below(60) as u64),
                 });
                 let plan = root_commit::plan_commit(&publisher, &draft, CommitWish { replace_now, back_to })?;
-                self.returns += usize::from(plan.going_back.is_some());
+                self.returns += usize::from(plan.rollback.is_some());
                 root_commit::apply_commit(&publisher, plan)?;
                 self.commits += 1;
                 Ok(())
@@ -161,7 +161,7 @@ impl World {
         let newest = self.trial.trust().root().version();
         for version in 1..=newest {
             let file = fs::read(self.trial.path(&format!("repo/{version}.root.json"))).unwrap();
-            let pinned = Trust::pin(&file, AtExpiry::Refuse(self.trial.now())).unwrap();
+            let pinned = TrustedMetadata::pin(&file, AtExpiry::Refuse(self.trial.now())).unwrap();
             self.trial
                 .updates(&pinned)
                 .unwrap_or_else(|failure| panic!("seed {seed}, step {at}: pinned to {version} of {newest}: {failure}"));

@@ -300,7 +300,7 @@ fn a_release_with_channels_keeps_the_platforms_that_their_users_have() {
     sandbox.publish(&["channels", "--allow-missing-platforms"]).ok();
 }
 
-/// Whoever asks for the commit, a worker's caller too, does not move a channel that way without a request for it.
+/// No process that requests the commit, including a caller of workers, moves a channel that way without a request for it.
 #[test]
 fn a_commit_keeps_the_platforms_that_users_of_a_channel_have() {
     use crate::trial::Trial;

@@ -218,7 +218,7 @@ fn places_without_a_repository_are_distinguished() {
     empty.publish(&["release", "1.0.0", "--from", "dist"]).fails(7, &["publish.yaml", "publish init"]);
 }
 
-/// Whoever chose a name, it moves no cursor and hides no line.
+/// A name moves no cursor and hides no line, whatever its origin.
 #[test]
 fn nothing_that_is_shown_controls_the_terminal() {
     let sandbox = Sandbox::new();

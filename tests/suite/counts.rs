@@ -26,7 +26,7 @@ fn calls<T>(trial: &Trial, act: impl FnOnce(&Publisher) -> T) -> BTreeMap<&'stat
 type Idle = fn(&Trial, &Publisher) -> bool;
 
 fn writes(counts: &BTreeMap<&'static str, usize>) -> usize {
-    ["create", "swap", "put", "upload", "copy", "delete"].iter().filter_map(|method| counts.get(method)).sum()
+    ["create", "compare_and_swap", "put", "upload", "copy", "delete"].iter().filter_map(|method| counts.get(method)).sum()
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn a_release_writes_each_object_once() {
     let counts = calls(&trial, |publisher| trial.release_on(publisher, "1.0.0").unwrap());
     // Two artifacts, two signatures, one certificate: uploaded once, then named once; two role files; the timestamp and the
     // marker of the plain names are swapped.
-    assert_eq!((counts["upload"], counts["copy"], counts["create"], counts["swap"]), (5, 5, 2, 2), "{counts:?}");
+    assert_eq!((counts["upload"], counts["copy"], counts["create"], counts["compare_and_swap"]), (5, 5, 2, 2), "{counts:?}");
     assert_eq!((counts.get("put"), counts.get("delete")), (None, None));
 }
 
@@ -44,7 +44,7 @@ fn a_channel_change_writes_only_what_changed() {
     let trial = Trial::new();
     trial.release("1.0.0").unwrap();
     let counts = calls(&trial, |publisher| trial.channels_on(publisher, "1.0.0").unwrap());
-    assert_eq!((counts["upload"], counts["copy"], counts["create"], counts["swap"]), (2, 2, 2, 2), "{counts:?}");
+    assert_eq!((counts["upload"], counts["copy"], counts["create"], counts["compare_and_swap"]), (2, 2, 2, 2), "{counts:?}");
     assert_eq!(counts.get("put"), None);
 }
 

@@ -80,7 +80,7 @@ fn what_names_something_becomes_durable_after_it() {
     let remembered = position(&events, |event| event.starts_with("fsync") && event.contains("/.publish-state."));
     let [placed, flushed] = &events[remembered + 1..remembered + 3] else { panic!("{events:#?}") };
     assert!(placed == "place elsewhere" && flushed.starts_with("fsync"), "an empty state file would forget what was seen: {events:#?}");
-    // One barrier each, not one per object (the background may flush large content early).
+    // One sync each, not one per object (the background may flush large content early).
     let barriers = events[content..].iter().filter(|event| event.starts_with("syncfs")).count();
     assert!(barriers <= 5, "{barriers} flushes: {events:#?}");
 }

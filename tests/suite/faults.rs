@@ -46,7 +46,7 @@ fn every_point(prepare: impl Fn() -> Trial, act: impl Fn(&Trial, &Publisher) -> 
         trial.updates(&old).unwrap_or_else(|failure| panic!("old client, death at {at}: {failure}"));
         trial
             .updates(
-                &publish::metadata::trust::Trust::pin(
+                &publish::metadata::trust::TrustedMetadata::pin(
                     &std::fs::read(trial.path("keys/1.root.json")).unwrap(),
                     publish::metadata::trust::AtExpiry::Refuse(chrono::Utc::now()),
                 )

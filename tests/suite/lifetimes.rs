@@ -132,7 +132,7 @@ fn roles_are_signed_for_as_long_as_the_config_says() {
     assert!(plan["plan"]["roles"][0]["expires"].as_str().unwrap().starts_with(&day), "{plan:#}");
     sandbox.release("1.0.0").ok();
     sandbox.publish(&["verify"]).ok().says(&["good: 0 errors, 0 warnings, 2 notes"]);
-    // Whoever expects shorter ones is told, and what is published does not expire earlier for that.
+    // A publisher with shorter ones is told, and what is published does not expire earlier for that.
     sandbox.write("publish.yaml", &config);
     sandbox.publish(&["verify"]).ok().says(&["timestamp is valid until", "a publisher with longer `lifetimes`"]);
     sandbox.publish(&["status"]).ok().says(&["note: timestamp is valid until", "it would be valid for 24 hours"]);

@@ -451,7 +451,7 @@ fn a_public_copy_that_hangs_delays_no_machine_that_remembers() {
 #[test]
 fn a_shared_state_survives_faults_at_every_call() {
     let versions = |trial: &Trial| trial.publisher().load().unwrap().versions();
-    for method in ["get", "swap"] {
+    for method in ["get", "compare_and_swap"] {
         for done in [false, true] {
             for at in 0..4 {
                 let trial = Trial::new();

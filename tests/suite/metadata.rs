@@ -1,8 +1,8 @@
 use crate::trial::Trial;
 use publish::digest::Digests;
 use publish::metadata::canonical::canonical;
-use publish::metadata::trust::{AtExpiry, Trust};
-use publish::metadata::{Envelope, Lifetimes, Listed, Root, TargetEdits, Targets, parse_expiry, seal};
+use publish::metadata::trust::{AtExpiry, TrustedMetadata};
+use publish::metadata::{Envelope, Lifetimes, MetaFile, Root, TargetEdits, Targets, parse_expiry, seal};
 use publish::policy::clocks::Moment;
 use publish::repository::{NewRole, SignedRole, sign_snapshot, sign_targets, sign_timestamp};
 use std::borrow::Cow;
@@ -39,7 +39,7 @@ struct Files {
 struct Bench {
     trial: Trial,
     signers: publish::keys::Signers,
-    client: Trust,
+    client: TrustedMetadata,
     files: Files,
 }
 
@@ -104,7 +104,7 @@ fn clients_refuse_a_snapshot_that_drops_an_entry() {
     let now = bench.trial.publisher().now();
     let root = bench.client.root();
     let (timestamp, snapshot) = bench.client.listings().unwrap();
-    let listed = Listed { version: 1, length: None, hashes: None };
+    let listed = MetaFile { version: 1, length: None, hashes: None };
     let with = snapshot.next(3, now + chrono::TimeDelta::days(1), [("other.json".to_owned(), listed)]);
     let sign = |listing: &publish::metadata::Listing, version| {
         sign_snapshot(root, &bench.signers, listing, &[], version, Moment::first(now, Lifetimes::default())).unwrap()
@@ -129,7 +129,7 @@ fn clients_refuse_a_snapshot_that_drops_an_entry() {
 #[test]
 fn clients_refuse_mixed_and_changed_files() {
     let bench = Bench::new();
-    let mut client = Trust::pin(&bench.files.root, AtExpiry::Refuse(chrono::Utc::now())).unwrap();
+    let mut client = TrustedMetadata::pin(&bench.files.root, AtExpiry::Refuse(chrono::Utc::now())).unwrap();
     assert!(client.snapshot(&bench.files.snapshot).unwrap_err().message.contains("no timestamp was read"));
     assert!(client.timestamp(&bench.files.snapshot).unwrap_err().message.contains("valid signatures"));
     client.timestamp(&bench.files.timestamp).unwrap();
@@ -146,8 +146,8 @@ fn clients_refuse_mixed_and_changed_files() {
 fn clients_refuse_what_has_expired_and_publishers_note_it() {
     let bench = Bench::new();
     let later = |days| chrono::Utc::now() + chrono::TimeDelta::days(days);
-    let read = |at_expiry| -> publish::failure::Result<Trust> {
-        let mut trust = Trust::pin(&bench.files.root, at_expiry)?;
+    let read = |at_expiry| -> publish::failure::Result<TrustedMetadata> {
+        let mut trust = TrustedMetadata::pin(&bench.files.root, at_expiry)?;
         trust.end_of_roots()?;
         trust.timestamp(&bench.files.timestamp)?;
         trust.snapshot(&bench.files.snapshot)?;

@@ -33,7 +33,7 @@ struct Stopped<'s> {
 
 fn is_plain(call: &Call) -> bool {
     let hashed = ObjectName::listed(call.name.clone()).is_hashed_target();
-    let writes = ["copy", "delete", "swap"].contains(&call.method);
+    let writes = ["copy", "delete", "compare_and_swap"].contains(&call.method);
     writes && !hashed && (call.name.starts_with("targets/") || call.name == "plain.json")
 }
 

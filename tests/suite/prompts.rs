@@ -54,7 +54,7 @@ fn answered(sandbox: &Sandbox, command: &str, typed: &str) -> String {
     String::from_utf8_lossy(&child.wait_with_output().unwrap().stdout).into_owned()
 }
 
-/// Nobody can confirm what they have not seen: `--quiet` keeps the plan back only where nothing is asked.
+/// A person confirms only what was shown: `--quiet` keeps the plan back only where nothing is asked.
 #[test]
 fn a_quiet_command_that_asks_shows_its_plan_first() {
     let sandbox = Sandbox::new();

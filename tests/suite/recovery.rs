@@ -23,7 +23,7 @@ fn a_bucket_restored_from_an_old_backup_continues_above_what_clients_have_seen()
         fs::write(path, content).unwrap();
     }
     assert!(trial.updates(&late).is_err(), "readers refuse the old state");
-    // Nobody launders it by accident.
+    // No command continues from it by accident.
     let refused = trial.release("1.0.2").unwrap_err().to_string();
     assert!(refused.contains("older state than this publisher has seen"), "{refused}");
     let publisher = trial.publisher();

@@ -3,7 +3,7 @@
 use crate::sandbox::Sandbox;
 use crate::trial::Trial;
 use publish::keys::{self, KeyUri};
-use publish::metadata::trust::{AtExpiry, Trust};
+use publish::metadata::trust::{AtExpiry, TrustedMetadata};
 use publish::metadata::{KeyKind, PublicKey, Role};
 use publish::operation::Publisher;
 use publish::operation::rotate::{self, Places, Step};
@@ -65,9 +65,9 @@ impl Rotating {
     }
 
     /// What a client trusts that starts from this root.
-    pub fn pinned_to(&self, version: u64) -> Trust {
+    pub fn pinned_to(&self, version: u64) -> TrustedMetadata {
         let file = fs::read(self.trial.path(&format!("repo/{version}.root.json"))).unwrap();
-        Trust::pin(&file, AtExpiry::Refuse(chrono::Utc::now())).unwrap()
+        TrustedMetadata::pin(&file, AtExpiry::Refuse(chrono::Utc::now())).unwrap()
     }
 }
 
@@ -108,7 +108,7 @@ fn clients_of_every_age_follow_rotation_after_rotation() {
     let roots: Vec<Vec<u8>> =
         (1..=37).map(|version| fs::read(rotating.trial.path(&format!("repo/{version}.root.json"))).unwrap()).collect();
     for (at, pinned) in roots.iter().enumerate() {
-        let mut trust = Trust::pin(pinned, AtExpiry::Refuse(chrono::Utc::now())).unwrap();
+        let mut trust = TrustedMetadata::pin(pinned, AtExpiry::Refuse(chrono::Utc::now())).unwrap();
         for next in &roots[at + 1..] {
             trust.next_root(next).unwrap();
         }

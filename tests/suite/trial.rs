@@ -188,12 +188,12 @@ impl Trial {
     }
 
     /// The trust of a client that reads the present state.
-    pub fn trust(&self) -> publish::metadata::trust::Trust {
+    pub fn trust(&self) -> publish::metadata::trust::TrustedMetadata {
         load(&LocalDirectory::new(self.path("repo")), &fs::read(self.path("keys/1.root.json")).unwrap(), self.now).unwrap().trust
     }
 
     /// A client that holds an older state updates to the present one, refusing what is expired.
-    pub fn updates(&self, old: &publish::metadata::trust::Trust) -> publish::failure::Result<()> {
+    pub fn updates(&self, old: &publish::metadata::trust::TrustedMetadata) -> publish::failure::Result<()> {
         use publish::layout::ObjectName;
         use publish::storage::Source;
         let storage = LocalDirectory::new(self.path("repo"));

@@ -114,7 +114,7 @@ pub fn with_target(sandbox: &Sandbox, name: &str, content: &[u8]) {
     .unwrap();
     assert!(storage.create(&ObjectName::versioned("targets", versions.targets + 1), &new[0].signed.bytes).unwrap());
     assert!(storage.create(&ObjectName::versioned("snapshot", versions.snapshot + 1), &snapshot.bytes).unwrap());
-    assert!(storage.swap(&ObjectName::timestamp(), Some(&present.token), &timestamp.bytes).unwrap());
+    assert!(storage.compare_and_swap(&ObjectName::timestamp(), Some(&present.token), &timestamp.bytes).unwrap());
     let mut present = load(&storage, &pinned, now).unwrap();
     assert_eq!(catch_up(&storage, &pinned, PlainNames::All, &mut present, AtHand::default(), now), []);
 }

@@ -136,7 +136,7 @@ pub(super) fn commit(files: &[PlannedFile]) -> Step {
     }
 }
 
-/// A word of a shell command.
+/// A word in a shell command.
 pub(super) fn shell(word: &str) -> String {
     let plain = !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/:=+@,".contains(&b));
     if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }

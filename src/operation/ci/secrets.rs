@@ -45,7 +45,7 @@ pub(super) struct Secrets {
     pub keys: Vec<(&'static str, Vec<String>)>,
     /// The URI of the OpenPGP key.
     pub openpgp: String,
-    /// The OpenPGP key lives in a service, and its certificate in a file.
+    /// The OpenPGP key is in a service, and its certificate in a file.
     remote_openpgp: bool,
     credential: &'static str,
 }

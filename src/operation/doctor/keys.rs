@@ -271,7 +271,7 @@ fn check_openpgp_expiry(publisher: &Publisher, list: &mut Checklist) {
     };
     let extend = match publisher.keyring.openpgp {
         KeyUri::File(_) => "publish key extend 730d".to_owned(),
-        _ => format!("gpg --quick-set-expire {fingerprint} 2y where the key lives; then `publish key certify`: docs/keys.md"),
+        _ => format!("gpg --quick-set-expire {fingerprint} 2y where the key is; then `publish key certify`: docs/keys.md"),
     };
     let standing = certificates.standings(now).next().map(|(_, standing)| standing);
     let until = certificates.signing_ends(now).into_iter().next().map(|(_, until)| until);

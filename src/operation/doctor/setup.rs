@@ -5,7 +5,7 @@ use super::{DoctorRequest, Publisher};
 use crate::channels::ChannelsFile;
 use crate::failure::Kind;
 use crate::keys::read_passphrase;
-use crate::metadata::trust::{AtExpiry, Trust};
+use crate::metadata::trust::{AtExpiry, TrustedMetadata};
 use crate::operation::publisher::Reading;
 use rustix::fs::{Access, access};
 use std::os::unix::fs::MetadataExt;
@@ -89,7 +89,7 @@ fn check_passphrases(files: &[std::path::PathBuf], list: &mut Checklist) {
 /// Whether it is the root of the repository is part of the repository's own check.
 fn check_pinned(publisher: &Publisher, list: &mut Checklist) -> Option<Vec<u8>> {
     let shown = publisher.pinned_root.display();
-    let pinned = publisher.pinned().and_then(|pinned| Trust::pin(&pinned, AtExpiry::Report(publisher.now())).map(|_| pinned));
+    let pinned = publisher.pinned().and_then(|pinned| TrustedMetadata::pin(&pinned, AtExpiry::Report(publisher.now())).map(|_| pinned));
     pinned
         .inspect_err(|failure| {
             let otherwise = format!("restore {shown} from a backup: docs/recovery.md#a-file-of-the-publisher-is-missing");

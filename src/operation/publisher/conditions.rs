@@ -23,8 +23,8 @@ impl Publisher {
         self.begin_changes_even_paused()
     }
 
-    /// Refuses a store that does not refuse what it must, unless the operator
-    /// states that there is no other publisher. What is not known yet is tested, and recorded.
+    /// Refuses a store that ignores conditional writes, unless the operator states that there is no other publisher. What is not
+    /// known yet is tested, and recorded.
     pub(in crate::operation) fn begin_changes_even_paused(&self) -> Result<()> {
         let conditions = match self.known_conditions()? {
             Some(conditions) => conditions,
@@ -44,7 +44,7 @@ impl Publisher {
             .hint("if there is no other publisher, put `single_publisher: true` into the config; nothing enforces it"))
     }
 
-    /// Whether the store is known to refuse what it must.
+    /// Whether the store enforces conditional writes, as far as that is known.
     pub(in crate::operation) fn known_conditions(&self) -> Result<Option<Conditions>> {
         Ok(self.storage.conditions().or(self.remembered_store().map(|known| known.conditions)))
     }

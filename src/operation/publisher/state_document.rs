@@ -137,7 +137,7 @@ impl StateDocument {
             }
             let json = memory.to_json()?;
             let (store, bytes) = (Arc::clone(storage), json.clone());
-            let swapped = within(PATIENCE, move || store.swap(&ObjectName::listed(OBJECT), token.as_ref(), &bytes))?;
+            let swapped = within(PATIENCE, move || store.compare_and_swap(&ObjectName::listed(OBJECT), token.as_ref(), &bytes))?;
             // After a refusal or an error, what is there decides: the write may have been carried out.
             if matches!(swapped, Ok(true)) || self.get(storage)?.is_some_and(|(_, there)| there.as_ref() == Some(&memory)) {
                 self.keep(&Reading::Known(memory));

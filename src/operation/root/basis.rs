@@ -6,7 +6,7 @@
 
 use super::signed_roots::{SignedRoot, SignedRoots, digest_of};
 use crate::failure::{Failure, Kind, Result};
-use crate::metadata::trust::{AtExpiry, Trust};
+use crate::metadata::trust::{AtExpiry, TrustedMetadata};
 use crate::metadata::{Envelope, Expiry, Root, RootDraft};
 use std::path::PathBuf;
 
@@ -89,7 +89,7 @@ impl Basis {
                 .hint("if this is another repository with the same keys, move that file away and give its root with --root"));
         }
         if let Some((name, file)) = given.first() {
-            let basis = match walk(Trust::pin(file, AtExpiry::Report(now))?, draft, &given)? {
+            let basis = match walk(TrustedMetadata::pin(file, AtExpiry::Report(now))?, draft, &given)? {
                 (Walk::Arrives, root) => Self {
                     by: VouchedBy::GivenRoot,
                     line: format!("it follows root {} in {name}", root.version()),
@@ -123,7 +123,7 @@ pub(super) fn check_given(
 ) -> Result<()> {
     let mut given = sorted(&trusted.given)?;
     let Some((name, file)) = given.first() else { return Ok(()) };
-    let trust = Trust::pin(file, AtExpiry::Report(now))?;
+    let trust = TrustedMetadata::pin(file, AtExpiry::Report(now))?;
     for version in version_of(file, name)? + 1..draft.present().version() {
         given.push((format!("{version}.root.json"), published(version)?));
     }
@@ -193,7 +193,7 @@ fn walk_from(signed: &SignedRoot, draft: &RootDraft, given: &[(String, Vec<u8>)]
 }
 
 /// From a trusted root over the given ones to the draft's present root.
-fn walk(mut trust: Trust, draft: &RootDraft, given: &[(String, Vec<u8>)]) -> Result<(Walk, Root)> {
+fn walk(mut trust: TrustedMetadata, draft: &RootDraft, given: &[(String, Vec<u8>)]) -> Result<(Walk, Root)> {
     let start = trust.root().clone();
     let mut file_of_trust: Option<&[u8]> = None;
     let present = ("the draft's present root".to_owned(), draft.present_file().to_vec());

@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Kind, Result};
 use crate::layout::ObjectName;
-use crate::metadata::trust::{AtExpiry, Trust, is_signed_for};
+use crate::metadata::trust::{AtExpiry, TrustedMetadata, is_signed_for};
 use crate::metadata::{ROOT_LIMIT, RepositoryLabel, Role, Root, RootDraft};
 use crate::operation::Publisher;
 use crate::repository::{Present, load_before_root};
@@ -10,7 +10,7 @@ use crate::repository::{Present, load_before_root};
 /// Which repository this is.
 pub(super) fn label(publisher: &Publisher) -> Result<RepositoryLabel> {
     let pinned = publisher.pinned()?;
-    let first = match Trust::pin(&pinned, AtExpiry::Report(publisher.now()))?.root().version() {
+    let first = match TrustedMetadata::pin(&pinned, AtExpiry::Report(publisher.now()))?.root().version() {
         1 => Some(pinned),
         _ => None,
     };
@@ -62,7 +62,7 @@ pub(in crate::operation) fn root_file(publisher: &Publisher, version: u64) -> Re
     match there {
         Some(object) => Ok(object.bytes),
         // A repository may have been given to us with later roots only: the pinned one is one of them.
-        None if Trust::pin(&pinned, AtExpiry::Report(publisher.now()))?.root().version() == version => Ok(pinned),
+        None if TrustedMetadata::pin(&pinned, AtExpiry::Report(publisher.now()))?.root().version() == version => Ok(pinned),
         None => Err(missing()),
     }
 }
@@ -70,7 +70,7 @@ pub(in crate::operation) fn root_file(publisher: &Publisher, version: u64) -> Re
 /// Why a draft does not start from what is published, if it does not.
 pub(super) fn staleness(publisher: &Publisher, draft: &RootDraft) -> Result<Option<String>> {
     let newest = newest_root(publisher)?;
-    let newest_version = Trust::pin(&newest, AtExpiry::Report(publisher.now()))?.root().version();
+    let newest_version = TrustedMetadata::pin(&newest, AtExpiry::Report(publisher.now()))?.root().version();
     let (from, to) = (draft.present().version(), draft.next().version());
     if newest == draft.present_file() || (newest_version == to && newest == draft.root_file()?) {
         return Ok(None);

@@ -5,7 +5,7 @@
 
 use crate::failure::{Failure, Result};
 use crate::files::{GIVEN_FILE_LIMIT, read_given};
-use crate::metadata::trust::{AtExpiry, Trust};
+use crate::metadata::trust::{AtExpiry, TrustedMetadata};
 use crate::metadata::{Envelope, Expiry, PublicKey, RepositoryLabel, Role, Root, RootDraft};
 use crate::operation::own_file;
 use serde::{Deserialize, Serialize};
@@ -95,8 +95,8 @@ impl SignedRoots {
 
 impl SignedRoot {
     /// The root that it follows, if it was verified.
-    pub(super) fn trust(&self, now: Expiry) -> Result<Option<Trust>> {
-        self.present.as_ref().map(|file| Trust::pin(file.as_bytes(), AtExpiry::Report(now))).transpose()
+    pub(super) fn trust(&self, now: Expiry) -> Result<Option<TrustedMetadata>> {
+        self.present.as_ref().map(|file| TrustedMetadata::pin(file.as_bytes(), AtExpiry::Report(now))).transpose()
     }
 }
 

@@ -15,7 +15,7 @@ pub use second_opinion::SecondOpinion;
 
 use crate::failure::{Failure, Id, Kind, Result};
 use crate::layout::ObjectName;
-use crate::metadata::trust::{AtExpiry, Trust};
+use crate::metadata::trust::{AtExpiry, TrustedMetadata};
 use crate::metadata::{
     DelegatedRole, Delegations, Lifetimes, ROLE_LIMIT, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Target, Targets, UNSTATED_SNAPSHOT_LIMIT,
     UNSTATED_TARGETS_LIMIT, describe_span, format_expiry,
@@ -39,7 +39,7 @@ pub struct VerifyRequest<'a> {
     pub certificates: Vec<(String, Vec<u8>)>,
     /// The time to judge expiry by.
     pub now: DateTime<Utc>,
-    /// How long roles live that are signed now.
+    /// The lifetimes of roles that are signed now.
     pub lifetimes: Lifetimes,
     /// Told how far things are.
     pub progress: &'a dyn Progress,
@@ -222,7 +222,7 @@ fn check_targets(
 
 /// Verified metadata with the files it came from.
 struct Chain {
-    trust: Trust,
+    trust: TrustedMetadata,
     top: Targets,
     /// Delegated roles with what they are responsible for, parents before children.
     delegated: Vec<(DelegatedRole, Targets)>,
@@ -278,7 +278,7 @@ fn read_chain(
     versions: &mut Versions,
 ) -> crate::failure::Result<Chain> {
     let source = request.source;
-    let mut trust = Trust::pin(anchor, AtExpiry::Report(request.now))?;
+    let mut trust = TrustedMetadata::pin(anchor, AtExpiry::Report(request.now))?;
     let mut newest_root = None;
     versions.root = trust.root().version();
     while let Some(next) = source.get(&ObjectName::versioned("root", trust.root().version() + 1), ROOT_LIMIT)? {
@@ -335,7 +335,7 @@ fn read_chain(
             Id::RoleLongLived, Severity::Note,
             role.name(),
             clocks::long_lived(role, &request.lifetimes, expires),
-            "nothing, if another tool signed it or it is meant to live so long; if this machine's clock is behind, correct it; if a clock was ahead, see docs/recovery.md",
+            "nothing, if another tool signed it or the long lifetime is intended; if this machine's clock is behind, correct it; if a clock was ahead, see docs/recovery.md",
         );
     }
     for (role, expires) in trust.expired() {

@@ -204,7 +204,7 @@ impl Worker<'_> {
                 }
             }
         }
-        broker.bury(&dead)?;
+        broker.dead_letter(&dead)?;
         Ok(genuine)
     }
 
@@ -244,8 +244,8 @@ impl Worker<'_> {
     }
 
     /// An invalid request: it is moved to the dead letters unanswered.
-    pub(super) fn bury(&self, broker: &Broker, delivery: Delivery, failure: &Failure) -> Result<()> {
+    pub(super) fn dead_letter(&self, broker: &Broker, delivery: Delivery, failure: &Failure) -> Result<()> {
         self.note(&delivery, failure);
-        broker.bury(&[(delivery, failure.message.clone())])
+        broker.dead_letter(&[(delivery, failure.message.clone())])
     }
 }

@@ -59,7 +59,7 @@ impl Shared {
             Some(pause) => self.storage.put(&name, &json(pause)?)?,
             None => self.storage.delete(&name)?,
         }
-        self.storage.barrier()
+        self.storage.sync()
     }
 
     /// Refuses to start work while it is paused.
@@ -78,7 +78,7 @@ impl Shared {
                 .hint("publish fewer targets in one command, or raise `workers.request_bytes` for callers and workers"));
         }
         self.storage.put(&object(format!("requests/{id}.json")), bytes)?;
-        self.storage.barrier()?;
+        self.storage.sync()?;
         Ok(Changes { sha256: Digests::of(bytes).hex(), length: bytes.len() as u64 })
     }
 
@@ -114,7 +114,7 @@ impl Shared {
     /// Records how a request ended.
     pub(super) fn put_result(&self, id: &str, reply: &[u8]) -> Result<()> {
         self.storage.put(&object(format!("results/{id}.json")), reply)?;
-        self.storage.barrier()
+        self.storage.sync()
     }
 
     /// How a request ended, if it has: a signed reply, which must be verified before it is used.

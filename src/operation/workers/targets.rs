@@ -37,7 +37,7 @@ impl Worker<'_> {
                     // The same request twice: the first is answered, and so is this one then.
                     broker.acknowledge(&delivery)?;
                 } else {
-                    self.bury(broker, delivery, &taken(&request.id))?;
+                    self.dead_letter(broker, delivery, &taken(&request.id))?;
                 }
                 continue;
             }
@@ -47,7 +47,7 @@ impl Worker<'_> {
                     broker.answer(&request.id, &record)?;
                     broker.acknowledge(&delivery)?;
                 }
-                Ok(Opened::Taken) => self.bury(broker, delivery, &taken(&request.id))?,
+                Ok(Opened::Taken) => self.dead_letter(broker, delivery, &taken(&request.id))?,
                 Ok(Opened::Unwanted(failure)) => {
                     let unwanted = Accepted { delivery, request, subject, edit: Edit::default() };
                     self.conclude(broker, &unwanted, &refusal(&failure), Some(&failure))?;
@@ -216,7 +216,7 @@ impl Worker<'_> {
         }
         (self.log)(Event::Refused { id: &subject.request, failure });
         broker.answer(&subject.request, &self.answers.seal(&refusal(failure), subject, self.publisher.now())?)?;
-        broker.bury(&[(delivery, failure.message.clone())])
+        broker.dead_letter(&[(delivery, failure.message.clone())])
     }
 
     /// The store or another worker failed: later, or after too many tries never.
@@ -232,7 +232,7 @@ impl Worker<'_> {
             let sealed = self.answers.seal(&reply, &accepted.subject, self.publisher.now())?;
             self.publisher.shared.put_result(id, &sealed)?;
             broker.answer(id, &sealed)?;
-            broker.bury(&[(accepted.delivery, format!("given up after {TRIES} tries: {}", failure.message))])?;
+            broker.dead_letter(&[(accepted.delivery, format!("given up after {TRIES} tries: {}", failure.message))])?;
         }
         Ok(())
     }
@@ -258,7 +258,7 @@ enum Opened {
     Unwanted(Failure),
 }
 
-/// Reports each step to the senders of a batch; one that does not listen misses nothing that is not recorded.
+/// Reports each step to the senders of a batch; every step is also recorded, for a sender that does not receive the report.
 struct Told<'a> {
     broker: &'a Broker,
     answers: &'a Answers,

@@ -95,7 +95,7 @@ impl Held {
     /// Replaces the marker that was read; `false` if another publisher has replaced it since.
     pub(super) fn replace(&self, storage: &dyn Storage, marker: &Marker) -> Result<bool> {
         let bytes = serde_json::to_vec(marker).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
-        storage.swap(&ObjectName::plain_marker(), self.token.as_ref(), &bytes).map_err(|mut failure| {
+        storage.compare_and_swap(&ObjectName::plain_marker(), self.token.as_ref(), &bytes).map_err(|mut failure| {
             if matches!(failure.kind, Kind::Permission | Kind::Invalid | Kind::Conflict) {
                 failure.hints.insert(0, MOVE_AWAY.into());
             }

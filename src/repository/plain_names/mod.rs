@@ -164,7 +164,7 @@ impl Follow<'_> {
             let present = newer.as_mut().unwrap_or(&mut *present);
             let (next, wrote) = self.round(&held.marker, present, at_hand)?;
             if next != held.marker {
-                self.storage.barrier()?;
+                self.storage.sync()?;
                 if !held.replace(self.storage, &next)? {
                     newer = Some(load(self.storage, self.pinned, self.now)?);
                     continue;

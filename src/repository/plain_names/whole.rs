@@ -101,7 +101,7 @@ pub fn remove_all(storage: &dyn Storage, mode: PlainNames, pinned: &[u8], now: D
         if !failed.is_empty() {
             return Ok(failed);
         }
-        storage.barrier()?;
+        storage.sync()?;
         if held.replace(storage, &Marker { targets: 0, snapshot: 0, open: BTreeMap::new(), ..held.marker.clone() })? {
             return Ok(Vec::new());
         }

@@ -5,7 +5,7 @@
 //! - `swap` is the only step under a lock: compare, rename, fsync. Clients never take a lock.
 //! - A process holds a lock on its staging directory while it runs. The next one removes those whose lock is free:
 //!   their owner has ended.
-//! - `barrier` is one syncfs: it orders everything before it, files and directory entries, ahead of everything after.
+//! - `sync` is one syncfs: it orders everything before it, files and directory entries, ahead of everything after.
 //!   File systems without hard links are served too, by a no-replace rename or, last, by creating the file exclusively.
 
 mod lock;
@@ -40,7 +40,7 @@ pub struct LocalDirectory {
     /// Told what a call waits for.
     report: Reports,
     staging: OnceLock<Staging>,
-    /// Bytes on their way to the disk, and those that wait; a barrier waits for both.
+    /// Bytes on their way to the disk, and those that wait; syncing waits for both.
     flushing: Mutex<Flushing>,
 }
 
@@ -230,7 +230,7 @@ impl Storage for LocalDirectory {
         self.place_new(&staged, &path).map_err(|error| self.unplaced(&path, error))
     }
 
-    fn swap(&self, name: &ObjectName, expected: Option<&Token>, bytes: &[u8]) -> Result<bool> {
+    fn compare_and_swap(&self, name: &ObjectName, expected: Option<&Token>, bytes: &[u8]) -> Result<bool> {
         let path = self.path(name)?;
         let staged = self.stage(bytes)?;
         let swap = || -> io::Result<bool> {
@@ -367,7 +367,7 @@ impl Storage for LocalDirectory {
         Ok(occupied::same_file(&self.path(a)?, &self.path(b)?))
     }
 
-    fn barrier(&self) -> Result<()> {
+    fn sync(&self) -> Result<()> {
         // Without a staging directory this process has written nothing.
         let Some(staging) = self.staging.get() else { return Ok(()) };
         let flushing = std::mem::take(&mut *self.flushing.lock().unwrap_or_else(PoisonError::into_inner));

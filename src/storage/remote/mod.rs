@@ -203,7 +203,7 @@ impl Storage for Remote {
         self.conditional(name, bytes, PutMode::Create)
     }
 
-    fn swap(&self, name: &ObjectName, expected: Option<&Token>, bytes: &[u8]) -> Result<bool> {
+    fn compare_and_swap(&self, name: &ObjectName, expected: Option<&Token>, bytes: &[u8]) -> Result<bool> {
         let Some(expected) = expected else { return self.create(name, bytes) };
         if self.emulates(name) {
             let same = self.get(name, u64::MAX)?.is_some_and(|object| object.token == *expected);
@@ -319,7 +319,7 @@ impl Storage for Remote {
         Ok(looks_like_a_digest && tag(a)?.is_some_and(|a| tag(b).is_ok_and(|b| b == Some(a))))
     }
 
-    fn barrier(&self) -> Result<()> {
+    fn sync(&self) -> Result<()> {
         // A store acknowledges what is durable.
         Ok(())
     }
