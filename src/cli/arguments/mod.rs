@@ -141,7 +141,7 @@ pub(super) enum Command {
     Bins(Bins),
     /// Sign roles again before they expire; made for cron
     #[command(
-        after_help = "Roles are due when they are older than: root 90 days, targets 21 days, snapshot 2 days, timestamp 4 hours. If nothing is due, nothing changes. The timestamp expires after a day: run this every hour or two, or with --watch as a service. A role whose key is not on this machine is left to other publishers while it is valid; a warning names it and its expiry.\n\nExample:\n  publish refresh --quiet"
+        after_help = "Roles are due when they are older than: root 90 days, targets 21 days, snapshot 2 days, timestamp 4 hours; longer `lifetimes` in the config make these longer. If nothing is due, nothing changes. By default the timestamp expires after a day: run this every hour or two, or with --watch as a service. A role whose key is not on this machine is left to other publishers while it is valid; a warning names it and its expiry.\n\nExample:\n  publish refresh --quiet"
     )]
     Refresh(Refresh),
     /// Replace the key of an online role, or the OpenPGP key
