@@ -2,7 +2,7 @@
 
 use super::arguments::{Adopt, Global};
 use super::delegations::{describe_delegation, names_of};
-use super::output::{Output, Report};
+use super::output::{Output, Report, nothing_written};
 use super::publisher::open;
 use super::text::{confirm, count};
 use crate::config::Config;
@@ -45,8 +45,8 @@ pub(super) fn run(global: &Global, arguments: &Adopt, output: &Output) -> Result
     let mut text = describe(&plan);
     let document = json!(plan);
     if global.dry_run {
-        text.push_str("Nothing was written. Run it without --dry-run to adopt the repository.\n");
-        return Ok(Report::new("adopt", text, json!({"dry_run": true, "plan": document})).notes(&plan.notes));
+        text.push_str(&nothing_written("adopt the repository"));
+        return Ok(Report::planned("adopt", text, &document).notes(&plan.notes));
     }
     let strangers: Vec<String> =
         plan.delegations.iter().filter(|delegated| !delegated.held).map(|delegated| names_of(&delegated.delegation)).collect();

@@ -1,5 +1,5 @@
 use super::arguments::{Ci, CiFiles, Global};
-use super::output::{Output, Report};
+use super::output::{Output, Report, nothing_written};
 use super::publisher::location;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -21,8 +21,8 @@ pub(super) fn run(global: &Global, arguments: &Ci, output: &Output) -> Result<Re
     let plan = operation::plan(&request)?;
     if global.dry_run {
         let mut text = described(&plan);
-        text.push_str("\nNothing was written. Run it without --dry-run to write these files.\n");
-        return Ok(Report::new("ci", text, json!({"dry_run": true, "plan": plan})).warnings(&plan.warnings));
+        text.push_str(&format!("\n{}", nothing_written("write these files")));
+        return Ok(Report::planned("ci", text, &plan).warnings(&plan.warnings));
     }
     output.plan((!plan.empty).then(|| listed(&plan)), &plan.warnings);
     operation::apply(&request, &plan)?;

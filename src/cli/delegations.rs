@@ -24,7 +24,7 @@ pub(super) fn remove(global: &Global, arguments: &RemoveDelegation, output: &Out
     describe_delegation(&plan.delegation, "-", &mut text);
     if global.dry_run {
         finish_plan(&mut text, false, &steps(&plan.roles));
-        return Ok(Report::new("remove-delegation", text, json!({"dry_run": true, "plan": document})));
+        return Ok(Report::planned("remove-delegation", text, &document));
     }
     output.plan(Some(std::mem::take(&mut text)), &[]);
     let given = arguments.confirm.as_deref().or(arguments.yes.then_some(arguments.name.as_str()));
@@ -32,7 +32,7 @@ pub(super) fn remove(global: &Global, arguments: &RemoveDelegation, output: &Out
     let done = format!("targets.json does not delegate to {} any more", arguments.name.escape_debug());
     let outcome = operation::apply_removal(&publisher, plan)?;
     finish(&mut text, &outcome, &done, "");
-    Ok(Report::new("remove-delegation", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&outcome.warnings))
+    Ok(Report::done("remove-delegation", text, &document, &outcome).warnings(&outcome.warnings))
 }
 
 /// The roles that are delegated to.

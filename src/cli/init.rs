@@ -1,5 +1,5 @@
 use super::arguments::{Global, Init, OpenPgpAlgorithm};
-use super::output::{Output, Report};
+use super::output::{Output, Report, nothing_written};
 use super::publisher::open;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -34,8 +34,8 @@ pub(super) fn run(global: &Global, arguments: &Init, output: &Output) -> Result<
         let mut text = format!("repository: {}\n", plan.location);
         plan.make.iter().for_each(|file| text.push_str(&format!("  + {file}\n")));
         plan.keep.iter().for_each(|file| text.push_str(&format!("  = {file}\n")));
-        text.push_str("Nothing was written. Run it without --dry-run to make these files.\n");
-        return Ok(Report::new("init", text, json!({"dry_run": true, "plan": plan})).warnings(&plan.warnings));
+        text.push_str(&nothing_written("make these files"));
+        return Ok(Report::planned("init", text, &plan).warnings(&plan.warnings));
     }
     let report = operation::apply(&publisher, &request)?;
     let url = config.public_url.clone().unwrap_or_else(|| "URL".into());

@@ -27,11 +27,7 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
                     .into());
             }
             if global.dry_run {
-                return Ok(Report::new(
-                    "key",
-                    format!("Nothing was written. Run it without --dry-run to make {}.\n", file.display()),
-                    json!({"dry_run": true}),
-                ));
+                return Ok(Report::dry_run("key", &format!("make {}", file.display())));
             }
             let passphrase = if *no_passphrase { None } else { Some(passphrases.choose(Use::Roles)?) };
             let kind = match kind {
@@ -70,11 +66,7 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
         }
         Key::Passphrase { file, new_passphrase_file, no_passphrase } => {
             if global.dry_run {
-                return Ok(Report::new(
-                    "key",
-                    format!("Nothing was written. Run it without --dry-run to write {} again.\n", file.display()),
-                    json!({"dry_run": true}),
-                ));
+                return Ok(Report::dry_run("key", &format!("write {} again", file.display())));
             }
             keys::change_passphrase(file, &passphrases, || {
                 if *no_passphrase {
@@ -100,11 +92,7 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
                 Failure::invalid("a key in a file has its certificate there").hint("`publish init` makes one, gpg exports one")
             })?;
             if global.dry_run {
-                return Ok(Report::new(
-                    "key",
-                    format!("Nothing was written. Run it without --dry-run to make {}.\n", file.display()),
-                    json!({"dry_run": true}),
-                ));
+                return Ok(Report::dry_run("key", &format!("make {}", file.display())));
             }
             // Signatures must not seem to be older than their key.
             let made = chrono::Utc::now() - chrono::TimeDelta::seconds(1);
@@ -141,11 +129,7 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
             })?;
             let when = until.map_or("for ever".to_owned(), |until| format!("until {}", crate::metadata::format_expiry(until)));
             if global.dry_run {
-                return Ok(Report::new(
-                    "key",
-                    format!("Nothing was written. Run it without --dry-run to make {} valid {when}.\n", path.display()),
-                    json!({"dry_run": true}),
-                ));
+                return Ok(Report::dry_run("key", &format!("make {} valid {when}", path.display())));
             }
             keys::replace_private(path, &written)?;
             Ok(Report::new(

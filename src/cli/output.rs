@@ -2,6 +2,7 @@ use super::arguments::Global;
 use super::exit;
 use super::wrap::{self, wrapped};
 use crate::failure::{Failure, Id, Kind, Message};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::io::{Error, ErrorKind, IsTerminal, Result, Write};
@@ -41,6 +42,21 @@ impl Report {
         Self { command, text, json, warnings: Vec::new(), notes: Vec::new(), exit: 0 }
     }
 
+    /// The answer of a dry run: the plan, and nothing else.
+    pub fn planned(command: &'static str, text: String, plan: &impl Serialize) -> Self {
+        Self::new(command, text, json!({"dry_run": true, "plan": plan}))
+    }
+
+    /// The answer of a dry run whose plan is one sentence: what the command would do.
+    pub fn dry_run(command: &'static str, what: &str) -> Self {
+        Self::new(command, nothing_written(what), json!({"dry_run": true}))
+    }
+
+    /// What a command has done, by its plan.
+    pub fn done(command: &'static str, text: String, plan: &impl Serialize, result: &impl Serialize) -> Self {
+        Self::new(command, text, json!({"dry_run": false, "plan": plan, "result": result}))
+    }
+
     /// A report that is its text.
     pub fn text(command: &'static str, text: String) -> Self {
         let json = json!({"text": text});
@@ -72,6 +88,11 @@ impl Report {
         self.exit = code;
         self
     }
+}
+
+/// The end of a dry run: how to do `what` was planned.
+pub(super) fn nothing_written(what: &str) -> String {
+    format!("Nothing was written. Run it without --dry-run to {what}.\n")
 }
 
 /// Whether the terminal has no escape sequences.

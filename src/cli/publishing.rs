@@ -2,7 +2,7 @@
 
 use super::arguments::{Channels, Global, PlanFormat, Refresh, Release, Yank};
 use super::channels_file;
-use super::output::{Output, Report};
+use super::output::{Output, Report, nothing_written};
 use super::plan::{Plan, size_after, totals};
 use super::publisher::open;
 use super::text::{confirm_loss, count, size, steps};
@@ -22,8 +22,6 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
-
-const TO_PUBLISH: &str = " Run it without --dry-run to publish.";
 
 const CHANNELS_UNCHANGED: &str = "all channels are published already; nothing to do";
 
@@ -59,8 +57,8 @@ pub(super) fn release(global: &Global, arguments: &Release, output: &Output) -> 
     let lines = describe_release(&plan, &publisher, output.verbose);
     if global.dry_run {
         let nothing = plan.empty.then(|| already_published(&version));
-        let text = planned(lines, arguments.format, &warnings, nothing.as_deref(), TO_PUBLISH);
-        return Ok(Report::new("release", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
+        let text = planned(lines, arguments.format, &warnings, nothing.as_deref(), &nothing_written("publish"));
+        return Ok(Report::planned("release", text, &document).warnings(&warnings));
     }
     output.plan(if plan.empty { None } else { Some(lines.render(PlanFormat::Text)) }, &warnings);
     let (done, empty) = match (plan.empty, new) {
@@ -77,7 +75,7 @@ pub(super) fn release(global: &Global, arguments: &Release, output: &Output) -> 
     if outcome.changed {
         text.push_str(&next);
     }
-    Ok(Report::new("release", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&outcome.warnings))
+    Ok(Report::done("release", text, &document, &outcome).warnings(&outcome.warnings))
 }
 
 fn already_published(version: &str) -> String {
@@ -131,8 +129,9 @@ pub(super) fn channels(global: &Global, arguments: &Channels, output: &Output) -
     ]));
     if global.dry_run {
         let nothing = (plan.empty && plan.vanished.is_empty()).then_some(CHANNELS_UNCHANGED);
-        let text = planned(lines, arguments.format, &warnings, nothing, if plan.empty { "" } else { TO_PUBLISH });
-        return Ok(Report::new("channels", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
+        let end = if plan.empty { "Nothing was written.\n".into() } else { nothing_written("publish") };
+        let text = planned(lines, arguments.format, &warnings, nothing, &end);
+        return Ok(Report::planned("channels", text, &document).warnings(&warnings));
     }
     output.plan(if plan.empty && plan.vanished.is_empty() { None } else { Some(lines.render(PlanFormat::Text)) }, &warnings);
     let next = users_run(&publisher, usual(plan.changes.iter().filter(|change| change.to.is_some())));
@@ -142,7 +141,7 @@ pub(super) fn channels(global: &Global, arguments: &Channels, output: &Output) -
     if outcome.changed {
         text.push_str(&next);
     }
-    Ok(Report::new("channels", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&outcome.warnings))
+    Ok(Report::done("channels", text, &document, &outcome).warnings(&outcome.warnings))
 }
 
 /// `publish refresh`.
@@ -190,7 +189,7 @@ pub(super) fn refresh(global: &Global, arguments: &Refresh, output: &Output) -> 
     let empty = format!("nothing is due; next: {}", plan.next.as_deref().unwrap_or("unknown"));
     if global.dry_run {
         finish_plan(&mut text, plan.empty, &steps(&plan.roles));
-        return Ok(Report::new("refresh", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
+        return Ok(Report::planned("refresh", text, &document).warnings(&warnings));
     }
     if let Some(version) = arguments.versions_above {
         output.plan(Some(std::mem::take(&mut text)), &[]);
@@ -199,9 +198,7 @@ pub(super) fn refresh(global: &Global, arguments: &Refresh, output: &Output) -> 
     let done = if plan.due.is_empty() { "plain names match the config" } else { "roles are signed again" };
     let outcome = refresh_operation::apply(&publisher, plan)?;
     finish(&mut text, &outcome, done, &empty);
-    Ok(Report::new("refresh", text, json!({"dry_run": false, "plan": document, "result": outcome}))
-        .warnings(&warnings)
-        .warnings(&outcome.warnings))
+    Ok(Report::done("refresh", text, &document, &outcome).warnings(&warnings).warnings(&outcome.warnings))
 }
 
 /// `publish yank`.
@@ -247,13 +244,13 @@ pub(super) fn yank(global: &Global, arguments: &Yank, output: &Output) -> Result
         format!("release {version} is yanked; its version can never be published again"),
         format!("release {version} was yanked already; nothing to do"),
     );
-    let to_withdraw = format!(" To withdraw it: --confirm {version} instead of --dry-run.");
+    let to_withdraw = format!("Nothing was written. To withdraw it: --confirm {version} instead of --dry-run.\n");
     if global.dry_run {
         let mut text = planned(lines, arguments.format, &warnings, plan.empty.then_some(empty.as_str()), &to_withdraw);
         if arguments.format == PlanFormat::Text {
             text.push_str(&file_to_edit(&config, &plan));
         }
-        return Ok(Report::new("yank", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
+        return Ok(Report::planned("yank", text, &document).warnings(&warnings));
     }
     output.plan(if plan.empty { None } else { Some(lines.render(PlanFormat::Text)) }, &warnings);
     if !plan.empty {
@@ -264,7 +261,7 @@ pub(super) fn yank(global: &Global, arguments: &Yank, output: &Output) -> Result
     let mut text = String::new();
     finish(&mut text, &outcome, &done, &empty);
     text.push_str(&next);
-    Ok(Report::new("yank", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&outcome.warnings))
+    Ok(Report::done("yank", text, &document, &outcome).warnings(&outcome.warnings))
 }
 
 /// After channels were moved by a yank: the lines of the channels file that still name the withdrawn version.
@@ -292,16 +289,16 @@ fn check_format(global: &Global, format: PlanFormat) -> Result<()> {
     Ok(())
 }
 
-/// The answer of a dry run; `nothing` is the whole answer on a terminal where nothing is to be done, `next` the hint at its
-/// end.
-fn planned(mut lines: Plan, format: PlanFormat, warnings: &[Message], nothing: Option<&str>, next: &str) -> String {
+/// The answer of a dry run; `nothing` is the whole answer on a terminal where nothing is to be done, `end` its last line
+/// otherwise.
+fn planned(mut lines: Plan, format: PlanFormat, warnings: &[Message], nothing: Option<&str>, end: &str) -> String {
     if let (PlanFormat::Text, Some(nothing)) = (format, nothing) {
         return format!("{nothing}\n");
     }
     lines.warnings(warnings);
     let mut text = lines.render(format);
     if format == PlanFormat::Text {
-        let _ = writeln!(text, "Nothing was written.{next}");
+        text.push_str(end);
     }
     text
 }
@@ -419,7 +416,7 @@ pub(super) fn finish_plan(text: &mut String, empty: bool, steps: &str) {
         text.push_str("Plan: nothing to do.\n");
     } else {
         let _ = writeln!(text, "  ~ {steps}");
-        text.push_str("Nothing was written. Run it without --dry-run to publish.\n");
+        text.push_str(&nothing_written("publish"));
     }
 }
 

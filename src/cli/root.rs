@@ -1,7 +1,7 @@
 //! `publish root`: the ceremony.
 
 use super::arguments::{Global, KnownRoots, Root, RootDraftFile};
-use super::output::{Output, Report};
+use super::output::{Output, Report, nothing_written};
 use super::passphrases::Sources;
 use super::publisher::open;
 use super::text::{confirm as ask, confirm_loss, count};
@@ -58,17 +58,13 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
             if report.voided > 0 {
                 let _ = writeln!(text, "the draft was signed already; those signatures were for the earlier content and were removed");
             }
-            let _ = writeln!(
-                text,
-                "{}",
-                if global.dry_run {
-                    "Nothing was written. Run it without --dry-run to write the draft."
-                } else if report.problems.is_empty() {
-                    "nothing is published; next: publish root sign"
-                } else {
-                    "nothing is published; next: change the draft; it cannot be published because of the lines with X"
+            text.push_str(&match (global.dry_run, report.problems.is_empty()) {
+                (true, _) => nothing_written("write the draft"),
+                (false, true) => "nothing is published; next: publish root sign\n".into(),
+                (false, false) => {
+                    "nothing is published; next: change the draft; it cannot be published because of the lines with X\n".into()
                 }
-            );
+            });
             Ok(Report::new("root", text, json!({"dry_run": global.dry_run, "root": report})).notes(&report.notes))
         }
         Root::Show { draft, known } => {
@@ -82,12 +78,8 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
             let review = Review::read(publisher.as_ref(), &trusted(known)?, &draft_of(draft, config.as_ref()))?;
             let shown = describe(&review.report);
             if global.dry_run {
-                return Ok(Report::new(
-                    "root",
-                    format!("{shown}Nothing was signed. Run it without --dry-run to sign.\n"),
-                    json!({"dry_run": true, "root": review.report}),
-                )
-                .notes(&review.report.notes));
+                return Ok(Report::new("root", shown + &nothing_written("sign"), json!({"dry_run": true, "root": review.report}))
+                    .notes(&review.report.notes));
             }
             review.check()?;
             if !yes {
@@ -137,8 +129,8 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
                 tell_rollback(rollback, &mut text);
             }
             if global.dry_run {
-                text.push_str("Nothing was published. Run it without --dry-run to publish.\n");
-                return Ok(Report::new("root", text, json!({"dry_run": true, "plan": document})).notes(&notes));
+                text.push_str(&nothing_written("publish"));
+                return Ok(Report::planned("root", text, &document).notes(&notes));
             }
             output.plan(Some(std::mem::take(&mut text)), &[]);
             if *replace_now {
@@ -153,7 +145,7 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
                 "root {to} is published (targets {}, snapshot {}, timestamp {})",
                 committed.outcome.versions.targets, committed.outcome.versions.snapshot, committed.outcome.versions.timestamp
             );
-            let report = Report::new("root", text, json!({"dry_run": false, "plan": document, "result": committed}));
+            let report = Report::done("root", text, &document, &committed);
             Ok(report.notes(&notes).warnings(&committed.outcome.warnings))
         }
     }

@@ -1,7 +1,7 @@
 //! `publish rotate`: the steps, the new key's file and the config around `operation::rotate`.
 
 use super::arguments::{Global, Rotate, Rotated};
-use super::output::{Output, Report};
+use super::output::{Output, Report, nothing_written};
 use super::publisher::open;
 use super::text::count;
 use crate::config::Config;
@@ -93,7 +93,7 @@ fn begin(global: &Global, arguments: &Rotate, role: Role, output: &Output, text:
     let _ = writeln!(text, "  3. every other publisher and worker gets the new key, beside the old one");
     let _ = writeln!(text, "  4. publish rotate {role} --finish: root {} drops the old key", to + 1);
     if global.dry_run {
-        text.push_str("Nothing was written. Run it without --dry-run to rotate the key.\n");
+        text.push_str(&nothing_written("rotate the key"));
         return Ok((None, false));
     }
     if makes {
@@ -211,7 +211,7 @@ fn finish(global: &Global, role: Role, output: &Output, text: &mut String) -> Re
     let gone = listed.first().cloned().unwrap_or_default();
     let _ = writeln!(text, "root {} drops {gone} from the keys of {role}", standing.root + 1);
     if global.dry_run {
-        text.push_str("Nothing was published. Run it without --dry-run to publish.\n");
+        text.push_str(&nothing_written("publish"));
         return Ok(None);
     }
     let step = operation::drop_key(&publisher, places, role, &old)?;
@@ -284,8 +284,8 @@ fn openpgp(global: &Global, arguments: &Rotate, output: &Output) -> Result<Repor
     let mut text = format!("rotating the OpenPGP key: {new_text} instead of {old_text}\n");
     if global.dry_run {
         let _ = writeln!(text, "  {} is to be made", count(resigned, "signature"));
-        text.push_str("Nothing was written. Run it without --dry-run to rotate the key.\n");
-        return Ok(Report::new("rotate", text, json!({"dry_run": true, "plan": plan})));
+        text.push_str(&nothing_written("rotate the key"));
+        return Ok(Report::planned("rotate", text, &plan));
     }
     let old = if arguments.without_old {
         None

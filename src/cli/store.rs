@@ -64,7 +64,7 @@ pub(super) fn prune(global: &Global, arguments: &Prune, output: &Output) -> Resu
         let _ = writeln!(text, "Plan: {what} to delete, {} stay.", count(plan.kept, "file"));
     }
     if global.dry_run {
-        return Ok(Report::new("prune", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
+        return Ok(Report::planned("prune", text, &document).warnings(&warnings));
     }
     output.plan(Some(text), &warnings);
     let mut text = String::new();
@@ -81,5 +81,5 @@ pub(super) fn prune(global: &Global, arguments: &Prune, output: &Output) -> Resu
             let _ = writeln!(text, "deleted {}{what}; {} stay", count(deleted, "file"), plan.kept + pruned.skipped);
         }
     }
-    Ok(Report::new("prune", text, json!({"dry_run": false, "plan": document, "result": pruned})))
+    Ok(Report::done("prune", text, &document, &pruned))
 }

@@ -45,14 +45,12 @@ pub(super) fn add(global: &Global, arguments: &AddTargets, output: &Output) -> R
     let empty = format!("{} published as they are; nothing to do", count(plan.unchanged, "target"));
     if global.dry_run {
         finish_plan(&mut text, plan.empty, &steps(&plan.roles));
-        return Ok(Report::new("add-targets", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
+        return Ok(Report::planned("add-targets", text, &document).warnings(&warnings));
     }
     let nothing = plan.empty;
     let outcome = add_operation::apply(&publisher, plan)?;
     finish(&mut text, &outcome, &done, if nothing { &empty } else { "" });
-    Ok(Report::new("add-targets", text, json!({"dry_run": false, "plan": document, "result": outcome}))
-        .warnings(&warnings)
-        .warnings(&outcome.warnings))
+    Ok(Report::done("add-targets", text, &document, &outcome).warnings(&warnings).warnings(&outcome.warnings))
 }
 
 /// `publish remove-targets`.
@@ -87,7 +85,7 @@ pub(super) fn remove(global: &Global, arguments: &RemoveTargets, output: &Output
     let value = format!("{number}-{}", plan.digest);
     if global.dry_run {
         let _ = writeln!(text, "  ~ {}\nNothing was removed. To remove exactly these: --confirm {value}", steps(&plan.roles));
-        return Ok(Report::new("remove-targets", text, json!({"dry_run": true, "plan": document})));
+        return Ok(Report::planned("remove-targets", text, &document));
     }
     output.plan(Some(std::mem::take(&mut text)), &[]);
     if arguments.confirm.is_none() {
@@ -95,7 +93,7 @@ pub(super) fn remove(global: &Global, arguments: &RemoveTargets, output: &Output
     }
     let outcome = remove_operation::apply(&publisher, plan)?;
     finish(&mut text, &outcome, &format!("{} removed", count(number, "target")), "");
-    Ok(Report::new("remove-targets", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&outcome.warnings))
+    Ok(Report::done("remove-targets", text, &document, &outcome).warnings(&outcome.warnings))
 }
 
 /// `publish bins`.
@@ -131,7 +129,7 @@ pub(super) fn bins(global: &Global, arguments: &Bins, output: &Output) -> Result
     let done = format!("{} spread over {}", count(plan.spread, "target"), count(plan.to, "bin"));
     if global.dry_run {
         finish_plan(&mut text, plan.empty, &steps(&plan.roles));
-        return Ok(Report::new("bins", text, json!({"dry_run": true, "plan": document})).warnings(&warnings));
+        return Ok(Report::planned("bins", text, &document).warnings(&warnings));
     }
     let empty = if plan.empty { "the bins are already as requested; nothing to do" } else { "" };
     if !plan.empty {
@@ -142,7 +140,7 @@ pub(super) fn bins(global: &Global, arguments: &Bins, output: &Output) -> Result
     }
     let outcome = bins_operation::apply(&publisher, plan)?;
     finish(&mut text, &outcome, &done, empty);
-    Ok(Report::new("bins", text, json!({"dry_run": false, "plan": document, "result": outcome})).warnings(&outcome.warnings))
+    Ok(Report::done("bins", text, &document, &outcome).warnings(&outcome.warnings))
 }
 
 /// The paths given, with `-` replaced by the list on standard input.

@@ -101,11 +101,7 @@ pub(super) fn pause(global: &Global, reason: Option<&str>, output: &Output) -> R
         return Ok(Report::new("pause", text, json!({"paused": pause})));
     }
     if global.dry_run {
-        return Ok(Report::new(
-            "pause",
-            "Nothing was written. Run it without --dry-run to pause publishing.\n".into(),
-            json!({"dry_run": true}),
-        ));
+        return Ok(Report::dry_run("pause", "pause publishing"));
     }
     let pause = Pause { since: Utc::now(), reason: reason.map(str::to_owned), unreadable: false };
     publisher.shared().set_pause(Some(&pause))?;
@@ -119,11 +115,7 @@ pub(super) fn resume(global: &Global, output: &Output) -> Result<Report> {
     let publisher = open(global, &config, output)?;
     let paused = publisher.shared().pause()?;
     if global.dry_run {
-        return Ok(Report::new(
-            "resume",
-            "Nothing was written. Run it without --dry-run to resume publishing.\n".into(),
-            json!({"dry_run": true}),
-        ));
+        return Ok(Report::dry_run("resume", "resume publishing"));
     }
     publisher.shared().set_pause(None)?;
     let text = if paused.is_some() { "publishing is resumed\n" } else { "publishing was not paused\n" };

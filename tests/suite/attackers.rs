@@ -396,7 +396,7 @@ fn the_guide_lowers_versions() {
         commit(&["--back-to", &snapshot, "--reset-versions", &highest.to_string(), "--dry-run"]).ok().says(&[
             "- target releases/6.6.6/linux-amd64/bin/acme",
             "versions are lowered",
-            "Nothing was published",
+            "Nothing was written",
         ])
     });
     commit(&["--back-to", &snapshot, "--reset-versions", &highest.to_string()]).ok().says(&["root 2 is published"]);

@@ -80,7 +80,7 @@ fn two_of_three_sign_on_machines_of_their_own_in_any_order() {
     ceremony.sandbox.unchanged(|| ceremony.root(&["commit"]).fails(5, &["0 of 1 keys of root 1", &root_id]));
     ceremony.root(&["sign", "--yes"]).ok().says(&["signed: 1 of 1 keys of root 1, 2 of 2 keys of root 2: complete"]);
     ceremony.root(&["sign", "--yes"]).ok().says(&["it was signed with these keys already"]);
-    ceremony.sandbox.unchanged(|| ceremony.root(&["commit", "--dry-run"]).ok().says(&["Nothing was published"]));
+    ceremony.sandbox.unchanged(|| ceremony.root(&["commit", "--dry-run"]).ok().says(&["Nothing was written"]));
     ceremony.root(&["commit"]).ok().says(&["root 2 is published"]);
     assert!(!ceremony.sandbox.path("root-draft.json").exists());
     ceremony.sandbox.publish(&["verify"]).ok();
