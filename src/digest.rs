@@ -1,7 +1,7 @@
 //! One streaming pass over content: its length, SHA-256, on request SHA-512, and the hash state an OpenPGP signature is
 //! made from. Version 4 signatures hash the content first, so the state after the content serves both purposes.
 
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use sequoia_openpgp::crypto::hash::Context;
 use sequoia_openpgp::types::HashAlgorithm;
 use serde_json::{Map, Value};
@@ -125,7 +125,7 @@ impl Digester {
     pub fn new(wanted: Wanted) -> Result<Self> {
         let state = |algorithm: HashAlgorithm| {
             let builder =
-                algorithm.context().map_err(|error| Failure::new(Kind::Unexpected, format!("cannot compute {algorithm}")).source(error))?;
+                algorithm.context().map_err(|error| Error::new(Kind::Unexpected, format!("cannot compute {algorithm}")).source(error))?;
             Ok(builder.for_signature(4))
         };
         let share = wanted.openpgp == Some(HashAlgorithm::SHA256);
@@ -150,7 +150,7 @@ impl Digester {
     /// Ends the pass: the digests, and the state to sign from when one was wanted.
     pub fn finish(self) -> Result<(Digests, Option<Context>)> {
         let openpgp = if self.share { Some(self.sha256.clone()) } else { self.openpgp };
-        let wrong = || Failure::new(Kind::Unexpected, "a digest has the wrong length");
+        let wrong = || Error::new(Kind::Unexpected, "a digest has the wrong length");
         let digest = |state: Context| state.into_digest().map_err(|error| wrong().source(error));
         let sha256 = digest(self.sha256)?.try_into().map_err(|_| wrong())?;
         let sha512 = self.sha512.map(|state| digest(state)?.try_into().map_err(|_| wrong())).transpose()?;

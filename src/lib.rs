@@ -3,8 +3,8 @@
 //!
 //! The modules, lowest layer first; a module uses only modules above it in this list (`tests/suite/architecture.rs` checks it):
 //!
-//! - [`failure`]: what went wrong, of which kind, and what to do next
-//! - [`layout`], [`digest`], [`metadata`], [`openpgp`]: values and formats; no clock, disk, network or environment
+//! - [`error`]: what went wrong, of which kind, and what to do next
+//! - [`names`], [`digest`], [`metadata`], [`openpgp`]: values and formats; no clock, disk, network or environment
 //! - [`files`]: files read without a wait and within limits
 //! - [`transport`]: where credentials may be sent
 //! - [`channels`], [`keys`], [`storage`], [`broker`], [`tree`]: the channels file, where secret keys are stored, where published
@@ -19,11 +19,11 @@ pub mod channels;
 pub mod cli;
 pub mod config;
 pub mod digest;
-pub mod failure;
+pub mod error;
 pub mod files;
 pub mod keys;
-pub mod layout;
 pub mod metadata;
+pub mod names;
 pub mod openpgp;
 pub mod operation;
 pub mod policy;

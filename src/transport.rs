@@ -4,7 +4,7 @@
 //! Addresses are parsed as the http clients parse them, so that nothing is taken for this machine that they would send
 //! elsewhere: `http://127.0.0.1.example.org`, `http://localhost@example.org`.
 
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use reqwest::Url;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,12 +38,12 @@ pub fn check(url: &str, what: &str) -> Result<Url> {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&b);
     if !url.bytes().all(fits) {
         return Err(
-            Failure::invalid(format!("{what} has characters that no URL has")).hint("write https://HOST; other scripts as xn--… names")
+            Error::invalid(format!("{what} has characters that no URL has")).hint("write https://HOST; other scripts as xn--… names")
         );
     }
-    let parsed = Url::parse(url).map_err(|error| Failure::invalid(format!("{what} is no URL: {error}")).hint("write https://HOST"))?;
+    let parsed = Url::parse(url).map_err(|error| Error::invalid(format!("{what} is no URL: {error}")).hint("write https://HOST"))?;
     if !parsed.username().is_empty() || parsed.password().is_some() {
-        return Err(Failure::invalid(format!("{what} holds a user name or a password"))
+        return Err(Error::invalid(format!("{what} holds a user name or a password"))
             .hint("take it out of the URL; credentials have variables of their own: docs/stores.md and docs/keys.md"));
     }
     let host = parsed.host_str().unwrap_or_default();
@@ -51,13 +51,13 @@ pub fn check(url: &str, what: &str) -> Result<Url> {
         "https" => Ok(parsed),
         "http" if permits_plain(host) => Ok(parsed),
         "http" => Err(refused(what, host, "https://")),
-        other => Err(Failure::invalid(format!("{what} is {other}:, not https://"))),
+        other => Err(Error::invalid(format!("{what} is {other}:, not https://"))),
     }
 }
 
 /// The refusal of an unencrypted connection to a host.
-pub fn refused(what: &str, host: &str, instead: &str) -> Failure {
-    Failure::invalid(format!("{what} is not {instead} and {host} is not this machine: credentials would travel in clear"))
+pub fn refused(what: &str, host: &str, instead: &str) -> Error {
+    Error::invalid(format!("{what} is not {instead} and {host} is not this machine: credentials would travel in clear"))
         .hint(format!("use {instead}"))
         .hint(format!("if the network on the way is yours alone: {FLAG}, on the command line only"))
 }

@@ -20,10 +20,10 @@ use std::time::Instant;
 struct NoPassphrase;
 
 impl Passphrases for NoPassphrase {
-    fn get(&self, _: Use, what: &str) -> publish::failure::Result<Secret> {
+    fn get(&self, _: Use, what: &str) -> publish::error::Result<Secret> {
         panic!("{what} is encrypted")
     }
-    fn choose(&self, _: Use) -> publish::failure::Result<Secret> {
+    fn choose(&self, _: Use) -> publish::error::Result<Secret> {
         panic!("no key is made here")
     }
 }

@@ -2,7 +2,7 @@
 //! nothing here is ever called.
 
 use super::{DeadLetter, QueueState, WorkerRole};
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub struct Delivery(Never);
 impl BrokerOptions {
     /// Refuses every broker.
     pub fn parse(_: &str) -> Result<Self> {
-        Err(Failure::invalid("this build has no workers, and the config has a `broker`")
+        Err(Error::invalid("this build has no workers, and the config has a `broker`")
             .hint("install a package of publish, or build it with: cargo build --features workers"))
     }
 

@@ -6,7 +6,7 @@
 //! Both signatures begin with a line of their own, so that neither can be taken for role metadata or for a request.
 
 use super::{Reply, Sealed, WorkerRole};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::metadata::{KeyKind, PublicKey, canonical};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,7 @@ impl Credential {
     ) -> Result<Self> {
         let public = identity.to_json()["keyval"]["public"].as_str().filter(|_| identity.kind() == KeyKind::Ed25519).map(str::to_owned);
         let identity = public.ok_or_else(|| {
-            Failure::invalid("the worker's identity is not an Ed25519 key").hint("`publish key new` makes one; `workers.identity` names it")
+            Error::invalid("the worker's identity is not an Ed25519 key").hint("`publish key new` makes one; `workers.identity` names it")
         })?;
         let mut credential = Self { identity, repository: repository.into(), role, until: now + CREDENTIAL_LIFE, signatures: Vec::new() };
         credential.signatures = sign(&credential.statement()?)?.into_iter().map(hex::encode).collect();
@@ -140,7 +140,7 @@ impl Reply {
         message["signed"] = value(&signed)?;
         signed.signature = Some(hex::encode(sign(&sealed_bytes(REPLY_DOMAIN, &message)?)?));
         message["signed"] = value(&signed)?;
-        serde_json::to_vec(&message).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))
+        serde_json::to_vec(&message).map_err(|error| Error::new(Kind::Unexpected, error.to_string()))
     }
 
     /// Whether a message is a reply by such a worker, but to another request with the same id.
@@ -179,9 +179,9 @@ fn sealed_bytes(domain: &[u8], value: &Value) -> Result<Vec<u8>> {
 }
 
 fn value(of: &impl Serialize) -> Result<Value> {
-    serde_json::to_value(of).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))
+    serde_json::to_value(of).map_err(|error| Error::new(Kind::Unexpected, error.to_string()))
 }
 
-fn untrusted(why: &str) -> Failure {
-    Failure::new(Kind::Untrusted, format!("a reply is not accepted: {why}"))
+fn untrusted(why: &str) -> Error {
+    Error::new(Kind::Untrusted, format!("a reply is not accepted: {why}"))
 }

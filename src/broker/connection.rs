@@ -1,5 +1,5 @@
 use super::{BrokerOptions, DeadLetter, QueueState, Queues, WorkerRole};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use futures_util::StreamExt;
 use lapin::message::{BasicGetMessage, Delivery as AmqpDelivery};
 use lapin::options::{
@@ -55,7 +55,7 @@ impl Broker {
     pub fn connect(options: &BrokerOptions, repository: &str) -> Result<Self> {
         let place = options.to_string();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.map_err(|error| Failure::new(Kind::Unexpected, "cannot start a runtime for the broker").source(error))?;
+        let runtime = runtime.map_err(|error| Error::new(Kind::Unexpected, "cannot start a runtime for the broker").source(error))?;
         let tls = options.tls()?;
         let (connection, channel) = within(&runtime, &place, "connect", async {
             let runtime = lapin::runtime::default_runtime()?;
@@ -201,7 +201,7 @@ impl Broker {
             Ok(confirmed)
         })?;
         if !confirmed {
-            return Err(Failure::new(Kind::Storage, format!("the broker {} did not accept dead letters", self.place)));
+            return Err(Error::new(Kind::Storage, format!("the broker {} did not accept dead letters", self.place)));
         }
         letters.iter().try_for_each(|(delivery, _)| self.acknowledge(delivery))
     }
@@ -269,9 +269,9 @@ impl Broker {
         match confirmed {
             Confirmation::Ack(None) => Ok(()),
             Confirmation::Ack(Some(returned)) => {
-                Err(Failure::new(Kind::Storage, format!("the broker {} has no queue {queue}: {}", self.place, returned.reply_text)))
+                Err(Error::new(Kind::Storage, format!("the broker {} has no queue {queue}: {}", self.place, returned.reply_text)))
             }
-            _ => Err(Failure::new(Kind::Storage, format!("the broker {} did not accept a request for {queue}", self.place))),
+            _ => Err(Error::new(Kind::Storage, format!("the broker {} did not accept a request for {queue}", self.place))),
         }
     }
 
@@ -354,7 +354,7 @@ fn within<T>(runtime: &Runtime, place: &str, what: &str, work: impl Future<Outpu
     match runtime.block_on(async { tokio::time::timeout(PATIENCE, work).await }) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(lost(place, what, error)),
-        Err(_) => Err(Failure::new(Kind::Storage, format!("cannot {what}: the broker {place} does not answer"))),
+        Err(_) => Err(Error::new(Kind::Storage, format!("cannot {what}: the broker {place} does not answer"))),
     }
 }
 
@@ -362,12 +362,12 @@ fn is_internal(error: &lapin::Error) -> bool {
     matches!(error.kind(), ErrorKind::ProtocolError(error) if *error.kind() == AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR))
 }
 
-fn lost(place: &str, what: &str, error: lapin::Error) -> Failure {
-    Failure::new(Kind::Storage, format!("cannot {what}: the broker {place} failed"))
+fn lost(place: &str, what: &str, error: lapin::Error) -> Error {
+    Error::new(Kind::Storage, format!("cannot {what}: the broker {place} failed"))
         .source(error)
         .hint("check that it runs, and the user, password and certificates")
 }
 
-fn gone(place: &str) -> Failure {
-    Failure::new(Kind::Storage, format!("the broker {place} closed the connection"))
+fn gone(place: &str) -> Error {
+    Error::new(Kind::Storage, format!("the broker {place} closed the connection"))
 }

@@ -1,4 +1,4 @@
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::metadata::PublicKey;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -140,14 +140,14 @@ impl Request {
 
     /// Seals it; `sign` is the sender's key.
     pub fn seal(&self, sign: impl FnOnce(&[u8]) -> Result<Vec<u8>>) -> Result<Sealed> {
-        let payload = serde_json::to_string(self).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
+        let payload = serde_json::to_string(self).map_err(|error| Error::new(Kind::Unexpected, error.to_string()))?;
         let signature = hex::encode(sign(&[DOMAIN, payload.as_bytes()].concat())?);
         Ok(Sealed { payload, signature })
     }
 
     /// Refuses what is about another repository, outdated, or valid for longer than anything may be.
     pub fn check(&self, repository: &str, now: DateTime<Utc>) -> Result<()> {
-        let refuse = |why: String| Err(Failure::new(Kind::Permission, format!("request {} {why}", self.id)));
+        let refuse = |why: String| Err(Error::new(Kind::Permission, format!("request {} {why}", self.id)));
         if self.repository != repository {
             return refuse("is about another repository".into());
         }
@@ -165,7 +165,7 @@ impl Sealed {
     /// Reads a message; nothing in it is trusted yet.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         if bytes.len() > MESSAGE_LIMIT {
-            return Err(Failure::invalid(format!("a message of {} bytes; no more than {MESSAGE_LIMIT} are read", bytes.len())));
+            return Err(Error::invalid(format!("a message of {} bytes; no more than {MESSAGE_LIMIT} are read", bytes.len())));
         }
         serde_json::from_slice(bytes).map_err(|error| unreadable("a message that is not a signed request", &error))
     }
@@ -177,9 +177,9 @@ impl Sealed {
 
     /// As bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let bytes = serde_json::to_vec(self).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
+        let bytes = serde_json::to_vec(self).map_err(|error| Error::new(Kind::Unexpected, error.to_string()))?;
         if bytes.len() > MESSAGE_LIMIT {
-            return Err(Failure::invalid(format!("a request of {} bytes; no more than {MESSAGE_LIMIT} can be sent", bytes.len())));
+            return Err(Error::invalid(format!("a request of {} bytes; no more than {MESSAGE_LIMIT} can be sent", bytes.len())));
         }
         Ok(bytes)
     }
@@ -188,31 +188,31 @@ impl Sealed {
     pub fn open<'k>(&self, key_of: impl FnOnce(&str) -> Option<&'k PublicKey>) -> Result<Request> {
         let request: Request = serde_json::from_str(&self.payload).map_err(|error| unreadable("a request that cannot be read", &error))?;
         if request.schema != SCHEMA {
-            return Err(Failure::invalid(format!("a request of schema {}; this worker reads {SCHEMA}", request.schema)));
+            return Err(Error::invalid(format!("a request of schema {}; this worker reads {SCHEMA}", request.schema)));
         }
         let sender = safe_id(&request.sender);
         let key = key_of(&request.sender).ok_or_else(|| {
-            Failure::new(Kind::Permission, format!("request {} is from `{sender}`, which is not a known sender", safe_id(&request.id)))
+            Error::new(Kind::Permission, format!("request {} is from `{sender}`, which is not a known sender", safe_id(&request.id)))
         })?;
         let signature = hex::decode(&self.signature).unwrap_or_default();
         if !key.verifies(&[DOMAIN, self.payload.as_bytes()].concat(), &signature) {
-            return Err(Failure::new(
+            return Err(Error::new(
                 Kind::Permission,
                 format!("request {} names `{sender}`, but is not signed by it", safe_id(&request.id)),
             ));
         }
         // Ids become names of objects.
         if request.id.len() != 32 || !request.id.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(Failure::invalid(format!("`{}` is not a request id", safe_id(&request.id))));
+            return Err(Error::invalid(format!("`{}` is not a request id", safe_id(&request.id))));
         }
         Ok(request)
     }
 }
 
 /// What the parser reports can quote the message: control characters are escaped, and it is cut.
-fn unreadable(what: &str, error: &serde_json::Error) -> Failure {
+fn unreadable(what: &str, error: &serde_json::Error) -> Error {
     let why: String = error.to_string().chars().take(200).flat_map(char::escape_debug).collect();
-    Failure::invalid(format!("{what}: {why}"))
+    Error::invalid(format!("{what}: {why}"))
 }
 
 fn safe_id(id: &str) -> String {
@@ -223,6 +223,6 @@ fn safe_id(id: &str) -> String {
 pub fn new_id() -> Result<String> {
     let mut bytes = [0_u8; 16];
     openssl::rand::rand_bytes(&mut bytes)
-        .map_err(|error| Failure::new(Kind::Unexpected, "the system gave no random bytes for a request id").source(error))?;
+        .map_err(|error| Error::new(Kind::Unexpected, "the system gave no random bytes for a request id").source(error))?;
     Ok(hex::encode(bytes))
 }

@@ -1,4 +1,4 @@
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::transport;
 use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
@@ -24,11 +24,11 @@ impl BrokerOptions {
         if text.split_once("://").is_some_and(|(_, rest)| {
             rest.split(['/', '?']).next().is_some_and(|authority| authority.split_once('@').is_some_and(|(user, _)| user.contains(':')))
         }) {
-            return Err(Failure::invalid("the broker's URL contains a password")
+            return Err(Error::invalid("the broker's URL contains a password")
                 .hint("write amqps://user@host and put the password into `broker_password_file` or PUBLISH_BROKER_PASSWORD"));
         }
         let mut uri: AMQPUri = text.parse().map_err(|error| {
-            Failure::invalid(format!("the broker `{}` is not an AMQP URL: {error}", text.escape_debug()))
+            Error::invalid(format!("the broker `{}` is not an AMQP URL: {error}", text.escape_debug()))
                 .hint("write amqps://user@host:5671/vhost")
         })?;
         let host = uri.authority.host.clone();
@@ -54,7 +54,7 @@ impl BrokerOptions {
     }
 
     pub(super) fn tls(&self) -> Result<OwnedTLSConfig> {
-        let read = |path: &PathBuf| read_given(path, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read", path.display(), error));
+        let read = |path: &PathBuf| read_given(path, GIVEN_FILE_LIMIT).map_err(|error| Error::io("read", path.display(), error));
         let cert_chain = self.ca.as_ref().map(|path| read(path).map(|pem| String::from_utf8_lossy(&pem).into_owned())).transpose()?;
         let identity = match &self.identity {
             Some((cert, key)) => Some(OwnedIdentity::PKCS8 { pem: read(cert)?, key: Zeroizing::new(read(key)?).to_vec() }),

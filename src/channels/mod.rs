@@ -3,9 +3,9 @@
 
 mod document;
 
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use crate::files::read_given;
-use crate::layout::{ReleaseVersion, check_channel, check_group};
+use crate::names::{ReleaseVersion, check_channel, check_group};
 use document::{Content, Node, Problem};
 use std::path::Path;
 
@@ -39,7 +39,7 @@ impl ChannelsFile {
     pub fn read(path: &Path) -> Result<Self> {
         let what = path.display().to_string();
         let bytes = read_given(path, MAX_LENGTH).map_err(|error| {
-            Failure::io("read the channels file", &what, error)
+            Error::io("read the channels file", &what, error)
                 .hint("name another one with `channels --file FILE` or `release --channels=FILE`, or copy the example trdl_channels.yaml")
         })?;
         Self::parse(&bytes, &what)
@@ -48,7 +48,7 @@ impl ChannelsFile {
     /// Checks the text of a file and reports all its mistakes at once; `what` names it.
     pub fn parse(bytes: &[u8], what: &str) -> Result<Self> {
         let text = std::str::from_utf8(bytes)
-            .map_err(|error| Failure::invalid(format!("the channels file {what} is not UTF-8 at byte {}", error.valid_up_to())))?;
+            .map_err(|error| Error::invalid(format!("the channels file {what} is not UTF-8 at byte {}", error.valid_up_to())))?;
         let mut checker = Checker::default();
         match document::parse(text) {
             Ok(root) => checker.root(&root),
@@ -76,10 +76,10 @@ impl ChannelsFile {
     }
 }
 
-fn refusal(mut problems: Vec<Problem>, what: &str) -> Failure {
+fn refusal(mut problems: Vec<Problem>, what: &str) -> Error {
     problems.sort_by_key(|problem| problem.line);
     let lines = problems.iter().map(|problem| format!("{what}:{}: {}", problem.line, problem.message));
-    Failure::invalid(format!("the channels file {what} has mistakes; nothing was published")).details(lines)
+    Error::invalid(format!("the channels file {what} has mistakes; nothing was published")).details(lines)
 }
 
 #[derive(Default)]
@@ -94,7 +94,7 @@ impl Checker {
         self.problems.push(Problem { line, message: message.into() });
     }
 
-    fn failure(&mut self, line: usize, failure: &Failure) {
+    fn failure(&mut self, line: usize, failure: &Error) {
         self.problem(line, in_one_line(failure));
     }
 
@@ -198,7 +198,7 @@ impl Checker {
     }
 }
 
-fn in_one_line(failure: &Failure) -> String {
+fn in_one_line(failure: &Error) -> String {
     let hint = failure.hints.first().map(|hint| format!("; {hint}")).unwrap_or_default();
     format!("{}{hint}", failure.message)
 }

@@ -6,7 +6,7 @@ use super::output::{Output, Report, nothing_written};
 use super::publisher::open;
 use super::text::{confirm, count};
 use crate::config::Config;
-use crate::failure::{Failure, Kind};
+use crate::error::{Error, Kind};
 use crate::metadata::Role;
 use crate::operation::adopt::{self as operation, AdoptPlan, AdoptRequest};
 use crate::operation::own_file;
@@ -20,7 +20,7 @@ use std::path::Path;
 pub(super) fn run(global: &Global, arguments: &Adopt, output: &Output) -> Result<Report> {
     let what = global.config.display().to_string();
     if global.config.exists() {
-        return Err(Failure::new(Kind::Conflict, format!("{what} exists: there is a publisher here already"))
+        return Err(Error::new(Kind::Conflict, format!("{what} exists: there is a publisher here already"))
             .hint("run it in an empty directory, or name another config with --config")
             .into());
     }

@@ -1,5 +1,5 @@
 use crate::config::Config;
-use crate::failure::{Failure, Id, Message, Result};
+use crate::error::{Error, Id, Message, Result};
 use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use std::path::{Path, PathBuf};
 
@@ -26,12 +26,12 @@ pub(super) fn choose(config: &Config, given: Option<&Path>, flag: &str) -> Resul
     }
     let hint = |file: &Path| format!("{flag}{}", file.display());
     if !configured.exists() {
-        return Err(Failure::invalid(format!(
+        return Err(Error::invalid(format!(
             "the channels file of the config, {shown}, is missing; the one here, {USUAL}, is not part of it"
         ))
         .hint(format!("to publish the one here: {}", hint(here))));
     }
-    Err(Failure::invalid(format!("two channels files differ: {shown}, which the config names, and {USUAL} in the working directory"))
+    Err(Error::invalid(format!("two channels files differ: {shown}, which the config names, and {USUAL} in the working directory"))
         .hint(format!("to publish the one that the config names: {}", hint(&configured)))
         .hint(format!("to publish the one here: {}", hint(here))))
 }

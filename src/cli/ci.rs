@@ -2,7 +2,7 @@ use super::arguments::{Ci, CiFiles, Global};
 use super::output::{Output, Report, nothing_written};
 use super::publisher::location;
 use crate::config::Config;
-use crate::failure::Failure;
+use crate::error::Error;
 use crate::files::{GIVEN_FILE_LIMIT, read_given_text};
 use crate::operation::ci::{self as operation, Change, CiPlan, CiRequest, Forge, Program, Settings};
 use anyhow::Result;
@@ -35,11 +35,11 @@ fn request(global: &Global, forge: Forge, files: &CiFiles) -> Result<CiRequest> 
     let mut config = Config::read(&global.config)?;
     if files.directory != Path::new(".") {
         // The printed commands run in the checkout: paths from here would name nothing there.
-        let base = std::path::absolute(config.base().join(".")).map_err(|error| Failure::io("resolve", config.base().display(), error))?;
+        let base = std::path::absolute(config.base().join(".")).map_err(|error| Error::io("resolve", config.base().display(), error))?;
         config.start_from(&base);
     }
     let what = global.config.display();
-    let text = read_given_text(&global.config, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read the config", &what, error))?;
+    let text = read_given_text(&global.config, GIVEN_FILE_LIMIT).map_err(|error| Error::io("read the config", &what, error))?;
     let store = config.store();
     let variable = |name: &&str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let settings = Settings {

@@ -5,7 +5,7 @@ use super::passphrases::Sources;
 use super::publisher::{Parts, assemble, location, store};
 use super::text::count;
 use crate::config::Config;
-use crate::failure::{Failure, Kind};
+use crate::error::{Error, Kind};
 use crate::operation::doctor::{Check, Checklist, DoctorRequest, Section, Verdict, examine};
 use crate::operation::workers::Shared;
 use crate::storage::{self, Location, Memory, Storage};
@@ -40,7 +40,7 @@ fn look(global: &Global, config: &Config, output: &Output) -> Result<Checklist> 
     });
     let password = std::env::var("PUBLISH_BROKER_PASSWORD").ok().map(Zeroizing::new);
     let mut workers_failure = None;
-    let mut keep = |failure: Failure| workers_failure = Some(failure);
+    let mut keep = |failure: Error| workers_failure = Some(failure);
     let shared =
         config.shared().and_then(|place| Shared::open(&place, &config.store(), config.request_bytes())).unwrap_or_else(|failure| {
             keep(failure);

@@ -1,4 +1,4 @@
-use crate::failure::{Failure, Kind};
+use crate::error::{Error, Kind};
 use crate::operation::status::Health;
 
 /// Nothing but wrong arguments.
@@ -50,5 +50,5 @@ pub(super) fn code_of(kind: Kind) -> u8 {
 
 /// The code for an error.
 pub(super) fn code(error: &anyhow::Error) -> u8 {
-    error.downcast_ref::<Failure>().map_or(1, |failure| code_of(failure.kind))
+    error.downcast_ref::<Error>().map_or(1, |failure| code_of(failure.kind))
 }

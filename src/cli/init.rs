@@ -2,7 +2,7 @@ use super::arguments::{Global, Init, OpenPgpAlgorithm};
 use super::output::{Output, Report, nothing_written};
 use super::publisher::open;
 use crate::config::Config;
-use crate::failure::Failure;
+use crate::error::Error;
 use crate::files::{GIVEN_FILE_LIMIT, read_given_text};
 use crate::openpgp::Algorithm;
 use crate::operation::init::{self as operation, InitRequest};
@@ -76,25 +76,25 @@ fn config(global: &Global, arguments: &Init) -> Result<(Config, String)> {
         let config = Config::read(&global.config)?;
         let differs = |given: &Option<String>, there: Option<&str>| given.as_deref().is_some_and(|given| Some(given) != there);
         if differs(&arguments.name, config.name.as_deref()) || differs(&arguments.public_url, config.public_url.as_deref()) {
-            return Err(Failure::invalid(format!("the config {what} exists and has another value"))
+            return Err(Error::invalid(format!("the config {what} exists and has another value"))
                 .hint("edit the file, or leave the flags out")
                 .into());
         }
-        let text = read_given_text(&global.config, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read the config", &what, error))?;
+        let text = read_given_text(&global.config, GIVEN_FILE_LIMIT).map_err(|error| Error::io("read the config", &what, error))?;
         return Ok((config, text));
     }
     if let Some(url) = &arguments.public_url
         && !url.starts_with("http://")
         && !url.starts_with("https://")
     {
-        return Err(Failure::invalid(format!("the public URL `{}` is not http(s)", url.escape_debug()))
+        return Err(Error::invalid(format!("the public URL `{}` is not http(s)", url.escape_debug()))
             .hint("trdl clients take http:// and https:// only")
             .into());
     }
     let base = global.config.parent().unwrap_or(Path::new("")).to_owned();
     let name = arguments.name.clone().map_or_else(|| Config::parse("", &what).map(|config| config.display_name()), Ok)?;
     if name == "trdl" || name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
-        return Err(Failure::invalid(format!("the name `{}` cannot be used with `trdl add`", name.escape_debug()))
+        return Err(Error::invalid(format!("the name `{}` cannot be used with `trdl add`", name.escape_debug()))
             .hint("give another with --name: letters, digits and . _ - (and not `trdl`, which is the client's own)")
             .into());
     }
@@ -102,7 +102,7 @@ fn config(global: &Global, arguments: &Init) -> Result<(Config, String)> {
     let relocate =
         |path: &Path| if base.as_os_str().is_empty() || path.is_absolute() { Ok(path.to_owned()) } else { std::path::absolute(path) };
     let shown =
-        |path: &Path| relocate(path).map(|path| path.display().to_string()).map_err(|error| Failure::io("resolve", path.display(), error));
+        |path: &Path| relocate(path).map(|path| path.display().to_string()).map_err(|error| Error::io("resolve", path.display(), error));
     let repo = match &global.repo {
         Some(text) => match Location::parse(text, Path::new(""))? {
             Location::Directory(path) => shown(&path)?,
@@ -130,10 +130,10 @@ fn config(global: &Global, arguments: &Init) -> Result<(Config, String)> {
 /// A key that could not sign is refused now, not at the first release.
 pub(super) fn check_key(path: &Path) -> Result<()> {
     let bytes = crate::keys::read_secret(&crate::keys::KeyUri::File(path.to_owned()))?;
-    let skip = |_: &str| Err(Failure::new(crate::failure::Kind::Passphrase, ""));
+    let skip = |_: &str| Err(Error::new(crate::error::Kind::Passphrase, ""));
     match crate::openpgp::SigningKey::load(&bytes, &path.display().to_string(), chrono::Utc::now(), &skip) {
         // Everything but the passphrase, which is not needed yet.
-        Err(failure) if failure.kind != crate::failure::Kind::Passphrase => Err(failure.into()),
+        Err(failure) if failure.kind != crate::error::Kind::Passphrase => Err(failure.into()),
         _ => Ok(()),
     }
 }

@@ -6,7 +6,7 @@ use super::passphrases::{Sources, new_passphrase};
 use super::publisher::open;
 use super::text::span;
 use crate::config::Config;
-use crate::failure::{Failure, Kind};
+use crate::error::{Error, Kind};
 use crate::keys::{self, KeyUri, Passphrases, RoleSigner, Use};
 use crate::metadata::{KeyKind, PublicKey};
 use crate::operation::keys::{self as operation, Duty};
@@ -22,7 +22,7 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
     match arguments {
         Key::New { file, kind, no_passphrase } => {
             if file.exists() {
-                return Err(Failure::invalid(format!("{} exists already", file.display()))
+                return Err(Error::invalid(format!("{} exists already", file.display()))
                     .hint("choose another name, or see it with `publish key show`")
                     .into());
             }
@@ -84,12 +84,12 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
         }
         Key::Certify { key, file, user_id } => {
             if file.exists() {
-                return Err(Failure::new(Kind::Conflict, format!("{} exists already", file.display())).into());
+                return Err(Error::new(Kind::Conflict, format!("{} exists already", file.display())).into());
             }
             let uri = KeyUri::parse(key, Path::new(""))?;
             let signer = keys::load_for_openpgp(&uri, &passphrases)?;
             let signer = signer.ok_or_else(|| {
-                Failure::invalid("a key in a file has its certificate there").hint("`publish init` makes one, gpg exports one")
+                Error::invalid("a key in a file has its certificate there").hint("`publish init` makes one, gpg exports one")
             })?;
             if global.dry_run {
                 return Ok(Report::dry_run("key", &format!("make {}", file.display())));
@@ -98,7 +98,7 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
             let made = chrono::Utc::now() - chrono::TimeDelta::seconds(1);
             let certificate = crate::openpgp::certify(signer, user_id, made)?;
             let fingerprint = crate::openpgp::Certificates::default().add(&certificate, "the new certificate")?;
-            std::fs::write(file, &certificate).map_err(|error| Failure::io("write the certificate", file.display(), error))?;
+            std::fs::write(file, &certificate).map_err(|error| Error::io("write the certificate", file.display(), error))?;
             let text = format!("made {}\nOpenPGP certificate {fingerprint}\n", file.display());
             Ok(Report::new("key", text, json!({"file": file.display().to_string(), "fingerprint": fingerprint})))
         }
@@ -110,13 +110,13 @@ pub(super) fn run(global: &Global, arguments: &Key, output: &Output) -> Result<R
             let until = if until == "never" { None } else { Some(crate::metadata::parse_moment(until, now)?) };
             if let Some(over) = until.filter(|until| *until <= now) {
                 let when = crate::metadata::format_expiry(over);
-                return Err(Failure::invalid(format!("the OpenPGP key would expire on {when}, which is in the past"))
+                return Err(Error::invalid(format!("the OpenPGP key would expire on {when}, which is in the past"))
                     .hint("give a time in the future, for example 730d")
                     .into());
             }
             let uri = config.openpgp()?;
             let path = uri.path().ok_or_else(|| {
-                Failure::invalid(format!("{uri} is no file"))
+                Error::invalid(format!("{uri} is no file"))
                     .hint("extend it where it is stored, for example with gpg --quick-set-expire, and make its certificate again")
             })?;
             let file = keys::read_secret(&uri)?;
@@ -185,7 +185,7 @@ fn check(uri: &KeyUri, passphrases: &Sources) -> Result<Report> {
         if public.verifies(&message, &signature) {
             return Ok(());
         }
-        Err(Failure::new(Kind::Untrusted, format!("the key in {} made a signature that does not verify", signer.origin())))
+        Err(Error::new(Kind::Untrusted, format!("the key in {} made a signature that does not verify", signer.origin())))
     };
     // As long as roles are: some services take short messages only.
     let long = signs(1 << 20);
@@ -195,7 +195,7 @@ fn check(uri: &KeyUri, passphrases: &Sources) -> Result<Report> {
     };
     let openpgp = keys::load_for_openpgp(uri, passphrases)?.map(|signer| crate::openpgp::check(signer, chrono::Utc::now()));
     let mut text = format!("{} ({})\nkey id:  {}\n", signer.origin(), public.keytype(), public.id());
-    let say = |text: &mut String, what: &str, done: &Result<(), Failure>| match done {
+    let say = |text: &mut String, what: &str, done: &Result<(), Error>| match done {
         Ok(()) => drop(writeln!(text, "{what} signs, verified")),
         Err(failure) => drop(writeln!(text, "{what} no: {failure}")),
     };
@@ -204,7 +204,7 @@ fn check(uri: &KeyUri, passphrases: &Sources) -> Result<Report> {
         let _ = writeln!(text, "         but none of a megabyte: {failure}");
     }
     openpgp.iter().for_each(|done| say(&mut text, "OpenPGP:", done));
-    let good = |done: &Result<(), Failure>| done.is_ok();
+    let good = |done: &Result<(), Error>| done.is_ok();
     let json = json!({"key": signer.origin(), "key_id": public.id(), "roles": good(&roles), "large_roles": good(&roles) && but.is_none(), "openpgp": openpgp.as_ref().map(good)});
     match (roles, openpgp) {
         // Of no use at all: the reason comes as the error, with what to do.
@@ -258,11 +258,11 @@ fn list(global: &Global, output: &Output) -> Result<Report> {
 struct Chosen(Option<keys::Secret>);
 
 impl Passphrases for Chosen {
-    fn get(&self, _: Use, what: &str) -> crate::failure::Result<keys::Secret> {
-        self.0.clone().ok_or_else(|| Failure::new(Kind::Passphrase, format!("{what} is encrypted")))
+    fn get(&self, _: Use, what: &str) -> crate::error::Result<keys::Secret> {
+        self.0.clone().ok_or_else(|| Error::new(Kind::Passphrase, format!("{what} is encrypted")))
     }
 
-    fn choose(&self, purpose: Use) -> crate::failure::Result<keys::Secret> {
+    fn choose(&self, purpose: Use) -> crate::error::Result<keys::Secret> {
         self.get(purpose, "the new key")
     }
 }

@@ -121,16 +121,16 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Report> {
 
 /// Refuses a config that is not the pinned one, before anything in it is used.
 fn check_config(global: &arguments::Global) -> anyhow::Result<()> {
-    use crate::failure::{Failure, Id, Kind};
+    use crate::error::{Error, Id, Kind};
     use crate::files::{GIVEN_FILE_LIMIT, read_given};
     let Some(wanted) = &global.config_sha256 else { return Ok(()) };
     let what = global.config.display();
-    let bytes = read_given(&global.config, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read the config", &what, error))?;
+    let bytes = read_given(&global.config, GIVEN_FILE_LIMIT).map_err(|error| Error::io("read the config", &what, error))?;
     let found = hex::encode(openssl::sha::sha256(&bytes));
     if wanted.trim().eq_ignore_ascii_case(&found) {
         return Ok(());
     }
-    Err(Failure::new(Kind::Untrusted, format!("the config {what} is not the one that is pinned"))
+    Err(Error::new(Kind::Untrusted, format!("the config {what} is not the one that is pinned"))
         .id(Id::ConfigNotPinned)
         .detail(format!("pinned: sha256 {}", wanted.trim().escape_debug()))
         .detail(format!("found:  sha256 {found}"))

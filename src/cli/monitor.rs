@@ -32,7 +32,7 @@ pub(super) enum Scope {
 pub(super) fn run(global: &Global, scope: Scope, output: &Output) -> Result<Report> {
     let once = scope == Scope::OneRound;
     let config = Config::read(&global.config)?;
-    let wanted = |config: &Config| -> crate::failure::Result<MonitorRequest> {
+    let wanted = |config: &Config| -> crate::error::Result<MonitorRequest> {
         let mut request = config.monitor()?;
         if scope == Scope::RolesOnly {
             request.drop_box = None;
@@ -57,7 +57,7 @@ pub(super) fn run(global: &Global, scope: Scope, output: &Output) -> Result<Repo
         let failed = metrics.lock().unwrap_or_else(PoisonError::into_inner).trouble.clone();
         return failed.map_or_else(
             || Ok(Report::silent("monitor")),
-            |trouble| Err(crate::failure::Failure::new(crate::failure::Kind::Storage, one_line(&trouble)).into()),
+            |trouble| Err(crate::error::Error::new(crate::error::Kind::Storage, one_line(&trouble)).into()),
         );
     }
     let mut at_work = (open_service(global, &config, output)?, wanted(&config)?);

@@ -2,7 +2,7 @@
 
 use super::arguments::Global;
 use super::output::{Output, Report};
-use crate::failure::Failure;
+use crate::error::Error;
 use anyhow::Result;
 
 /// What a run of the monitor is about.
@@ -19,7 +19,7 @@ pub(super) enum Scope {
 /// Refuses.
 pub(super) fn run(_: &Global, scope: Scope, _: &Output) -> Result<Report> {
     let what = if scope == Scope::RolesOnly { "`refresh --watch`" } else { "monitor" };
-    Err(Failure::invalid(format!("this build has no {what}"))
+    Err(Error::invalid(format!("this build has no {what}"))
         .hint("install a package of publish, or build it with: cargo build --features monitor")
         .into())
 }

@@ -1,15 +1,15 @@
 use super::arguments::Global;
 use super::exit;
 use super::wrap::{self, wrapped};
-use crate::failure::{Failure, Id, Kind, Message};
+use crate::error::{Error, Id, Kind, Message};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::borrow::Cow;
-use std::io::{Error, ErrorKind, IsTerminal, Result, Write};
+use std::io::{self, ErrorKind, IsTerminal, Result, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The first error of a write to stdout. A closed pipe is not an error: the reading process needs no more.
-static LOST: Mutex<Option<Error>> = Mutex::new(None);
+static LOST: Mutex<Option<io::Error>> = Mutex::new(None);
 
 /// Where a command prints: results to stdout, everything else to stderr.
 #[derive(Clone, Debug)]
@@ -205,11 +205,11 @@ impl Output {
 
     fn error_text(&self, error: &anyhow::Error) {
         let mut text = format!("{} {}\n", self.paint("error:", "31"), one_line(&error.to_string()));
-        if let Some(failure) = error.downcast_ref::<Failure>() {
+        if let Some(failure) = error.downcast_ref::<Error>() {
             failure.details.iter().for_each(|detail| text.push_str(&format!("  {}\n", one_line(detail))));
         }
         error.chain().skip(1).for_each(|cause| text.push_str(&format!("caused by: {}\n", visible(&cause.to_string()))));
-        if let Some(failure) = error.downcast_ref::<Failure>() {
+        if let Some(failure) = error.downcast_ref::<Error>() {
             failure.hints.iter().for_each(|hint| text.push_str(&format!("{} {}\n", self.paint("hint:", "36"), one_line(hint))));
         }
         eprint_wrapped(&text);
@@ -223,7 +223,7 @@ impl Output {
             return None;
         }
         let error = LOST.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        let mut failure = Failure::new(Kind::Storage, "cannot write to standard output");
+        let mut failure = Error::new(Kind::Storage, "cannot write to standard output");
         // A plan or an answer can be requested again; what was done is stated here.
         if let Some(report) = report.filter(|report| report.json["dry_run"] == json!(false)) {
             let what = if report.json["result"]["changed"] == json!(true) { "the commit happened" } else { "the command was carried out" };
@@ -251,10 +251,10 @@ impl Output {
 }
 
 fn error_document(error: &anyhow::Error) -> Value {
-    let failure = error.downcast_ref::<Failure>();
+    let failure = error.downcast_ref::<Error>();
     let kind = failure.map_or(Kind::Unexpected, |failure| failure.kind).name();
     json!({"schema": 1, "error": {
-        "id": failure.map_or(Id::Unexpected, Failure::known_as),
+        "id": failure.map_or(Id::Unexpected, Error::known_as),
         "kind": kind,
         "exit_code": exit::code(error),
         "message": error.to_string(),

@@ -1,6 +1,6 @@
 use super::arguments::Global;
 use crate::config::Config;
-use crate::failure::{Failure, Id, Kind, Result};
+use crate::error::{Error, Id, Kind, Result};
 use crate::keys::{Passphrases, Secret, Use};
 use std::collections::HashMap;
 use std::io::IsTerminal;
@@ -45,12 +45,12 @@ struct Unreadable {
 }
 
 impl Unreadable {
-    fn of(failure: &Failure) -> Self {
+    fn of(failure: &Error) -> Self {
         Self { kind: failure.kind, message: failure.with_cause(), hints: failure.hints.clone() }
     }
 
-    fn failure(&self) -> Failure {
-        self.hints.iter().fold(Failure::new(self.kind, &self.message), Failure::hint)
+    fn failure(&self) -> Error {
+        self.hints.iter().fold(Error::new(self.kind, &self.message), Error::hint)
     }
 }
 
@@ -117,7 +117,7 @@ impl Sources {
         if !self.dry_run || (source.command.is_none() && source.is_given()) {
             return Ok(());
         }
-        Err(Failure::new(Kind::Passphrase, format!("{what} is encrypted, and a dry run starts no passphrase command and asks for none"))
+        Err(Error::new(Kind::Passphrase, format!("{what} is encrypted, and a dry run starts no passphrase command and asks for none"))
             .hint("give the passphrase with a file or a variable, or run the command without --dry-run"))
     }
 
@@ -197,7 +197,7 @@ impl Passphrases for Sources {
             if first.expose() == second.expose() && !first.expose().is_empty() {
                 return Ok(first);
             }
-            Err(Failure::new(Kind::Passphrase, "the two passphrases differ or are empty; nothing was made"))
+            Err(Error::new(Kind::Passphrase, "the two passphrases differ or are empty; nothing was made"))
         })
     }
 }
@@ -229,7 +229,7 @@ pub(super) fn new_passphrase(file: Option<&Path>, what: &str) -> Result<Secret> 
         return Ok(secret);
     }
     let missing = || {
-        Failure::new(Kind::Passphrase, format!("a new passphrase is needed for {what}, and there is no terminal to ask on"))
+        Error::new(Kind::Passphrase, format!("a new passphrase is needed for {what}, and there is no terminal to ask on"))
             .id(Id::PassphraseNeeded)
             .hint("give it with --new-passphrase-file or the variable PUBLISH_NEW_PASSPHRASE")
     };
@@ -240,7 +240,7 @@ pub(super) fn new_passphrase(file: Option<&Path>, what: &str) -> Result<Secret> 
     if first.expose() == second.expose() && !first.expose().is_empty() {
         return Ok(first);
     }
-    Err(Failure::new(Kind::Passphrase, "the two passphrases differ or are empty; nothing was changed"))
+    Err(Error::new(Kind::Passphrase, "the two passphrases differ or are empty; nothing was changed"))
 }
 
 impl Secret {
@@ -251,7 +251,7 @@ impl Secret {
             line = rest;
         }
         if line.is_empty() {
-            return Err(Failure::new(Kind::Passphrase, format!("{what} contains no passphrase")));
+            return Err(Error::new(Kind::Passphrase, format!("{what} contains no passphrase")));
         }
         Ok(Self::new(line))
     }
@@ -264,7 +264,7 @@ fn run(command: &str) -> Result<Secret> {
         child.env_remove(secret);
     }
     let failed = |why: String| {
-        Failure::new(Kind::Passphrase, format!("the passphrase command failed: {why}"))
+        Error::new(Kind::Passphrase, format!("the passphrase command failed: {why}"))
             .hint("run the command in a shell; it must print the passphrase and exit with 0")
     };
     let output = child.output().map_err(|error| failed(error.to_string()))?;
@@ -281,7 +281,7 @@ fn prompt(question: &str, what: &str, purpose: Use) -> Result<Secret> {
         Use::OpenPgp => ("--openpgp-passphrase-file", "--openpgp-passphrase-command", "PUBLISH_OPENPGP_PASSPHRASE"),
     };
     let missing = || {
-        Failure::new(Kind::Passphrase, format!("a passphrase is needed for {what}, and there is no terminal to ask on"))
+        Error::new(Kind::Passphrase, format!("a passphrase is needed for {what}, and there is no terminal to ask on"))
             .id(Id::PassphraseNeeded)
             .hint(format!("give it with {file}, {command} or the variable {variable}"))
     };
@@ -292,7 +292,7 @@ fn prompt(question: &str, what: &str, purpose: Use) -> Result<Secret> {
 }
 
 /// Asks on the terminal, which has its echo again however this ends.
-fn ask(question: &str, missing: impl FnOnce() -> Failure) -> Result<Secret> {
+fn ask(question: &str, missing: impl FnOnce() -> Error) -> Result<Secret> {
     use std::io::ErrorKind;
     let prompting = super::interrupt::Prompting::begin();
     let answer = rpassword::prompt_password(super::wrap::wrapped(question, super::wrap::stderr()));
@@ -301,7 +301,7 @@ fn ask(question: &str, missing: impl FnOnce() -> Failure) -> Result<Secret> {
         Ok(typed) => Ok(Secret::new(typed)),
         Err(error) if error.kind() == ErrorKind::Interrupted => super::interrupt::interrupted(),
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-            Err(Failure::new(Kind::Passphrase, "the terminal was closed before a passphrase was typed"))
+            Err(Error::new(Kind::Passphrase, "the terminal was closed before a passphrase was typed"))
         }
         Err(error) => Err(missing().source(error)),
     }

@@ -3,7 +3,7 @@
 use super::arguments::PlanFormat;
 use super::output::one_line;
 use super::text::{count, size};
-use crate::failure::Message;
+use crate::error::Message;
 use std::fmt::Write;
 
 /// Longer lists are cut unless `--verbose`.

@@ -1,7 +1,7 @@
 use super::arguments::{Global, When};
 use super::log::tell;
 use super::output::{Output, is_dumb};
-use crate::failure::Message;
+use crate::error::Message;
 use crate::repository::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;

@@ -3,7 +3,7 @@ use super::output::Output;
 use super::passphrases::Sources;
 use super::progress::{Logged, Shown};
 use crate::config::Config;
-use crate::failure::Result;
+use crate::error::Result;
 use crate::metadata::RepositoryLabel;
 use crate::operation::workers::{Shared, Workers};
 use crate::operation::{Keyring, Publisher, Recall, StateDocument, StoreFacts, VersionMemory};

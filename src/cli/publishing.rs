@@ -7,8 +7,8 @@ use super::plan::{Plan, size_after, totals};
 use super::publisher::open;
 use super::text::{confirm_loss, count, size, steps};
 use crate::config::Config;
-use crate::failure::{Failure, Id, Message};
-use crate::layout::{Platform, ReleaseVersion};
+use crate::error::{Error, Id, Message};
+use crate::names::{Platform, ReleaseVersion};
 use crate::operation::channels::{ChannelChange, ChannelsPlan, ChannelsRequest, lines_with};
 use crate::operation::refresh::RefreshRequest;
 use crate::operation::release::{PlatformState, ReleasePlan, ReleaseRequest};
@@ -87,7 +87,7 @@ fn platforms(config: &Config, arguments: &Release) -> Result<BTreeMap<Platform, 
     let mut platforms = BTreeMap::new();
     for (platform, path) in &arguments.platform {
         if platforms.insert(*platform, path.clone()).is_some() {
-            return Err(Failure::invalid(format!("--platform names {platform} twice")).into());
+            return Err(Error::invalid(format!("--platform names {platform} twice")).into());
         }
     }
     if let Some(from) = arguments.from.as_ref().filter(|_| platforms.is_empty()) {
@@ -150,7 +150,7 @@ pub(super) fn refresh(global: &Global, arguments: &Refresh, output: &Output) -> 
     let mut publisher = open(global, &config, output)?;
     if let Some(version) = arguments.versions_above {
         if publisher.has_workers() {
-            return Err(Failure::invalid("workers sign this repository, and they choose the versions")
+            return Err(Error::invalid("workers sign this repository, and they choose the versions")
                 .hint(format!("start each worker with --versions-above {version}, then run: publish refresh --all --accept-rollback"))
                 .into());
         }
@@ -284,7 +284,7 @@ fn of_repository(publisher: &Publisher) -> String {
 /// Markdown is a form of the plan alone.
 fn check_format(global: &Global, format: PlanFormat) -> Result<()> {
     if format == PlanFormat::Markdown && !global.dry_run {
-        return Err(Failure::invalid("--format markdown is a form of the plan").hint("add --dry-run").into());
+        return Err(Error::invalid("--format markdown is a form of the plan").hint("add --dry-run").into());
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::arguments::{self, SECRET_VARIABLES};
 use super::exit;
 use super::output::Report;
 use crate::config::Setting;
-use crate::failure::{Class, Failure, Id};
+use crate::error::{Class, Error, Id};
 use crate::operation::doctor::Item;
 use clap::{Arg, Command};
 use std::fmt::Write;
@@ -35,9 +35,9 @@ pub(super) fn completions(shell: clap_complete::Shell) -> Report {
 
 /// `publish man`.
 pub(super) fn man(directory: &Path) -> anyhow::Result<Report> {
-    std::fs::create_dir_all(directory).map_err(|error| Failure::io("make the directory", directory.display(), error))?;
+    std::fs::create_dir_all(directory).map_err(|error| Error::io("make the directory", directory.display(), error))?;
     clap_mangen::generate_to(arguments::command(), directory)
-        .map_err(|error| Failure::io("write man pages to", directory.display(), error))?;
+        .map_err(|error| Error::io("write man pages to", directory.display(), error))?;
     Ok(Report::text("man", format!("man pages are in {}\n", directory.display())))
 }
 

@@ -6,7 +6,7 @@ use super::passphrases::Sources;
 use super::publisher::open;
 use super::text::{confirm as ask, confirm_loss, count};
 use crate::config::Config;
-use crate::failure::Failure;
+use crate::error::Error;
 use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::keys::{self, KeyUri, RoleSigner};
 use crate::metadata::{PublicKey, ROOT_LIMIT, Role, parse_moment};
@@ -45,7 +45,7 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
             for text in threshold {
                 let (role, number) = split(text, "--threshold ROLE=NUMBER")?;
                 let number = number.parse().ok().filter(|number| *number > 0);
-                let number = number.ok_or_else(|| Failure::invalid(format!("the threshold in `{text}` is not a number from 1")))?;
+                let number = number.ok_or_else(|| Error::invalid(format!("the threshold in `{text}` is not a number from 1")))?;
                 wish.thresholds.push((role_of(role)?, number));
             }
             for text in name {
@@ -155,7 +155,7 @@ pub(super) fn run(global: &Global, arguments: &Root, output: &Output) -> Result<
 fn trusted(known: &KnownRoots) -> Result<TrustedRoots> {
     let mut given = Vec::new();
     for path in &known.root {
-        let bytes = read_given(path, ROOT_LIMIT).map_err(|error| Failure::io("read the root", path.display(), error))?;
+        let bytes = read_given(path, ROOT_LIMIT).map_err(|error| Error::io("read the root", path.display(), error))?;
         given.push((path.display().to_string(), bytes));
     }
     let absolute = |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
@@ -185,21 +185,21 @@ fn signers(global: &Global, config: Option<&Config>, named: &[String]) -> Result
     let uris = match (named, config) {
         ([], Some(config)) => config.key_uris()?.remove(&Role::Root).unwrap_or_default(),
         ([], None) => {
-            return Err(Failure::invalid("no key is named, and there is no config that names one").hint("give it with --key").into());
+            return Err(Error::invalid("no key is named, and there is no config that names one").hint("give it with --key").into());
         }
-        (named, _) => named.iter().map(|text| KeyUri::parse(text, Path::new(""))).collect::<crate::failure::Result<_>>()?,
+        (named, _) => named.iter().map(|text| KeyUri::parse(text, Path::new(""))).collect::<crate::error::Result<_>>()?,
     };
     uris.iter().map(|uri| Ok(keys::load(uri, &passphrases)?)).collect()
 }
 
 fn split<'t>(text: &'t str, form: &str) -> Result<(&'t str, &'t str)> {
-    let wrong = || Failure::invalid(format!("`{}` is not of the form {form}", text.escape_debug()));
+    let wrong = || Error::invalid(format!("`{}` is not of the form {form}", text.escape_debug()));
     Ok(text.split_once('=').filter(|(role, rest)| !role.is_empty() && !rest.is_empty()).ok_or_else(wrong)?)
 }
 
 fn role_of(name: &str) -> Result<Role> {
     let unknown =
-        || Failure::invalid(format!("there is no role `{}`", name.escape_debug())).hint("roles: root, targets, snapshot, timestamp");
+        || Error::invalid(format!("there is no role `{}`", name.escape_debug())).hint("roles: root, targets, snapshot, timestamp");
     Ok(Role::ALL.into_iter().find(|role| role.name() == name).ok_or_else(unknown)?)
 }
 
@@ -213,7 +213,7 @@ fn added(text: &str, publisher: &Publisher) -> Result<(Role, PublicKey, Option<S
         uri.path().and_then(Path::file_name).and_then(|name| name.to_str()).and_then(|name| name.split('.').next()).map(str::to_owned);
     let public = match uri.path() {
         Some(path) => {
-            let file = read_given(path, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read the key", path.display(), error))?;
+            let file = read_given(path, GIVEN_FILE_LIMIT).map_err(|error| Error::io("read the key", path.display(), error))?;
             keys::read_public(&file, &path.display().to_string())?
         }
         None => None,

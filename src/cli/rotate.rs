@@ -5,7 +5,7 @@ use super::output::{Output, Report, nothing_written};
 use super::publisher::open;
 use super::text::count;
 use crate::config::Config;
-use crate::failure::{Failure, Kind};
+use crate::error::{Error, Kind};
 use crate::files::{GIVEN_FILE_LIMIT, read_given_text};
 use crate::keys::{self, KeyUri, Use};
 use crate::metadata::{KeyKind, Role};
@@ -29,7 +29,7 @@ pub(super) fn run(global: &Global, arguments: &Rotate, output: &Output) -> Resul
         Rotated::Openpgp => return openpgp(global, arguments, output),
     };
     if !arguments.resign.is_empty() || arguments.without_old {
-        return Err(Failure::invalid("--resign and --without-old are about the OpenPGP key").hint("publish rotate openpgp").into());
+        return Err(Error::invalid("--resign and --without-old are about the OpenPGP key").hint("publish rotate openpgp").into());
     }
     let mut text = String::new();
     let mut steps = Vec::new();
@@ -73,7 +73,7 @@ fn begin(global: &Global, arguments: &Rotate, role: Role, output: &Output, text:
         return Ok((None, true));
     }
     if both && of_this_rotation {
-        return Err(Failure::new(
+        return Err(Error::new(
             Kind::Conflict,
             format!("the root has all keys of {role} that are configured here: the first half of a rotation is done"),
         )
@@ -140,7 +140,7 @@ fn unnamed(path: &Path) -> PathBuf {
 fn name_key_file(path: &Path) -> Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let named = std::fs::rename(unnamed(path), path).and_then(|()| std::fs::File::open(directory)?.sync_all());
-    Ok(named.map_err(|error| Failure::io("name the key file", path.display(), error))?)
+    Ok(named.map_err(|error| Error::io("name the key file", path.display(), error))?)
 }
 
 /// Names the key files that a run killed in between left unnamed, and removes those that the config does not name.
@@ -199,7 +199,7 @@ fn finish(global: &Global, role: Role, output: &Output, text: &mut String) -> Re
         return Ok(Some(drop_from_config(global, &config, &publisher, role, &standing, text)?));
     }
     let (Some(old), true) = (standing.configured.first(), standing.known.iter().filter(|known| **known).count() > 1) else {
-        return Err(Failure::new(
+        return Err(Error::new(
             Kind::Conflict,
             format!("there is no rotation of {role} to finish: the root has one key that is configured here"),
         )
@@ -252,9 +252,9 @@ fn next_file(listed: &[String], role: Role, config: &Config) -> String {
 
 /// Writes the role's keys into the config, all else as it was.
 fn rewrite(path: &Path, role: Role, keys: &[String]) -> Result<()> {
-    let text = read_given_text(path, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read the config", path.display(), error))?;
+    let text = read_given_text(path, GIVEN_FILE_LIMIT).map_err(|error| Error::io("read the config", path.display(), error))?;
     let new = Config::with_keys(&text, role, keys).ok_or_else(|| {
-        Failure::invalid(format!("`keys` in {} has a form that this command cannot rewrite; nothing was changed", path.display()))
+        Error::invalid(format!("`keys` in {} has a form that this command cannot rewrite; nothing was changed", path.display()))
             .hint(format!("add this line below `keys:` in the config: {role}: [{}]", keys.join(", ")))
     })?;
     Ok(own_file::replace(path, new.as_bytes())?)
@@ -264,7 +264,7 @@ fn rewrite(path: &Path, role: Role, keys: &[String]) -> Result<()> {
 /// written into the config.
 fn openpgp(global: &Global, arguments: &Rotate, output: &Output) -> Result<Report> {
     if arguments.finish {
-        return Err(Failure::invalid("an OpenPGP key is rotated in one step: there is nothing to finish").into());
+        return Err(Error::invalid("an OpenPGP key is rotated in one step: there is nothing to finish").into());
     }
     let config = Config::read(&global.config)?;
     let old_text = config.openpgp_text().to_owned();
@@ -313,10 +313,10 @@ fn openpgp(global: &Global, arguments: &Rotate, output: &Output) -> Result<Repor
     let key = publisher.openpgp_key()?;
     let fingerprint = key.fingerprint();
     let outcome = openpgp_operation::apply(&publisher, &key, plan)?;
-    let failed = |error| Failure::io("read the config", global.config.display(), error);
+    let failed = |error| Error::io("read the config", global.config.display(), error);
     let before = read_given_text(&global.config, GIVEN_FILE_LIMIT).map_err(failed)?;
     let after = Config::with_openpgp(&before, &new_text).ok_or_else(|| {
-        Failure::invalid(format!("`openpgp` in {} has a form that this command cannot rewrite", global.config.display()))
+        Error::invalid(format!("`openpgp` in {} has a form that this command cannot rewrite", global.config.display()))
             .hint(format!("write this line into the config: openpgp: {new_text}"))
     })?;
     own_file::replace(&global.config, after.as_bytes())?;

@@ -6,7 +6,7 @@ use super::publisher::open;
 use super::text::{count, span};
 use super::wrap;
 use crate::config::Config;
-use crate::failure::{Failure, Id, Message};
+use crate::error::{Error, Id, Message};
 use crate::keys::KeyUri;
 use crate::operation::install::{self as install_operation, Install};
 use crate::operation::read_pinned_root;
@@ -179,7 +179,7 @@ fn table(text: &mut String, headings: [&str; 4], rows: Vec<[String; 4]>) {
 /// `publish status URL`: what clients get from a web server.
 fn served(global: &Global, url: &str, arguments: &Status, output: &Output) -> Result<Report> {
     if !url.starts_with("http://") && !url.starts_with("https://") {
-        return Err(Failure::invalid(format!("{} is not an http(s) URL", url.escape_debug()))
+        return Err(Error::invalid(format!("{} is not an http(s) URL", url.escape_debug()))
             .hint("for another directory or bucket: publish status --repo LOCATION")
             .into());
     }

@@ -7,7 +7,7 @@ use super::plan::MAX_LISTED;
 use super::publisher::open;
 use super::text::{confirm_loss, count, size};
 use crate::config::Config;
-use crate::failure::{Failure, Id, Kind, Message};
+use crate::error::{Error, Id, Kind, Message};
 use crate::operation::prune as prune_operation;
 use crate::operation::store_check::{self, Verdict};
 use anyhow::Result;
@@ -46,7 +46,7 @@ pub(super) fn check(global: &Global, output: &Output) -> Result<Report> {
 pub(super) fn prune(global: &Global, arguments: &Prune, output: &Output) -> Result<Report> {
     let config = Config::read(&global.config)?;
     let publisher = open(global, &config, output)?;
-    let grace = arguments.grace.to_std().map_err(|_| Failure::invalid("the grace is negative"))?;
+    let grace = arguments.grace.to_std().map_err(|_| Error::invalid("the grace is negative"))?;
     let plan = prune_operation::plan(&publisher, grace)?;
     let mut text = String::new();
     let shown = if output.verbose { plan.objects.len() } else { MAX_LISTED };

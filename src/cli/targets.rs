@@ -7,7 +7,7 @@ use super::publisher::open;
 use super::publishing::{finish, finish_plan};
 use super::text::{confirm_loss, count, size, steps};
 use crate::config::Config;
-use crate::failure::{Failure, Kind};
+use crate::error::{Error, Kind};
 use crate::operation::add_targets::{self as add_operation, AddTargetsPlan, AddTargetsRequest, TargetChange};
 use crate::operation::bins::{self as bins_operation, BinsRequest};
 use crate::operation::remove_targets as remove_operation;
@@ -71,12 +71,12 @@ pub(super) fn remove(global: &Global, arguments: &RemoveTargets, output: &Output
     }
     match &arguments.confirm {
         Some(confirmed) if confirmed.count != number => {
-            return Err(Failure::new(Kind::Conflict, format!("this would remove {}, not {}", count(number, "target"), confirmed.count))
+            return Err(Error::new(Kind::Conflict, format!("this would remove {}, not {}", count(number, "target"), confirmed.count))
                 .hint("run the command without --confirm to see the list again")
                 .into());
         }
         Some(confirmed) if confirmed.digest.as_ref().is_some_and(|digest| *digest != plan.digest) => {
-            return Err(Failure::new(Kind::Conflict, "this would remove other targets than those that the plan listed")
+            return Err(Error::new(Kind::Conflict, "this would remove other targets than those that the plan listed")
                 .hint("run the command without --confirm to see the list again")
                 .into());
         }
@@ -153,14 +153,14 @@ fn listed(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
         }
         let mut list = String::new();
         let read = std::io::stdin().take(LONGEST_LIST + 1).read_to_string(&mut list);
-        read.map_err(|error| Failure::io("read the list on", "standard input", error))?;
+        read.map_err(|error| Error::io("read the list on", "standard input", error))?;
         if list.len() as u64 > LONGEST_LIST {
-            return Err(Failure::invalid("the list on standard input is longer than 64 MiB").into());
+            return Err(Error::invalid("the list on standard input is longer than 64 MiB").into());
         }
         files.extend(list.lines().filter(|line| !line.is_empty()).map(PathBuf::from));
     }
     if files.is_empty() {
-        return Err(Failure::invalid("the list on standard input is empty").hint("give one path a line").into());
+        return Err(Error::invalid("the list on standard input is empty").hint("give one path a line").into());
     }
     Ok(files)
 }

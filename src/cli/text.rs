@@ -1,4 +1,4 @@
-use crate::failure::{Failure, Id, Kind};
+use crate::error::{Error, Id, Kind};
 use crate::operation::RoleStep;
 use chrono::TimeDelta;
 use std::io::IsTerminal;
@@ -35,9 +35,9 @@ pub(super) fn parse_span(text: &str) -> Result<TimeDelta, String> {
 }
 
 /// Shows what is about to happen and asks; without a terminal, the flag must confirm.
-pub(super) fn confirm(shown: &str, what: &str, flag: &str, output: &super::output::Output) -> crate::failure::Result<()> {
+pub(super) fn confirm(shown: &str, what: &str, flag: &str, output: &super::output::Output) -> crate::error::Result<()> {
     if output.is_json() || !std::io::stdin().is_terminal() {
-        return Err(Failure::new(Kind::Invalid, format!("there is no terminal to ask on whether to {what}"))
+        return Err(Error::new(Kind::Invalid, format!("there is no terminal to ask on whether to {what}"))
             .hint(format!("look at the plan first (--dry-run), then add {flag}")));
     }
     super::output::eprint_wrapped(&format!("{}{what}? [y/N] ", super::output::visible(shown)));
@@ -46,12 +46,12 @@ pub(super) fn confirm(shown: &str, what: &str, flag: &str, output: &super::outpu
     if matches!(answer.trim(), "y" | "Y" | "yes") {
         Ok(())
     } else {
-        Err(Failure::new(Kind::Conflict, "not confirmed; nothing was done").id(Id::NotConfirmed))
+        Err(Error::new(Kind::Conflict, "not confirmed; nothing was done").id(Id::NotConfirmed))
     }
 }
 
 /// Asks for the confirmation of something that cannot be undone: `value` must be given, `given` is the value of --confirm.
-pub(super) fn confirm_loss(value: &str, given: Option<&str>, what: &str, output: &super::output::Output) -> crate::failure::Result<()> {
+pub(super) fn confirm_loss(value: &str, given: Option<&str>, what: &str, output: &super::output::Output) -> crate::error::Result<()> {
     let shown = value.escape_debug().to_string();
     if given.is_none() && !output.is_json() && std::io::stdin().is_terminal() {
         if let Some(plan) = output.withheld_plan() {
@@ -63,17 +63,17 @@ pub(super) fn confirm_loss(value: &str, given: Option<&str>, what: &str, output:
         return if answer.trim() == value {
             Ok(())
         } else {
-            Err(Failure::new(Kind::Conflict, "not confirmed; nothing was changed").id(Id::NotConfirmed))
+            Err(Error::new(Kind::Conflict, "not confirmed; nothing was changed").id(Id::NotConfirmed))
         };
     }
     match given {
         Some(given) if given == value => Ok(()),
         Some(given) => {
-            Err(Failure::new(Kind::Conflict, format!("--confirm names {}, not {shown}; nothing was changed", given.escape_debug()))
+            Err(Error::new(Kind::Conflict, format!("--confirm names {}, not {shown}; nothing was changed", given.escape_debug()))
                 .id(Id::NotConfirmed)
                 .hint(format!("if you want to {what}: --confirm {shown}")))
         }
-        None => Err(Failure::new(Kind::Conflict, "this cannot be undone and needs a confirmation; nothing was changed")
+        None => Err(Error::new(Kind::Conflict, "this cannot be undone and needs a confirmation; nothing was changed")
             .id(Id::NotConfirmed)
             .hint(format!("to {what}, run the same command with --confirm {shown}"))),
     }

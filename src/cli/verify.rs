@@ -4,7 +4,7 @@ use super::output::{Output, Report, one_line};
 use super::progress::Shown;
 use super::text::{count, size};
 use crate::config::Config;
-use crate::failure::{Failure, Kind};
+use crate::error::{Error, Kind};
 use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::operation::read_pinned_root;
 use crate::operation::verify::{Anchor, SecondOpinion, Severity, VerifyReport, VerifyRequest, verify};
@@ -17,7 +17,7 @@ use std::path::Path;
 
 /// `publish verify`.
 pub(super) fn run(global: &Global, arguments: &Verify, output: &Output) -> Result<Report> {
-    let read = |path: &Path| read_given(path, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read", path.display(), error));
+    let read = |path: &Path| read_given(path, GIVEN_FILE_LIMIT).map_err(|error| Error::io("read", path.display(), error));
     let given = arguments.location.as_ref().or(global.repo.as_ref());
     let configured = if given.is_none() { Some(Config::read(&global.config)?) } else { None };
     // A repository that is named on the command line may still be the one that a config here describes.
@@ -26,7 +26,7 @@ pub(super) fn run(global: &Global, arguments: &Verify, output: &Output) -> Resul
         (Some(url), _) if url.starts_with("http://") || url.starts_with("https://") => Box::new(HttpSource::new(url)?),
         (Some(text), _) => storage::open(&Location::parse(text, Path::new(""))?, &here.as_ref().map(Config::store).unwrap_or_default())?,
         (None, Some(config)) => storage::open(&config.location()?, &config.store())?,
-        (None, None) => return Err(Failure::invalid("no repository is named").into()),
+        (None, None) => return Err(Error::invalid("no repository is named").into()),
     };
     let anchor = match (&arguments.root, &arguments.root_sha512, &configured) {
         (Some(path), _, _) => Anchor::File(read(path)?),

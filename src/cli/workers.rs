@@ -8,7 +8,7 @@ use super::publisher::{open, open_service};
 use super::text::{confirm_loss, count};
 use crate::broker::{DeadLetter, WorkerRole};
 use crate::config::Config;
-use crate::failure::Failure;
+use crate::error::Error;
 use crate::operation::queue::{self as queue_operation, Selection};
 use crate::operation::workers::{self as workers_operation, Event, Pause};
 use crate::repository::Versions;
@@ -43,7 +43,7 @@ pub(super) fn serve(global: &Global, role: WorkerName, versions_above: Option<u6
 }
 
 /// A failure with its details and causes, in one line.
-pub(super) fn why(failure: &Failure) -> String {
+pub(super) fn why(failure: &Error) -> String {
     let mut text = failure.message.clone();
     failure.details.iter().for_each(|detail| text.push_str(&format!("; {detail}")));
     let mut cause = std::error::Error::source(failure);

@@ -1,5 +1,5 @@
 use super::schema::{LifetimesConfig, Span};
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use crate::metadata::{Lifetimes, Role};
 
 /// The lifetimes, defaults filled in. `file` is the text of the config, for the lines of what is refused; `what` names it.
@@ -24,7 +24,7 @@ fn span(given: &LifetimesConfig, role: Role) -> Option<&Span> {
     }
 }
 
-fn at(name: &str, file: &str, what: &str, failure: Failure) -> Failure {
+fn at(name: &str, file: &str, what: &str, failure: Error) -> Error {
     let mut lines = file.lines().enumerate().skip_while(|(_, line)| !line.trim_start_matches(['"', '\'']).starts_with("lifetimes"));
     let line = lines.find(|(_, line)| line.split('#').next().is_some_and(|line| line.contains(name)));
     let place = line.map_or_else(|| what.to_owned(), |(number, _)| format!("{what}:{}", number + 1));

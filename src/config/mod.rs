@@ -12,7 +12,7 @@ mod workers;
 pub use schema::Config;
 pub use setting::Setting;
 
-use crate::failure::{Failure, Id, Kind, Result};
+use crate::error::{Error, Id, Kind, Result};
 use crate::files::read_given_text;
 use crate::keys::KeyUri;
 use crate::metadata::{Lifetimes, Role};
@@ -53,21 +53,21 @@ fn nested_too_deeply(text: &str) -> Option<usize> {
 }
 
 /// Refuses a key that the schema does not have, with the one that it may be meant to be.
-fn unknown_key(unknown: &str, known: &[String], what: &str) -> Failure {
+fn unknown_key(unknown: &str, known: &[String], what: &str) -> Error {
     let near = known.iter().map(|key| (strsim::damerau_levenshtein(key, unknown), key)).min();
     let hint = match near {
         Some((distance, near)) if distance <= 1 + near.len() / 5 && distance < unknown.len() => format!("did you mean `{near}`?"),
         _ => format!("known keys: {}", known.join(", ")),
     };
-    Failure::invalid(format!("unknown key `{}` in the config {what}", unknown.escape_debug())).id(Id::ConfigUnknownKey).hint(hint)
+    Error::invalid(format!("unknown key `{}` in the config {what}", unknown.escape_debug())).id(Id::ConfigUnknownKey).hint(hint)
 }
 
 /// There is no config at this path: most often the command runs in another directory than the publisher's.
-fn missing(path: &Path) -> Failure {
+fn missing(path: &Path) -> Error {
     let directory = std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_owned));
     let place = directory.as_ref().map_or(String::new(), |directory| format!(" in {}", directory.display()));
     let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
-    let failure = Failure::new(Kind::NotFound, format!("there is no config {name}{place}")).id(Id::ConfigMissing);
+    let failure = Error::new(Kind::NotFound, format!("there is no config {name}{place}")).id(Id::ConfigMissing);
     let above = directory.iter().flat_map(|directory| directory.ancestors().skip(1)).find(|above| above.join(&name).is_file());
     match above {
         Some(above) => {
@@ -89,11 +89,11 @@ impl Config {
         let what = path.display().to_string();
         if path.is_dir() {
             let file = path.join(DEFAULT_NAME);
-            return Err(Failure::invalid(format!("the config {what} is a directory"))
+            return Err(Error::invalid(format!("the config {what} is a directory"))
                 .hint(format!("--config and PUBLISH_CONFIG name the file: {}", file.display())));
         }
         let text = read_given_text(path, MAX_LENGTH).map_err(|error| {
-            if error.kind() == std::io::ErrorKind::NotFound { missing(path) } else { Failure::io("read the config", &what, error) }
+            if error.kind() == std::io::ErrorKind::NotFound { missing(path) } else { Error::io("read the config", &what, error) }
         })?;
         let mut config = Self::parse(&text, &what)?;
         config.start_from(path.parent().unwrap_or(Path::new("")));
@@ -105,10 +105,10 @@ impl Config {
     pub fn parse(text: &str, what: &str) -> Result<Self> {
         let broken = |error: &serde_yaml::Error| {
             let place = error.location().map_or(what.to_owned(), |at| format!("{what}:{}", at.line()));
-            Failure::invalid(format!("the config {what} cannot be read")).detail(format!("{place}: {error}"))
+            Error::invalid(format!("the config {what} cannot be read")).detail(format!("{place}: {error}"))
         };
         if let Some(line) = nested_too_deeply(text) {
-            return Err(Failure::invalid(format!("the config {what} cannot be read"))
+            return Err(Error::invalid(format!("the config {what} cannot be read"))
                 .detail(format!("{what}:{line}: more than {DEEPEST} brackets are open")));
         }
         let fields: BTreeMap<String, serde::de::IgnoredAny> = match serde_yaml::from_str(text) {
@@ -124,14 +124,14 @@ impl Config {
         let mut config: Self = serde_yaml::from_str(text).map_err(|error| broken(&error))?;
         config.checked_lifetimes = lifetimes::read(&config.lifetimes, text, what)?;
         if config.plain_names == PlainNames::None && config.consistent_snapshot == Some(false) {
-            return Err(Failure::invalid(format!(
+            return Err(Error::invalid(format!(
                 "`plain_names: none` and `consistent_snapshot: false` in the config {what} exclude each other: clients would find no targets"
             ))
             .hint("without consistent snapshots, plain names are all that clients read: leave `plain_names` out"));
         }
         for (key, seconds) in [("store.timeout", config.store.timeout.unwrap_or(1)), ("workers.patience", config.workers.patience)] {
             if seconds > LONGEST {
-                return Err(Failure::invalid(format!(
+                return Err(Error::invalid(format!(
                     "`{key}` in the config {what} is {seconds}; it is a number of seconds up to {LONGEST}"
                 )));
             }
@@ -214,7 +214,7 @@ impl Config {
     pub fn key_uris(&self) -> Result<BTreeMap<Role, Vec<KeyUri>>> {
         let known = |name: &str| name == BINS || Role::ALL.iter().any(|role| role.name() == name);
         if let Some(unknown) = self.keys.keys().find(|name| !known(name)) {
-            return Err(Failure::invalid(format!("unknown role `{}` below `keys` in the config", unknown.escape_debug()))
+            return Err(Error::invalid(format!("unknown role `{}` below `keys` in the config", unknown.escape_debug()))
                 .hint("roles: root, targets, snapshot, timestamp, bins"));
         }
         let uris = |role: Role| Ok((role, self.uris(&self.key_texts(role))?));

@@ -1,5 +1,5 @@
 use super::{Config, LONGEST};
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use crate::operation::monitor::MonitorRequest;
 use crate::tree::Limits;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ impl Config {
         let seconds = |key: &str, value: f64| {
             let least = Duration::from_millis(100);
             let span = Duration::try_from_secs_f64(value).ok().filter(|span| *span >= least && span.as_secs() <= LONGEST);
-            span.ok_or_else(|| Failure::invalid(format!("`monitor.{key}` is {value}; it is a number of seconds from 0.1 to {LONGEST}")))
+            span.ok_or_else(|| Error::invalid(format!("`monitor.{key}` is {value}; it is a number of seconds from 0.1 to {LONGEST}")))
         };
         Ok(MonitorRequest {
             drop_box: self.monitor.drop_box.as_deref().map(|path| self.path(path)),

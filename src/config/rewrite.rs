@@ -1,13 +1,13 @@
 //! Changes of a config's text: every other line stays as it was, comments included.
 
 use super::Config;
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::metadata::Role;
 
 impl Config {
     /// A value as it is in a config: quoted by the YAML writer, whatever it holds.
     pub fn quote(value: &str) -> Result<String> {
-        serde_yaml::to_string(value).map(|text| text.trim_end().to_owned()).map_err(|error| Failure::new(Kind::Invalid, error.to_string()))
+        serde_yaml::to_string(value).map(|text| text.trim_end().to_owned()).map_err(|error| Error::new(Kind::Invalid, error.to_string()))
     }
 
     /// The text of a new config.

@@ -1,6 +1,6 @@
 use super::Config;
 use crate::broker::BrokerOptions;
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::keys::KeyUri;
 use crate::metadata::PublicKey;
@@ -14,14 +14,14 @@ impl Config {
     /// Who signs, if the config names a broker; `password` is that of the environment.
     pub fn workers(&self, password: Option<&[u8]>) -> Result<Option<Workers>> {
         let Some(url) = &self.broker else { return Ok(None) };
-        let read = |path: &Path| read_given(path, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read", path.display(), error));
+        let read = |path: &Path| read_given(path, GIVEN_FILE_LIMIT).map_err(|error| Error::io("read", path.display(), error));
         let mut broker = BrokerOptions::parse(url)?;
         broker.ca = self.broker_ca.as_deref().map(|path| self.path(path));
         broker.identity = match (&self.broker_certificate, &self.broker_key) {
             (Some(certificate), Some(key)) => Some((self.path(certificate), self.path(key))),
             (None, None) => None,
             _ => {
-                return Err(Failure::invalid("the config has only one of `broker_certificate` and `broker_key`")
+                return Err(Error::invalid("the config has only one of `broker_certificate` and `broker_key`")
                     .hint("a client certificate needs both"));
             }
         };
@@ -31,7 +31,7 @@ impl Config {
         }
         let name = self.workers.name.clone();
         let name = name.ok_or_else(|| {
-            Failure::invalid("the config has a `broker` and no `workers.name`")
+            Error::invalid("the config has a `broker` and no `workers.name`")
                 .hint("set the name under which the other hosts know this process, for example `workers: {name: ci}`")
         })?;
         let mut senders = BTreeMap::new();
@@ -56,7 +56,7 @@ impl Config {
 fn sender_key(name: &str, text: &str) -> Result<PublicKey> {
     let bytes = hex::decode(text).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
     let bytes = bytes.ok_or_else(|| {
-        Failure::invalid(format!("the key of sender `{}` below `workers.senders` is not 64 hex digits", name.escape_debug()))
+        Error::invalid(format!("the key of sender `{}` below `workers.senders` is not 64 hex digits", name.escape_debug()))
             .hint("`publish key show FILE` prints it on the sender's machine")
     })?;
     PublicKey::ed25519(&bytes)

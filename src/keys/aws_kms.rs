@@ -2,7 +2,7 @@
 //! `object_store` crate. Digests are signed, never messages: KMS takes at most 4096 bytes of a message, and roles are longer.
 
 use super::device::{Device, Operation};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::metadata::PublicKey;
 use crate::transport;
 use object_store::ClientOptions;
@@ -39,7 +39,7 @@ impl KmsKey {
         let answer = service.call("GetPublicKey", &json!({"KeyId": id}))?;
         let spec = answer["KeySpec"].as_str().unwrap_or("unknown").to_owned();
         let unusable = || {
-            Failure::invalid(format!("{origin} is a key of the kind {}", spec.escape_debug()))
+            Error::invalid(format!("{origin} is a key of the kind {}", spec.escape_debug()))
                 .hint("make it ECC_NIST_P256 (or RSA_3072) for SIGN_VERIFY: KMS signs no more than 4096 bytes with Ed25519 keys, and roles are longer")
         };
         let der = answer["PublicKey"].as_str().and_then(|text| decode_block(text).ok()).ok_or_else(unusable)?;
@@ -67,12 +67,12 @@ impl Device for KmsKey {
             Operation::Pkcs1(HashAlgorithm::SHA384, digest) => ("RSASSA_PKCS1_V1_5_SHA_384", digest.to_vec()),
             Operation::Pkcs1(HashAlgorithm::SHA512, digest) => ("RSASSA_PKCS1_V1_5_SHA_512", digest.to_vec()),
             Operation::Pkcs1(_, digest) => ("RSASSA_PKCS1_V1_5_SHA_256", digest.to_vec()),
-            Operation::Ed25519(_) => return Err(Failure::invalid(format!("{}: KMS cannot sign whole roles with Ed25519", self.origin))),
+            Operation::Ed25519(_) => return Err(Error::invalid(format!("{}: KMS cannot sign whole roles with Ed25519", self.origin))),
         };
         let body = json!({"KeyId": self.id, "Message": encode_block(&digest), "MessageType": "DIGEST", "SigningAlgorithm": algorithm});
         let answer = self.service.call("Sign", &body)?;
         let signature = answer["Signature"].as_str().and_then(|text| decode_block(text).ok());
-        signature.ok_or_else(|| Failure::new(Kind::Untrusted, format!("{}: the answer contains no signature", self.origin)))
+        signature.ok_or_else(|| Error::new(Kind::Untrusted, format!("{}: the answer contains no signature", self.origin)))
     }
 
     fn origin(&self) -> &str {
@@ -93,7 +93,7 @@ struct Service {
 impl Service {
     fn open(id: &str, origin: &str) -> Result<Self> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let unset = |what: &str| Failure::new(Kind::NotFound, format!("{origin}: {what}"));
+        let unset = |what: &str| Error::new(Kind::NotFound, format!("{origin}: {what}"));
         // An ARN names its region: arn:aws:kms:REGION:ACCOUNT:key/ID.
         let of_arn = || id.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(2)).map(str::to_owned);
         let region = of_arn().or_else(|| variable("AWS_REGION")).or_else(|| variable("AWS_DEFAULT_REGION"));
@@ -112,7 +112,7 @@ impl Service {
         }
         let endpoint = variable("AWS_ENDPOINT_URL_KMS").unwrap_or_else(|| format!("https://kms.{region}.amazonaws.com"));
         transport::check(&endpoint, &format!("{origin}: AWS_ENDPOINT_URL_KMS"))?;
-        let unusable = |error: object_store::Error| Failure::invalid(format!("{origin}: the AWS settings cannot be used")).source(error);
+        let unusable = |error: object_store::Error| Error::invalid(format!("{origin}: the AWS settings cannot be used")).source(error);
         let store = AmazonS3Builder::from_env()
             .with_bucket_name("unused")
             .with_region(&region)
@@ -121,7 +121,7 @@ impl Service {
             .build()
             .map_err(unusable)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Failure::new(Kind::Unexpected, "cannot start a runtime").source(error))?;
+        let runtime = runtime.map_err(|error| Error::new(Kind::Unexpected, "cannot start a runtime").source(error))?;
         let mut http = Client::builder();
         if transport::is_local(&endpoint) {
             http = http.no_proxy();
@@ -131,7 +131,7 @@ impl Service {
             .timeout(PATIENCE)
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|error| Failure::new(Kind::Unexpected, "cannot make a client for KMS").source(error))?;
+            .map_err(|error| Error::new(Kind::Unexpected, "cannot make a client for KMS").source(error))?;
         Ok(Self { http, endpoint, region, credentials: store.credentials().clone(), runtime, origin: origin.to_owned() })
     }
 
@@ -147,11 +147,11 @@ impl Service {
                 _ => return Err(self.refused(status, &kind, &answer)),
             }
         }
-        Err(Failure::new(Kind::Unexpected, "no attempt was made"))
+        Err(Error::new(Kind::Unexpected, "no attempt was made"))
     }
 
     fn send(&self, action: &str, body: &Value) -> Result<(u16, Value)> {
-        let failed = |why: String| Failure::new(Kind::Storage, format!("{}: KMS cannot be reached", self.origin)).detail(why);
+        let failed = |why: String| Error::new(Kind::Storage, format!("{}: KMS cannot be reached", self.origin)).detail(why);
         let credential: Arc<AwsCredential> = self
             .runtime
             .block_on(self.credentials.get_credential())
@@ -175,7 +175,7 @@ impl Service {
         Ok((status, serde_json::from_slice(&bytes).unwrap_or_default()))
     }
 
-    fn refused(&self, status: u16, kind: &str, answer: &Value) -> Failure {
+    fn refused(&self, status: u16, kind: &str, answer: &Value) -> Error {
         let said = answer["message"].as_str().or(answer["Message"].as_str()).unwrap_or("no reason given");
         let (class, hint) = match kind {
             "AccessDeniedException"
@@ -190,6 +190,6 @@ impl Service {
             _ if kind.contains("Throttling") => (Kind::Storage, "KMS throttles this account: try again later, or ask for a higher quota"),
             _ => (Kind::Storage, "try again; nothing was signed"),
         };
-        Failure::new(class, format!("{}: KMS refuses", self.origin)).detail(format!("{kind} ({status}): {said}")).hint(hint)
+        Error::new(class, format!("{}: KMS refuses", self.origin)).detail(format!("{kind} ({status}): {said}")).hint(hint)
     }
 }

@@ -2,7 +2,7 @@
 //! roles and of OpenPGP digests is made of them, and what comes back is verified before it is used.
 
 use super::RoleSigner;
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::metadata::{KeyKind, PublicKey};
 use crate::openpgp::{DigestSignature, DigestSigner, KeyMaterial};
 use openssl::bn::BigNumContext;
@@ -60,7 +60,7 @@ impl<D: Device> RoleSigner for DeviceSigner<D> {
         if self.public().verifies(message, &signature) {
             return Ok(signature);
         }
-        Err(Failure::new(Kind::Untrusted, format!("the key in {} made a signature that does not verify", self.0.origin()))
+        Err(Error::new(Kind::Untrusted, format!("the key in {} made a signature that does not verify", self.0.origin()))
             .hint("check whether the key was replaced there; `publish key show URI` reads its public key again"))
     }
 
@@ -71,7 +71,7 @@ impl<D: Device> RoleSigner for DeviceSigner<D> {
 
 impl<D: Device> DigestSigner for DeviceSigner<D> {
     fn material(&self) -> Result<KeyMaterial> {
-        let unusable = || Failure::invalid(format!("the key in {} cannot be used for OpenPGP", self.0.origin()));
+        let unusable = || Error::invalid(format!("the key in {} cannot be used for OpenPGP", self.0.origin()));
         let json = self.0.public().to_json();
         let public = json["keyval"]["public"].as_str().unwrap_or_default();
         if self.0.public().kind() == KeyKind::Ed25519 {
@@ -88,7 +88,7 @@ impl<D: Device> DigestSigner for DeviceSigner<D> {
             KeyKind::EcdsaP256 => {
                 let der = self.0.perform(Operation::Ecdsa(digest))?;
                 let broken =
-                    |error| Failure::new(Kind::Untrusted, format!("the key in {} made no ECDSA signature", self.0.origin())).source(error);
+                    |error| Error::new(Kind::Untrusted, format!("the key in {} made no ECDSA signature", self.0.origin())).source(error);
                 let signature = EcdsaSig::from_der(&der).map_err(broken)?;
                 Ok(DigestSignature::Ecdsa { r: signature.r().to_vec(), s: signature.s().to_vec() })
             }

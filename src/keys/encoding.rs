@@ -2,7 +2,7 @@
 //! file, with `\n` written out, or with their line breaks lost. Each of them is turned into what the file was; what is not
 //! recognised stays as it is. No copy of a key is left in memory that is not wiped.
 
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use zeroize::Zeroizing;
 
 /// PEM has at most so many characters in a line.
@@ -37,7 +37,7 @@ fn text_of(file: &[u8], what: &str) -> Result<Option<Zeroizing<String>>> {
         let units: Zeroizing<Vec<u16>> = Zeroizing::new(bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect());
         let text = String::from_utf16(&units).ok().map(Zeroizing::new).filter(|_| bytes.len().is_multiple_of(2));
         text.map(Some).ok_or_else(|| {
-            Failure::invalid(format!("{what} looks like UTF-16 but is not"))
+            Error::invalid(format!("{what} looks like UTF-16 but is not"))
                 .hint("write it as UTF-8: in PowerShell, Out-File -Encoding utf8 instead of `>`")
         })
     };
@@ -81,7 +81,7 @@ fn lines(text: &str, what: &str) -> Result<Zeroizing<String>> {
     };
     let end = format!("{DASHES}END {label}{DASHES}");
     let Some((body, _)) = rest.split_once(end.as_str()) else {
-        return Err(Failure::invalid(format!("{what} begins with {BEGIN}{label}{DASHES} and has no end"))
+        return Err(Error::invalid(format!("{what} begins with {BEGIN}{label}{DASHES} and has no end"))
             .hint("it was cut off, or only its first line was pasted: copy it again as a file, or as base64 (base64 -w0 FILE)"));
     };
     let kept = rest.starts_with(['\n', '\r']);
@@ -90,7 +90,7 @@ fn lines(text: &str, what: &str) -> Result<Zeroizing<String>> {
     if body.contains(':') {
         // Headers: they end with their lines.
         if !kept {
-            return Err(Failure::invalid(format!("{what} has lost its line breaks, and its armor headers cannot be read without them"))
+            return Err(Error::invalid(format!("{what} has lost its line breaks, and its armor headers cannot be read without them"))
                 .hint("store the secret again as base64, which needs no line breaks: base64 -w0 FILE"));
         }
         body.lines().skip(1).for_each(|line| {

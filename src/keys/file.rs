@@ -5,7 +5,7 @@
 
 use super::software::Material;
 use super::{Passphrases, Secret, form};
-use crate::failure::{Failure, Id, Kind, Result};
+use crate::error::{Error, Id, Kind, Result};
 use crate::files::{open_given, read_opened};
 use crate::metadata::KeyKind;
 use pkcs8::pkcs5::{pbes2, scrypt};
@@ -48,11 +48,11 @@ pub fn change_passphrase(path: &Path, passphrases: &dyn Passphrases, new: impl F
 pub fn replace_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let aside = path.with_extension(format!("{}.new", std::process::id()));
     write_private(&aside, bytes)?;
-    std::fs::rename(&aside, path).map_err(|error| Failure::io("replace the key file", path.display(), error))
+    std::fs::rename(&aside, path).map_err(|error| Error::io("replace the key file", path.display(), error))
 }
 
 fn to_pem(key: &Material, passphrase: Option<&Secret>) -> Result<Zeroizing<String>> {
-    let failed = |why: &str| Failure::new(Kind::Unexpected, format!("cannot write a key: {why}"));
+    let failed = |why: &str| Error::new(Kind::Unexpected, format!("cannot write a key: {why}"));
     let der = match key {
         Material::Ed25519(seed) => Zeroizing::new([V1_PREFIX.as_slice(), seed.as_slice()].concat()),
         Material::Openssl(key) => Zeroizing::new(key.private_key_to_pkcs8().map_err(|error| failed("OpenSSL").source(error))?),
@@ -81,7 +81,7 @@ fn encrypt(der: &[u8], passphrase: &Secret) -> std::result::Result<Zeroizing<Str
 pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     let file = open_given(path).map_err(|error| {
         let missing = error.kind() == std::io::ErrorKind::NotFound;
-        let failure = Failure::io("open", format!("the key file {}", path.display()), error);
+        let failure = Error::io("open", format!("the key file {}", path.display()), error);
         if missing { failure.hint(KEY_FILES_MISSING) } else { failure }
     })?;
     read_open(&file, path)
@@ -90,21 +90,21 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
 /// Reads a file with a passphrase, which only its owner may read; or a pipe, as shells make them of a command.
 pub fn read_passphrase(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     let what = format!("the passphrase file {}", path.display());
-    let file = open_given(path).map_err(|error| Failure::io("read", &what, error))?;
-    let metadata = file.metadata().map_err(|error| Failure::io("read", &what, error))?;
+    let file = open_given(path).map_err(|error| Error::io("read", &what, error))?;
+    let metadata = file.metadata().map_err(|error| Error::io("read", &what, error))?;
     if metadata.is_file() {
         check_private(&metadata, &what, path).map_err(|failure| {
             failure.hint(format!("if its mode is not yours to change: --passphrase-command 'cat {}'", path.display()))
         })?;
     }
-    read_opened(&file, MAX_KEY_FILE).map(Zeroizing::new).map_err(|error| Failure::io("read", &what, error))
+    read_opened(&file, MAX_KEY_FILE).map(Zeroizing::new).map_err(|error| Error::io("read", &what, error))
 }
 
 fn check_private(metadata: &Metadata, what: &str, path: &Path) -> Result<()> {
     if metadata.mode() & 0o077 == 0 {
         return Ok(());
     }
-    Err(Failure::new(
+    Err(Error::new(
         Kind::Permission,
         format!("{what} can be read or written by others (mode {:04o})", metadata.permissions().mode() & 0o7777),
     )
@@ -118,12 +118,12 @@ pub fn create_private_directory(path: &Path) -> Result<()> {
         return Ok(());
     }
     path.parent().map_or(Ok(()), create_private_directory)?;
-    let failed = |error| Failure::io("make the directory", path.display(), error);
+    let failed = |error| Error::io("make the directory", path.display(), error);
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => std::fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            Err(Failure::invalid(format!("{} exists and is not a directory", path.display())))
+            Err(Error::invalid(format!("{} exists and is not a directory", path.display())))
         }
         Err(error) => Err(failed(error)),
     }
@@ -132,12 +132,12 @@ pub fn create_private_directory(path: &Path) -> Result<()> {
 /// The same for a file that is open; the path is for messages.
 pub(super) fn read_open(file: &File, path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     let what = format!("the key file {}", path.display());
-    let metadata = file.metadata().map_err(|error| Failure::io("read", &what, error))?;
+    let metadata = file.metadata().map_err(|error| Error::io("read", &what, error))?;
     if !metadata.is_file() {
-        return Err(Failure::invalid(format!("{what} is not a regular file")));
+        return Err(Error::invalid(format!("{what} is not a regular file")));
     }
     check_private(&metadata, &what, path)?;
-    read_opened(file, MAX_KEY_FILE).map(Zeroizing::new).map_err(|error| Failure::io("read", &what, error))
+    read_opened(file, MAX_KEY_FILE).map(Zeroizing::new).map_err(|error| Error::io("read", &what, error))
 }
 
 /// What a key file is called until it is whole, with the process's id after it.
@@ -174,9 +174,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let written = write();
     let _ = std::fs::remove_file(&temporary);
     written.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => {
-            Failure::new(Kind::Conflict, format!("{what} exists already; key files are never overwritten"))
-        }
-        _ => Failure::io("write the key file", what, error),
+        std::io::ErrorKind::AlreadyExists => Error::new(Kind::Conflict, format!("{what} exists already; key files are never overwritten")),
+        _ => Error::io("write the key file", what, error),
     })
 }

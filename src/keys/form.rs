@@ -3,7 +3,7 @@
 
 use super::software::Material;
 use super::{Passphrases, Use, encoding, go_tuf, securesystemslib, unlocked, wrapped};
-use crate::failure::{Failure, Id, Kind, Result};
+use crate::error::{Error, Id, Kind, Result};
 use openssl::pkey::PKey;
 use pkcs8::der::Decode;
 use pkcs8::{EncryptedPrivateKeyInfoRef, ObjectIdentifier, PrivateKeyInfoRef, SecretDocument};
@@ -18,7 +18,7 @@ pub(super) fn read(file: &[u8], what: &str, passphrases: &dyn Passphrases) -> Re
     match (keys.pop(), keys.len()) {
         (Some(key), 0) => Ok(key),
         (None, _) => Err(unreadable(what)),
-        (_, others) => Err(Failure::invalid(format!("{what} contains {} keys; one is needed", others + 1))
+        (_, others) => Err(Error::invalid(format!("{what} contains {} keys; one is needed", others + 1))
             .hint("keep each key in a file of its own; `publish adopt` writes them so")),
     }
 }
@@ -61,14 +61,14 @@ fn key_objects(json: &Value, what: &str, layers: u8, keys: &mut Vec<Material>) -
     Ok(())
 }
 
-pub(super) fn unreadable(what: &str) -> Failure {
-    Failure::invalid(format!("{what} is not a private key in a supported form"))
+pub(super) fn unreadable(what: &str) -> Error {
+    Error::invalid(format!("{what} is not a private key in a supported form"))
         .hint("PKCS#8 PEM starts with -----BEGIN PRIVATE KEY----- or -----BEGIN ENCRYPTED PRIVATE KEY-----")
         .hint("key files of securesystemslib and of the go-tuf CLI are read too")
 }
 
-pub(super) fn wrong_passphrase(what: &str) -> Failure {
-    Failure::new(Kind::Passphrase, format!("wrong passphrase for the key file {what}"))
+pub(super) fn wrong_passphrase(what: &str) -> Error {
+    Error::new(Kind::Passphrase, format!("wrong passphrase for the key file {what}"))
         .id(Id::PassphraseWrong)
         .hint("give the right one with --passphrase-file, --passphrase-command or PUBLISH_PASSPHRASE")
 }
@@ -95,7 +95,7 @@ fn pem(text: &str, what: &str, passphrases: &dyn Passphrases) -> Result<Material
         "EC PRIVATE KEY" | "RSA PRIVATE KEY" => return unencrypted_pem(text, what),
         "ENCRYPTED PRIVATE KEY" => {
             let encrypted = EncryptedPrivateKeyInfoRef::from_der(document.as_bytes()).map_err(|_| {
-                Failure::invalid(format!("{what} is encrypted in a way that is not supported"))
+                Error::invalid(format!("{what} is encrypted in a way that is not supported"))
                     .hint("re-encrypt it: openssl pkcs8 -topk8 -scrypt -in OLD -out NEW")
             })?;
             unlocked(passphrases, Use::Roles, |unlock| encrypted.decrypt(unlock(what)?.expose()).map_err(|_| wrong_passphrase(what)))?
@@ -119,7 +119,7 @@ fn unencrypted_pem(text: &str, what: &str) -> Result<Material> {
     Material::of(key).ok_or_else(|| not_for_tuf(what))
 }
 
-fn not_for_tuf(what: &str) -> Failure {
-    Failure::invalid(format!("{what} is not a key of a kind that TUF clients verify"))
+fn not_for_tuf(what: &str) -> Error {
+    Error::invalid(format!("{what} is not a key of a kind that TUF clients verify"))
         .hint("Ed25519, P-256 and RSA from 2048 bits can sign roles; `publish key new FILE` makes an Ed25519 key")
 }

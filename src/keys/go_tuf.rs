@@ -2,7 +2,7 @@
 
 use super::form::{unreadable, wrong_passphrase};
 use super::{Passphrases, Use, unlocked};
-use crate::failure::Result;
+use crate::error::Result;
 use crypto_secretbox::XSalsa20Poly1305;
 use crypto_secretbox::aead::{Aead, KeyInit};
 use serde::Deserialize;

@@ -3,7 +3,7 @@
 //! key types only P-256 signs a digest.
 
 use super::device::{Device, Operation};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::metadata::PublicKey;
 use crate::openpgp::{KeyMaterial, material_of};
 use openssl::bn::BigNum;
@@ -44,16 +44,16 @@ impl AgentKey {
     pub(super) fn open(fingerprint: &str) -> Result<Self> {
         let origin = format!("gpg:{fingerprint}");
         let listing = gpg(&["--with-colons", "--with-keygrip", "--list-secret-keys", fingerprint]).map_err(|why| {
-            Failure::new(Kind::NotFound, format!("{origin}: gpg has no such secret key"))
+            Error::new(Kind::NotFound, format!("{origin}: gpg has no such secret key"))
                 .detail(why)
                 .hint("`gpg --list-secret-keys` shows the keys it has; GNUPGHOME selects its directory")
         })?;
         let keys = listed(&String::from_utf8_lossy(&listing));
         let exact = keys.iter().skip(1).find(|key| key.fingerprint == fingerprint);
         let newest = || keys.iter().filter(|key| key.usable).max_by_key(|key| key.created);
-        let key = exact.or_else(newest).ok_or_else(|| Failure::invalid(format!("{origin} has no key that may sign")))?;
+        let key = exact.or_else(newest).ok_or_else(|| Error::invalid(format!("{origin} has no key that may sign")))?;
         let certificate = gpg(&["--export", fingerprint])
-            .map_err(|why| Failure::new(Kind::Unexpected, format!("{origin}: gpg exports no certificate")).detail(why))?;
+            .map_err(|why| Error::new(Kind::Unexpected, format!("{origin}: gpg exports no certificate")).detail(why))?;
         let material = material_of(&certificate, &key.fingerprint, &origin)?;
         Ok(Self { keygrip: key.keygrip.clone(), public: public_key(&material, &origin)?, origin, certificate, on_card: key.on_card })
     }
@@ -86,7 +86,7 @@ impl AgentKey {
     }
 
     /// What an error of the agent means: its low 16 bits are the code, for whatever part of GnuPG it comes from.
-    fn refused(&self, error: &str) -> Failure {
+    fn refused(&self, error: &str) -> Error {
         let code = error.split(' ').nth(1).and_then(|code| code.parse::<u32>().ok()).map_or(0, |code| code & 0xffff);
         let failure = match code {
             11 | 87 => self
@@ -101,8 +101,8 @@ impl AgentKey {
         failure.detail(error.to_owned())
     }
 
-    fn failed(&self, kind: Kind, what: &str) -> Failure {
-        Failure::new(kind, format!("{}: {what}", self.origin))
+    fn failed(&self, kind: Kind, what: &str) -> Error {
+        Error::new(kind, format!("{}: {what}", self.origin))
     }
 }
 
@@ -112,7 +112,7 @@ impl Device for AgentKey {
     }
 
     fn perform(&self, operation: Operation<'_>) -> Result<Vec<u8>> {
-        let broken = || Failure::new(Kind::Untrusted, format!("{}: the answer of gpg-agent is not a signature", self.origin));
+        let broken = || Error::new(Kind::Untrusted, format!("{}: the answer of gpg-agent is not a signature", self.origin));
         match operation {
             // What OpenPGP signs with Ed25519 is a digest, as long as one.
             Operation::Ed25519(digest) => {
@@ -137,7 +137,7 @@ impl Device for AgentKey {
                     HashAlgorithm::SHA256 => "sha256",
                     HashAlgorithm::SHA384 => "sha384",
                     HashAlgorithm::SHA512 => "sha512",
-                    other => return Err(Failure::invalid(format!("gpg-agent cannot make {other} signatures here"))),
+                    other => return Err(Error::invalid(format!("gpg-agent cannot make {other} signatures here"))),
                 };
                 number(&self.sign(name, digest)?, "s", 0).ok_or_else(broken)
             }
@@ -150,8 +150,8 @@ impl Device for AgentKey {
     }
 }
 
-fn digests_only(origin: &str) -> Failure {
-    Failure::invalid(format!("{origin}: gpg-agent signs digests only, and a TUF role cannot be signed in this way with this kind of key"))
+fn digests_only(origin: &str) -> Error {
+    Error::invalid(format!("{origin}: gpg-agent signs digests only, and a TUF role cannot be signed in this way with this kind of key"))
         .hint("for roles use a P-256 key of it (gpg --quick-generate-key NAME nistp256), or a key elsewhere; OpenPGP signatures work with every kind")
 }
 
@@ -187,7 +187,7 @@ fn number(answer: &[u8], name: &str, length: usize) -> Option<Vec<u8>> {
 }
 
 fn public_key(material: &KeyMaterial, origin: &str) -> Result<PublicKey> {
-    let unusable = || Failure::invalid(format!("{origin} is a key of a kind that is not supported"));
+    let unusable = || Error::invalid(format!("{origin} is a key of a kind that is not supported"));
     let pem = |key: std::result::Result<Vec<u8>, openssl::error::ErrorStack>| {
         key.map(|pem| String::from_utf8_lossy(&pem).into_owned()).map_err(|error| unusable().source(error))
     };

@@ -9,7 +9,7 @@ use super::software::Material;
 #[cfg(feature = "vault")]
 use super::vault::TransitKey;
 use super::{KeyUri, Passphrases, RoleSigner, Secret, encoding, form, read_private};
-use crate::failure::{Failure, Id, Kind, Result};
+use crate::error::{Error, Id, Kind, Result};
 use crate::metadata::{PublicKey, Signature};
 use crate::openpgp::DigestSigner;
 use std::fs::File;
@@ -59,25 +59,25 @@ pub fn read_secret(uri: &KeyUri) -> Result<Zeroizing<Vec<u8>>> {
         KeyUri::File(path) => {
             let content = read_private(path)?;
             if content.trim_ascii().is_empty() {
-                return Err(Failure::invalid(format!("the key file {} is empty", path.display())).hint("restore it from the backup"));
+                return Err(Error::invalid(format!("the key file {} is empty", path.display())).hint("restore it from the backup"));
             }
             encoding::plain(&content, &uri.origin())
         }
         KeyUri::Env(name) => {
             let missing = || {
-                Failure::new(Kind::NotFound, format!("the variable {name} is not set"))
+                Error::new(Kind::NotFound, format!("the variable {name} is not set"))
                     .id(Id::KeyVariableUnset)
                     .hint("pass the secret to this command; the variable contains the key in any form that a key file can have")
             };
             let text = std::env::var_os(name).map(|text| Zeroizing::new(text.into_encoded_bytes())).ok_or_else(missing)?;
             if text.trim_ascii().is_empty() {
-                return Err(Failure::invalid(format!("the variable {name} is empty")).id(Id::KeyVariableUnset).hint(
+                return Err(Error::invalid(format!("the variable {name} is empty")).id(Id::KeyVariableUnset).hint(
                     "CI systems pass an empty variable for a secret that is not defined, or that this branch or pull request cannot use",
                 ));
             }
             encoding::plain(&text, &uri.origin())
         }
-        _ => Err(Failure::invalid(format!("the secret key of {uri} cannot be read"))),
+        _ => Err(Error::invalid(format!("the secret key of {uri} cannot be read"))),
     }
 }
 
@@ -117,7 +117,7 @@ fn found_in_bytes(bytes: &[u8], path: &Path, passphrases: &dyn Passphrases) -> R
 }
 
 /// Opens all of these at once: those that opened, and why others did not.
-pub fn load_all(uris: &[KeyUri], passphrases: &dyn Passphrases) -> (Vec<Arc<dyn RoleSigner>>, Vec<Failure>) {
+pub fn load_all(uris: &[KeyUri], passphrases: &dyn Passphrases) -> (Vec<Arc<dyn RoleSigner>>, Vec<Error>) {
     let mut opened = Vec::new();
     let mut failures = Vec::new();
     for result in at_once(uris, |uri| load(uri, passphrases)) {
@@ -151,7 +151,7 @@ pub fn sign_all<'k>(
         }
     }
     match failures.pop() {
-        Some(failure) if (signatures.len() as u64) < threshold => Err(failures.into_iter().fold(failure, Failure::and)),
+        Some(failure) if (signatures.len() as u64) < threshold => Err(failures.into_iter().fold(failure, Error::and)),
         _ => Ok(signatures),
     }
 }
@@ -163,7 +163,7 @@ fn at_once<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + Sync)
     }
     std::thread::scope(|scope| {
         let threads: Vec<_> = items.iter().map(|item| scope.spawn(|| work(item))).collect();
-        let panicked = |_| Err(Failure::new(Kind::Unexpected, "a signing thread panicked"));
+        let panicked = |_| Err(Error::new(Kind::Unexpected, "a signing thread panicked"));
         threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
     })
 }

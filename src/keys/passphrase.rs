@@ -1,4 +1,4 @@
-use crate::failure::{Kind, Result};
+use crate::error::{Kind, Result};
 use std::cell::RefCell;
 use zeroize::Zeroizing;
 

@@ -3,10 +3,10 @@
 
 use super::device::{Device, Operation, p256_pem};
 use super::{Passphrases, Secret, Use, read_private};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::metadata::PublicKey;
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
-use cryptoki::error::{Error, RvError};
+use cryptoki::error::{Error as TokenError, RvError};
 use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
 use cryptoki::mechanism::{Mechanism, MechanismType};
@@ -43,7 +43,7 @@ impl Pkcs11Uri {
     /// Reads what follows `pkcs11:`; relative paths start from `base`.
     pub fn parse(text: &str, base: &Path) -> Result<Self> {
         let wrong = |why: &str| {
-            Failure::invalid(format!("a pkcs11: URI {why}"))
+            Error::invalid(format!("a pkcs11: URI {why}"))
                 .hint("write pkcs11:token=NAME;object=LABEL?module-path=/path/to/module.so&pin-source=file:/path/to/pin")
         };
         let mut uri = Self::default();
@@ -116,7 +116,7 @@ impl TokenKey {
         let pin = pin(uri, passphrases)?;
         let text = String::from_utf8_lossy(pin.expose()).into_owned();
         match session.login(UserType::User, Some(&AuthPin::new(text.into()))) {
-            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
+            Ok(()) | Err(TokenError::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
             Err(error) => return Err(refused_pin(&module, slot, &origin, error)),
         }
         let find = |class: ObjectClass| -> Result<ObjectHandle> {
@@ -126,7 +126,7 @@ impl TokenKey {
             let found = session.find_objects(&template).map_err(|error| failed(&origin, "look for the key", error))?;
             match found.as_slice() {
                 [one] => Ok(*one),
-                [] => Err(Failure::new(
+                [] => Err(Error::new(
                     Kind::NotFound,
                     format!(
                         "{origin}: the token has no {} key of that name",
@@ -135,7 +135,7 @@ impl TokenKey {
                 )
                 .hint("both halves must be in the token, under one label and id")),
                 several => {
-                    Err(Failure::invalid(format!("{origin}: {} keys of the token have that name", several.len())).hint("give id= as well"))
+                    Err(Error::invalid(format!("{origin}: {} keys of the token have that name", several.len())).hint("give id= as well"))
                 }
             }
         };
@@ -160,7 +160,7 @@ impl Device for TokenKey {
             Operation::Ecdsa(digest) => {
                 let pair = sign(&Mechanism::Ecdsa, digest)?;
                 ecdsa_der(&pair).map_err(|error| {
-                    Failure::new(Kind::Untrusted, format!("{}: the answer is not an ECDSA signature", self.origin)).source(error)
+                    Error::new(Kind::Untrusted, format!("{}: the answer is not an ECDSA signature", self.origin)).source(error)
                 })
             }
             Operation::Pss(message) => {
@@ -182,7 +182,7 @@ impl Device for TokenKey {
 
 /// What precedes a digest inside a PKCS#1 v1.5 signature.
 fn digest_info(hash: HashAlgorithm) -> Result<&'static [u8]> {
-    hash.oid().map_err(|error| Failure::new(Kind::Unexpected, format!("cannot sign {hash} digests: {error}")))
+    hash.oid().map_err(|error| Error::new(Kind::Unexpected, format!("cannot sign {hash} digests: {error}")))
 }
 
 /// The module, loaded and initialised once a process: the standard allows it no more often.
@@ -194,14 +194,14 @@ fn module(uri: &Pkcs11Uri) -> Result<Pkcs11> {
     if let Some(module) = loaded.get(&path) {
         return Ok(module.clone());
     }
-    let unusable = |error: Error| {
-        Failure::invalid(format!("the PKCS#11 module {} cannot be used", path.display()))
+    let unusable = |error: TokenError| {
+        Error::invalid(format!("the PKCS#11 module {} cannot be used", path.display()))
             .source(error)
             .hint("module-path= names the library that came with the token, such as /usr/lib/softhsm/libsofthsm2.so")
     };
     let module = Pkcs11::new(&path).map_err(unusable)?;
     match module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
-        Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
+        Ok(()) | Err(TokenError::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
         Err(error) => return Err(unusable(error)),
     }
     loaded.insert(path, module.clone());
@@ -221,7 +221,7 @@ fn slot(module: &Pkcs11, uri: &Pkcs11Uri) -> Result<Slot> {
         }
         seen.push(format!("there is: token={label};serial={serial}"));
     }
-    Err(Failure::new(Kind::NotFound, format!("{origin}: no such token is plugged in"))
+    Err(Error::new(Kind::NotFound, format!("{origin}: no such token is plugged in"))
         .details(seen)
         .hint("plug it in, or check token= and serial="))
 }
@@ -235,8 +235,8 @@ fn pin(uri: &Pkcs11Uri, passphrases: &dyn Passphrases) -> Result<Secret> {
 }
 
 /// A PIN that was refused, and how many tries are left as far as the token reports.
-fn refused_pin(module: &Pkcs11, slot: Slot, origin: &str, error: Error) -> Failure {
-    if !matches!(error, Error::Pkcs11(RvError::PinIncorrect | RvError::PinLocked | RvError::PinInvalid | RvError::PinLenRange, _)) {
+fn refused_pin(module: &Pkcs11, slot: Slot, origin: &str, error: TokenError) -> Error {
+    if !matches!(error, TokenError::Pkcs11(RvError::PinIncorrect | RvError::PinLocked | RvError::PinInvalid | RvError::PinLenRange, _)) {
         return failed(origin, "log in", error);
     }
     let token = module.get_token_info(slot).ok();
@@ -244,18 +244,18 @@ fn refused_pin(module: &Pkcs11, slot: Slot, origin: &str, error: Error) -> Failu
         Some(token) if token.user_pin_locked() => "the token is locked now: its security officer can unlock it",
         Some(token) if token.user_pin_final_try() => "one attempt is left before the token locks itself",
         Some(token) if token.user_pin_count_low() => "few attempts are left before the token locks itself",
-        _ if matches!(error, Error::Pkcs11(RvError::PinLocked, _)) => "the token is locked now: its security officer can unlock it",
+        _ if matches!(error, TokenError::Pkcs11(RvError::PinLocked, _)) => "the token is locked now: its security officer can unlock it",
         _ => "the token does not report how many attempts are left",
     };
-    Failure::new(Kind::Passphrase, format!("{origin}: the PIN is wrong"))
+    Error::new(Kind::Passphrase, format!("{origin}: the PIN is wrong"))
         .detail(left)
         .hint("give the right one with pin-source=, --passphrase-file, --passphrase-command or PUBLISH_PASSPHRASE")
 }
 
-fn failed(origin: &str, doing: &str, error: Error) -> Failure {
+fn failed(origin: &str, doing: &str, error: TokenError) -> Error {
     let gone = matches!(
         error,
-        Error::Pkcs11(
+        TokenError::Pkcs11(
             RvError::TokenNotPresent
                 | RvError::DeviceRemoved
                 | RvError::SessionHandleInvalid
@@ -265,11 +265,11 @@ fn failed(origin: &str, doing: &str, error: Error) -> Failure {
         )
     );
     if gone {
-        return Failure::new(Kind::Storage, format!("{origin}: the token was removed, or failed"))
+        return Error::new(Kind::Storage, format!("{origin}: the token was removed, or failed"))
             .source(error)
             .hint("plug it in again and run the same command again");
     }
-    Failure::new(Kind::Storage, format!("{origin}: cannot {doing}")).source(error)
+    Error::new(Kind::Storage, format!("{origin}: cannot {doing}")).source(error)
 }
 
 fn public_key(session: &Session, object: ObjectHandle, origin: &str) -> Result<PublicKey> {
@@ -288,7 +288,7 @@ fn public_key(session: &Session, object: ObjectHandle, origin: &str) -> Result<P
         }
     }
     let unusable = || {
-        Failure::invalid(format!("{origin} is not a key of a kind that TUF clients verify"))
+        Error::invalid(format!("{origin} is not a key of a kind that TUF clients verify"))
             .hint("Ed25519, P-256 and RSA from 2048 bits can sign roles")
     };
     // Most modules wrap the point in an OCTET STRING, some do not.

@@ -1,4 +1,4 @@
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use crate::metadata::PublicKey;
 use openssl::pkey::{Id, PKey};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 /// A public key from a file that holds nothing else: PEM, or a TUF key object; `None` if the file is something else, such as
 /// a secret key. `what` names it.
 pub fn read_public(file: &[u8], what: &str) -> Result<Option<PublicKey>> {
-    let unreadable = || Failure::invalid(format!("{what} holds no public key that TUF clients verify with"));
+    let unreadable = || Error::invalid(format!("{what} holds no public key that TUF clients verify with"));
     let text = String::from_utf8_lossy(file);
     let text = text.trim();
     if text.starts_with("-----BEGIN PUBLIC KEY-----") {
@@ -41,7 +41,7 @@ pub fn to_pem(key: &PublicKey) -> Result<String> {
     if public.starts_with("-----BEGIN") {
         return Ok(format!("{}\n", public.trim_end()));
     }
-    let unusable = || Failure::invalid(format!("key {} cannot be written as PEM", key.id()));
+    let unusable = || Error::invalid(format!("key {} cannot be written as PEM", key.id()));
     let raw = hex::decode(public).map_err(|_| unusable())?;
     let key = PKey::public_key_from_raw_bytes(&raw, Id::ED25519)
         .and_then(|key| key.public_key_to_pem())

@@ -4,7 +4,7 @@
 use super::Secret;
 use super::form::{key_object, unreadable, wrong_passphrase};
 use super::software::Material;
-use crate::failure::Result;
+use crate::error::Result;
 use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
 use openssl::sign::Signer;

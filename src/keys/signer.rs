@@ -1,4 +1,4 @@
-use crate::failure::Result;
+use crate::error::Result;
 use crate::metadata::{PublicKey, Role};
 use std::collections::BTreeMap;
 use std::sync::Arc;

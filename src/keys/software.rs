@@ -1,7 +1,7 @@
 //! Keys held in this process's memory, and their signers.
 
 use super::RoleSigner;
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::metadata::{KeyKind, PublicKey};
 use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
@@ -44,8 +44,8 @@ impl Material {
                 KeyKind::RsaPss => PKey::from_rsa(Rsa::generate(3072)?),
             }
         };
-        let key = make().map_err(|error| Failure::new(Kind::Unexpected, "cannot make a key").source(error))?;
-        Self::of(key).ok_or_else(|| Failure::new(Kind::Unexpected, "cannot make a key"))
+        let key = make().map_err(|error| Error::new(Kind::Unexpected, "cannot make a key").source(error))?;
+        Self::of(key).ok_or_else(|| Error::new(Kind::Unexpected, "cannot make a key"))
     }
 
     /// The signer; `origin` is where the key is stored.
@@ -66,7 +66,7 @@ struct Ed25519Signer {
 
 impl Ed25519Signer {
     fn from_seed(seed: &[u8; 32], origin: &str) -> Result<Self> {
-        let unusable = || Failure::new(Kind::Invalid, format!("the key in {origin} cannot be used"));
+        let unusable = || Error::new(Kind::Invalid, format!("the key in {origin} cannot be used"));
         let public = PKey::private_key_from_raw_bytes(seed, Id::ED25519).and_then(|key| key.raw_public_key());
         let public: [u8; 32] = public.map_err(|error| unusable().source(error))?.try_into().map_err(|_| unusable())?;
         let pair = Zeroizing::new([seed.as_slice(), &public].concat());
@@ -82,7 +82,7 @@ impl RoleSigner for Ed25519Signer {
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
         let signature =
-            self.private.sign(message).map_err(|_| Failure::new(Kind::Unexpected, format!("the key in {} failed to sign", self.origin)))?;
+            self.private.sign(message).map_err(|_| Error::new(Kind::Unexpected, format!("the key in {} failed to sign", self.origin)))?;
         Ok(signature.value().as_bytes().to_vec())
     }
 
@@ -100,7 +100,7 @@ struct OpensslSigner {
 
 impl OpensslSigner {
     fn new(private: PKey<Private>, origin: &str) -> Result<Self> {
-        let unusable = |error| Failure::new(Kind::Invalid, format!("the key in {origin} cannot be used")).source(error);
+        let unusable = |error| Error::new(Kind::Invalid, format!("the key in {origin} cannot be used")).source(error);
         let pem = private.public_key_to_pem().map_err(unusable)?;
         let pem = String::from_utf8_lossy(&pem);
         let public = match private.id() {
@@ -108,7 +108,7 @@ impl OpensslSigner {
             _ => PublicKey::p256(&pem),
         };
         let public = public.map_err(|failure| {
-            Failure::invalid(format!("the key in {origin} is of a kind that TUF clients do not verify"))
+            Error::invalid(format!("the key in {origin} is of a kind that TUF clients do not verify"))
                 .source(failure)
                 .hint("Ed25519, P-256 and RSA from 2048 bits can sign roles")
         })?;
@@ -131,7 +131,7 @@ impl RoleSigner for OpensslSigner {
             }
             signer.sign_oneshot_to_vec(message)
         };
-        sign().map_err(|error| Failure::new(Kind::Unexpected, format!("the key in {} failed to sign", self.origin)).source(error))
+        sign().map_err(|error| Error::new(Kind::Unexpected, format!("the key in {} failed to sign", self.origin)).source(error))
     }
 
     fn origin(&self) -> &str {

@@ -2,7 +2,7 @@
 use super::Pkcs11Uri;
 #[cfg(feature = "vault")]
 use super::VaultUri;
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,7 @@ impl KeyUri {
             return if is_name {
                 Ok(Self::Env(name.into()))
             } else {
-                Err(Failure::invalid("`env:` is not followed by the name of a variable"))
+                Err(Error::invalid("`env:` is not followed by the name of a variable"))
             };
         }
         if let Some(fingerprint) = text.strip_prefix("gpg:") {
@@ -46,7 +46,7 @@ impl KeyUri {
             return if fits {
                 Ok(Self::Gpg(fingerprint))
             } else {
-                Err(Failure::invalid("`gpg:` is not followed by a fingerprint of 40 digits")
+                Err(Error::invalid("`gpg:` is not followed by a fingerprint of 40 digits")
                     .hint("gpg --list-secret-keys --fingerprint shows it"))
             };
         }
@@ -60,7 +60,7 @@ impl KeyUri {
             return if fits {
                 Ok(Self::AwsKms(key.into()))
             } else {
-                Err(Failure::invalid("`awskms:` is not followed by a key's id, ARN or alias"))
+                Err(Error::invalid("`awskms:` is not followed by a key's id, ARN or alias"))
             };
         }
         #[cfg(feature = "pkcs11")]
@@ -69,7 +69,7 @@ impl KeyUri {
         }
         let path = text.strip_prefix("file:").unwrap_or(text);
         if path.is_empty() {
-            return Err(Failure::invalid("a key URI is empty").hint(format!("write {FORMS}")));
+            return Err(Error::invalid("a key URI is empty").hint(format!("write {FORMS}")));
         }
         if let Some((scheme, _)) = path.split_once(':')
             && scheme.len() > 1
@@ -78,7 +78,7 @@ impl KeyUri {
             // The rest of the text could be a secret that was pasted here by mistake.
             let left_out = ["pkcs11", "vault", "awskms"].contains(&scheme);
             let why = if left_out { "need a binary that was built with them" } else { "are not supported" };
-            return Err(Failure::invalid(format!("key URIs of the kind `{scheme}:` {why}")).hint(format!("write {FORMS}")));
+            return Err(Error::invalid(format!("key URIs of the kind `{scheme}:` {why}")).hint(format!("write {FORMS}")));
         }
         Ok(Self::File(base.join(path)))
     }

@@ -2,7 +2,7 @@
 
 use super::device::{Device, Operation};
 use super::vault_server::VaultServer;
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::metadata::PublicKey;
 use openssl::base64::{decode_block, encode_block};
 use reqwest::Method;
@@ -22,7 +22,7 @@ impl VaultUri {
     /// Reads what follows `vault:`.
     pub fn parse(text: &str) -> Result<Self> {
         let wrong = || {
-            Failure::invalid(format!("`vault:{}` names no key", text.escape_debug()))
+            Error::invalid(format!("`vault:{}` names no key", text.escape_debug()))
                 .hint("write vault:NAME, vault:MOUNT/NAME or vault:NAME@VERSION")
         };
         let (path, version) = match text.split_once('@') {
@@ -64,14 +64,14 @@ impl TransitKey {
         let data = &answer["data"];
         let kind = data["type"].as_str().unwrap_or_default();
         let unusable = || {
-            Failure::invalid(format!("{origin} is a key of type `{}`", kind.escape_debug()))
+            Error::invalid(format!("{origin} is a key of type `{}`", kind.escape_debug()))
                 .hint("ed25519, ecdsa-p256 and rsa-2048 to rsa-4096 can sign roles")
         };
         if !matches!(kind, "ed25519" | "ecdsa-p256") && !kind.starts_with("rsa-") {
             return Err(unusable());
         }
         let version = uri.version.or_else(|| data["latest_version"].as_u64()).unwrap_or(1);
-        let missing = || Failure::new(Kind::NotFound, format!("{origin}: the key has no version {version}"));
+        let missing = || Error::new(Kind::NotFound, format!("{origin}: the key has no version {version}"));
         let text = data["keys"][version.to_string()]["public_key"].as_str().ok_or_else(missing)?;
         let public = match kind {
             "ed25519" => PublicKey::ed25519(&decode_block(text).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(unusable)?)?,
@@ -114,7 +114,7 @@ impl Device for TransitKey {
         let answer = self.server.call(&self.origin, &Method::POST, &format!("{}/sign/{}", self.uri.mount, self.uri.name), Some(&body))?;
         let signature =
             answer["data"]["signature"].as_str().and_then(|text| text.rsplit(':').next()).and_then(|text| decode_block(text).ok());
-        signature.ok_or_else(|| Failure::new(Kind::Untrusted, format!("{}: the answer contains no signature", self.origin)))
+        signature.ok_or_else(|| Error::new(Kind::Untrusted, format!("{}: the answer contains no signature", self.origin)))
     }
 
     fn origin(&self) -> &str {

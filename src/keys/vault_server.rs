@@ -3,7 +3,7 @@
 //! AppRole `VAULT_ROLE_ID` with `VAULT_SECRET_ID` or `VAULT_SECRET_ID_FILE`.
 
 use super::{Secret, read_private};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::transport;
 use reqwest::Method;
@@ -59,14 +59,14 @@ impl VaultServer {
         if server.renew_at().is_some() {
             let renewed = server.clone();
             let keeper = std::thread::Builder::new().name("vault token".into()).spawn(move || renewed.keep_alive());
-            keeper.map_err(|error| Failure::io("start a thread to renew the token of", origin, error))?;
+            keeper.map_err(|error| Error::io("start a thread to renew the token of", origin, error))?;
         }
         Ok(known.insert(server).clone())
     }
 
     fn open(origin: &str) -> Result<Self> {
         let missing = |what: &str| {
-            Failure::new(Kind::NotFound, format!("{origin}: {what} is not set"))
+            Error::new(Kind::NotFound, format!("{origin}: {what} is not set"))
                 .hint("set VAULT_ADDR, and VAULT_TOKEN or VAULT_ROLE_ID with VAULT_SECRET_ID; each secret also as …_FILE")
         };
         let address = variable("VAULT_ADDR").ok_or_else(|| missing("VAULT_ADDR"))?;
@@ -82,12 +82,12 @@ impl VaultServer {
             builder = builder.no_proxy();
         }
         if let Some(path) = variable("VAULT_CACERT") {
-            let pem = read_given(Path::new(&path), GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read", &path, error))?;
+            let pem = read_given(Path::new(&path), GIVEN_FILE_LIMIT).map_err(|error| Error::io("read", &path, error))?;
             let certificate = reqwest::Certificate::from_pem(&pem)
-                .map_err(|error| Failure::invalid(format!("{path} contains no certificate")).source(error))?;
+                .map_err(|error| Error::invalid(format!("{path} contains no certificate")).source(error))?;
             builder = builder.add_root_certificate(certificate);
         }
-        let http = builder.build().map_err(|error| Failure::new(Kind::Unexpected, "cannot make a client for Vault").source(error))?;
+        let http = builder.build().map_err(|error| Error::new(Kind::Unexpected, "cannot make a client for Vault").source(error))?;
         let (credentials, value) = match (secret("VAULT_TOKEN")?, secret("VAULT_ROLE_ID")?, secret("VAULT_SECRET_ID")?) {
             (Some(token), ..) => match variable("VAULT_TOKEN") {
                 Some(_) => (Credentials::Token, Some(token)),
@@ -97,7 +97,7 @@ impl VaultServer {
             _ => return Err(missing("neither a token nor an AppRole")),
         };
         if value.as_ref().is_some_and(|value| HeaderValue::from_bytes(value.expose()).is_err()) {
-            return Err(Failure::invalid(format!("{origin}: VAULT_TOKEN or its file does not contain a token"))
+            return Err(Error::invalid(format!("{origin}: VAULT_TOKEN or its file does not contain a token"))
                 .hint("it is one line, as Vault printed it"));
         }
         let token = Mutex::new(Token { value: value.unwrap_or_else(|| Secret::new(Vec::new())), renew_at: None });
@@ -121,7 +121,7 @@ impl VaultServer {
             let (status, answer) = match self.send(&token, method, path, body) {
                 Err(error) if attempt >= TRIES => {
                     // The URL is the key's, and nothing of the body is in the error.
-                    return Err(Failure::new(Kind::Storage, format!("{origin}: Vault does not answer")).source(error));
+                    return Err(Error::new(Kind::Storage, format!("{origin}: Vault does not answer")).source(error));
                 }
                 Err(_) => {
                     std::thread::sleep(backoff(attempt));
@@ -136,7 +136,7 @@ impl VaultServer {
                 _ => return Err(refused(origin, status, &answer, path)),
             }
         }
-        Err(Failure::new(Kind::Unexpected, "no attempt was made"))
+        Err(Error::new(Kind::Unexpected, "no attempt was made"))
     }
 
     fn token(&self) -> Secret {
@@ -177,7 +177,7 @@ impl VaultServer {
         let body = json!({"role_id": text(role), "secret_id": text(secret)});
         let (status, answer) = self
             .send(&Secret::new(Vec::new()), &Method::POST, "auth/approle/login", Some(&body))
-            .map_err(|error| Failure::new(Kind::Storage, format!("{origin}: Vault does not answer")).source(error))?;
+            .map_err(|error| Error::new(Kind::Storage, format!("{origin}: Vault does not answer")).source(error))?;
         let token = answer["auth"]["client_token"].as_str().filter(|_| status < 300);
         let token = token.ok_or_else(|| refused(origin, status, &answer, "the AppRole login was refused"))?;
         self.token.lock().unwrap_or_else(PoisonError::into_inner).value = Secret::new(token.as_bytes());
@@ -231,7 +231,7 @@ fn is_too_long(status: u16, answer: &Value) -> bool {
     status == 413 || said(answer).any(|text| text.contains("exceeds allowed length") || text.contains("request body too large"))
 }
 
-fn refused(origin: &str, status: u16, answer: &Value, what: &str) -> Failure {
+fn refused(origin: &str, status: u16, answer: &Value, what: &str) -> Error {
     let (kind, message, hint) = match status {
         _ if is_too_long(status, answer) => (
             Kind::Invalid,
@@ -249,7 +249,7 @@ fn refused(origin: &str, status: u16, answer: &Value, what: &str) -> Failure {
         _ => (Kind::Storage, "Vault failed", ""),
     };
     let details = said(answer).map(|text| format!("Vault says: {}", text.split_whitespace().collect::<Vec<_>>().join(" ")));
-    let failure = Failure::new(kind, format!("{origin}: {message} ({what}, status {status})")).details(details);
+    let failure = Error::new(kind, format!("{origin}: {message} ({what}, status {status})")).details(details);
     if hint.is_empty() { failure } else { failure.hint(hint) }
 }
 

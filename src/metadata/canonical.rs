@@ -4,7 +4,7 @@
 //! [`canonical`] borrows its input when that is canonical already, which our own files and those of most tools are;
 //! then the bytes that were signed are the bytes that are stored, and nothing is copied.
 
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -21,7 +21,7 @@ pub fn canonical(json: &[u8]) -> Result<Cow<'_, [u8]>> {
     if scanner.value(0).is_some() && scanner.at == json.len() && std::str::from_utf8(json).is_ok() {
         return Ok(Cow::Borrowed(json));
     }
-    let value: Value = serde_json::from_slice(json).map_err(|error| Failure::invalid(format!("not JSON: {error}")))?;
+    let value: Value = serde_json::from_slice(json).map_err(|error| Error::invalid(format!("not JSON: {error}")))?;
     let mut out = Vec::with_capacity(json.len());
     write_canonical(&mut out, &value)?;
     Ok(Cow::Owned(out))
@@ -34,7 +34,7 @@ pub fn write_canonical(out: &mut Vec<u8>, value: &Value) -> Result<()> {
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
         Value::Number(number) if number.is_i64() || number.is_u64() => out.extend_from_slice(number.to_string().as_bytes()),
-        Value::Number(number) => return Err(Failure::invalid(format!("the number {number} is not a 64-bit integer and cannot be signed"))),
+        Value::Number(number) => return Err(Error::invalid(format!("the number {number} is not a 64-bit integer and cannot be signed"))),
         Value::String(text) => write_string(out, text),
         Value::Array(items) => {
             out.push(b'[');

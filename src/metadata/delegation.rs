@@ -1,7 +1,7 @@
 use super::canonical::write_canonical;
 use super::root::keys_of;
 use super::{PublicKey, RoleKeys};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 
@@ -46,7 +46,7 @@ pub struct BinIndex {
 impl Delegations {
     /// Reads the block; `what` names the role it is in.
     pub fn parse(json: &str, what: &str) -> Result<Self> {
-        let broken = |why: String| Failure::new(Kind::Untrusted, format!("{what} has delegations that cannot be read: {why}"));
+        let broken = |why: String| Error::new(Kind::Untrusted, format!("{what} has delegations that cannot be read: {why}"));
         let value: Value = serde_json::from_str(json).map_err(|error| broken(error.to_string()))?;
         let mut keys = BTreeMap::new();
         for (id, key) in value.get("keys").and_then(Value::as_object).into_iter().flatten() {
@@ -86,7 +86,7 @@ impl Delegations {
     pub fn write_bins(bins: &[String], keys: &[(String, PublicKey)], threshold: u64) -> Result<Vec<u8>> {
         let bits = bins.len().trailing_zeros();
         if bins.len() != 1 << bits || bits > MAX_BIN_BITS {
-            return Err(Failure::invalid(format!("{} bins: their number must be a power of two up to {}", bins.len(), 1 << MAX_BIN_BITS)));
+            return Err(Error::invalid(format!("{} bins: their number must be a power of two up to {}", bins.len(), 1 << MAX_BIN_BITS)));
         }
         let prefixes = hash_shares(bits);
         let keyids: Vec<&String> = keys.iter().map(|(id, _)| id).collect();
@@ -101,7 +101,7 @@ impl Delegations {
     /// The block with other keys for one of its roles, or for all of them; everything else stays as it is. Keys that no role
     /// names any more are left out.
     pub fn rekeyed(json: &str, role: Option<&str>, keys: &[(String, PublicKey)], threshold: u64) -> Result<String> {
-        let broken = |why: String| Failure::new(Kind::Untrusted, format!("delegations that cannot be read: {why}"));
+        let broken = |why: String| Error::new(Kind::Untrusted, format!("delegations that cannot be read: {why}"));
         let mut block: Value = serde_json::from_str(json).map_err(|error| broken(error.to_string()))?;
         let keyids: Vec<&String> = keys.iter().map(|(id, _)| id).collect();
         let mut set = |role: &mut Value| {
@@ -123,7 +123,7 @@ impl Delegations {
 
     /// The block without these roles, and without keys that no other role names.
     pub fn without(json: &str, roles: &[String]) -> Result<String> {
-        let broken = |why: String| Failure::new(Kind::Untrusted, format!("delegations that cannot be read: {why}"));
+        let broken = |why: String| Error::new(Kind::Untrusted, format!("delegations that cannot be read: {why}"));
         let mut block: Value = serde_json::from_str(json).map_err(|error| broken(error.to_string()))?;
         let list = block["roles"].as_array_mut().ok_or_else(|| broken("no roles".into()))?;
         list.retain(|role| !role["name"].as_str().is_some_and(|name| roles.iter().any(|gone| gone == name)));

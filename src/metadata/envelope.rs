@@ -1,6 +1,6 @@
 use super::canonical::{canonical, write_string};
 use super::{PublicKey, Role};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -28,7 +28,7 @@ impl<'a> Envelope<'a> {
     pub fn parse<T: AsRef<[u8]> + ?Sized>(bytes: &'a T, what: &str) -> Result<Self> {
         let bytes = bytes.as_ref();
         serde_json::from_slice(bytes).map_err(|error| {
-            let failure = Failure::new(Kind::Untrusted, format!("{what} is not a signed TUF role: {error}"));
+            let failure = Error::new(Kind::Untrusted, format!("{what} is not a signed TUF role: {error}"));
             if bytes.trim_ascii_start().first() != Some(&b'<') {
                 return failure;
             }
@@ -101,19 +101,19 @@ pub(super) struct Common<'a> {
 impl<'a> Common<'a> {
     pub(super) fn parse(signed: &'a str, role: Role, what: &str) -> Result<Self> {
         let common: Self = serde_json::from_str(signed)
-            .map_err(|error| Failure::new(Kind::Untrusted, format!("{what} lacks a field of every role: {error}")))?;
+            .map_err(|error| Error::new(Kind::Untrusted, format!("{what} lacks a field of every role: {error}")))?;
         common.check_type(role, what)?;
         Ok(common)
     }
 
     fn check_type(&self, role: Role, what: &str) -> Result<()> {
         if !self.kind.eq_ignore_ascii_case(role.name()) {
-            return Err(Failure::new(Kind::Untrusted, format!("{what} holds a `{}` role, not {role}", self.kind.escape_debug())));
+            return Err(Error::new(Kind::Untrusted, format!("{what} holds a `{}` role, not {role}", self.kind.escape_debug())));
         }
         if self.version == 0 {
-            return Err(Failure::new(Kind::Untrusted, format!("{what} has version 0; versions start at 1")));
+            return Err(Error::new(Kind::Untrusted, format!("{what} has version 0; versions start at 1")));
         }
-        check_version(self.version).map_err(|why| Failure::new(Kind::Untrusted, format!("{what} has {why}")))
+        check_version(self.version).map_err(|why| Error::new(Kind::Untrusted, format!("{what} has {why}")))
     }
 }
 

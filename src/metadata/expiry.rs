@@ -1,5 +1,5 @@
 use super::is_exact;
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use chrono::{DateTime, SubsecRound, TimeDelta, Timelike, Utc};
 
 /// A point in time at which a role stops being valid.
@@ -14,7 +14,7 @@ pub fn format_expiry(expiry: Expiry) -> String {
 /// it: written again, it would be a form that some clients refuse.
 pub fn parse_expiry(text: &str) -> Result<Expiry> {
     let time = DateTime::parse_from_rfc3339(text)
-        .map_err(|error| Failure::invalid(format!("expires `{}` is not an RFC 3339 time: {error}", text.escape_debug())))?
+        .map_err(|error| Error::invalid(format!("expires `{}` is not an RFC 3339 time: {error}", text.escape_debug())))?
         .with_timezone(&Utc);
     Ok(if time.nanosecond() < 1_000_000_000 { time } else { time.with_nanosecond(0).unwrap_or(time) })
 }

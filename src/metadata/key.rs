@@ -1,5 +1,5 @@
 use super::canonical::write_canonical;
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Public};
 use openssl::rsa::Padding;
@@ -48,13 +48,13 @@ impl PublicKey {
 
     /// Reads a key object of the metadata.
     pub fn from_json(value: Value) -> Result<Self> {
-        let Value::Object(json) = value else { return Err(Failure::invalid("a key is not a JSON object")) };
+        let Value::Object(json) = value else { return Err(Error::invalid("a key is not a JSON object")) };
         let text = |field: &str| json.get(field).and_then(Value::as_str);
-        let keytype = text("keytype").ok_or_else(|| Failure::invalid("a key has no keytype"))?.to_owned();
+        let keytype = text("keytype").ok_or_else(|| Error::invalid("a key has no keytype"))?.to_owned();
         let public = json.get("keyval").and_then(|keyval| keyval.get("public")).and_then(Value::as_str);
-        let public = public.ok_or_else(|| Failure::invalid(format!("a key of type {keytype} has no keyval.public")))?;
+        let public = public.ok_or_else(|| Error::invalid(format!("a key of type {keytype} has no keyval.public")))?;
         let scheme = text("scheme").unwrap_or("");
-        let unreadable = |error: String| Failure::invalid(format!("a key of type {keytype} cannot be read: {error}"));
+        let unreadable = |error: String| Error::invalid(format!("a key of type {keytype} cannot be read: {error}"));
         let from_pem = || PKey::public_key_from_pem(public.as_bytes()).map_err(|error| unreadable(error.to_string()));
         let (kind, pkey) = match (keytype.as_str(), scheme) {
             ("ed25519", _) => {
@@ -66,7 +66,7 @@ impl PublicKey {
             }
             ("ecdsa" | "ecdsa-sha2-nistp256", "" | "ecdsa-sha2-nistp256") => (KeyKind::EcdsaP256, from_pem()?),
             ("rsa", "" | "rsassa-pss-sha256") => (KeyKind::RsaPss, from_pem()?),
-            _ => return Err(Failure::invalid(format!("a key has the type `{keytype}` with scheme `{scheme}`, which we cannot verify"))),
+            _ => return Err(Error::invalid(format!("a key has the type `{keytype}` with scheme `{scheme}`, which we cannot verify"))),
         };
         let fits = match kind {
             KeyKind::Ed25519 => true,
@@ -128,7 +128,7 @@ impl PublicKey {
     /// The key in the form in which we write keys: the fields that clients read and no others, the public key in its usual
     /// encoding.
     pub fn normal(&self) -> Result<Self> {
-        let broken = |error: openssl::error::ErrorStack| Failure::invalid(format!("a key cannot be written: {error}"));
+        let broken = |error: openssl::error::ErrorStack| Error::invalid(format!("a key cannot be written: {error}"));
         let written = self.json.get("keyval").and_then(|keyval| keyval.get("public")).and_then(Value::as_str).unwrap_or_default();
         let (scheme, public) = match self.kind {
             KeyKind::Ed25519 => ("ed25519", hex::encode(self.pkey.raw_public_key().map_err(broken)?)),

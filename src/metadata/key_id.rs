@@ -3,7 +3,7 @@
 
 use super::canonical::write_canonical;
 use super::{PublicKey, Role, Root};
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use serde_json::{Value, json};
 
 /// What old tools state in every key, and compute its id over.
@@ -36,7 +36,7 @@ impl KeyIdStyle {
     /// The key as it is in a root of this style, with its id.
     pub fn keyed(self, key: &PublicKey) -> Result<(String, PublicKey)> {
         let mut json = key.to_json();
-        let fields = json.as_object_mut().ok_or_else(|| Failure::invalid("a key is not a JSON object"))?;
+        let fields = json.as_object_mut().ok_or_else(|| Error::invalid("a key is not a JSON object"))?;
         fields.remove(FIELD);
         if self == Self::ListedHashAlgorithms {
             fields.insert(FIELD.into(), algorithms());

@@ -1,7 +1,7 @@
 //! Names of the people who hold keys. They are shown beside key ids and are not signed, so a name must not look like
 //! another one, nor like anything else on the screen.
 
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 use unicode_normalization::is_nfc;
 use unicode_security::{GeneralSecurityProfile, MixedScript, skeleton};
@@ -12,7 +12,7 @@ const LONGEST: usize = 60;
 /// Refuses a name with characters that are invisible, change the direction of text, or come from several scripts.
 pub(super) fn check_name(name: &str) -> Result<()> {
     let refused = |why: &str| {
-        Err(Failure::invalid(format!("`{}` cannot be the name of a key's holder: {why}", escaped(name)))
+        Err(Error::invalid(format!("`{}` cannot be the name of a key's holder: {why}", escaped(name)))
             .hint("give the name with --add-key ROLE:NAME=KEY or --name KEY-ID=NAME"))
     };
     // Letters of any script; the profile leaves out fillers, variation selectors and the like.
@@ -40,7 +40,7 @@ pub fn check_names(names: &BTreeMap<String, String>) -> Result<()> {
         check_name(name)?;
         let looks = looks_of(name);
         if let Some((_, other, as_named)) = seen.iter().find(|(known, ..)| known.iter().any(|look| looks.contains(look))) {
-            return Err(Failure::invalid(format!(
+            return Err(Error::invalid(format!(
                 "`{}` cannot be the name of a key's holder: another key has the same name, or one that looks the same",
                 escaped(name)
             ))
@@ -50,7 +50,7 @@ pub fn check_names(names: &BTreeMap<String, String>) -> Result<()> {
         }
         seen.push((looks, id, name));
         if let Some(other) = names.keys().find(|other| *other != id && name.len() >= 4 && other.starts_with(&name.to_lowercase())) {
-            return Err(Failure::invalid(format!("`{name}` cannot be the name of a key's holder: the id of key {other} begins with it")));
+            return Err(Error::invalid(format!("`{name}` cannot be the name of a key's holder: the id of key {other} begins with it")));
         }
     }
     Ok(())

@@ -6,7 +6,7 @@
 
 use super::moment::describe_span;
 use super::{Expiry, Role, parse_span};
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// What a lifetime may be.
@@ -60,7 +60,7 @@ impl Lifetimes {
         let (least, most) = (short(bounds.least), short(bounds.most));
         let span = parse_span(text)?;
         if span < bounds.least || span > bounds.most {
-            return Err(Failure::invalid(format!("the lifetime of {role} is {text}; it can be {least} to {most}"))
+            return Err(Error::invalid(format!("the lifetime of {role} is {text}; it can be {least} to {most}"))
                 .hint(format!("for example `{role}: {}`, the default", short(bounds.usual))));
         }
         let mut all = self;
@@ -70,11 +70,11 @@ impl Lifetimes {
 
     /// A role that outlives the one above it, with what to say about it: clients stop at the first that expires, so the
     /// longer lifetime would only delay the notice.
-    pub fn out_of_order(&self) -> Option<(Role, Failure)> {
+    pub fn out_of_order(&self) -> Option<(Role, Error)> {
         let pairs = [(Role::Targets, Role::Root), (Role::Snapshot, Role::Targets), (Role::Timestamp, Role::Snapshot)];
         let (role, above) = pairs.into_iter().find(|(role, above)| self.of(*role) > self.of(*above))?;
         let (own, other) = (short(self.of(role)), short(self.of(above)));
-        let failure = Failure::invalid(format!("the lifetime of {role} is {own}, longer than that of {above}, which is {other}"));
+        let failure = Error::invalid(format!("the lifetime of {role} is {own}, longer than that of {above}, which is {other}"));
         let hint = format!("set `{above}: {own}` too, or a shorter lifetime of {role}: clients stop at the role that expires first");
         Some((role, failure.hint(hint)))
     }

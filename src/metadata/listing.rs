@@ -1,7 +1,7 @@
 use super::envelope::{Common, check_version};
 use super::{Envelope, Expiry, Role, SPEC_VERSION, format_expiry, parse_expiry};
 use crate::digest::{Digests, Hashes};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -62,7 +62,7 @@ impl Listing {
 
     /// Reads the listing in a role file, without checking any signature.
     pub fn parse(envelope: &Envelope<'_>, role: Role, what: &str) -> Result<Self> {
-        let broken = |why: String| Failure::new(Kind::Untrusted, format!("{what} is not a {role} role: {why}"));
+        let broken = |why: String| Error::new(Kind::Untrusted, format!("{what} is not a {role} role: {why}"));
         let common = Common::parse(envelope.signed(), role, what)?;
         let json: Map<String, Value> = serde_json::from_str(envelope.signed()).map_err(|error| broken(error.to_string()))?;
         let mut files = BTreeMap::new();

@@ -2,7 +2,7 @@
 //! documented forms and answers everything else with the form to use.
 
 use super::{Expiry, format_expiry};
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 /// The longest span, in days: a moment that is so far from any present one still has a year of four digits.
@@ -11,7 +11,7 @@ const LONGEST_DAYS: i64 = 365_000;
 /// Reads `90m`, `12h` or `3d`: digits and one unit.
 pub fn parse_span(text: &str) -> Result<TimeDelta> {
     let wrong =
-        |why: &str| Failure::invalid(format!("`{}` is not a span of time{why}", text.escape_debug())).hint("write it as 90m, 12h or 3d");
+        |why: &str| Error::invalid(format!("`{}` is not a span of time{why}", text.escape_debug())).hint("write it as 90m, 12h or 3d");
     let unit = text.as_bytes().last().copied();
     let digits = text.as_bytes().split_last().map_or(&[][..], |(_, digits)| digits);
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
@@ -42,7 +42,7 @@ pub fn describe_span(span: TimeDelta) -> String {
 /// Reads a moment: `2027-01-31`, `2027-01-31T12:00:00Z`, or a span from now such as `365d`.
 pub fn parse_moment(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
     let wrong =
-        || Failure::invalid(format!("`{}` is not a moment", text.escape_debug())).hint("write 2027-01-31, 2027-01-31T12:00:00Z or 365d");
+        || Error::invalid(format!("`{}` is not a moment", text.escape_debug())).hint("write 2027-01-31, 2027-01-31T12:00:00Z or 365d");
     if let Ok(span) = parse_span(text) {
         return now.checked_add_signed(span).filter(|moment| is_exact(&format_expiry(*moment))).ok_or_else(wrong);
     }

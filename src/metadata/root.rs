@@ -1,6 +1,6 @@
 use super::envelope::Common;
 use super::{Envelope, Expiry, KeyIdStyle, PublicKey, Role, SPEC_VERSION, format_expiry, parse_expiry};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ impl Root {
     }
 
     pub(super) fn from_json(signed: &str, what: &str) -> Result<Self> {
-        let broken = |why: String| Failure::new(Kind::Untrusted, format!("{what} is not a root role: {why}"));
+        let broken = |why: String| Error::new(Kind::Untrusted, format!("{what} is not a root role: {why}"));
         let common = Common::parse(signed, Role::Root, what)?;
         let json: Map<String, Value> = serde_json::from_str(signed).map_err(|error| broken(error.to_string()))?;
         let mut keys = BTreeMap::new();

@@ -5,7 +5,7 @@ use super::canonical::canonical;
 use super::key_names::check_names;
 use super::trust::{AtExpiry, TrustedMetadata};
 use super::{Envelope, Expiry, PublicKey, RepositoryLabel, Role, Root, RootEdit, Signature, seal};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -81,7 +81,7 @@ impl RootDraft {
 
     /// Reads a draft; it may come from any source. `what` names the file.
     pub fn parse(bytes: &[u8], what: &str) -> Result<Self> {
-        let broken = |why: String| Failure::invalid(format!("{what} is not a draft of a root: {why}"));
+        let broken = |why: String| Error::invalid(format!("{what} is not a draft of a root: {why}"));
         let file: DraftFile = serde_json::from_slice(bytes).map_err(|error| broken(error.to_string()))?;
         if file.schema != SCHEMA {
             return Err(broken(format!("schema {}, not {SCHEMA}", file.schema)));
@@ -105,7 +105,7 @@ impl RootDraft {
         // Whatever was done to the file, it can be no root that our own edits could not have made, or would refuse.
         let strange = present.not_by_edit(&next);
         if !strange.is_empty() {
-            return Err(Failure::invalid(format!("{what} changes what `publish root edit` does not change; do not sign it"))
+            return Err(Error::invalid(format!("{what} changes what `publish root edit` does not change; do not sign it"))
                 .details(strange)
                 .hint("ask who changed the draft, then start again with `publish root edit`"));
         }
@@ -116,7 +116,7 @@ impl RootDraft {
 
     /// Writes it.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let unexpected = |error: serde_json::Error| Failure::new(Kind::Unexpected, error.to_string());
+        let unexpected = |error: serde_json::Error| Error::new(Kind::Unexpected, error.to_string());
         let file = DraftFile {
             schema: SCHEMA,
             present: self.present_file.clone(),
@@ -167,7 +167,7 @@ impl RootDraft {
         let mut added = 0;
         for signature in signatures {
             let key = self.root_key(&signature.keyid).cloned().ok_or_else(|| {
-                Failure::invalid(format!(
+                Error::invalid(format!(
                     "neither root {} nor root {} accepts key {}",
                     self.present.version(),
                     self.next.version(),
@@ -176,7 +176,7 @@ impl RootDraft {
                 .details(self.root_keys().map(|(id, _)| format!("may sign: {}", self.describe(id))))
             })?;
             if !key.verifies(&message, &hex::decode(&signature.sig).unwrap_or_default()) {
-                return Err(Failure::new(
+                return Err(Error::new(
                     Kind::Untrusted,
                     format!("the signature of {} is not over this draft", self.describe(&signature.keyid)),
                 )
@@ -197,13 +197,13 @@ impl RootDraft {
     /// Takes the signatures of another copy of the same draft, and nothing else of it.
     pub fn merge(&mut self, other: &Self, what: &str) -> Result<usize> {
         if self.present_file != other.present_file {
-            return Err(Failure::new(Kind::Conflict, format!("{what} has another present root than this draft"))
+            return Err(Error::new(Kind::Conflict, format!("{what} has another present root than this draft"))
                 .detail(format!("this draft: root {}", self.present.version()))
                 .detail(format!("{what}: root {}", other.present.version()))
                 .hint("one of them is stale or belongs to another repository"));
         }
         if self.message()? != other.message()? {
-            return Err(Failure::new(Kind::Conflict, format!("{what} and this draft have different changes"))
+            return Err(Error::new(Kind::Conflict, format!("{what} and this draft have different changes"))
                 .hint("compare both with `publish root show --draft FILE`; a signature of one is not valid for the other"));
         }
         self.add_signatures(&other.counting()?)
@@ -305,7 +305,7 @@ impl RootDraft {
 
     /// Says which repository it is for.
     pub fn set_repository(&mut self, label: RepositoryLabel) -> Result<()> {
-        label.check().map_err(Failure::invalid)?;
+        label.check().map_err(Error::invalid)?;
         self.repository = Some(label);
         Ok(())
     }

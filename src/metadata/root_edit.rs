@@ -1,5 +1,5 @@
 use super::{Expiry, PublicKey, ROOT_LIMIT, Role, Root, format_expiry, is_exact};
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -39,11 +39,11 @@ impl Root {
     /// # Errors
     /// Names a key that is not there, a key that is there already, or a role that no key could sign.
     pub fn edited(&self, edit: &RootEdit) -> Result<Self> {
-        let mut json: Value = serde_json::from_slice(&self.to_signed_json()).map_err(|error| Failure::invalid(error.to_string()))?;
+        let mut json: Value = serde_json::from_slice(&self.to_signed_json()).map_err(|error| Error::invalid(error.to_string()))?;
         for (role, key) in &edit.add {
             let key = &key.normal()?;
             if self.keys_of(*role).any(|(id, known)| known.same_material(key) && !edit.remove.contains(&(*role, id.to_owned()))) {
-                return Err(Failure::invalid(format!("key {} may sign {role} already", key.id())));
+                return Err(Error::invalid(format!("key {} may sign {role} already", key.id())));
             }
             // A key keeps the id by which the root knows it; a new one gets an id as the others have.
             let (id, key) = match self.keys().iter().find(|(_, known)| known.same_material(key)) {
@@ -59,7 +59,7 @@ impl Root {
             let ids = json["roles"][role.name()]["keyids"].as_array_mut();
             let place = ids.as_ref().and_then(|ids| ids.iter().position(|known| known == id));
             let (Some(ids), Some(place)) = (ids, place) else {
-                return Err(Failure::invalid(format!("key {id} is not a key of {role}")).details(listed(self, *role)));
+                return Err(Error::invalid(format!("key {id} is not a key of {role}")).details(listed(self, *role)));
             };
             ids.remove(place);
         }
@@ -80,7 +80,7 @@ impl Root {
             keys.retain(|id, _| used.contains(id));
         }
         if let Some(text) = json["expires"].as_str().filter(|text| !is_exact(text)) {
-            return Err(Failure::invalid(format!(
+            return Err(Error::invalid(format!(
                 "the next root's expiry `{}` is not of the form that every client reads",
                 text.escape_debug()
             ))
@@ -90,11 +90,11 @@ impl Root {
         for role in Role::ALL {
             let (keys, threshold) = (next.distinct_keys_of(role), next.role(role).threshold);
             if keys == 0 {
-                return Err(Failure::invalid(format!("{role} would have no key left and could not be signed any more"))
+                return Err(Error::invalid(format!("{role} would have no key left and could not be signed any more"))
                     .hint("add the new key in the same root, or before"));
             }
             if threshold > keys {
-                return Err(Failure::invalid(format!("{role} would need {threshold} signatures and has {keys} key{}", plural(keys)))
+                return Err(Error::invalid(format!("{role} would need {threshold} signatures and has {keys} key{}", plural(keys)))
                     .details(listed(&next, role))
                     .hint(format!("lower the threshold, for example --threshold {role}={keys}, or add keys")));
             }
@@ -102,7 +102,7 @@ impl Root {
         // Two thirds for the signatures and white space to come would be far too much; a tenth is plenty.
         let length = next.to_signed_json().len() as u64;
         if length > ROOT_LIMIT - ROOT_LIMIT / 10 {
-            return Err(Failure::invalid(format!("the next root would have {length} bytes; clients stop at {ROOT_LIMIT}"))
+            return Err(Error::invalid(format!("the next root would have {length} bytes; clients stop at {ROOT_LIMIT}"))
                 .hint("fewer or shorter keys: an RSA key is ten times as large as an Ed25519 key"));
         }
         Ok(next)

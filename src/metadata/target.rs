@@ -1,6 +1,6 @@
 use super::canonical::write_canonical;
 use crate::digest::{Digests, Hashes};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use serde_json::{Value, json};
 
 const ELSEWHERE: &str = "elsewhere";
@@ -24,7 +24,7 @@ impl Target {
 
     /// Reads an entry; `name` is for errors.
     pub fn parse(json: &str, name: &str) -> Result<Self> {
-        let broken = |why: &str| Failure::new(Kind::Untrusted, format!("target {name}: {why}"));
+        let broken = |why: &str| Error::new(Kind::Untrusted, format!("target {name}: {why}"));
         let value: Value = serde_json::from_str(json).map_err(|error| broken(&error.to_string()))?;
         let length = value.get("length").and_then(Value::as_u64).ok_or_else(|| broken("no length"))?;
         let hashes = value.get("hashes").ok_or_else(|| broken("no hashes"))?;
@@ -46,7 +46,7 @@ impl Target {
     pub fn to_json(&self) -> Result<String> {
         let mut out = Vec::with_capacity(120);
         write_canonical(&mut out, &self.to_value())?;
-        String::from_utf8(out).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))
+        String::from_utf8(out).map_err(|error| Error::new(Kind::Unexpected, error.to_string()))
     }
 
     /// Whether two entries name the same content in the same place: by SHA-256 where both have it, else by SHA-512.

@@ -1,7 +1,7 @@
 use super::canonical::write_string;
 use super::envelope::Common;
 use super::{Envelope, Expiry, Role, SPEC_VERSION, Target, format_expiry, parse_expiry};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -88,7 +88,7 @@ impl Targets {
 
     /// The file as text, checked once.
     pub(super) fn as_text(file: Vec<u8>, what: &str) -> Result<String> {
-        String::from_utf8(file).map_err(|error| Failure::new(Kind::Untrusted, format!("{what} is not UTF-8")).source(error))
+        String::from_utf8(file).map_err(|error| Error::new(Kind::Untrusted, format!("{what} is not UTF-8")).source(error))
     }
 
     pub(super) fn from_parts(file: String, parts: Parts) -> Self {
@@ -291,7 +291,7 @@ pub(super) struct Parts {
 impl Parts {
     /// Reads the role in an envelope that was parsed from `file`.
     pub(super) fn of(envelope: &Envelope<'_>, file: &str, what: &str) -> Result<Self> {
-        let broken = |why: String| Failure::new(Kind::Untrusted, format!("{what} is not a targets role: {why}"));
+        let broken = |why: String| Error::new(Kind::Untrusted, format!("{what} is not a targets role: {why}"));
         let mut deserializer = serde_json::Deserializer::from_str(envelope.signed());
         let (entries, mut others) = deserializer.deserialize_map(FieldsReader).map_err(|error| broken(error.to_string()))?;
         let entries = entries.ok_or_else(|| broken("no targets".into()))?;
@@ -347,5 +347,5 @@ fn json_string(out: &mut Vec<u8>, text: &str) -> Result<()> {
         write_string(out, text);
         return Ok(());
     }
-    serde_json::to_writer(out, text).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))
+    serde_json::to_writer(out, text).map_err(|error| Error::new(Kind::Unexpected, error.to_string()))
 }

@@ -6,7 +6,7 @@
 use super::targets::Parts;
 use super::{DelegatedRole, Delegations, Envelope, Expiry, Listing, MetaFile, PublicKey, ROOT_LIMIT, Role, Root, TIMESTAMP_LIMIT, Targets};
 use crate::digest::Digests;
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 
@@ -314,8 +314,8 @@ pub fn is_signed_for(root: &Root, role: Role, file: &[u8]) -> bool {
     signed().is_ok()
 }
 
-fn untrusted(message: impl Into<String>) -> Failure {
-    Failure::new(Kind::Untrusted, message)
+fn untrusted(message: impl Into<String>) -> Error {
+    Error::new(Kind::Untrusted, message)
 }
 
 fn entry<'l>(listing: &'l Listing, file: &str, what: &str) -> Result<&'l MetaFile> {

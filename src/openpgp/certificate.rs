@@ -1,7 +1,7 @@
 use super::DetachedSignature;
 use super::gnupg;
 use super::signing_key::parse_one;
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use chrono::{DateTime, Utc};
 use openpgp::Cert;
 use openpgp::crypto::hash::Context;
@@ -90,7 +90,7 @@ impl Certificates {
     /// Checks a signature over content whose hash state is given: made by a signing key of one of the certificates that
     /// was valid when it signed, even if that is after `now`. Returns the certificate's fingerprint.
     pub fn verify(&self, signature: &DetachedSignature, state: &Context, now: DateTime<Utc>, what: &str) -> Result<String> {
-        let refused = |why: String| Failure::new(Kind::Untrusted, format!("{what}: {why}"));
+        let refused = |why: String| Error::new(Kind::Untrusted, format!("{what}: {why}"));
         let signature = &signature.packet;
         let policy = StandardPolicy::new();
         let made = signature.signature_creation_time().ok_or_else(|| refused("the signature has no creation time".into()))?;

@@ -1,4 +1,4 @@
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use chrono::{DateTime, Utc};
 use openpgp::Packet;
 use openpgp::armor;
@@ -31,7 +31,7 @@ pub struct Generated {
 
 /// Makes a key whose primary both certifies and signs, without expiry, as trdl's server does.
 pub fn generate(algorithm: Algorithm, user_id: &str, passphrase: Option<&[u8]>, now: DateTime<Utc>) -> Result<Generated> {
-    let failed = |error: anyhow::Error| Failure::new(Kind::Unexpected, "cannot make an OpenPGP key").source(error);
+    let failed = |error: anyhow::Error| Error::new(Kind::Unexpected, "cannot make an OpenPGP key").source(error);
     let suite = match algorithm {
         Algorithm::Ed25519 => CipherSuite::Cv25519,
         Algorithm::Rsa4096 => CipherSuite::RSA4k,

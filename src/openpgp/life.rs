@@ -1,7 +1,7 @@
 //! What happens to a key after it was made: its expiry moves, and it certifies its successor.
 
 use super::signing_key::{SigningKey, Unlock, is_stub, parse_one};
-use crate::failure::{Failure, Id, Kind, Result};
+use crate::error::{Error, Id, Kind, Result};
 use chrono::{DateTime, Utc};
 use openpgp::crypto::{Password, Signer};
 use openpgp::packet::key::{PublicParts, SecretKeyMaterial, UnspecifiedRole};
@@ -40,11 +40,11 @@ pub fn extend(
     let cert = parse_one(bytes, what)?;
     let id = cert.fingerprint().to_hex();
     let failed =
-        |error: anyhow::Error| Failure::invalid(format!("the expiry of the OpenPGP key {id} in {what} cannot be changed")).source(error);
+        |error: anyhow::Error| Error::invalid(format!("the expiry of the OpenPGP key {id} in {what} cannot be changed")).source(error);
     let mut passphrase = None;
     let mut signer = |key: &Key<PublicParts, UnspecifiedRole>| -> Result<Box<dyn Signer>> {
         let lacking = || {
-            Failure::invalid(format!("{what} lacks the secret of key {}", key.fingerprint()))
+            Error::invalid(format!("{what} lacks the secret of key {}", key.fingerprint()))
                 .hint(format!("extend it where the primary key is: gpg --quick-set-expire {id} 2y, then export it again"))
         };
         let secret = key.clone().parts_into_secret().map_err(|_| lacking())?;
@@ -57,7 +57,7 @@ pub fn extend(
             }
             let known = passphrase.clone().unwrap_or_else(|| Password::from(""));
             secret.decrypt_secret(&known).map_err(|_| {
-                Failure::new(Kind::Passphrase, format!("wrong passphrase for the OpenPGP key in {what}")).id(Id::PassphraseWrong)
+                Error::new(Kind::Passphrase, format!("wrong passphrase for the OpenPGP key in {what}")).id(Id::PassphraseWrong)
             })?
         } else {
             secret
@@ -81,10 +81,10 @@ pub fn extend(
 /// key may not certify others.
 pub fn vouch(old: &SigningKey, new: &[u8], what: &str, now: DateTime<Utc>) -> Result<Option<Zeroizing<Vec<u8>>>> {
     let cert = parse_one(new, what)?;
-    let failed = |error: anyhow::Error| match error.downcast::<Failure>() {
+    let failed = |error: anyhow::Error| match error.downcast::<Error>() {
         Ok(failure) => failure,
         Err(error) => {
-            Failure::new(Kind::Unexpected, format!("the old OpenPGP key {} cannot certify the new one", old.fingerprint())).source(error)
+            Error::new(Kind::Unexpected, format!("the old OpenPGP key {} cannot certify the new one", old.fingerprint())).source(error)
         }
     };
     if !old.certifies(now) {

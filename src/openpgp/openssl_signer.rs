@@ -1,4 +1,4 @@
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use openpgp::crypto::{Signer, mpi};
 use openpgp::packet::Key;
 use openpgp::packet::key::{PublicParts, SecretKeyMaterial, SecretParts, UnspecifiedRole};
@@ -33,7 +33,7 @@ enum KeyKind {
 impl OpensslSigner {
     /// A signer for this key, `None` if it is of a kind that is left to sequoia.
     pub(super) fn new(key: &Key<SecretParts, UnspecifiedRole>) -> Result<Option<Self>> {
-        let unusable = |why: &str| Failure::new(Kind::Invalid, format!("the OpenPGP key {} cannot be used: {why}", key.fingerprint()));
+        let unusable = |why: &str| Error::new(Kind::Invalid, format!("the OpenPGP key {} cannot be used: {why}", key.fingerprint()));
         let kind = match key.mpis() {
             mpi::PublicKey::RSA { .. } => KeyKind::Rsa,
             mpi::PublicKey::EdDSA { curve: Curve::Ed25519, .. } => KeyKind::LegacyEd25519,

@@ -1,6 +1,6 @@
 //! OpenPGP keys that are stored elsewhere: their holders sign digests, and need to do nothing else.
 
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use chrono::{DateTime, Utc};
 use openpgp::crypto::{Signer, mpi};
 use openpgp::packet::key::{Key4, PublicParts, UnspecifiedRole};
@@ -115,9 +115,8 @@ pub(super) fn has_material(key: &Key<PublicParts, UnspecifiedRole>, material: &K
 /// The numbers of a key of a certificate, by the key's fingerprint. `what` names the certificate.
 pub fn material_of(certificate: &[u8], fingerprint: &str, what: &str) -> Result<KeyMaterial> {
     let cert = super::signing_key::parse_one(certificate, what)?;
-    let unusable = || {
-        Failure::invalid(format!("{what}: key {fingerprint} is of a kind that is not supported")).hint("Ed25519, P-256 and RSA keys are")
-    };
+    let unusable =
+        || Error::invalid(format!("{what}: key {fingerprint} is of a kind that is not supported")).hint("Ed25519, P-256 and RSA keys are");
     let key = cert.keys().find(|key| key.key().fingerprint().to_hex() == fingerprint).ok_or_else(unusable)?;
     match key.key().mpis() {
         mpi::PublicKey::EdDSA { curve: Curve::Ed25519, q } => {
@@ -140,15 +139,15 @@ pub fn check(signer: Arc<dyn DigestSigner>, now: DateTime<Utc>) -> Result<()> {
     if valid {
         return Ok(());
     }
-    Err(Failure::new(Kind::Untrusted, format!("the key in {origin} made an OpenPGP signature that does not verify")))
+    Err(Error::new(Kind::Untrusted, format!("the key in {origin} made an OpenPGP signature that does not verify")))
 }
 
 /// Makes the certificate of such a key, certifying itself; armored.
 pub fn certify(signer: Arc<dyn DigestSigner>, user_id: &str, now: DateTime<Utc>) -> Result<Vec<u8>> {
     let origin = signer.origin().to_owned();
-    let failed = |error: anyhow::Error| match error.downcast::<Failure>() {
+    let failed = |error: anyhow::Error| match error.downcast::<Error>() {
         Ok(failure) => failure,
-        Err(error) => Failure::new(Kind::Unexpected, format!("cannot make an OpenPGP certificate for the key in {origin}")).source(error),
+        Err(error) => Error::new(Kind::Unexpected, format!("cannot make an OpenPGP certificate for the key in {origin}")).source(error),
     };
     let material = signer.material()?;
     let make = || -> openpgp::Result<Vec<u8>> {

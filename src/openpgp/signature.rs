@@ -1,4 +1,4 @@
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use chrono::{DateTime, Utc};
 use openpgp::Packet;
 use openpgp::crypto::Signer;
@@ -19,9 +19,9 @@ use std::time::SystemTime;
 pub fn sign(signer: &mut (dyn Signer + Send), state: Context, now: DateTime<Utc>) -> Result<Vec<u8>> {
     let key = signer.public().fingerprint();
     // The error of the key's holder describes best what failed there.
-    let failed = |error: anyhow::Error| match error.downcast::<Failure>() {
+    let failed = |error: anyhow::Error| match error.downcast::<Error>() {
         Ok(failure) => failure,
-        Err(error) => Failure::new(Kind::Unexpected, format!("cannot sign with the OpenPGP key {key}")).source(error),
+        Err(error) => Error::new(Kind::Unexpected, format!("cannot sign with the OpenPGP key {key}")).source(error),
     };
     let builder = SignatureBuilder::new(SignatureType::Binary).set_signature_creation_time(SystemTime::from(now));
     let signature = builder.and_then(|builder| builder.sign_hash(signer, state)).map_err(failed)?;
@@ -37,7 +37,7 @@ pub struct DetachedSignature {
 impl DetachedSignature {
     /// Reads one signature, binary or armored. `what` names the file.
     pub fn parse(bytes: &[u8], what: &str) -> Result<Self> {
-        let broken = |why: &str| Failure::new(Kind::Untrusted, format!("{what} is not a detached OpenPGP signature: {why}"));
+        let broken = |why: &str| Error::new(Kind::Untrusted, format!("{what} is not a detached OpenPGP signature: {why}"));
         if let Some(why) = super::single::fault(bytes) {
             return Err(broken(why));
         }

@@ -1,7 +1,7 @@
 use super::gnupg;
 use super::openssl_signer::{OpensslSigner, VerifyingSigner};
 use super::remote::{DigestSigner, RemoteSigner, has_material};
-use crate::failure::{Failure, Id, Kind, Result};
+use crate::error::{Error, Id, Kind, Result};
 use chrono::{DateTime, Utc};
 use openpgp::Cert;
 use openpgp::cert::amalgamation::ValidAmalgamation;
@@ -50,7 +50,7 @@ impl SigningKey {
     pub fn load(bytes: &[u8], what: &str, now: DateTime<Utc>, unlock: Unlock<'_>) -> Result<Self> {
         let cert = parse_one(bytes, what)?;
         if !cert.is_tsk() {
-            return Err(Failure::invalid(format!("{what} contains only a public key"))
+            return Err(Error::invalid(format!("{what} contains only a public key"))
                 .detail(format!("certificate {}", cert.fingerprint()))
                 .hint(format!("export the secret key: gpg --export-secret-keys --armor {} > FILE", cert.fingerprint())));
         }
@@ -68,10 +68,10 @@ impl SigningKey {
         let policy = StandardPolicy::new();
         let valid = cert
             .with_policy(&policy, SystemTime::from(now))
-            .map_err(|error| Failure::invalid(format!("{what} cannot be used")).source(error))?;
+            .map_err(|error| Error::invalid(format!("{what} cannot be used")).source(error))?;
         let signing = valid.keys().alive().revoked(false).for_signing().find(|key| has_material(key.key(), &material));
         let signing = signing.ok_or_else(|| {
-            Failure::invalid(format!(
+            Error::invalid(format!(
                 "the key in {} is not a signing key of the OpenPGP certificate {} in {what}",
                 signer.origin(),
                 cert.fingerprint()
@@ -89,14 +89,14 @@ impl SigningKey {
     /// device that refuses is met before anything is written.
     pub fn try_out(&self) -> Result<()> {
         let Place::Elsewhere(_, signer) = &self.key else { return Ok(()) };
-        let length = self.hash().digest_size().map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
+        let length = self.hash().digest_size().map_err(|error| Error::new(Kind::Unexpected, error.to_string()))?;
         signer.sign_digest(self.hash(), &vec![0; length]).map(drop)
     }
 
     /// Has it sign something of no meaning, and verifies that with the certificate.
     pub fn check(&self, now: DateTime<Utc>) -> Result<()> {
         let failed = |error: anyhow::Error| {
-            Failure::new(Kind::Unexpected, format!("the OpenPGP key {} cannot sign", self.fingerprint())).source(error)
+            Error::new(Kind::Unexpected, format!("the OpenPGP key {} cannot sign", self.fingerprint())).source(error)
         };
         let mut state = self.hash().context().map_err(failed)?.for_signature(4);
         state.update(b"a trial");
@@ -137,7 +137,7 @@ impl SigningKey {
 
     /// The certificate to publish, armored.
     pub fn armored_certificate(&self) -> Result<Vec<u8>> {
-        self.cert.armored().to_vec().map_err(|error| Failure::new(Kind::Unexpected, "cannot write the OpenPGP certificate").source(error))
+        self.cert.armored().to_vec().map_err(|error| Error::new(Kind::Unexpected, "cannot write the OpenPGP certificate").source(error))
     }
 
     /// The digest its signatures are over; large curves need more than SHA-256, or gpg refuses them.
@@ -167,7 +167,7 @@ impl SigningKey {
             return Ok(Box::new(signer));
         }
         let pair = key.clone().into_keypair();
-        let pair = pair.map_err(|error| Failure::new(Kind::Unexpected, "cannot use the OpenPGP key").source(error))?;
+        let pair = pair.map_err(|error| Error::new(Kind::Unexpected, "cannot use the OpenPGP key").source(error))?;
         Ok(Box::new(VerifyingSigner(pair)))
     }
 }
@@ -180,7 +180,7 @@ pub fn is_openpgp(bytes: &[u8]) -> bool {
 /// The only certificate in `bytes`.
 pub(super) fn parse_one(bytes: &[u8], what: &str) -> Result<Cert> {
     let not_openpgp = |error: anyhow::Error| {
-        Failure::invalid(format!("{what} is not an OpenPGP key"))
+        Error::invalid(format!("{what} is not an OpenPGP key"))
             .source(error)
             .hint("a key made by GnuPG is exported with: gpg --export-secret-keys --armor KEY-ID > FILE")
     };
@@ -188,10 +188,10 @@ pub(super) fn parse_one(bytes: &[u8], what: &str) -> Result<Cert> {
     let mut certs = parser.collect::<std::result::Result<Vec<Cert>, _>>().map_err(not_openpgp)?;
     match (certs.pop(), certs.len()) {
         (Some(cert), 0) => Ok(cert),
-        (None, _) => Err(Failure::invalid(format!("{what} contains no OpenPGP key"))),
+        (None, _) => Err(Error::invalid(format!("{what} contains no OpenPGP key"))),
         (Some(cert), others) => {
             let all = certs.iter().chain([&cert]).map(|cert| format!("certificate {}", cert.fingerprint()));
-            Err(Failure::invalid(format!("{what} contains {} OpenPGP keys; one is needed", others + 1))
+            Err(Error::invalid(format!("{what} contains {} OpenPGP keys; one is needed", others + 1))
                 .details(all)
                 .hint("export just one: gpg --export-secret-keys --armor FINGERPRINT > FILE"))
         }
@@ -201,7 +201,7 @@ pub(super) fn parse_one(bytes: &[u8], what: &str) -> Result<Cert> {
 /// The public certificate in the file of a secret key, armored; no passphrase is needed.
 pub fn public_certificate(bytes: &[u8], what: &str) -> Result<Vec<u8>> {
     let armored = parse_one(bytes, what)?.strip_secret_key_material().armored().to_vec();
-    armored.map_err(|error| Failure::new(Kind::Unexpected, format!("cannot write the OpenPGP certificate of {what}")).source(error))
+    armored.map_err(|error| Error::new(Kind::Unexpected, format!("cannot write the OpenPGP certificate of {what}")).source(error))
 }
 
 /// Refuses a certificate whose signatures no client would accept now.
@@ -219,24 +219,24 @@ fn check_usable(cert: &Cert, what: &str, now: DateTime<Utc>) -> Result<()> {
             .first()
             .and_then(|signature| signature.reason_for_revocation())
             .map(|(code, text)| format!("{code}: {}", String::from_utf8_lossy(text)));
-        return Err(Failure::invalid(format!("the OpenPGP certificate {id} in {what} is revoked"))
+        return Err(Error::invalid(format!("the OpenPGP certificate {id} in {what} is revoked"))
             .details(reason)
             .hint("make or choose another key, set `openpgp:` in the config, and replace the signatures that the old one made: publish release VERSION --from DIR --resign"));
     }
     let made = DateTime::<Utc>::from(cert.primary_key().key().creation_time());
     if made > now {
-        return Err(Failure::invalid(format!("the OpenPGP certificate {id} in {what} was made in the future, at {made}"))
+        return Err(Error::invalid(format!("the OpenPGP certificate {id} in {what} was made in the future, at {made}"))
             .hint("correct this machine's clock, if it is behind"));
     }
     let valid = valid.map_err(|error| {
         let weak = cert.with_policy(&yesterdays_policy(), SystemTime::from(now)).is_ok();
         let why = if weak { "is too weak to sign with" } else { "has no valid self-signature" };
-        Failure::invalid(format!("the OpenPGP certificate {id} in {what} {why}"))
+        Error::invalid(format!("the OpenPGP certificate {id} in {what} {why}"))
             .source(error)
             .hint("make a new key with GnuPG 2.2 or newer; in a repository that exists, `publish rotate openpgp` makes one")
     })?;
     valid.alive().map_err(|error| {
-        Failure::invalid(format!("the OpenPGP certificate {id} in {what} is expired or not yet valid"))
+        Error::invalid(format!("the OpenPGP certificate {id} in {what} is expired or not yet valid"))
             .source(error)
             .hint(format!("extend it: gpg --quick-set-expire {id} 2y, then export it again"))
     })?;
@@ -246,8 +246,8 @@ fn check_usable(cert: &Cert, what: &str, now: DateTime<Utc>) -> Result<()> {
     }
 }
 
-fn unreadable(cert: &Cert, what: &str, why: &str) -> Failure {
-    Failure::invalid(format!("the OpenPGP certificate {} in {what} makes no signatures that GnuPG reads: {why}", cert.fingerprint()))
+fn unreadable(cert: &Cert, what: &str, why: &str) -> Error {
+    Error::invalid(format!("the OpenPGP certificate {} in {what} makes no signatures that GnuPG reads: {why}", cert.fingerprint()))
         .hint("make a key of another kind: Ed25519 as GnuPG 2.2 makes it, or RSA; docs/keys.md#which-openpgp-key lists what GnuPG reads")
 }
 
@@ -278,9 +278,8 @@ fn yesterdays_policy() -> StandardPolicy<'static> {
 
 fn signing_key(cert: &Cert, what: &str, now: DateTime<Utc>) -> Result<Key<SecretParts, UnspecifiedRole>> {
     let policy = StandardPolicy::new();
-    let valid = cert
-        .with_policy(&policy, SystemTime::from(now))
-        .map_err(|error| Failure::invalid(format!("{what} cannot be used")).source(error))?;
+    let valid =
+        cert.with_policy(&policy, SystemTime::from(now)).map_err(|error| Error::invalid(format!("{what} cannot be used")).source(error))?;
     let mut refused = Vec::new();
     let mut best: Option<ValidErasedKeyAmalgamation<'_, PublicParts>> = None;
     for key in valid.keys().for_signing() {
@@ -292,14 +291,14 @@ fn signing_key(cert: &Cert, what: &str, now: DateTime<Utc>) -> Result<Key<Secret
     }
     let best = best.ok_or_else(|| {
         let why = if refused.is_empty() { "has no key that may sign" } else { "has no signing key that can be used" };
-        Failure::invalid(format!("the OpenPGP certificate {} in {what} {why}", cert.fingerprint()))
+        Error::invalid(format!("the OpenPGP certificate {} in {what} {why}", cert.fingerprint()))
             .details(refused)
             .hint("export the signing subkey with its secret: gpg --export-secret-subkeys --armor KEY-ID! > FILE")
     })?;
     best.key()
         .clone()
         .parts_into_secret()
-        .map_err(|error| Failure::invalid(format!("{what} lacks the secret of its signing key")).source(error))
+        .map_err(|error| Error::invalid(format!("{what} lacks the secret of its signing key")).source(error))
 }
 
 /// Why this key of a good certificate cannot sign, if it cannot.
@@ -337,7 +336,7 @@ fn decrypt(key: Key<SecretParts, UnspecifiedRole>, what: &str, unlock: Unlock<'_
     let passphrase = unlock(what)?;
     // Sequoia's texts for a wrong passphrase vary with the garbage that comes out; none of them helps.
     key.decrypt_secret(&Password::from(passphrase.as_slice())).map_err(|_| {
-        Failure::new(Kind::Passphrase, format!("wrong passphrase for the OpenPGP key in {what}"))
+        Error::new(Kind::Passphrase, format!("wrong passphrase for the OpenPGP key in {what}"))
             .id(Id::PassphraseWrong)
             .hint("give the right one with --openpgp-passphrase-file, --openpgp-passphrase-command or PUBLISH_OPENPGP_PASSPHRASE")
     })

@@ -2,10 +2,10 @@
 
 use super::release::{certificate_change, warning_about_desktop};
 use super::{Outcome, Publisher, RoleStep, target_steps};
-use crate::failure::{Failure, Kind, Message, Result};
+use crate::error::{Error, Kind, Message, Result};
 use crate::keys::Signers;
-use crate::layout::{ReleaseVersion, TargetPath, certificate_name, detached_name, is_reserved};
 use crate::metadata::Target;
+use crate::names::{ReleaseVersion, TargetPath, certificate_name, detached_name, is_reserved};
 use crate::policy::names::windows_warning;
 use crate::policy::signatures::signature_of;
 use crate::repository::{Artifact, Change, Edit, PlainNames, Present, Staged, View, Witness, digest_file, each, stage};
@@ -154,7 +154,7 @@ pub fn apply(publisher: &Publisher, plan: AddTargetsPlan) -> Result<Outcome> {
 /// The same, with a witness of the commit.
 pub(super) fn apply_before(publisher: &Publisher, plan: AddTargetsPlan, witness: Option<&dyn Witness>) -> Result<Outcome> {
     let Work { present, artifacts, published, elsewhere } = plan.work;
-    let present = present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
+    let present = present.ok_or_else(|| Error::new(Kind::Unexpected, "a plan without a state"))?;
     publisher.begin_changes()?;
     if plan.empty {
         return Ok(publisher.commit(present, &Edit::default(), &Signers::new())?.into());
@@ -214,7 +214,7 @@ impl AddTargetsPlan {
         // A signature that stays beside other bytes would be a wrong one.
         let sign = request.sign || (signature.is_some() && !same);
         if sign && self.work.elsewhere {
-            return Err(Failure::invalid(format!("{name} has a signature in this repository, and its content would be on another server"))
+            return Err(Error::invalid(format!("{name} has a signature in this repository, and its content would be on another server"))
                 .hint("remove the target and its signature first: publish remove-targets"));
         }
         let change = match (&published, same) {
@@ -285,7 +285,7 @@ fn named_files(request: &AddTargetsRequest) -> Result<NamedFiles> {
     if problems.is_empty() {
         return Ok(files);
     }
-    Err(Failure::invalid("these files cannot become targets")
+    Err(Error::invalid("these files cannot become targets")
         .problems(problems)
         .hint("names are paths below --base, with --prefix before them; nothing was published"))
 }
@@ -298,7 +298,7 @@ struct Places {
 
 impl Places {
     fn new(base: &Path) -> Result<Self> {
-        let base = base.canonicalize().map_err(|error| Failure::io("find the base", base.display(), error))?;
+        let base = base.canonicalize().map_err(|error| Error::io("find the base", base.display(), error))?;
         Ok(Self { base, directories: HashMap::new() })
     }
 

@@ -5,12 +5,12 @@
 use super::delegations::{Delegation, able_strangers, reachable};
 use super::refresh::expiries;
 use super::{Publisher, own_file};
-use crate::failure::{Failure, Id, Kind, Message, Result};
+use crate::error::{Error, Id, Kind, Message, Result};
 use crate::files::read_given;
 use crate::keys::{self, FoundKey, Secret, Use};
-use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, TrustedMetadata};
 use crate::metadata::{PublicKey, ROOT_LIMIT, Role, Target, format_expiry};
+use crate::names::ObjectName;
 use crate::policy::client_roots;
 use crate::repository::{PlainNames, Versions, load};
 use crate::tree::{Rules, Tree, TreeFile};
@@ -254,14 +254,14 @@ fn is_kept(publisher: &Publisher, path: &Path, key: &FoundKey) -> bool {
 /// The root that is given, or the repository's oldest.
 fn first_root(publisher: &Publisher, request: &AdoptRequest) -> Result<Vec<u8>> {
     if let Some(path) = &request.root {
-        return read_given(path, ROOT_LIMIT).map_err(|error| Failure::io("read the root", path.display(), error));
+        return read_given(path, ROOT_LIMIT).map_err(|error| Error::io("read the root", path.display(), error));
     }
     for name in [ObjectName::versioned("root", 1), ObjectName::plain_role("root")] {
         if let Some(object) = publisher.storage.get(&name, ROOT_LIMIT)? {
             return Ok(object.bytes);
         }
     }
-    Err(Failure::new(Kind::NoRepository, format!("there is neither 1.root.json nor root.json at {}", publisher.storage.location()))
+    Err(Error::new(Kind::NoRepository, format!("there is neither 1.root.json nor root.json at {}", publisher.storage.location()))
         .hint("name the directory or bucket that holds the metadata, and a root with --root"))
 }
 
@@ -273,7 +273,7 @@ fn find_keys(publisher: &Publisher, request: &AdoptRequest) -> Result<(Vec<Found
         if given.is_file() {
             let more = keys::found_in(given, publisher.keyring.passphrases.as_ref())?;
             if more.is_empty() {
-                return Err(Failure::invalid(format!("{} contains no secret key", given.display())));
+                return Err(Error::invalid(format!("{} contains no secret key", given.display())));
             }
             found.extend(more);
             continue;
@@ -304,7 +304,7 @@ fn keys_in(publisher: &Publisher, tree: &Arc<Tree>, path: &Path, shown: &Path) -
 /// The regular files of a directory and of those in it, sorted.
 fn regular_files(tree: &Arc<Tree>) -> Result<Vec<PathBuf>> {
     let list = |directory: &Path| {
-        let failed = |error| Failure::io("read the directory", tree.shown(directory), error);
+        let failed = |error| Error::io("read the directory", tree.shown(directory), error);
         tree.list(directory, Rules::default(), MOST_KEY_FILES).map_err(failed)
     };
     let mut files = Vec::new();

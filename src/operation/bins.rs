@@ -1,10 +1,10 @@
 //! `publish bins`: spreads targets over hashed bins, or over another number of them, in one commit.
 
 use super::{Outcome, Publisher, RoleStep, steps};
-use crate::failure::{Failure, Id, Kind, Message, Result};
+use crate::error::{Error, Id, Kind, Message, Result};
 use crate::keys::Signers;
-use crate::layout::lives_at_top;
 use crate::metadata::{KeyIdStyle, Role};
+use crate::names::lives_at_top;
 use crate::repository::{BinKeys, Bins, Edit, Present, Rebin};
 use serde::Serialize;
 
@@ -61,19 +61,19 @@ pub fn plan(publisher: &Publisher, request: BinsRequest) -> Result<BinsPlan> {
     let from = present.bins.as_ref().map_or(0, Bins::count);
     let to = request.count.unwrap_or(from);
     if from == 0 && request.count.is_none() {
-        return Err(Failure::invalid("this repository has no hashed bins").hint("create them with --count N"));
+        return Err(Error::invalid("this repository has no hashed bins").hint("create them with --count N"));
     }
     let reshapes = to != from || request.count.is_some();
     if reshapes && !request.not_for_trdl {
-        return Err(Failure::invalid("the trdl client reads top-level targets only: it does not find what is in bins")
+        return Err(Error::invalid("the trdl client reads top-level targets only: it does not find what is in bins")
             .hint("releases and channels stay at the top level, but no trdl user will see any other target")
             .hint("if no trdl client needs them, add --not-for-trdl"));
     }
     if reshapes && (!to.is_power_of_two() || !(2..=1 << 16).contains(&to)) {
-        return Err(Failure::invalid(format!("{to} bins: their number must be a power of two from 2 to 65536")));
+        return Err(Error::invalid(format!("{to} bins: their number must be a power of two from 2 to 65536")));
     }
     if reshapes && !present.trust.root().consistent_snapshot() {
-        return Err(Failure::invalid("without consistent snapshots, clients would see old and new bins at the same time")
+        return Err(Error::invalid("without consistent snapshots, clients would see old and new bins at the same time")
             .hint("switch them on first: `consistent_snapshot: true` in the config, then `publish refresh`"));
     }
     present.read_all_bins(publisher.storage.as_ref())?;
@@ -116,7 +116,7 @@ fn other_keys(present: &Present, asked: bool) -> Result<bool> {
 
 /// Carries out a plan. An empty one only completes what a killed run may have left.
 pub fn apply(publisher: &Publisher, plan: BinsPlan) -> Result<Outcome> {
-    let present = *plan.present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
+    let present = *plan.present.ok_or_else(|| Error::new(Kind::Unexpected, "a plan without a state"))?;
     publisher.begin_changes()?;
     if plan.empty {
         return Ok(publisher.commit(present, &Edit::default(), &Default::default())?.into());

@@ -1,4 +1,4 @@
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
@@ -17,14 +17,14 @@ impl<T: Send + 'static> Pending<T> {
         std::thread::Builder::new()
             .name("bounded".into())
             .spawn(run)
-            .map_err(|error| Failure::new(Kind::Unexpected, "cannot start a thread").source(error))?;
+            .map_err(|error| Error::new(Kind::Unexpected, "cannot start a thread").source(error))?;
         Ok(Self { since: Instant::now(), told })
     }
 
     /// Waits until `patience` has passed since the beginning. After that the caller goes on without the result; the work is
     /// left alone and ends with the process.
     pub fn finish(self, patience: Duration) -> Result<T> {
-        let late = |_| Failure::new(Kind::Storage, format!("it took more than {} seconds", patience.as_secs()));
+        let late = |_| Error::new(Kind::Storage, format!("it took more than {} seconds", patience.as_secs()));
         self.told.recv_timeout(patience.saturating_sub(self.since.elapsed())).map_err(late)
     }
 }

@@ -1,7 +1,7 @@
 //! A finished build on disk: `<os>-<arch>/…` below one directory, any number of files, nested as they come.
 
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::{Platform, ReleaseVersion, TargetPath, artifact_name, signature_name};
+use crate::error::{Error, Kind, Result};
+use crate::names::{Platform, ReleaseVersion, TargetPath, artifact_name, signature_name};
 use crate::policy::names::case_collisions;
 use crate::tree::{Limits, Rules, Tree, TreeFile, What};
 use rustix::fs::FileType;
@@ -51,7 +51,7 @@ impl Build {
         if problems.is_empty() {
             return Ok(build);
         }
-        Err(Failure::invalid("the build cannot be published").problems(problems))
+        Err(Error::invalid("the build cannot be published").problems(problems))
     }
 
     /// Walks a directory and refuses, all at once and by name, whatever cannot be published.
@@ -66,7 +66,7 @@ impl Build {
         let mut hints = Vec::new();
         let top = tree
             .list(Path::new(""), Rules::default(), usize::MAX)
-            .map_err(|error| Failure::io("read the build directory", directory.display(), error))?;
+            .map_err(|error| Error::io("read the build directory", directory.display(), error))?;
         for (name, kind) in top {
             if kind != FileType::Directory {
                 let platform = kind == FileType::Symlink && Platform::parse(&name.to_string_lossy()).is_ok();
@@ -94,7 +94,7 @@ impl Build {
             }
         }
         if problems.is_empty() && build.platforms.is_empty() {
-            return Err(Failure::invalid(format!("the build directory {} is empty", directory.display()))
+            return Err(Error::invalid(format!("the build directory {} is empty", directory.display()))
                 .hint("put the files below directories named <os>-<arch>, for example linux-amd64/bin/tool"));
         }
         build.check_collisions(&mut problems);
@@ -102,11 +102,11 @@ impl Build {
             return Ok(build);
         }
         hints.dedup();
-        let failure = Failure::invalid(format!("the build in {} cannot be published", directory.display()));
+        let failure = Error::invalid(format!("the build in {} cannot be published", directory.display()));
         // Every entry of a wrong directory is a problem: the directory is the only one that is reported.
         Err(match wrong_directory(directory) {
             Some(hint) if build.platforms.is_empty() => failure.detail("it has no directory named <os>-<arch>").hint(hint),
-            _ => hints.into_iter().take(3).fold(failure.problems(problems), Failure::hint),
+            _ => hints.into_iter().take(3).fold(failure.problems(problems), Error::hint),
         })
     }
 
@@ -155,7 +155,7 @@ fn remedy(tree: &Tree, name: &std::ffi::OsStr, platform: Platform) -> String {
 /// One file as the program of a platform.
 fn program(path: &Path, version: &ReleaseVersion, platform: Platform) -> Result<BuildFile> {
     let name = path.file_name().and_then(|name| name.to_str());
-    let name = name.ok_or_else(|| Failure::invalid(format!("{}: the name is not UTF-8", path.display())))?;
+    let name = name.ok_or_else(|| Error::invalid(format!("{}: the name is not UTF-8", path.display())))?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let stored = format!("bin/{name}");
     TargetPath::parse(artifact_name(version, platform, &stored))?;

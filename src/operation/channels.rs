@@ -3,10 +3,10 @@
 use super::{Outcome, Publisher, RoleStep, steps};
 use crate::channels::{Assignment, ChannelsFile};
 use crate::digest::Digests;
-use crate::failure::{Failure, Id, Kind, Message, Result};
+use crate::error::{Error, Id, Kind, Message, Result};
 use crate::keys::Signers;
-use crate::layout::{ReleaseVersion, channel_content, channel_name, released_versions, yanked_name};
 use crate::metadata::{Role, Target, Targets};
+use crate::names::{ReleaseVersion, channel_content, channel_name, released_versions, yanked_name};
 use crate::policy::channels::Released;
 use crate::policy::platforms::{self, Loss, Platforms};
 use crate::repository::{Change, Condition, Edit, Present, each, stage_bytes};
@@ -96,7 +96,7 @@ pub fn plan(publisher: &Publisher, request: &ChannelsRequest) -> Result<Channels
 
 /// Carries out a plan. An empty one only completes what a killed run may have left.
 pub fn apply(publisher: &Publisher, mut plan: ChannelsPlan) -> Result<Outcome> {
-    let present = *plan.present.take().ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
+    let present = *plan.present.take().ok_or_else(|| Error::new(Kind::Unexpected, "a plan without a state"))?;
     publisher.begin_changes()?;
     if plan.empty {
         return Ok(publisher.commit(present, &Edit::default(), &Signers::new())?.into());
@@ -314,7 +314,7 @@ impl ChannelsPlan {
         if downgrades.is_empty() || request.allow_downgrade {
             return Ok(());
         }
-        Err(Failure::new(Kind::Conflict, "channels would move to an older version")
+        Err(Error::new(Kind::Conflict, "channels would move to an older version")
             .id(Id::ChannelDowngrade)
             .details(downgrades)
             .hint("if you want the downgrade, add --allow-downgrade"))
@@ -359,7 +359,7 @@ fn check_released(request: &ChannelsRequest, assignments: &[Assignment], release
         )
     });
     let failure =
-        Failure::new(Kind::NotFound, "channels point at versions that are not released").id(Id::ChannelVersionUnknown).details(lines);
+        Error::new(Kind::NotFound, "channels point at versions that are not released").id(Id::ChannelVersionUnknown).details(lines);
     if missing.iter().all(|assignment| is_yanked(&assignment.version, targets)) {
         return Err(failure.hint("a yanked version is never published again: put another version into the channels file"));
     }

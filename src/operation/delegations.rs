@@ -2,9 +2,9 @@
 //! them, so they are listed where a repository is adopted and where its state is shown. `publish remove-delegation` ends one.
 
 use super::{Outcome, Publisher, RoleStep, steps};
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::ObjectName;
+use crate::error::{Error, Kind, Result};
 use crate::metadata::{DelegatedRole, Delegations, PublicKey, ROLE_LIMIT, Role, Targets, UNSTATED_TARGETS_LIMIT};
+use crate::names::ObjectName;
 use crate::repository::{BINS, Edit, Present, read_role};
 use crate::storage::Source;
 use serde::Serialize;
@@ -165,11 +165,11 @@ fn read_delegated(source: &dyn Source, present: &Present, block: &Delegations, r
     {
         return Ok(targets.clone());
     }
-    let listed = present.trust.listed(&format!("{}.json", role.name)).map_err(|_| Failure::invalid("the snapshot does not list it"))?;
+    let listed = present.trust.listed(&format!("{}.json", role.name)).map_err(|_| Error::invalid("the snapshot does not list it"))?;
     ObjectName::versioned(&role.name, listed.version).check()?;
     *read += 1;
     if *read > MOST_READ {
-        return Err(Failure::invalid(format!("more than {MOST_READ} roles are delegated to")));
+        return Err(Error::invalid(format!("more than {MOST_READ} roles are delegated to")));
     }
     let limit = listed.length.unwrap_or(UNSTATED_TARGETS_LIMIT).min(ROLE_LIMIT);
     present.trust.delegated_at_any_age(block, role, read_role(source, &present.trust, &role.name, listed.version, limit)?)
@@ -208,18 +208,19 @@ pub fn plan_removal(publisher: &Publisher, name: &str) -> Result<RemoveDelegatio
     let present = publisher.load()?;
     publisher.check_root(&present)?;
     if publisher.workers.is_some() {
-        return Err(Failure::invalid("workers do not accept requests to remove a delegation")
+        return Err(Error::invalid("workers do not accept requests to remove a delegation")
             .hint("stop the workers, and use a config without `broker` that has the keys of targets, snapshot and timestamp"));
     }
     let block = delegations_of(&present.targets, "targets.json")?;
     let found = block.as_ref().and_then(|block| Some((block, block.roles.iter().find(|role| role.name == name)?)));
     let Some((block, role)) = found else {
         let names = block.iter().flat_map(|block| &block.roles).map(|role| format!("delegated to: {}", role.name.escape_debug()));
-        return Err(Failure::new(Kind::NotFound, format!("targets.json does not delegate to `{}`", name.escape_debug())).details(names));
+        return Err(Error::new(Kind::NotFound, format!("targets.json does not delegate to `{}`", name.escape_debug())).details(names));
     };
     if name == BINS && present.bins.is_some() {
-        return Err(Failure::invalid("the targets in the bins would be lost with them")
-            .hint("to change the keys of the bins: publish bins --rekey"));
+        return Err(
+            Error::invalid("the targets in the bins would be lost with them").hint("to change the keys of the bins: publish bins --rekey")
+        );
     }
     let delegation = Delegation::of(Role::Targets.name(), role, block);
     let roles = steps(publisher, &present, &Role::ONLINE)?;
@@ -228,7 +229,7 @@ pub fn plan_removal(publisher: &Publisher, name: &str) -> Result<RemoveDelegatio
 
 /// Ends it. The snapshot keeps its entry for the role, which clients demand.
 pub fn apply_removal(publisher: &Publisher, plan: RemoveDelegationPlan) -> Result<Outcome> {
-    let present = *plan.present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
+    let present = *plan.present.ok_or_else(|| Error::new(Kind::Unexpected, "a plan without a state"))?;
     publisher.begin_changes()?;
     let signers = publisher.signers(present.trust.root(), &Role::ONLINE)?;
     let edit = Edit { undelegate: plan.delegation.to, ..Edit::default() };

@@ -1,9 +1,9 @@
 //! Two releases compared: platforms, files and sizes. For `publish diff`, and for the plan of a release.
 
 use super::Publisher;
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::{ReleaseVersion, released_versions};
+use crate::error::{Error, Kind, Result};
 use crate::metadata::{Target, Targets};
+use crate::names::{ReleaseVersion, released_versions};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -84,7 +84,7 @@ fn named(given: &str, targets: &Targets, channels: &BTreeMap<String, String>) ->
         return Ok(version);
     }
     let listed = if released.is_empty() { "nothing is released".into() } else { format!("released: {}", released.join(", ")) };
-    Err(Failure::new(Kind::NotFound, format!("there is no release or channel {}", given.escape_debug()))
+    Err(Error::new(Kind::NotFound, format!("there is no release or channel {}", given.escape_debug()))
         .hint(listed)
         .hint("write a version, or a channel: stable, or 1/stable where several groups have one"))
 }

@@ -7,11 +7,11 @@ mod existing;
 use self::existing::Existing;
 use super::openpgp::keep_openpgp;
 use super::{Outcome, Publisher, own_file};
-use crate::failure::{Failure, Id, Kind, Message, Result};
+use crate::error::{Error, Id, Kind, Message, Result};
 use crate::keys::{self, KEY_FILES_MISSING, KeyUri, Secret, Signers, Use};
-use crate::layout::{ObjectName, certificate_name};
 use crate::metadata::trust::{AtExpiry, TrustedMetadata};
 use crate::metadata::{KeyIdStyle, KeyKind, PublicKey, ROOT_LIMIT, Role, Root};
+use crate::names::{ObjectName, certificate_name};
 use crate::openpgp::{Algorithm, Certificates, check_certificate, generate};
 use crate::policy::client_roots;
 use crate::policy::clocks::Moment;
@@ -85,7 +85,7 @@ pub fn plan(publisher: &Publisher, request: &InitRequest) -> Result<InitPlan> {
         return Err(keys_missing(publisher, existing.any, &missing));
     }
     if existing.published && existing.first.is_none() && existing.same_version.is_none() {
-        return Err(Failure::new(Kind::Untrusted, format!("1.root.json is missing from {}", publisher.storage.location()))
+        return Err(Error::new(Kind::Untrusted, format!("1.root.json is missing from {}", publisher.storage.location()))
             .hint(format!("clients need it: restore it from a backup or a mirror; {} may be a copy", publisher.pinned_root.display())));
     }
     existing.check_unpublished(publisher, request, pinned.as_deref())?;
@@ -108,17 +108,17 @@ pub fn plan(publisher: &Publisher, request: &InitRequest) -> Result<InitPlan> {
     })
 }
 
-fn pin(file: &[u8]) -> crate::failure::Result<TrustedMetadata> {
+fn pin(file: &[u8]) -> crate::error::Result<TrustedMetadata> {
     TrustedMetadata::pin(file, AtExpiry::Report(chrono::DateTime::UNIX_EPOCH))
 }
 
-fn keys_missing(publisher: &Publisher, existing: bool, missing: &[&PathBuf]) -> Failure {
+fn keys_missing(publisher: &Publisher, existing: bool, missing: &[&PathBuf]) -> Error {
     let what = if existing {
         format!("there is already a repository at {}", publisher.storage.location())
     } else {
         format!("{} names the keys of a repository", publisher.pinned_root.display())
     };
-    Failure::new(Kind::NotFound, format!("{what}, and keys of this config are missing; nothing was made"))
+    Error::new(Kind::NotFound, format!("{what}, and keys of this config are missing; nothing was made"))
         .details(missing.iter().map(|path| format!("missing: {}", path.display())))
         .hint("`publish init` makes keys only for a new repository: no published root would contain a new key")
         .hint(KEY_FILES_MISSING)
@@ -209,8 +209,8 @@ fn config_text(publisher: &Publisher, request: &InitRequest) -> String {
     text
 }
 
-fn foreign(publisher: &Publisher) -> Failure {
-    Failure::new(
+fn foreign(publisher: &Publisher) -> Error {
+    Error::new(
         Kind::Conflict,
         format!("there is already a repository at {}, and it is not the one of this config", publisher.storage.location()),
     )
@@ -304,7 +304,7 @@ fn is_ours(file: &[u8], public: &Signers) -> bool {
     keys.peek().is_some() && keys.all(|(_, key)| at_hand(key))
 }
 
-fn tolerate_existing(made: crate::failure::Result<()>) -> Result<()> {
+fn tolerate_existing(made: crate::error::Result<()>) -> Result<()> {
     match made {
         Err(failure) if failure.kind == Kind::Conflict => Ok(()),
         other => Ok(other?),
@@ -317,7 +317,7 @@ fn create_file(path: &Path, bytes: &[u8]) -> Result<bool> {
         return Ok(false);
     }
     if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).map_err(|error| Failure::io("make the directory", parent.display(), error))?;
+        std::fs::create_dir_all(parent).map_err(|error| Error::io("make the directory", parent.display(), error))?;
     }
     own_file::replace(path, bytes)?;
     Ok(true)

@@ -1,9 +1,9 @@
 //! What users need to install a release: roots to pin, the certificate, and a file as an example.
 
 use super::Publisher;
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::{ObjectName, ReleaseVersion, released_versions};
+use crate::error::{Error, Kind, Result};
 use crate::metadata::ROOT_LIMIT;
+use crate::names::{ObjectName, ReleaseVersion, released_versions};
 use crate::openpgp::Certificates;
 use serde::Serialize;
 
@@ -31,7 +31,7 @@ pub struct Install {
 /// Reads the published state and the root files.
 pub fn install(publisher: &Publisher) -> Result<Install> {
     let url = publisher.label.url.clone().ok_or_else(|| {
-        Failure::new(Kind::Invalid, "the config has no `public_url`: users need the URL of the repository")
+        Error::new(Kind::Invalid, "the config has no `public_url`: users need the URL of the repository")
             .hint("put `public_url: https://…` into the config")
     })?;
     let present = publisher.load()?;

@@ -2,7 +2,7 @@
 
 use super::Publisher;
 use super::refresh::expiries;
-use crate::failure::Result;
+use crate::error::Result;
 use crate::metadata::{Envelope, PublicKey, Role};
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -39,7 +39,7 @@ pub mod yank;
 pub(crate) use publisher::read_pinned_root;
 pub use publisher::{Keyring, Learned, Publisher, Recall, StateDocument, StoreFacts, VersionMemory};
 
-use crate::failure::{Failure, Message, Result};
+use crate::error::{Error, Message, Result};
 use crate::metadata::{Role, format_expiry};
 use crate::policy::clocks::Moment;
 use crate::repository::{Change, Committed, Edit, Home, PlainNames, Present, Versions, version_after};
@@ -85,7 +85,7 @@ fn steps(publisher: &Publisher, present: &Present, roles: &[Role]) -> Result<Vec
 
 /// The steps for a change of these targets. Bins have versions of their own, which are not shown.
 fn target_steps<'n>(publisher: &Publisher, present: &Present, mut names: impl Iterator<Item = &'n str>) -> Result<Vec<RoleStep>> {
-    let at_top = names.try_fold(false, |at_top, name| Ok::<_, Failure>(at_top || present.home(name)? == Home::Top))?;
+    let at_top = names.try_fold(false, |at_top, name| Ok::<_, Error>(at_top || present.home(name)? == Home::Top))?;
     let roles: &[Role] = if at_top { &Role::ONLINE } else { &[Role::Snapshot, Role::Timestamp] };
     steps(publisher, present, roles)
 }

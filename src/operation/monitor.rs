@@ -12,7 +12,7 @@ use super::queue::{self, Selection};
 use super::refresh::RefreshRequest;
 use super::{Outcome, Publisher, refresh};
 use crate::broker::QueueState;
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::keys::Signers;
 use crate::repository::Edit;
 use crate::tree::Limits;
@@ -96,21 +96,21 @@ pub enum Event<'a> {
         /// Where it is now.
         to: PathBuf,
         /// Why.
-        failure: &'a Failure,
+        failure: &'a Error,
     },
     /// Something in the drop box stays where it is and is not published.
     LeftAlone {
         /// Its name, or that of the entry.
         upload: &'a str,
         /// Why.
-        failure: &'a Failure,
+        failure: &'a Error,
     },
     /// A published upload cannot be removed and stays.
     Kept {
         /// Its name.
         upload: &'a str,
         /// Why.
-        failure: &'a Failure,
+        failure: &'a Error,
     },
     /// Roles were signed again.
     Refreshed {
@@ -122,7 +122,7 @@ pub enum Event<'a> {
         /// What it was about: `drop box`, `refresh` or `pause flag`.
         job: &'static str,
         /// Why.
-        failure: &'a Failure,
+        failure: &'a Error,
         /// Whether the round before failed for the same reason.
         again: bool,
     },
@@ -241,7 +241,7 @@ impl<'a> Monitor<'a> {
     /// Whether work is paused.
     fn pause_flag(&self) -> Result<bool> {
         match self.publisher.shared.pause()? {
-            Some(pause) if pause.unreadable => Err(Failure::invalid(
+            Some(pause) if pause.unreadable => Err(Error::invalid(
                 "the pause flag has content that cannot be read; nothing is published until `publish resume` removes it",
             )),
             pause => Ok(pause.is_some()),
@@ -405,7 +405,7 @@ impl<'a> Monitor<'a> {
     }
 
     /// Commits uploads. What is wrong with them comes back as a value; what is wrong with anything else is an error.
-    fn commit(&self, drop_box: &mut DropBox, uploads: &[(Upload, NamedFiles)]) -> Result<Option<Failure>> {
+    fn commit(&self, drop_box: &mut DropBox, uploads: &[(Upload, NamedFiles)]) -> Result<Option<Error>> {
         let mut files = NamedFiles::new();
         for (upload, named) in uploads {
             for (name, file) in named {
@@ -456,7 +456,7 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    fn set_aside(&self, drop_box: &mut DropBox, upload: &Upload, failure: &Failure) -> Result<()> {
+    fn set_aside(&self, drop_box: &mut DropBox, upload: &Upload, failure: &Error) -> Result<()> {
         match drop_box.set_aside(upload, failure)? {
             Aside::At(to) => (self.log)(Event::SetAside { upload: &upload.name, to, failure }),
             Aside::LeftAlone(true) | Aside::Gone => (self.log)(Event::LeftAlone { upload: &upload.name, failure }),
@@ -470,7 +470,7 @@ impl<'a> Monitor<'a> {
 type Filled = (Upload, NamedFiles);
 
 /// The upload that a failure is about: the one that holds the file, or the only one.
-fn at_fault(drop_box: &DropBox, uploads: &[(Upload, NamedFiles)], failure: &Failure) -> Option<usize> {
+fn at_fault(drop_box: &DropBox, uploads: &[(Upload, NamedFiles)], failure: &Error) -> Option<usize> {
     match &failure.input {
         Some(file) => uploads.iter().position(|(upload, _)| drop_box.holds(upload, file)),
         None => (uploads.len() == 1).then_some(0),
@@ -478,7 +478,7 @@ fn at_fault(drop_box: &DropBox, uploads: &[(Upload, NamedFiles)], failure: &Fail
 }
 
 /// A failure of one of these kinds as a value, and one that is a single file's unless the store failed.
-fn refused(failure: Failure, kinds: &[Kind]) -> Result<Option<Failure>> {
+fn refused(failure: Error, kinds: &[Kind]) -> Result<Option<Error>> {
     let of_file = failure.input.is_some() && failure.kind != Kind::Storage;
     if of_file || kinds.contains(&failure.kind) { Ok(Some(failure)) } else { Err(failure) }
 }

@@ -3,9 +3,9 @@
 
 use super::release::certificate_change;
 use super::{Outcome, Publisher};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::keys::write_private;
-use crate::layout::signed_name;
+use crate::names::signed_name;
 use crate::openpgp::{Generated, SigningKey, sign};
 use crate::policy::signatures::is_misplaced;
 use crate::repository::{Change, Edit, Present, View, digest_for_signature, each, stage_bytes};
@@ -33,7 +33,7 @@ pub enum Resign {
 /// Keeps a new key at `path`, with its revocation certificate beside it, and returns where that is. The revocation certificate
 /// comes first: a key without one must not come into use. One that is there already may be the only one of a published key:
 /// it stays, and the new one is named after its own key.
-pub fn keep_openpgp(path: &Path, generated: &Generated) -> crate::failure::Result<PathBuf> {
+pub fn keep_openpgp(path: &Path, generated: &Generated) -> crate::error::Result<PathBuf> {
     let mut revocation = path.with_extension("revocation.asc");
     if revocation.symlink_metadata().is_ok() {
         revocation = path.with_extension(format!("{}.revocation.asc", generated.fingerprint));
@@ -65,24 +65,25 @@ pub fn plan(publisher: &Publisher, resign: &Resign) -> Result<OpenPgpPlan> {
         && let Some(missing) =
             versions.iter().find(|version| !resigned.iter().any(|name| name.starts_with(&format!("signatures/{version}/"))))
     {
-        return Err(Failure::new(Kind::NotFound, format!("there are no signatures of release {missing}"))
-            .hint("`publish status` lists the releases"));
+        return Err(
+            Error::new(Kind::NotFound, format!("there are no signatures of release {missing}")).hint("`publish status` lists the releases")
+        );
     }
     Ok(OpenPgpPlan { resigned, present: Some(Box::new(present)) })
 }
 
 /// Publishes the certificate and the new signatures, in one commit.
 pub fn apply(publisher: &Publisher, key: &SigningKey, plan: OpenPgpPlan) -> Result<Outcome> {
-    let present = *plan.present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
+    let present = *plan.present.ok_or_else(|| Error::new(Kind::Unexpected, "a plan without a state"))?;
     publisher.begin_changes()?;
     let storage = publisher.storage.as_ref();
     let certificate = certificate_change(publisher, &present.targets, key)?;
     let names = plan.resigned.iter().map(String::as_str).chain([certificate.name.as_str()]);
     let signers = publisher.target_signers(&present, names)?;
     publisher.progress.phase("signing anew");
-    let make = |name: &String, signer: &mut Box<dyn sequoia_openpgp::crypto::Signer + Send>| -> crate::failure::Result<Change> {
+    let make = |name: &String, signer: &mut Box<dyn sequoia_openpgp::crypto::Signer + Send>| -> crate::error::Result<Change> {
         let exists = |name: &str| present.target(name).is_ok_and(|target| target.is_some());
-        let missing = || Failure::new(Kind::Untrusted, format!("the content that {name} signs is missing from {}", storage.location()));
+        let missing = || Error::new(Kind::Untrusted, format!("the content that {name} signs is missing from {}", storage.location()));
         let artifact = signed_name(name, exists).ok_or_else(missing)?;
         let target = present.target(&artifact)?.ok_or_else(missing)?;
         let state =

@@ -1,6 +1,6 @@
 //! Files of the publisher's own beside the repository: its config, drafts, names.
 
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -29,6 +29,6 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     };
     write().map_err(|error| {
         let _ = fs::remove_file(&temporary);
-        Failure::io("write", path.display(), error)
+        Error::io("write", path.display(), error)
     })
 }

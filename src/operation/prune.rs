@@ -1,9 +1,9 @@
 //! `publish prune`: deletes objects that neither the current metadata nor metadata superseded within the grace refers to.
 
 use super::Publisher;
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::ObjectName;
+use crate::error::{Error, Kind, Result};
 use crate::metadata::TIMESTAMP_LIMIT;
+use crate::names::ObjectName;
 use crate::repository::{Garbage, LEAST_GRACE, each, garbage};
 use crate::storage::Stored;
 use serde::Serialize;
@@ -43,7 +43,7 @@ pub struct Pruned {
 /// Finds what can go; nothing is written and no key is opened.
 pub fn plan(publisher: &Publisher, grace: Duration) -> Result<PrunePlan> {
     if grace < LEAST_GRACE {
-        return Err(Failure::invalid(format!("a grace of {} hours is too short", grace.as_secs() / 3600))
+        return Err(Error::invalid(format!("a grace of {} hours is too short", grace.as_secs() / 3600))
             .hint("give at least 1d: running publishers need the content that they staged, and clients need the files that they have begun to download"));
     }
     let mut present = publisher.load()?;
@@ -55,7 +55,7 @@ pub fn plan(publisher: &Publisher, grace: Duration) -> Result<PrunePlan> {
     // A listing takes its time: whatever was committed meanwhile may name what it found unneeded.
     let current = publisher.storage.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?;
     if current.is_none_or(|current| current.bytes != present.timestamp_file) {
-        return Err(Failure::new(Kind::Conflict, "another publisher published during the listing; nothing was deleted")
+        return Err(Error::new(Kind::Conflict, "another publisher published during the listing; nothing was deleted")
             .hint("run the same command again"));
     }
     let names = |objects: &[Stored]| objects.iter().map(|stored| stored.name.to_string()).collect::<Vec<_>>();

@@ -2,7 +2,7 @@
 
 use super::Publisher;
 use crate::broker::{Broker, DeadLetter, QueueState};
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use serde::Serialize;
 
 /// What to do with the dead letters of these ids.
@@ -38,7 +38,7 @@ pub struct Letter {
 /// Looks at the queues, and at each dead letter.
 pub fn queue(publisher: &Publisher, selection: &Selection) -> Result<QueueReport> {
     let none = || {
-        Failure::invalid("the config has no `broker`: this publisher signs without workers, so there are no queues")
+        Error::invalid("the config has no `broker`: this publisher signs without workers, so there are no queues")
             .hint("docs/workers.md describes the set-up of workers")
     };
     let workers = publisher.workers.as_ref().ok_or_else(none)?;

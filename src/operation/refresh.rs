@@ -2,11 +2,11 @@
 
 use super::rotate::bins_behind;
 use super::{Outcome, Publisher, RoleStep, steps};
-use crate::failure::{Failure, Id, Kind, Message, Result};
+use crate::error::{Error, Id, Kind, Message, Result};
 use crate::keys::Signers;
-use crate::layout::ObjectName;
 use crate::metadata::trust::TrustedMetadata;
 use crate::metadata::{Role, Target, describe_span, format_expiry};
+use crate::names::ObjectName;
 use crate::policy::clocks::Moment;
 use crate::repository::{
     AtHand, BINS, BinKeys, Change, EVERY_TARGET, Edit, PlainCheck, PlainNames, PlainSwitch, Present, Renewal, Trouble, catch_up, check_all,
@@ -204,7 +204,7 @@ impl RefreshPlan {
 
 /// Carries out a plan. An empty one only completes what a killed run may have left.
 pub fn apply(publisher: &Publisher, plan: RefreshPlan) -> Result<Outcome> {
-    let mut present = *plan.present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
+    let mut present = *plan.present.ok_or_else(|| Error::new(Kind::Unexpected, "a plan without a state"))?;
     publisher.begin_changes()?;
     let roles = roles(&plan.due);
     let mut signers = publisher.signers(present.trust.root(), &roles)?;
@@ -243,7 +243,7 @@ pub fn apply(publisher: &Publisher, plan: RefreshPlan) -> Result<Outcome> {
 }
 
 /// What is not part of the commit: every plain name is compared, or all are removed.
-fn follow(publisher: &Publisher, repairs: bool, plain_names: Option<PlainSwitch>, outcome: &mut Outcome) -> crate::failure::Result<()> {
+fn follow(publisher: &Publisher, repairs: bool, plain_names: Option<PlainSwitch>, outcome: &mut Outcome) -> crate::error::Result<()> {
     let storage = publisher.storage.as_ref();
     let mut troubles = Vec::new();
     if plain_names == Some(PlainSwitch::Off) {
@@ -284,8 +284,8 @@ fn roles(due: &[Due]) -> Vec<Role> {
 }
 
 /// Expiries of the top-level roles, root first.
-pub(super) fn expiries(present: &Present) -> crate::failure::Result<Vec<(Role, crate::metadata::Expiry)>> {
-    let (timestamp, snapshot) = present.trust.listings().ok_or_else(|| Failure::new(Kind::Untrusted, "no published state"))?;
+pub(super) fn expiries(present: &Present) -> crate::error::Result<Vec<(Role, crate::metadata::Expiry)>> {
+    let (timestamp, snapshot) = present.trust.listings().ok_or_else(|| Error::new(Kind::Untrusted, "no published state"))?;
     Ok(vec![
         (Role::Root, present.trust.root().expires()),
         (Role::Targets, present.targets.expires()),
@@ -319,7 +319,7 @@ fn renew_root(publisher: &Publisher, present: &mut Present, signers: &Signers, c
         publisher.progress.status(&format!("root signed (version {})", root.version()));
         return Ok(());
     }
-    Err(Failure::new(Kind::Conflict, format!("another publisher published root version {}", root.version()))
+    Err(Error::new(Kind::Conflict, format!("another publisher published root version {}", root.version()))
         .hint("run the same command again"))
 }
 
@@ -347,7 +347,7 @@ fn rehashed(publisher: &Publisher, targets: &[(String, Target)]) -> Result<Vec<C
         for source in hashed.chain([ObjectName::plain_target(name)]) {
             let Some(digests) = digest_object(storage, &source)? else { continue };
             if !target.matches(&digests) {
-                return Err(Failure::new(Kind::Untrusted, format!("{source} differs from its entry in the targets role"))
+                return Err(Error::new(Kind::Untrusted, format!("{source} differs from its entry in the targets role"))
                     .hint("`publish verify` lists everything that is wrong"));
             }
             storage.copy(&source, &ObjectName::hashed_target(name, &hex::encode(digests.sha256)), None)?;
@@ -359,7 +359,7 @@ fn rehashed(publisher: &Publisher, targets: &[(String, Target)]) -> Result<Vec<C
                 content: None,
             });
         }
-        Err(Failure::new(Kind::Untrusted, format!("the content of target {name} is missing from {}", storage.location()))
+        Err(Error::new(Kind::Untrusted, format!("the content of target {name} is missing from {}", storage.location()))
             .hint("restore the file from a backup or a mirror; `publish verify` lists everything that is missing"))
     };
     each(targets, storage.parallelism(), || Ok(()), rehash)
@@ -382,7 +382,7 @@ fn place_hashed_names(publisher: &Publisher, present: &mut Present) -> Result<()
         // What gets a hashed name is served for ever without a question: it is read and checked first.
         let digests = digest_object(publisher.storage.as_ref(), &plain)?;
         if !digests.is_some_and(|digests| target.matches(&digests)) {
-            return Err(Failure::new(Kind::Untrusted, format!("{plain} is missing or differs from its entry in the targets role"))
+            return Err(Error::new(Kind::Untrusted, format!("{plain} is missing or differs from its entry in the targets role"))
                 .hint("`publish verify` lists everything that is wrong"));
         }
         publisher.storage.copy(&plain, &hashed, None)?;
@@ -402,7 +402,7 @@ fn place_plain_names(publisher: &Publisher, present: &mut Present) -> Result<()>
         return Ok(());
     }
     let details = troubles.iter().take(10).map(ToString::to_string);
-    Err(Failure::new(Kind::Conflict, "consistent snapshots cannot be switched off: not every target has its plain name")
+    Err(Error::new(Kind::Conflict, "consistent snapshots cannot be switched off: not every target has its plain name")
         .details(details)
         .hint("clients would read plain names only; repair these, then run the same command again"))
 }

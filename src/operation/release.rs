@@ -5,13 +5,13 @@ use super::channels::{ChannelsPlan, ChannelsRequest};
 use super::difference::{self, previous};
 use super::{Outcome, Publisher, RoleStep, channels, steps};
 use crate::digest::Digests;
-use crate::failure::{Failure, Id, Kind, Message, Result};
+use crate::error::{Error, Id, Kind, Message, Result};
 use crate::keys::Signers;
-use crate::layout::{
+use crate::metadata::{Role, Target, Targets};
+use crate::names::{
     Platform, ReleaseVersion, TargetPath, artifact_name, certificate_name, is_left_by_desktop, released_versions, signature_name,
     yanked_name,
 };
-use crate::metadata::{Role, Target, Targets};
 use crate::openpgp::{Certificates, Standing};
 use crate::policy::names::{check_windows, windows_warning};
 use crate::policy::platforms::Platforms;
@@ -184,7 +184,7 @@ fn check_version(publisher: &Publisher, version: &ReleaseVersion, targets: &Targ
     check_not_yanked(&text, targets)?;
     check_spelling(&text, targets)?;
     if text.contains('+') && publisher.plus_is_broken()? {
-        return Err(Failure::invalid(format!("version {version} has a `+`, and clients cannot fetch such names from this store"))
+        return Err(Error::invalid(format!("version {version} has a `+`, and clients cannot fetch such names from this store"))
             .hint("the store reads a raw + as a space, as `publish store check` found; use a version without build metadata"));
     }
     Ok(())
@@ -199,7 +199,7 @@ fn check_programs(files: &[BuildFile]) -> Result<()> {
     }
     let more = files.len().saturating_sub(MAX_LISTED);
     let listed = files.into_iter().take(MAX_LISTED).chain((more > 0).then(|| format!("and {more} more")));
-    Err(Failure::invalid("a desktop left files in bin/; `trdl exec` without a name fails when there is more than one program")
+    Err(Error::invalid("a desktop left files in bin/; `trdl exec` without a name fails when there is more than one program")
         .details(listed)
         .hint("remove them; if they belong to the release: --allow-desktop-files"))
 }
@@ -209,11 +209,11 @@ fn check_files(publisher: &Publisher, build: &Build) -> Result<()> {
     publisher.keyring.check_no_secret(build.platforms.values().flatten().map(|file| &file.file))?;
     for file in build.platforms.values().flatten() {
         if file.file.length() > publisher.storage.longest_copy() && publisher.plain_names == PlainNames::All {
-            return Err(Failure::invalid(format!("{} has {} bytes, more than the store can copy", file.file.shown(), file.file.length()))
+            return Err(Error::invalid(format!("{} has {} bytes, more than the store can copy", file.file.shown(), file.file.length()))
                 .hint("its plain name would be such a copy: set `plain_names: none` in the config if all users have TUF clients, or split the file"));
         }
         if file.name.contains('+') && publisher.plus_is_broken()? {
-            return Err(Failure::invalid(format!(
+            return Err(Error::invalid(format!(
                 "{} has a `+` in its name, and clients cannot fetch such names from this store",
                 file.file.shown()
             ))
@@ -226,7 +226,7 @@ fn check_files(publisher: &Publisher, build: &Build) -> Result<()> {
 /// Carries out a plan. An empty one only completes what a killed run may have left.
 pub fn apply(publisher: &Publisher, plan: ReleasePlan) -> Result<Outcome> {
     let Work { present, artifacts, replaced, mut edit } = plan.work;
-    let present = present.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
+    let present = present.ok_or_else(|| Error::new(Kind::Unexpected, "a plan without a state"))?;
     publisher.begin_changes()?;
     if plan.empty {
         return Ok(publisher.commit(present, &Edit::default(), &Signers::new())?.into());
@@ -510,7 +510,7 @@ fn check_identical(publisher: &Publisher, prefix: &str, published: &[&str], arti
     if differences.is_empty() {
         return Ok(());
     }
-    Err(Failure::new(Kind::Conflict, format!("{prefix} is published with other content; a published platform never changes"))
+    Err(Error::new(Kind::Conflict, format!("{prefix} is published with other content; a published platform never changes"))
         .id(Id::OtherContentPublished)
         .details(differences)
         .hint("publish this build under a new version; if it should be the same, the build is not reproducible"))

@@ -2,8 +2,8 @@
 //! later prune.
 
 use super::{Outcome, Publisher, RoleStep, target_steps};
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::is_reserved;
+use crate::error::{Error, Kind, Result};
+use crate::names::is_reserved;
 use crate::policy::signatures::{is_stray, signature_of};
 use crate::repository::{Change, Edit, Present, View};
 use serde::Serialize;
@@ -35,12 +35,12 @@ pub fn plan(publisher: &Publisher, patterns: &[String]) -> Result<RemoveTargetsP
     for pattern in patterns {
         let found: Vec<&str> = present.entries().map(|(name, _)| name).filter(|name| matches(pattern, name)).collect();
         if found.is_empty() {
-            return Err(Failure::new(Kind::NotFound, format!("no target matches `{}`", pattern.escape_debug()))
+            return Err(Error::new(Kind::NotFound, format!("no target matches `{}`", pattern.escape_debug()))
                 .hint("quote patterns, or the shell may expand them; `publish status --verbose` lists what is published"));
         }
         let mut kept = found.iter().filter(|name| is_reserved(name) && !is_stray(name, &view).unwrap_or(false));
         if let Some(reserved) = kept.next() {
-            return Err(Failure::invalid(format!("`{}` matches {reserved}, which other commands manage", pattern.escape_debug()))
+            return Err(Error::invalid(format!("`{}` matches {reserved}, which other commands manage", pattern.escape_debug()))
                 .hint("releases are withdrawn with `publish yank`, channels with `publish channels --prune`"));
         }
         chosen.extend(found);
@@ -68,7 +68,7 @@ fn digest_of(targets: &[String], signatures: &[String]) -> String {
 
 /// Carries out a plan.
 pub fn apply(publisher: &Publisher, plan: RemoveTargetsPlan) -> Result<Outcome> {
-    let (present, edit) = *plan.work.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
+    let (present, edit) = *plan.work.ok_or_else(|| Error::new(Kind::Unexpected, "a plan without a state"))?;
     publisher.begin_changes()?;
     let signers = publisher.target_signers(&present, edit.names())?;
     publisher.progress.phase("committing");

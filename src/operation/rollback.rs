@@ -1,7 +1,7 @@
 //! The state of an earlier snapshot, taken up again after an attacker with stolen keys has published.
 
 use super::Publisher;
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::metadata::{Role, RootDraft};
 use crate::repository::{Change, Present, Versions, digest_object, load_before_root, load_restored};
 use crate::storage::Storage;
@@ -50,7 +50,7 @@ impl BackTo {
         let kept = draft.present().online_keys_kept_by(draft.next());
         let above = match (self.reset_versions, &published) {
             (Some(_), _) if !kept.is_empty() => {
-                return Err(Failure::new(
+                return Err(Error::new(
                     Kind::Conflict,
                     format!("only a root that replaces every key of targets, snapshot and timestamp can lower versions; root {to} does not replace all of them"),
                 )
@@ -60,7 +60,7 @@ impl BackTo {
             (Some(above), _) => Versions::all(above),
             (None, Ok(present)) => present.versions(),
             (None, Err(failure)) => {
-                return Err(Failure::new(failure.kind, format!("the versions that clients have seen are not known: {}", failure.message))
+                return Err(Error::new(failure.kind, format!("the versions that clients have seen are not known: {}", failure.message))
                     .hint("add --reset-versions with the highest version of any role that you ever published"));
             }
         };
@@ -78,7 +78,7 @@ impl BackTo {
         restored.read_all_bins(storage)?;
         let good = restored.versions();
         if let Some(role) = Role::ONLINE.into_iter().find(|role| self.reset_versions.is_some() && good.of(*role) > above.of(*role)) {
-            return Err(Failure::invalid(format!(
+            return Err(Error::invalid(format!(
                 "versions cannot continue above {}: snapshot {} lists version {} of {role}",
                 above.of(role),
                 self.snapshot,
@@ -95,7 +95,7 @@ impl BackTo {
                 rollback.lost = lost(storage, &restored, rollback.restored.iter().chain(&rollback.changed))?;
                 // Bins are written whole, with all that they list.
                 if restored.bins.is_some() && !rollback.lost.is_empty() {
-                    return Err(Failure::new(Kind::Untrusted, format!("some content of the targets of snapshot {} is missing", self.snapshot))
+                    return Err(Error::new(Kind::Untrusted, format!("some content of the targets of snapshot {} is missing", self.snapshot))
                         .details(rollback.lost.iter().map(|name| format!("gone: {name}")))
                         .hint("restore these files from a backup or a mirror, below targets/ and with their hash as the first part of the name; then run the same command again"));
                 }
@@ -157,7 +157,7 @@ fn check_covers(published: &Present, restored: &Present) -> Result<()> {
     for (file, listed) in files {
         let good = restored.trust.listed(file).map_or(0, |listed| listed.version);
         if good < listed.version {
-            return Err(Failure::new(
+            return Err(Error::new(
                 Kind::Conflict,
                 format!("clients have seen version {} of {file}, and the snapshot to restore lists version {good}", listed.version),
             )

@@ -5,11 +5,11 @@ use super::root::draft_file::{DraftFile, published};
 use super::root::{Review, RootReport, TrustedRoots, VouchedBy, affected, present_for, root_file, waiting_line};
 use super::rotate::{bins_behind, bins_follow};
 use super::{Outcome, Publisher};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::keys::Signers;
-use crate::layout::ObjectName;
 use crate::metadata::trust::{AtExpiry, TrustedMetadata};
 use crate::metadata::{PublicKey, ROOT_LIMIT, Role, RootDraft};
+use crate::names::ObjectName;
 use crate::repository::{Committer, Edit, Present, Renewal, Replacement, load_before_root, load_roots, publish_root};
 use crate::storage::Storage;
 use serde::Serialize;
@@ -89,7 +89,7 @@ pub(super) fn plan_review(publisher: &Publisher, review: Review<'_>, wish: Commi
     let (file, root) = review.into_parts();
     let draft = &file.draft;
     if let Some(problem) = root.problems.first() {
-        let failure = Failure::new(Kind::Conflict, format!("root {} cannot be published: {problem}", root.to))
+        let failure = Error::new(Kind::Conflict, format!("root {} cannot be published: {problem}", root.to))
             .details(root.problems.iter().skip(1).cloned());
         return Err(match root.vouched_by {
             VouchedBy::Nothing => failure.hint(START_AGAIN),
@@ -97,7 +97,7 @@ pub(super) fn plan_review(publisher: &Publisher, review: Review<'_>, wish: Commi
         });
     }
     if !root.waiting.is_empty() {
-        return Err(Failure::new(Kind::Conflict, waiting_line(&root))
+        return Err(Error::new(Kind::Conflict, waiting_line(&root))
             .details(root.waiting.iter().map(|who| format!("has not signed: {who}")))
             .hint(
                 "they sign with: publish root sign --draft FILE --key KEY; then bring the copies together with: publish root merge FILE…",
@@ -117,12 +117,9 @@ pub(super) fn plan_review(publisher: &Publisher, review: Review<'_>, wish: Commi
     };
     if !affected.is_empty() && !wish.replace_now {
         let roles: Vec<&str> = affected.iter().map(|role| role.name()).collect();
-        return Err(Failure::new(
-            Kind::Conflict,
-            format!("with root {}, clients would refuse the published {}", root.to, roles.join(", ")),
-        )
-        .hint("use two roots, the first of which adds the new key beside the old one; `publish rotate ROLE` makes both")
-        .hint("if the old key was lost or stolen: publish root commit --replace-now; clients fail between its two writes"));
+        return Err(Error::new(Kind::Conflict, format!("with root {}, clients would refuse the published {}", root.to, roles.join(", ")))
+            .hint("use two roots, the first of which adds the new key beside the old one; `publish rotate ROLE` makes both")
+            .hint("if the old key was lost or stolen: publish root commit --replace-now; clients fail between its two writes"));
     }
     let changed: Vec<Role> = Role::ONLINE
         .into_iter()
@@ -169,7 +166,7 @@ fn check_bins(publisher: &Publisher, present: &Present, draft: &RootDraft) -> Re
     let (own, _) = publisher.keyring.load_all(&publisher.keyring.bins);
     let is_own = |key: &PublicKey| own.iter().any(|signer| signer.public().same_material(key));
     let Some((role, ids)) = present.bin_without(|key| !is_dropped(key) || is_own(key))? else { return Ok(()) };
-    Err(Failure::new(
+    Err(Error::new(
         Kind::Conflict,
         format!("root {} drops a targets key that {role}.json depends on: nothing could sign the bins any more", next.version()),
     )
@@ -190,7 +187,7 @@ pub struct RootCommitted {
 
 /// Publishes the root and the roles around it; a killed run is finished by the same command.
 pub fn apply_commit(publisher: &Publisher, plan: RootCommitPlan) -> Result<RootCommitted> {
-    let work = plan.work.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
+    let work = plan.work.ok_or_else(|| Error::new(Kind::Unexpected, "a plan without a state"))?;
     let CommitWork { mut file, present, signers, resigned } = *work;
     publisher.begin_changes_even_paused()?;
     let versions = present.versions();
@@ -267,20 +264,20 @@ struct AtOnce<'a> {
 }
 
 impl Replacement for AtOnce<'_> {
-    fn publish(&self) -> crate::failure::Result<()> {
+    fn publish(&self) -> crate::error::Result<()> {
         publish(self.publisher.storage.as_ref(), &self.before, &self.file, &ObjectName::versioned("root", self.draft.next().version()))?;
         self.since.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
         Ok(())
     }
 
-    fn reload(&self) -> crate::failure::Result<Present> {
+    fn reload(&self) -> crate::error::Result<Present> {
         let (storage, to) = (self.publisher.storage.as_ref(), self.draft.next().version());
         let mut present = match self.rollback {
             Some(back) => back.load(self.publisher, to)?,
             None => {
                 let present = load_before_root(storage, &self.publisher.pinned()?, to, self.publisher.now())?;
                 if self.draft.base() != Some(present.digest().as_str()) {
-                    return Err(Failure::new(Kind::Conflict, "another publisher published while keys were being replaced")
+                    return Err(Error::new(Kind::Conflict, "another publisher published while keys were being replaced")
                         .hint("stop the other publishers, then run the same command again")
                         .hint("if it was the attacker: publish root commit --replace-now --back-to SNAPSHOT, where SNAPSHOT is the last version that you published"));
                 }
@@ -299,11 +296,11 @@ fn is_finished(publisher: &Publisher, draft: &RootDraft) -> Result<bool> {
 }
 
 /// Creates the root; one that is there with the same bytes is ours.
-fn publish(storage: &dyn Storage, trust: &TrustedMetadata, file: &[u8], name: &ObjectName) -> crate::failure::Result<()> {
+fn publish(storage: &dyn Storage, trust: &TrustedMetadata, file: &[u8], name: &ObjectName) -> crate::error::Result<()> {
     if storage.get(name, ROOT_LIMIT)?.is_some_and(|there| there.bytes == file) || publish_root(storage, trust, file)? {
         return Ok(());
     }
-    Err(Failure::new(Kind::Conflict, format!("another process published another {name}; the root of this draft is not published"))
+    Err(Error::new(Kind::Conflict, format!("another process published another {name}; the root of this draft is not published"))
         .hint(START_AGAIN))
 }
 

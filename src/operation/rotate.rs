@@ -6,10 +6,10 @@ use super::root::draft_file::DraftFile;
 use super::root::{self, Review, RootReport, RootWish, TrustedRoots};
 use super::root_commit::{CommitWish, apply_commit, plan_review};
 use super::{Outcome, Publisher};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::keys::RoleSigner;
-use crate::layout::ObjectName;
 use crate::metadata::{Envelope, PublicKey, ROOT_LIMIT, Role, Root, RootChange, RootDraft};
+use crate::names::ObjectName;
 use crate::repository::{BinKeys, Edit, Present};
 use serde::Serialize;
 use std::path::Path;
@@ -111,8 +111,8 @@ pub fn draft_of<'w>(publisher: &'w Publisher, places: Places<'_>, role: Role) ->
     Review::of(Some(publisher), &TrustedRoots::default(), file).map(Some)
 }
 
-fn under_way(places: Places<'_>) -> Failure {
-    Failure::new(Kind::Conflict, format!("there is already a draft of the next root: {}", places.draft.display()))
+fn under_way(places: Places<'_>) -> Error {
+    Error::new(Kind::Conflict, format!("there is already a draft of the next root: {}", places.draft.display()))
         .hint("finish it (publish root show, sign, commit), or move its file away")
 }
 
@@ -135,7 +135,7 @@ pub fn add(publisher: &Publisher, places: Places<'_>, role: Role) -> Result<Step
     let fresh = standing.configured.iter().zip(&standing.known).filter(|(_, known)| !**known).map(|(signer, _)| signer);
     let wish = RootWish { add: fresh.map(|signer| (role, signer.public().clone(), None)).collect(), ..RootWish::default() };
     if wish.add.is_empty() {
-        return Err(Failure::new(Kind::Conflict, format!("the root has all keys of {role} that are configured here")));
+        return Err(Error::new(Kind::Conflict, format!("the root has all keys of {role} that are configured here")));
     }
     step(publisher, places, &wish)
 }
@@ -144,7 +144,7 @@ pub fn add(publisher: &Publisher, places: Places<'_>, role: Role) -> Result<Step
 pub fn drop_key(publisher: &Publisher, places: Places<'_>, role: Role, key: &PublicKey) -> Result<Step> {
     let present = publisher.load()?;
     let id = present.trust.root().keys_of(role).find(|(_, known)| known.same_material(key)).map(|(id, _)| id.to_owned());
-    let id = id.ok_or_else(|| Failure::new(Kind::NotFound, format!("key {} is not a key of {role}", key.id())))?;
+    let id = id.ok_or_else(|| Error::new(Kind::NotFound, format!("key {} is not a key of {role}", key.id())))?;
     step(publisher, places, &RootWish { remove: vec![(role, id)], ..RootWish::default() })
 }
 

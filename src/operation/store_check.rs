@@ -1,8 +1,8 @@
 //! `publish store check`: tests a store, and reports what that means for publishers and clients.
 
 use super::Publisher;
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::ObjectName;
+use crate::error::{Error, Kind, Result};
+use crate::names::ObjectName;
 use crate::repository::KnownStore;
 use crate::storage::probe::Probe;
 use crate::storage::{Conditions, EtagQuotes, Headers, HttpSource, NO_CACHE, RawPlus, Storage};
@@ -121,7 +121,7 @@ impl StoreReport {
 
     fn check_reading(&mut self, storage: &dyn Storage, there: &ObjectName, missing: &ObjectName) -> Result<()> {
         if storage.get(there, 64)?.is_none_or(|object| object.bytes != b"{}") {
-            return Err(Failure::new(Kind::Storage, format!("{} does not return what was written", storage.location())));
+            return Err(Error::new(Kind::Storage, format!("{} does not return what was written", storage.location())));
         }
         match storage.get(missing, 64) {
             Ok(None) => self.add("missing objects", Verdict::Ok, "are distinguished from refused objects"),

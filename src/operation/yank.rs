@@ -3,10 +3,10 @@
 
 use super::channels::{self, ChannelsPlan};
 use super::{Outcome, Publisher, RoleStep, difference, steps};
-use crate::failure::{Failure, Id, Kind, Message, Result};
+use crate::error::{Error, Id, Kind, Message, Result};
 use crate::keys::Signers;
-use crate::layout::{ReleaseVersion, channel_content, full_number, released_versions, yanked_name};
 use crate::metadata::{Role, Target, Targets};
+use crate::names::{ReleaseVersion, channel_content, full_number, released_versions, yanked_name};
 use crate::policy::channels::pointing_at;
 use crate::policy::signatures;
 use crate::policy::yanks::check_no_channel;
@@ -67,7 +67,7 @@ pub fn plan(publisher: &Publisher, request: &YankRequest) -> Result<YankPlan> {
     let yanked = targets.get(&yanked_name(&version))?;
     if removed.is_empty() && yanked.is_none() {
         let released = released_versions(targets.below("releases/")).join(", ");
-        return Err(Failure::new(Kind::NotFound, format!("there is no release {version}")).hint(if released.is_empty() {
+        return Err(Error::new(Kind::NotFound, format!("there is no release {version}")).hint(if released.is_empty() {
             "nothing is released".into()
         } else {
             format!("released: {released}")
@@ -128,7 +128,7 @@ fn moves(publisher: &Publisher, version: &str, to: &str, targets: &Targets, allo
     let released = released_versions(targets.below("releases/"));
     if to == version || !released.contains(&to.as_str()) {
         let others = released.into_iter().filter(|other| *other != version).collect::<Vec<_>>().join(", ");
-        return Err(Failure::new(Kind::NotFound, format!("channels cannot move to {}: it is not another release", to.escape_debug()))
+        return Err(Error::new(Kind::NotFound, format!("channels cannot move to {}: it is not another release", to.escape_debug()))
             .hint(if others.is_empty() { "nothing else is released".into() } else { format!("released: {others}") }));
     }
     let read = |name: &str, target: &Target| publisher.read_small(name, target);
@@ -153,7 +153,7 @@ fn named(given: &str, targets: &Targets) -> Result<String> {
 
 /// Carries out a plan. An empty one only completes what a killed run may have left.
 pub fn apply(publisher: &Publisher, plan: YankPlan) -> Result<Outcome> {
-    let (present, mut edit, record) = *plan.work.ok_or_else(|| Failure::new(Kind::Unexpected, "a plan without a state"))?;
+    let (present, mut edit, record) = *plan.work.ok_or_else(|| Error::new(Kind::Unexpected, "a plan without a state"))?;
     publisher.begin_changes()?;
     if plan.empty {
         return Ok(publisher.commit(present, &Edit::default(), &Signers::new())?.into());

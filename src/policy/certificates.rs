@@ -1,8 +1,8 @@
 //! OpenPGP certificates: each is published under its own fingerprint, and stays.
 
 use super::{Change, Step};
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::certificate_name;
+use crate::error::{Error, Kind, Result};
+use crate::names::certificate_name;
 use crate::openpgp::{Certificates, Standing};
 
 const OPENPGP: &str = "openpgp/";
@@ -16,15 +16,15 @@ pub(super) fn check(step: &Step<'_>) -> Result<()> {
             Change::Added(after) => (None, after),
             Change::Replaced(before, after) => (Some(before), after),
             Change::Removed(_) => {
-                return Err(Failure::new(Kind::Conflict, format!("{name} would be removed; users need it to verify signatures")));
+                return Err(Error::new(Kind::Conflict, format!("{name} would be removed; users need it to verify signatures")));
             }
         };
         let content = (step.read)(name, &after)?;
-        let content = content.ok_or_else(|| Failure::new(Kind::Conflict, format!("the content of {name} is missing or too long")))?;
+        let content = content.ok_or_else(|| Error::new(Kind::Conflict, format!("the content of {name} is missing or too long")))?;
         let mut next = Certificates::default();
-        let fingerprint = next.add(&content, name).map_err(|failure| Failure::invalid(failure.message))?;
+        let fingerprint = next.add(&content, name).map_err(|failure| Error::invalid(failure.message))?;
         if certificate_name(&fingerprint) != name {
-            return Err(Failure::invalid(format!("{name} would hold the certificate {fingerprint}"))
+            return Err(Error::invalid(format!("{name} would hold the certificate {fingerprint}"))
                 .hint(format!("its name is {}", certificate_name(&fingerprint))));
         }
         let before = before.map(|before| (step.read)(name, &before)).transpose()?.flatten();
@@ -32,7 +32,7 @@ pub(super) fn check(step: &Step<'_>) -> Result<()> {
         // What cannot be read cannot be worse than what replaces it.
         let was_revoked = before.is_some_and(|before| last.add(&before, name).is_ok() && is_revoked(&last, step));
         if was_revoked && !is_revoked(&next, step) {
-            return Err(Failure::new(Kind::Conflict, format!("{name} is revoked, and would be replaced by a copy without the revocation")));
+            return Err(Error::new(Kind::Conflict, format!("{name} is revoked, and would be replaced by a copy without the revocation")));
         }
     }
     Ok(())

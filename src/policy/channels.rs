@@ -2,9 +2,9 @@
 
 use super::{Change, Read, State, Step};
 use crate::digest::Digests;
-use crate::failure::{Failure, Id, Kind, Result};
-use crate::layout::{channel_content, check_channel, check_group, released_versions};
+use crate::error::{Error, Id, Kind, Result};
 use crate::metadata::Target;
+use crate::names::{channel_content, check_channel, check_group, released_versions};
 use std::collections::HashMap;
 
 const CHANNELS: &str = "channels/";
@@ -35,14 +35,14 @@ pub(super) fn check(step: &Step<'_>) -> Result<()> {
 fn check_name(name: &str) -> Result<()> {
     match name[CHANNELS.len()..].split_once('/') {
         Some((group, channel)) => check_group(group).and_then(|()| check_channel(channel)),
-        None => Err(Failure::invalid(format!("{name} is not channels/<group>/<channel>"))),
+        None => Err(Error::invalid(format!("{name} is not channels/<group>/<channel>"))),
     }
     .map_err(|failure| failure.detail(format!("target: {name}")))
 }
 
-fn points_at_nothing(name: &str, content: &[u8]) -> Failure {
+fn points_at_nothing(name: &str, content: &[u8]) -> Error {
     let shown: String = String::from_utf8_lossy(content).trim().chars().take(100).flat_map(char::escape_debug).collect();
-    Failure::new(Kind::Conflict, format!("{name} would point at `{shown}`, which is not released"))
+    Error::new(Kind::Conflict, format!("{name} would point at `{shown}`, which is not released"))
         .id(Id::ChannelVersionUnknown)
         .hint("publish the release first, or together with its channels: publish release VERSION --from DIR --channels")
 }

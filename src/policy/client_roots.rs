@@ -3,7 +3,7 @@
 
 mod php_tuf;
 
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::metadata::{Envelope, KeyKind, LAST_VERSION, ROOT_LIMIT, Role, Root, Signature, format_expiry};
 use serde::Serialize;
 use serde_json::Value;
@@ -150,7 +150,7 @@ pub fn check(before: Option<&Root>, file: &[u8], what: &str) -> Result<()> {
     let lost = newly_locked_out(before, &lockouts_of_file(file, what)?);
     match lost.split_first() {
         None => Ok(()),
-        Some((first, more)) => Err(Failure::new(Kind::Conflict, format!("{what} is not published: {first}")).details(more.to_vec())),
+        Some((first, more)) => Err(Error::new(Kind::Conflict, format!("{what} is not published: {first}")).details(more.to_vec())),
     }
 }
 

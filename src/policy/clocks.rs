@@ -6,7 +6,7 @@
 //! direction is not repaired here: a role that a clock ahead of the others signed is valid for longer than intended, and
 //! only a key that is replaced at once invalidates it (docs/recovery.md).
 
-use crate::failure::{Failure, Id, Kind, Result};
+use crate::error::{Error, Id, Kind, Result};
 use crate::metadata::{Expiry, Lifetimes, Role, describe_span, format_expiry, whole_second};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
@@ -75,7 +75,7 @@ impl Moment {
             return Ok(());
         }
         let lifetime = self.lifetimes.describe(role);
-        Err(Failure::new(
+        Err(Error::new(
             Kind::Untrusted,
             format!("the new {name}.json is valid until {}; this worker's config permits {lifetime}", format_expiry(expires)),
         )
@@ -101,7 +101,7 @@ pub fn disagreement(ours: DateTime<Utc>, stores: DateTime<Utc>) -> Option<String
 pub fn check_signatures(ours: DateTime<Utc>, stores: DateTime<Utc>) -> Result<()> {
     match disagreement(ours, stores).filter(|_| ours > stores) {
         None => Ok(()),
-        Some(apart) => Err(Failure::new(Kind::Conflict, apart)
+        Some(apart) => Err(Error::new(Kind::Conflict, apart)
             .id(Id::ClockDiffers)
             .detail("workers and some OpenPGP programs refuse signatures from the future; nothing was published")
             .hint("correct the clock that is wrong, then run the same command again")),

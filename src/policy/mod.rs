@@ -18,9 +18,9 @@ pub mod releases;
 pub mod signatures;
 pub mod yanks;
 
-use crate::failure::{Failure, Result};
-use crate::layout::{RESERVED, is_reserved};
+use crate::error::{Error, Result};
 use crate::metadata::{Target, Targets};
+use crate::names::{RESERVED, is_reserved};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 
@@ -129,7 +129,7 @@ fn check_directory(step: &Step<'_>, name: &str) -> Result<()> {
     if !is_reserved(name) || (RESERVED.contains(&first) && name != first) || !matches!(step.change(name)?, Some(Change::Added(_))) {
         return Ok(());
     }
-    Err(Failure::invalid(format!("target {name} would be confused with the reserved directory {}/", first.to_ascii_lowercase())))
+    Err(Error::invalid(format!("target {name} would be confused with the reserved directory {}/", first.to_ascii_lowercase())))
 }
 
 impl Step<'_> {

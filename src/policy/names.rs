@@ -5,8 +5,8 @@
 //! Only names that a change adds are held to these rules: a repository that was adopted keeps what it has.
 
 use super::State;
-use crate::failure::{Failure, Id, Kind, Message, Result};
-use crate::layout::{ReleaseVersion, directories_above, is_reserved, is_yank_record};
+use crate::error::{Error, Id, Kind, Message, Result};
+use crate::names::{ReleaseVersion, directories_above, is_reserved, is_yank_record};
 use caseless::Caseless;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -20,7 +20,7 @@ const MAX_LISTED: usize = 10;
 pub fn check(state: &dyn State, new: &BTreeSet<&str>) -> Result<()> {
     for name in new {
         if let Some(other) = clash(state, new, name)? {
-            return Err(Failure::new(Kind::Conflict, format!("`{name}` and the target `{other}`: one would be a directory of the other"))
+            return Err(Error::new(Kind::Conflict, format!("`{name}` and the target `{other}`: one would be a directory of the other"))
                 .hint("no file system can hold both; choose another name, or remove the target first"));
         }
     }
@@ -56,8 +56,8 @@ fn clash(state: &dyn State, new: &BTreeSet<&str>, name: &str) -> Result<Option<S
     Ok(among_new.or_else(|| state.first_below(&within)))
 }
 
-fn merged(other: &str, ours: &str) -> Failure {
-    Failure::new(Kind::Conflict, format!("`{ours}` and `{other}` differ only in case or Unicode form"))
+fn merged(other: &str, ours: &str) -> Error {
+    Error::new(Kind::Conflict, format!("`{ours}` and `{other}` differ only in case or Unicode form"))
         .hint("on many file systems one would replace the other; choose another name")
 }
 
@@ -73,7 +73,7 @@ pub fn check_windows<'n>(new: impl Iterator<Item = &'n str>) -> Result<()> {
     if faults.is_empty() {
         return Ok(());
     }
-    Err(Failure::invalid("Windows cannot hold these names, and their platform is Windows")
+    Err(Error::invalid("Windows cannot hold these names, and their platform is Windows")
         .details(shortened(faults))
         .hint("rename the files in the build"))
 }

@@ -2,9 +2,9 @@
 //! what it is for the machines that it serves.
 
 use super::{Change, State, Step, channels::Released};
-use crate::failure::{Failure, Id, Kind, Result};
-use crate::layout::ReleaseVersion;
+use crate::error::{Error, Id, Kind, Result};
 use crate::metadata::Target;
+use crate::names::ReleaseVersion;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -74,11 +74,11 @@ pub struct Loss {
 }
 
 /// The refusal of such moves; `None` if there are none.
-pub fn refusal(losses: &[Loss]) -> Option<Failure> {
+pub fn refusal(losses: &[Loss]) -> Option<Error> {
     let first = losses.first()?;
     let lines = losses.iter().map(|loss| format!("{} {} -> {}: no {}", loss.channel, loss.from, loss.to, loss.machines.join(", ")));
     Some(
-        Failure::new(Kind::Conflict, "channels would move to releases without platforms that their users have")
+        Error::new(Kind::Conflict, "channels would move to releases without platforms that their users have")
             .id(Id::PlatformsMissing)
             .details(lines)
             .hint(format!("publish the missing platforms first: publish release {} --from DIR", first.to))
@@ -100,7 +100,7 @@ fn check_diverted(step: &Step<'_>) -> Result<()> {
         let diverted = before.diverted_by(&after);
         if !diverted.is_empty() {
             let lines = diverted.iter().map(|(machine, old, new)| format!("{machine} machines install {old} now and would install {new}"));
-            return Err(Failure::new(Kind::Conflict, format!("release {version} would change for machines that already use it"))
+            return Err(Error::new(Kind::Conflict, format!("release {version} would change for machines that already use it"))
                 .details(lines)
                 .hint("publish the platform under a new version"));
         }
@@ -142,7 +142,7 @@ pub fn behind(state: &dyn State, channels: &BTreeMap<String, String>) -> Result<
     let parse = |text: &str| Some((ReleaseVersion::of_release(text)?, text.to_owned()));
     let names = state.below("releases/");
     let mut released: Vec<(ReleaseVersion, String)> =
-        crate::layout::released_versions(names.iter().map(String::as_str)).into_iter().filter_map(parse).collect();
+        crate::names::released_versions(names.iter().map(String::as_str)).into_iter().filter_map(parse).collect();
     released.sort();
     let mut found = Vec::new();
     for (channel, to) in channels {

@@ -1,8 +1,8 @@
 //! Releases: once a platform of a version is published, neither its names nor their content change.
 
 use super::{Change, State, Step, names, yanks};
-use crate::failure::{Failure, Id, Kind, Result};
-use crate::layout::{Platform, ReleaseVersion, TargetPath, full_number, released_versions};
+use crate::error::{Error, Id, Kind, Result};
+use crate::names::{Platform, ReleaseVersion, TargetPath, full_number, released_versions};
 use std::collections::BTreeSet;
 
 const RELEASES: &str = "releases/";
@@ -28,7 +28,7 @@ pub(super) fn check(step: &Step<'_>) -> Result<()> {
             Change::Removed(_) => {
                 let version = name.split('/').nth(1).unwrap_or_default();
                 if checked.insert(version) && !yanks::withdraws(step, version)? {
-                    return Err(Failure::new(Kind::Conflict, format!("{name} would be removed without a yank of its version"))
+                    return Err(Error::new(Kind::Conflict, format!("{name} would be removed without a yank of its version"))
                         .hint("a release can only be withdrawn as a whole: publish yank VERSION"));
                 }
             }
@@ -37,8 +37,8 @@ pub(super) fn check(step: &Step<'_>) -> Result<()> {
     Ok(())
 }
 
-fn sealed(what: String) -> Failure {
-    Failure::new(Kind::Conflict, format!("{what}; a published platform never changes"))
+fn sealed(what: String) -> Error {
+    Error::new(Kind::Conflict, format!("{what}; a published platform never changes"))
         .id(Id::OtherContentPublished)
         .hint("publish the change under a new version")
 }
@@ -47,9 +47,9 @@ fn sealed(what: String) -> Failure {
 fn check_name(name: &str) -> Result<(&str, &str)> {
     let mut parts = name.splitn(4, '/').skip(1);
     let (Some(version), Some(platform), Some(_)) = (parts.next(), parts.next(), parts.next()) else {
-        return Err(Failure::invalid(format!("{name} is not releases/<version>/<os>-<arch>/<file>")));
+        return Err(Error::invalid(format!("{name} is not releases/<version>/<os>-<arch>/<file>")));
     };
-    let within = |failure: Failure| failure.detail(format!("target: {name}"));
+    let within = |failure: Error| failure.detail(format!("target: {name}"));
     TargetPath::parse(name)?;
     ReleaseVersion::parse(version).map_err(within)?;
     Platform::parse(platform).map_err(within)?;
@@ -62,13 +62,13 @@ pub fn check_spelling(version: &str, state: &dyn State) -> Result<()> {
     let versions = released_versions(names.iter().map(String::as_str));
     let same = |other: &&&str| **other != version && !versions.contains(&version) && full_number(other) == full_number(version);
     if let Some(other) = versions.iter().find(same) {
-        return Err(Failure::new(Kind::Conflict, format!("version {version} is another spelling of the released {other}"))
+        return Err(Error::new(Kind::Conflict, format!("version {version} is another spelling of the released {other}"))
             .detail("the trdl client treats the two as equal and chooses one of them at random")
             .hint("release under a new version"));
     }
     match versions.iter().find(|other| **other != version && other.eq_ignore_ascii_case(version)) {
         None => Ok(()),
-        Some(other) => Err(Failure::new(Kind::Conflict, format!("version {version} differs from the released {other} only in case"))
+        Some(other) => Err(Error::new(Kind::Conflict, format!("version {version} differs from the released {other} only in case"))
             .hint("on many file systems one would replace the other; choose another version")),
     }
 }

@@ -2,9 +2,9 @@
 //! that is read.
 
 use super::{Change, State, Step};
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::{ReleaseVersion, detached_name, is_reserved, signed_name};
+use crate::error::{Error, Kind, Result};
 use crate::metadata::Target;
+use crate::names::{ReleaseVersion, detached_name, is_reserved, signed_name};
 
 const SIGNATURES: &str = "signatures/";
 
@@ -69,22 +69,22 @@ fn check_signature(step: &Step<'_>, name: &str, change: &Change) -> Result<()> {
     let Some(artifact) = artifact_of(name, step.after) else {
         return match change {
             Change::Removed(_) => Ok(()),
-            _ => Err(Failure::invalid(format!("{name} is below {SIGNATURES} and does not end in .sig"))),
+            _ => Err(Error::invalid(format!("{name} is below {SIGNATURES} and does not end in .sig"))),
         };
     };
     let there = step.after.target(&artifact)?.is_some();
     match change {
         Change::Removed(_) if is_stray(name, step.after)? => Ok(()),
-        Change::Removed(_) => Err(Failure::new(Kind::Conflict, format!("{artifact} would lose its signature"))
+        Change::Removed(_) => Err(Error::new(Kind::Conflict, format!("{artifact} would lose its signature"))
             .hint("a signature is replaced with --resign, and removed only together with what it signs")),
         Change::Added(_) if there && !mirrors(name, &artifact) => {
-            Err(Failure::invalid(format!("{name} would sign {artifact}, which has no detached signature of this name")))
+            Err(Error::invalid(format!("{name} would sign {artifact}, which has no detached signature of this name")))
         }
-        Change::Added(_) if there && shares_a_release(&artifact) => Err(Failure::invalid(format!(
-            "{artifact} begins with a version, so its signature would have the name of a release's signature"
-        ))),
+        Change::Added(_) if there && shares_a_release(&artifact) => {
+            Err(Error::invalid(format!("{artifact} begins with a version, so its signature would have the name of a release's signature")))
+        }
         _ if there => Ok(()),
-        _ => Err(Failure::new(Kind::Conflict, format!("{name} signs {artifact}, which is not a target"))),
+        _ => Err(Error::new(Kind::Conflict, format!("{name} signs {artifact}, which is not a target"))),
     }
 }
 
@@ -98,13 +98,13 @@ fn check_artifact(step: &Step<'_>, name: &str, change: &Change) -> Result<()> {
     let signed = signature_of(name, step.after)?.is_some();
     match change {
         Change::Added(_) if name.starts_with("releases/") && !signed => {
-            Err(Failure::new(Kind::Conflict, format!("{name} has no signature: {signature} is not published with it")))
+            Err(Error::new(Kind::Conflict, format!("{name} has no signature: {signature} is not published with it")))
         }
         Change::Removed(_) if step.after.target(&signature)?.is_some() && !signs_another(step, &signature, name)? => {
-            Err(Failure::new(Kind::Conflict, format!("{name} would be removed, and its signature {signature} would stay")))
+            Err(Error::new(Kind::Conflict, format!("{name} would be removed, and its signature {signature} would stay")))
         }
         Change::Replaced(..) if signed && step.change(&signature)?.is_none() => {
-            Err(Failure::new(Kind::Conflict, format!("{name} would be replaced, and its signature {signature} would stay"))
+            Err(Error::new(Kind::Conflict, format!("{name} would be replaced, and its signature {signature} would stay"))
                 .hint("sign it again: publish add-targets --sign"))
         }
         _ => Ok(()),

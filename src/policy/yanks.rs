@@ -1,9 +1,9 @@
 //! Yanked versions: a withdrawn release is gone whole, and no spelling of its version is ever published again.
 
 use super::{Change, Read, State, Step, channels};
-use crate::failure::{Failure, Id, Kind, Result};
-use crate::layout::{ReleaseVersion, full_number, is_below_version, released_versions};
+use crate::error::{Error, Id, Kind, Result};
 use crate::metadata::Target;
+use crate::names::{ReleaseVersion, full_number, is_below_version, released_versions};
 use std::collections::BTreeSet;
 
 const YANKED: &str = "yanked/";
@@ -15,7 +15,7 @@ pub(super) fn check(step: &Step<'_>) -> Result<()> {
     for change in step.changes_below(YANKED) {
         let (name, change) = change?;
         let Change::Added(record) = change else {
-            return Err(Failure::new(
+            return Err(Error::new(
                 Kind::Conflict,
                 format!("{name} records that its version was withdrawn; it is never changed or removed"),
             ));
@@ -44,7 +44,7 @@ pub fn check_not_yanked(version: &str, state: &dyn State) -> Result<()> {
     let Some(record) = records.iter().find(|record| folded(&record[YANKED.len()..]) == folded(version)) else { return Ok(()) };
     let record = &record[YANKED.len()..];
     let same = if record == version { String::new() } else { format!(" as {record}") };
-    Err(Failure::new(Kind::Conflict, format!("version {version} was yanked{same}; it is never published again"))
+    Err(Error::new(Kind::Conflict, format!("version {version} was yanked{same}; it is never published again"))
         .id(Id::VersionYanked)
         .hint("publish this build under a new version"))
 }
@@ -60,11 +60,11 @@ fn check_record(step: &Step<'_>, name: &str, record: &Target) -> Result<()> {
     // Any release can be withdrawn by its exact name, also one that another tool named.
     if version.contains('/') || step.before.below(&format!("releases/{version}/")).is_empty() {
         ReleaseVersion::parse(version).map_err(|failure| failure.detail(format!("target: {name}")))?;
-        return Err(Failure::new(Kind::Conflict, format!("there is no release {version} that {name} could withdraw")));
+        return Err(Error::new(Kind::Conflict, format!("there is no release {version} that {name} could withdraw")));
     }
     let content = (step.read)(name, record)?.unwrap_or_default();
     if !content.strip_prefix(version.as_bytes()).is_some_and(|rest| rest.starts_with(b"\n")) {
-        return Err(Failure::invalid(format!("{name} does not begin with the version and a newline")));
+        return Err(Error::invalid(format!("{name} does not begin with the version and a newline")));
     }
     Ok(())
 }
@@ -74,7 +74,7 @@ fn check_record(step: &Step<'_>, name: &str, record: &Target) -> Result<()> {
 fn check_withdrawn(step: &Step<'_>, version: &str) -> Result<()> {
     let left: Vec<String> = ["releases", "signatures"].iter().flat_map(|of| step.after.below(&format!("{of}/{version}/"))).collect();
     if !left.is_empty() {
-        return Err(Failure::new(Kind::Conflict, format!("a yank of {version} must withdraw all of it, and this one leaves some targets"))
+        return Err(Error::new(Kind::Conflict, format!("a yank of {version} must withdraw all of it, and this one leaves some targets"))
             .details(left.into_iter().take(10).map(|name| format!("left: {name}"))));
     }
     check_no_channel(version, step.after, step.read)?;
@@ -87,7 +87,7 @@ fn check_withdrawn(step: &Step<'_>, version: &str) -> Result<()> {
     if cut_off.is_empty() {
         return Ok(());
     }
-    Err(Failure::new(Kind::Conflict, format!("release {version} would be yanked and the channels that point at it removed"))
+    Err(Error::new(Kind::Conflict, format!("release {version} would be yanked and the channels that point at it removed"))
         .details(cut_off)
         .hint("move the channels to another release, in this change or before it"))
 }
@@ -98,7 +98,7 @@ pub fn check_no_channel(version: &str, state: &dyn State, read: &Read<'_>) -> Re
     if pointing.is_empty() {
         return Ok(());
     }
-    Err(Failure::new(Kind::Conflict, format!("release {version} cannot be yanked: channels point at it"))
+    Err(Error::new(Kind::Conflict, format!("release {version} cannot be yanked: channels point at it"))
         .details(pointing)
         .hint("move them in the same commit with --move-to VERSION, or before: edit the channels file, then `publish channels`"))
 }

@@ -5,7 +5,7 @@
 use super::bins::{BINS, Bins};
 use super::draft::{Keys, keys_of_bins};
 use super::present::Present;
-use crate::failure::Result;
+use crate::error::Result;
 use crate::metadata::{Delegations, PublicKey, Role, Root};
 
 /// The keys that the bins, and the role that lists them, shall have; the targets in them stay where they are.

@@ -1,11 +1,11 @@
 use super::Present;
 use super::edit::Edit;
 use super::parallel::each;
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::keys::RoleSigner;
-use crate::layout::{directories_above, lives_at_top};
 use crate::metadata::trust::TrustedMetadata;
 use crate::metadata::{BinIndex, DelegatedRole, Delegations, PublicKey, ROLE_LIMIT, Target, Targets, UNSTATED_TARGETS_LIMIT};
+use crate::names::{directories_above, lives_at_top};
 use crate::storage::{Source, Storage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -78,7 +78,7 @@ impl Bins {
 
     /// A bin that has been read.
     pub fn get(&self, bin: usize) -> Result<&Targets> {
-        self.read.get(&bin).ok_or_else(|| Failure::new(Kind::Unexpected, format!("{} was not read", self.name(bin))))
+        self.read.get(&bin).ok_or_else(|| Error::new(Kind::Unexpected, format!("{} was not read", self.name(bin))))
     }
 
     /// All bins that have been read.
@@ -93,7 +93,7 @@ impl Bins {
             let fitting = self.delegations.keys_of(role).filter(|(_, key)| fits(key)).count() as u64;
             if fitting < role.keys.threshold {
                 let (name, threshold) = (&role.name, role.keys.threshold);
-                return Err(Failure::invalid(format!(
+                return Err(Error::invalid(format!(
                     "{name} needs {threshold} signature{} and {fitting} of the configured keys can sign it",
                     if threshold == 1 { "" } else { "s" }
                 ))
@@ -111,9 +111,7 @@ impl Bins {
     }
 
     fn find(&self, name: &str) -> Result<usize> {
-        self.index
-            .find(name)
-            .ok_or_else(|| Failure::new(Kind::Untrusted, format!("no bin of {BINS}.json is responsible for target {name}")))
+        self.index.find(name).ok_or_else(|| Error::new(Kind::Untrusted, format!("no bin of {BINS}.json is responsible for target {name}")))
     }
 
     /// Takes over what is known of the same bins before a commit, and what the commit wrote.

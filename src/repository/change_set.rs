@@ -2,7 +2,7 @@
 //! so that the process that carries it out can check whether it still applies.
 
 use super::edit::{Change, Condition, Edit, Rebin, Renewal};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::metadata::{PublicKey, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -64,22 +64,22 @@ impl Edit {
             rebin: self.rebin.as_ref().map(bins),
             may_lose_platforms: self.may_lose_platforms,
         };
-        serde_json::to_vec(&set).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))
+        serde_json::to_vec(&set).map_err(|error| Error::new(Kind::Unexpected, error.to_string()))
     }
 
     /// Reads such a file; it may come from any source.
     pub fn from_change_set(bytes: &[u8]) -> Result<Self> {
         let set: ChangeSet =
-            serde_json::from_slice(bytes).map_err(|error| Failure::invalid(format!("a change set that cannot be read: {error}")))?;
+            serde_json::from_slice(bytes).map_err(|error| Error::invalid(format!("a change set that cannot be read: {error}")))?;
         if set.schema != SCHEMA {
-            return Err(Failure::invalid(format!("a change set of schema {}, not {SCHEMA}", set.schema)));
+            return Err(Error::invalid(format!("a change set of schema {}, not {SCHEMA}", set.schema)));
         }
         let (conditions, renewals, may_lose_platforms) = (set.conditions, set.renewals, set.may_lose_platforms);
         let mut edit = Self { conditions, renewals, may_lose_platforms, ..Self::default() };
         let mut named = BTreeSet::new();
         for change in set.changes {
             if !named.insert(change.name.clone()) {
-                return Err(Failure::invalid(format!("a change set that names target {} twice", change.name.escape_debug())));
+                return Err(Error::invalid(format!("a change set that names target {} twice", change.name.escape_debug())));
             }
             let entry = |json: Option<Value>| json.map(|json| Target::parse(&json.to_string(), &change.name)).transpose();
             let (expected, wanted) = (entry(change.replaces)?, entry(change.becomes)?);

@@ -19,11 +19,11 @@ use super::promises::is_its_own;
 use super::roots::check_first;
 use super::steps::{NewRole, SignedRole, sign_file, sign_snapshot, sign_targets, sign_timestamp, version_after};
 use super::{Edit, LEAST_GRACE, Progress};
-use crate::failure::{Failure, Id, Kind, Message, Result};
+use crate::error::{Error, Id, Kind, Message, Result};
 use crate::keys::Signers;
-use crate::layout::ObjectName;
 use crate::metadata::trust::AtExpiry;
 use crate::metadata::{Delegations, Lifetimes, Listing, MetaFile, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, TargetEdits, Targets, format_expiry};
+use crate::names::ObjectName;
 use crate::policy::clocks::Moment;
 use crate::storage::{Storage, Token};
 use chrono::{DateTime, Utc};
@@ -139,7 +139,7 @@ impl Committer<'_> {
     /// Carries out an edit that was planned on `present`.
     pub fn commit(&self, present: Present, edit: &Edit) -> Result<Committed> {
         let answers = self.commit_all(present, std::slice::from_ref(edit))?;
-        answers.into_iter().next().unwrap_or_else(|| Err(Failure::new(Kind::Unexpected, "a commit without an answer")))
+        answers.into_iter().next().unwrap_or_else(|| Err(Error::new(Kind::Unexpected, "a commit without an answer")))
     }
 
     /// Carries out edits together, each with an answer of its own: one that conflicts with what is published, or with one
@@ -176,7 +176,7 @@ impl Committer<'_> {
                 }
             }
         }
-        Err(Failure::new(Kind::Conflict, format!("other publishers were faster {ATTEMPTS} times in a row; nothing was published"))
+        Err(Error::new(Kind::Conflict, format!("other publishers were faster {ATTEMPTS} times in a row; nothing was published"))
             .id(Id::OtherPublisherFaster)
             .hint("run the same command again when they are done"))
     }
@@ -261,7 +261,7 @@ impl Committer<'_> {
             }
             let staged = target.hashes.prefixes().map(|hash| self.storage.stat(&ObjectName::hashed_target(name, &hash)));
             if staged.collect::<Result<Vec<_>>>()?.iter().all(Option::is_none) {
-                return Err(Failure::new(Kind::Conflict, format!("the staged content of target {name} is gone; nothing was published"))
+                return Err(Error::new(Kind::Conflict, format!("the staged content of target {name} is gone; nothing was published"))
                     .detail(format!("it was staged {} hours ago, and a later prune deleted it", age.num_hours()))
                     .hint("run the same command again"));
             }
@@ -312,7 +312,7 @@ impl Committer<'_> {
         // A reported publication is accepted only when it can be read.
         let published = load(self.storage, self.pinned, (self.clock)())?;
         if published.versions().timestamp <= present.versions().timestamp {
-            return Err(Failure::new(
+            return Err(Error::new(
                 Kind::Untrusted,
                 "the timestamp worker reports that it signed, but the published timestamp is still the old one",
             )
@@ -486,7 +486,7 @@ impl Committer<'_> {
             return Ok(signed);
         }
         let there =
-            self.storage.get(&name, 1 << 20)?.ok_or_else(|| Failure::new(Kind::Storage, format!("{name} appeared and disappeared")))?;
+            self.storage.get(&name, 1 << 20)?.ok_or_else(|| Error::new(Kind::Storage, format!("{name} appeared and disappeared")))?;
         Ok(SignedRole::of(1, there.bytes))
     }
 }
@@ -508,8 +508,8 @@ fn shows(published: &Present, snapshot: Option<&Written>, new: &[NewRole]) -> bo
 }
 
 /// A store that refuses a condition which holds: no other publisher causes this.
-fn unchanged(storage: &dyn Storage, token: &Token) -> Failure {
-    let failure = Failure::new(
+fn unchanged(storage: &dyn Storage, token: &Token) -> Error {
+    let failure = Error::new(
         Kind::Storage,
         format!("{} refuses to replace timestamp.json although it has not changed; nothing was published", storage.location()),
     );
@@ -522,7 +522,7 @@ fn unchanged(storage: &dyn Storage, token: &Token) -> Failure {
 }
 
 fn listings(present: &Present) -> Result<(&Listing, &Listing)> {
-    present.trust.listings().ok_or_else(|| Failure::new(Kind::Untrusted, "there is no published state"))
+    present.trust.listings().ok_or_else(|| Error::new(Kind::Untrusted, "there is no published state"))
 }
 
 fn answer(
@@ -574,11 +574,11 @@ fn bins_as_client(
         (Some(file), _) => {
             let parent = Delegations::parse(top.field("delegations").unwrap_or("{}"), "targets.json")?;
             let role = parent.roles.iter().find(|role| role.name == BINS);
-            let role = role.ok_or_else(|| Failure::new(Kind::Unexpected, "targets.json does not delegate to the bins"))?;
+            let role = role.ok_or_else(|| Error::new(Kind::Unexpected, "targets.json does not delegate to the bins"))?;
             Bins::of(trust.delegated(&parent, role, file)?, role)?
         }
         (None, Some(bins)) if bins.role.expires() <= now => {
-            return Err(Failure::new(
+            return Err(Error::new(
                 Kind::Untrusted,
                 format!("the bins expired on {} and were not signed again", format_expiry(bins.role.expires())),
             )
@@ -598,7 +598,7 @@ fn bins_as_client(
     }
     match new.into_keys().next() {
         None => Ok(bins),
-        Some(stray) => Err(Failure::new(Kind::Unexpected, format!("no role delegates to the new role {stray}"))),
+        Some(stray) => Err(Error::new(Kind::Unexpected, format!("no role delegates to the new role {stray}"))),
     }
 }
 
@@ -632,7 +632,7 @@ fn check_carried(present: &Present, role: Role, now: DateTime<Utc>) -> Result<()
     match expired {
         None => Ok(()),
         Some((_, expires)) => {
-            Err(Failure::new(Kind::Untrusted, format!("{role} expired on {} and was not signed again", format_expiry(*expires))))
+            Err(Error::new(Kind::Untrusted, format!("{role} expired on {} and was not signed again", format_expiry(*expires))))
         }
     }
 }

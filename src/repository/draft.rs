@@ -2,9 +2,9 @@ use super::bin_keys::BinKeys;
 use super::bins::{BINS, Bins, Home, bin_names};
 use super::edit::Rebin;
 use super::present::Present;
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::lives_at_top;
+use crate::error::{Error, Kind, Result};
 use crate::metadata::{Delegations, Expiry, PublicKey, Role, TargetEdits, Targets};
+use crate::names::lives_at_top;
 use crate::policy::clocks::Moment;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -131,8 +131,8 @@ pub(super) fn rebin<'a>(present: &'a Present, rebin: &Rebin) -> Result<Vec<Draft
     let before: Vec<String> = present.bins.as_ref().map(Bins::names).unwrap_or_default();
     let names = bin_names(&before, rebin.count);
     let delegations = Delegations::write_bins(&names, &rebin.keys, rebin.threshold)?;
-    let delegations = String::from_utf8(delegations).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
-    let unsorted = || Failure::new(Kind::Unexpected, "the new bins do not cover all names");
+    let delegations = String::from_utf8(delegations).map_err(|error| Error::new(Kind::Unexpected, error.to_string()))?;
+    let unsorted = || Error::new(Kind::Unexpected, "the new bins do not cover all names");
     let index = Delegations::parse(&delegations, "bins.json")?.bins().ok_or_else(unsorted)?;
     let mut entries: BTreeMap<&str, &str> = BTreeMap::new();
     for (_, bin) in present.bins.iter().flat_map(Bins::known) {
@@ -178,7 +178,7 @@ pub(super) fn rebin<'a>(present: &'a Present, rebin: &Rebin) -> Result<Vec<Draft
 pub(super) fn delegate_to_bins(present: &Present, rebin: &Rebin) -> Result<String> {
     let block = present.targets.field("delegations").map_or(Ok(json!({})), serde_json::from_str::<Value>);
     let mut block =
-        block.map_err(|error| Failure::new(Kind::Untrusted, format!("targets.json has delegations that cannot be read: {error}")))?;
+        block.map_err(|error| Error::new(Kind::Untrusted, format!("targets.json has delegations that cannot be read: {error}")))?;
     let prefixes: Vec<String> = (0..16).map(|digit| format!("{digit:x}")).collect();
     let keyids: Vec<&String> = rebin.keys.iter().map(|(id, _)| id).collect();
     let role = json!({"keyids": keyids, "name": BINS, "path_hash_prefixes": prefixes, "terminating": true, "threshold": rebin.threshold});

@@ -1,7 +1,7 @@
 use super::Present;
 use super::bin_keys::BinKeys;
 use super::bins::BINS;
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::metadata::{Expiry, PublicKey, Role, Target, TargetEdits, format_expiry};
 use crate::policy::State;
 use chrono::{DateTime, Utc};
@@ -158,7 +158,7 @@ impl Edit {
     /// with an expired key.
     pub fn check_key(&self, now: DateTime<Utc>) -> Result<()> {
         let Some((fingerprint, expires)) = self.signed_by.as_ref().filter(|(_, expires)| *expires <= now) else { return Ok(()) };
-        Err(Failure::invalid(format!("the OpenPGP key {fingerprint} expired on {}; nothing was published", format_expiry(*expires)))
+        Err(Error::invalid(format!("the OpenPGP key {fingerprint} expired on {}; nothing was published", format_expiry(*expires)))
             .hint("extend it (publish key extend 730d, or gpg --quick-set-expire), then run the same command again"))
     }
 
@@ -188,7 +188,7 @@ impl Edit {
                 if there.is_empty() || there == *names {
                     return Ok(());
                 }
-                Err(Failure::new(Kind::Conflict, format!("another publisher has published other files below {prefix} meanwhile"))
+                Err(Error::new(Kind::Conflict, format!("another publisher has published other files below {prefix} meanwhile"))
                     .details(there.iter().map(|name| format!("published: {name}")))
                     .details(names.iter().map(|name| format!("yours:     {name}")))
                     .hint("a published platform never changes; publish yours under a new version"))
@@ -197,13 +197,13 @@ impl Edit {
                 if targets.get(name)?.is_none() {
                     return Ok(());
                 }
-                Err(Failure::new(Kind::Conflict, format!("another publisher has published {name} meanwhile"))
+                Err(Error::new(Kind::Conflict, format!("another publisher has published {name} meanwhile"))
                     .hint("look at `publish status`; a yanked version is never published again, so release under a new one"))
             }
             Condition::NoneHas { prefix, sha256 } => {
                 for name in targets.below(prefix) {
                     if targets.get(&name)?.is_some_and(|target| target.hashes.sha256 == Some(*sha256)) {
-                        return Err(Failure::new(Kind::Conflict, format!("another publisher has moved {name} to that version meanwhile"))
+                        return Err(Error::new(Kind::Conflict, format!("another publisher has moved {name} to that version meanwhile"))
                             .hint("move the channel to another version first: edit the channels file, then publish channels"));
                     }
                 }
@@ -214,7 +214,7 @@ impl Edit {
                 if adds || !targets.below(prefix).is_empty() {
                     return Ok(());
                 }
-                Err(Failure::new(Kind::Conflict, format!("nothing is published below {prefix} any more")))
+                Err(Error::new(Kind::Conflict, format!("nothing is published below {prefix} any more")))
             }
         }
     }
@@ -282,11 +282,11 @@ pub(super) fn same(a: &Option<Target>, b: &Option<Target>) -> bool {
     }
 }
 
-fn conflict(name: &str, now: &Option<Target>, wanted: &Option<Target>) -> Failure {
+fn conflict(name: &str, now: &Option<Target>, wanted: &Option<Target>) -> Error {
     let say = |target: &Option<Target>| {
         target.as_ref().map_or("absent".to_owned(), |target| format!("{} ({} bytes)", target.hashes, target.length))
     };
-    Failure::new(Kind::Conflict, format!("target {name} was changed by another publisher meanwhile"))
+    Error::new(Kind::Conflict, format!("target {name} was changed by another publisher meanwhile"))
         .detail(format!("published: {}", say(now)))
         .detail(format!("yours:     {}", say(wanted)))
         .hint("look at `publish status`, then run the command again if the change is still wanted")

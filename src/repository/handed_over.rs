@@ -11,9 +11,9 @@ use super::present::Present;
 use super::promises::is_its_own;
 use super::steps::{NewRole, SignedRole};
 use crate::digest::Digests;
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::ObjectName;
+use crate::error::{Error, Kind, Result};
 use crate::metadata::{Delegations, ROLE_LIMIT, Role, Target, Targets};
+use crate::names::ObjectName;
 use crate::policy::clocks::Moment;
 use crate::storage::Storage;
 use chrono::{DateTime, Utc};
@@ -212,6 +212,6 @@ fn same_json(a: Option<&str>, b: Option<&str>) -> bool {
     }
 }
 
-fn untrusted(why: impl Into<String>) -> Failure {
-    Failure::new(Kind::Untrusted, why)
+fn untrusted(why: impl Into<String>) -> Error {
+    Error::new(Kind::Untrusted, why)
 }

@@ -4,8 +4,8 @@
 use super::edit::{Edit, View};
 use super::plain_names::PlainNames;
 use super::present::Present;
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::{ObjectName, directories_above};
+use crate::error::{Error, Kind, Result};
+use crate::names::{ObjectName, directories_above};
 use crate::policy::names;
 use crate::storage::{Obstacle, Storage};
 use std::collections::BTreeSet;
@@ -42,7 +42,7 @@ impl Present {
             match storage.obstacle(&ObjectName::plain_target(name))? {
                 Some(Obstacle::Directory(within)) if plain => return Err(blocked(storage, name, &within)),
                 Some(Obstacle::File(file)) => {
-                    return Err(Failure::new(Kind::Conflict, format!("`{name}` needs a directory where the file {file} is"))
+                    return Err(Error::new(Kind::Conflict, format!("`{name}` needs a directory where the file {file} is"))
                         .detail("no target has that name: an earlier version or another program left it there")
                         .hint("`publish refresh --all` removes plain names that belong to no target; remove any other file yourself"));
                 }
@@ -79,8 +79,8 @@ impl Present {
     }
 }
 
-fn blocked(storage: &dyn Storage, name: &str, within: &ObjectName) -> Failure {
-    Failure::new(Kind::Conflict, format!("`{name}` cannot be a file: it is a directory in {}", storage.location()))
+fn blocked(storage: &dyn Storage, name: &str, within: &ObjectName) -> Error {
+    Error::new(Kind::Conflict, format!("`{name}` cannot be a file: it is a directory in {}", storage.location()))
         .detail(format!("it holds {within}"))
         .hint(format!("{}; or choose another name", clear_directory(within)))
 }

@@ -1,8 +1,8 @@
 //! Numbered role files: the process that creates a number owns it, permanently. The content of a number is signed for that number.
 
 use super::steps::{SignedRole, version_after};
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::ObjectName;
+use crate::error::{Error, Kind, Result};
+use crate::names::ObjectName;
 use crate::storage::{Rivals, Storage};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -60,7 +60,7 @@ impl<'a> Numbers<'a> {
                 retries += 1;
                 if retries > 3 {
                     let place = self.storage.location();
-                    return Err(Failure::new(Kind::Storage, format!("{place} refuses {name} although there is no such object")));
+                    return Err(Error::new(Kind::Storage, format!("{place} refuses {name} although there is no such object")));
                 }
                 continue;
             };

@@ -4,10 +4,10 @@
 
 use super::parallel::each;
 use super::present::Present;
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::ObjectName;
+use crate::error::{Error, Kind, Result};
 use crate::metadata::trust::TrustedMetadata;
 use crate::metadata::{Delegations, ROLE_LIMIT, Role, TIMESTAMP_LIMIT, Targets, UNSTATED_SNAPSHOT_LIMIT, UNSTATED_TARGETS_LIMIT};
+use crate::names::ObjectName;
 use crate::storage::{Source, Storage};
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ pub fn place_roles(storage: &dyn Storage, present: &Present, consistent: bool) -
     roles.push((Role::Snapshot.name(), present.versions().snapshot));
     let place = |(role, version): &(&str, u64), (): &mut ()| {
         let (numbered, plain) = (ObjectName::versioned(role, *version), ObjectName::plain_role(role));
-        let read = |name: &ObjectName| Ok::<_, Failure>(storage.get(name, ROLE_LIMIT)?.map(|object| object.bytes));
+        let read = |name: &ObjectName| Ok::<_, Error>(storage.get(name, ROLE_LIMIT)?.map(|object| object.bytes));
         match (read(&numbered)?, read(&plain)?) {
             (Some(file), there) if !consistent && there.as_ref() != Some(&file) => storage.put(&plain, &file).map(|()| true),
             // A number is created only: what has it already is checked with the chain.
@@ -38,7 +38,7 @@ pub fn place_roles(storage: &dyn Storage, present: &Present, consistent: bool) -
 pub fn check_as_client(source: &dyn Source, mut trust: TrustedMetadata) -> Result<()> {
     let consistent = trust.root().consistent_snapshot();
     let missing = |name: &ObjectName| {
-        Failure::new(Kind::Untrusted, format!("{name} is missing from {}", source.location()))
+        Error::new(Kind::Untrusted, format!("{name} is missing from {}", source.location()))
             .hint("`publish refresh --all` writes the role files that clients ask for; `publish verify` lists what is missing")
     };
     let read = |role: &str, version: u64, limit: u64| -> Result<Vec<u8>> {
@@ -52,7 +52,7 @@ pub fn check_as_client(source: &dyn Source, mut trust: TrustedMetadata) -> Resul
     trust.snapshot(&read(Role::Snapshot.name(), version, length.unwrap_or(UNSTATED_SNAPSHOT_LIMIT))?)?;
     let listed = |trust: &TrustedMetadata, role: &str| {
         let listed = trust.listed(&format!("{role}.json"))?;
-        Ok::<_, Failure>((listed.version, listed.length.unwrap_or(UNSTATED_TARGETS_LIMIT)))
+        Ok::<_, Error>((listed.version, listed.length.unwrap_or(UNSTATED_TARGETS_LIMIT)))
     };
     let (version, limit) = listed(&trust, Role::Targets.name())?;
     let mut open = vec![trust.targets(read(Role::Targets.name(), version, limit)?)?];

@@ -1,9 +1,9 @@
 use super::bins::Bins;
 use super::sighting::Sighting;
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::ObjectName;
+use crate::error::{Error, Kind, Result};
 use crate::metadata::trust::{AtExpiry, TrustedMetadata};
 use crate::metadata::{ROLE_LIMIT, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Target, Targets, UNSTATED_SNAPSHOT_LIMIT, UNSTATED_TARGETS_LIMIT};
+use crate::names::ObjectName;
 use crate::storage::{Object, Source, Storage, Token};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -136,16 +136,15 @@ fn roots_before(source: &dyn Source, pinned: &[u8], version: u64, now: DateTime<
     while trust.root().version() + 1 < version {
         let name = ObjectName::versioned("root", trust.root().version() + 1);
         let next = source.get(&name, ROOT_LIMIT)?;
-        trust.next_root(
-            &next.ok_or_else(|| Failure::new(Kind::Untrusted, format!("{name} is missing from {}", source.location())))?.bytes,
-        )?;
+        trust
+            .next_root(&next.ok_or_else(|| Error::new(Kind::Untrusted, format!("{name} is missing from {}", source.location())))?.bytes)?;
     }
     trust.end_of_roots()?;
     Ok(trust)
 }
 
-fn no_repository(source: &dyn Source) -> Failure {
-    Failure::new(Kind::NoRepository, format!("there is no TUF repository at {}: no timestamp.json", source.location()))
+fn no_repository(source: &dyn Source) -> Error {
+    Error::new(Kind::NoRepository, format!("there is no TUF repository at {}: no timestamp.json", source.location()))
         .hint("check `repo` in the config and --repo")
         .hint("if it was there before, put timestamp.json back or restore the repository: docs/recovery.md#the-published-timestamp-is-missing")
         .hint("if it was never published: `publish init` makes a new repository, and finishes a first `publish init` that was killed")
@@ -197,7 +196,7 @@ pub(crate) fn read_role(source: &dyn Source, trust: &TrustedMetadata, role: &str
     let plain = ObjectName::plain_role(role);
     let object = if trust.root().consistent_snapshot() { None } else { source.get(&plain, limit.min(ROLE_LIMIT))? };
     object.map(|object| object.bytes).ok_or_else(|| {
-        Failure::new(Kind::Untrusted, format!("{versioned} is missing from {}", source.location()))
+        Error::new(Kind::Untrusted, format!("{versioned} is missing from {}", source.location()))
             .hint("restore the file from a backup or a mirror; clients fail until it is there")
     })
 }

@@ -1,4 +1,4 @@
-use crate::failure::Message;
+use crate::error::Message;
 
 /// Where a long operation reports its progress. Only `cli` shows anything.
 pub trait Progress: Send + Sync {

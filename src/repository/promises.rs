@@ -2,7 +2,7 @@
 
 use super::edit::{Edit, View};
 use crate::digest::Digests;
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::metadata::{Target, TargetEdits};
 use crate::policy::{self, State, Step};
 use crate::storage::Storage;
@@ -68,7 +68,7 @@ impl View<'_> {
 }
 
 /// Whether a failure of [`View::after`] is about the edit itself: it fails alone, and the others go on.
-pub fn is_its_own(failure: &Failure) -> bool {
+pub fn is_its_own(failure: &Error) -> bool {
     matches!(failure.kind, Kind::Conflict | Kind::Invalid)
 }
 

@@ -8,9 +8,9 @@
 use super::Present;
 use super::bins::BINS;
 use super::parallel::each;
-use crate::failure::Result;
-use crate::layout::ObjectName;
+use crate::error::Result;
 use crate::metadata::{Delegations, Envelope, Listing, ROLE_LIMIT, Role, Target, Targets};
+use crate::names::ObjectName;
 use crate::policy::names;
 use crate::storage::{Storage, Stored};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,9 +1,9 @@
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::keys::{RoleSigner, sign_all};
-use crate::layout::ObjectName;
 use crate::metadata::canonical::canonical;
 use crate::metadata::trust::{AtExpiry, TrustedMetadata};
 use crate::metadata::{ROOT_LIMIT, Role, Root, seal};
+use crate::names::ObjectName;
 use crate::policy::client_roots;
 use crate::storage::Storage;
 use std::sync::Arc;
@@ -43,5 +43,5 @@ pub fn publish_root(storage: &dyn Storage, trust: &TrustedMetadata, file: &[u8])
 pub(super) fn check_first(file: &[u8], at_expiry: AtExpiry) -> Result<TrustedMetadata> {
     let trust = TrustedMetadata::pin(file, at_expiry)?;
     client_roots::check(None, file, "1.root.json")?;
-    if trust.root().version() == 1 { Ok(trust) } else { Err(Failure::new(Kind::Invalid, "a repository starts with root version 1")) }
+    if trust.root().version() == 1 { Ok(trust) } else { Err(Error::new(Kind::Invalid, "a repository starts with root version 1")) }
 }

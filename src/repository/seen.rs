@@ -1,5 +1,5 @@
 use super::Versions;
-use crate::failure::{Failure, Id, Kind, Result};
+use crate::error::{Error, Id, Kind, Result};
 use crate::metadata::Role;
 use crate::storage::{Conditions, RawPlus};
 use serde::{Deserialize, Serialize};
@@ -75,7 +75,7 @@ impl Memory {
 
     /// The file.
     pub fn to_json(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec(self).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))
+        serde_json::to_vec(self).map_err(|error| Error::new(Kind::Unexpected, error.to_string()))
     }
 
     /// What was seen of a repository at a place.
@@ -124,7 +124,7 @@ impl Versions {
         if back.is_empty() {
             return Ok(());
         }
-        Err(Failure::new(Kind::Untrusted, format!("the repository at {here} is in an older state than {witness}"))
+        Err(Error::new(Kind::Untrusted, format!("the repository at {here} is in an older state than {witness}"))
             .id(Id::Rollback)
             .details(back)
             .hint("if a backup was restored on purpose: publish refresh --accept-rollback; it signs every online role above the versions that clients have seen"))

@@ -1,5 +1,5 @@
 use super::{Present, Versions};
-use crate::failure::{Failure, Id, Kind, Result};
+use crate::error::{Error, Id, Kind, Result};
 use crate::metadata::Role;
 use crate::metadata::trust::TrustedMetadata;
 
@@ -29,7 +29,7 @@ impl Sighting {
         for (at, role) in [Role::Timestamp, Role::Snapshot].into_iter().enumerate() {
             let version = self.versions.of(role);
             if version == now.versions.of(role) && seen[at] != found[at] {
-                return Err(Failure::new(
+                return Err(Error::new(
                     Kind::Untrusted,
                     format!("the repository at {here} has another {role} version {version} than {there} serves"),
                 )

@@ -5,9 +5,9 @@
 use super::parallel::each;
 use super::{LEAST_GRACE, Progress, Quiet};
 use crate::digest::{Digester, Digests, Wanted};
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::ObjectName;
+use crate::error::{Error, Kind, Result};
 use crate::metadata::Target;
+use crate::names::ObjectName;
 use crate::openpgp::{SigningKey, sign};
 use crate::storage::{Source, Storage};
 use crate::tree::TreeFile;
@@ -64,7 +64,7 @@ pub fn stage(
             let mut signature = None;
             if let Some(name) = &artifact.signature {
                 let (Some(state), Some(signer)) = (state, signer) else {
-                    return Err(Failure::new(Kind::Unexpected, format!("no key to sign {} with", artifact.target)));
+                    return Err(Error::new(Kind::Unexpected, format!("no key to sign {} with", artifact.target)));
                 };
                 let file = sign(signer.as_mut(), state, now)?;
                 signature = Some((stage_bytes(storage, name, &file, sha512)?, file));
@@ -77,7 +77,7 @@ pub fn stage(
 
 /// A store can refuse one artifact, for its name or its size, and take the others. A store that refuses every write is at fault
 /// itself.
-fn at_fault(artifact: &Artifact, failure: Failure) -> Failure {
+fn at_fault(artifact: &Artifact, failure: Error) -> Error {
     let may_be = matches!(failure.kind, Kind::Invalid | Kind::Storage) && failure.input.is_none();
     if may_be { failure.of_input(artifact.file.path()) } else { failure }
 }
@@ -189,7 +189,7 @@ fn pass(source: &dyn Source, name: &ObjectName, wanted: Wanted, longest: u64) ->
     let mut buffer = vec![0_u8; BUFFER];
     let mut length = 0;
     loop {
-        let count = reader.read(&mut buffer).map_err(|error| Failure::io("read", name, error))?;
+        let count = reader.read(&mut buffer).map_err(|error| Error::io("read", name, error))?;
         length += count as u64;
         digester.update(&buffer[..count]);
         if count == 0 || length > longest {

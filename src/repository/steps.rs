@@ -2,7 +2,7 @@
 //! separate workers.
 
 use crate::digest::Digests;
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::keys::{RoleSigner, Signers, sign_all};
 use crate::metadata::canonical::canonical;
 use crate::metadata::{LAST_VERSION, Listing, MetaFile, PublicKey, Role, Root, TargetEdits, Targets, seal};
@@ -65,7 +65,7 @@ pub fn sign_snapshot(
     let entries = new.iter().map(|new| (format!("{}.json", new.role), new.signed.listed()));
     let next = present.next(version, moment.expiry(Role::Snapshot, Some(present.expires())), entries);
     if next.get("targets.json").is_none() {
-        return Err(Failure::new(Kind::Untrusted, "the snapshot does not list targets.json"));
+        return Err(Error::new(Kind::Untrusted, "the snapshot does not list targets.json"));
     }
     sign_file(signers, Role::Snapshot, keys_of(root, Role::Snapshot), version, next.to_signed_json())
 }
@@ -80,7 +80,7 @@ pub fn sign_timestamp(
     moment: Moment,
 ) -> Result<SignedRole> {
     let listed = snapshot.map(SignedRole::listed).or_else(|| present.get("snapshot.json").cloned());
-    let listed = listed.ok_or_else(|| Failure::new(Kind::Untrusted, "the timestamp does not list snapshot.json"))?;
+    let listed = listed.ok_or_else(|| Error::new(Kind::Untrusted, "the timestamp does not list snapshot.json"))?;
     let expires = moment.expiry(Role::Timestamp, Some(present.expires()));
     let next = present.next(version, expires, [("snapshot.json".to_owned(), listed)]);
     sign_file(signers, Role::Timestamp, keys_of(root, Role::Timestamp), version, next.to_signed_json())
@@ -94,7 +94,7 @@ pub fn version_after(role: &str, version: u64) -> Result<u64> {
     if version < LAST_VERSION {
         return Ok(version + 1);
     }
-    Err(Failure::new(Kind::Untrusted, format!("{role} is at version {version}, and clients read none above {LAST_VERSION}"))
+    Err(Error::new(Kind::Untrusted, format!("{role} is at version {version}, and clients read none above {LAST_VERSION}"))
         .hint("if an attacker with stolen keys did that, replace the keys and reset the versions: docs/recovery.md"))
 }
 
@@ -125,7 +125,7 @@ pub fn check_signers(root: &Root, signers: &Signers, roles: &[Role]) -> Result<(
         if fitting >= threshold {
             continue;
         }
-        let mut failure = Failure::invalid(format!(
+        let mut failure = Error::invalid(format!(
             "role {role} needs {threshold} signature{} and {fitting} of the configured keys can sign it",
             if threshold == 1 { "" } else { "s" }
         ));

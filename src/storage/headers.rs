@@ -1,4 +1,4 @@
-use crate::layout::ObjectName;
+use crate::names::ObjectName;
 
 /// The headers of an object, for clients and caches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

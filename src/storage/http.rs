@@ -1,7 +1,7 @@
 use super::answer::Answer;
 use super::{Object, Source, Token};
-use crate::failure::{Failure, Id, Kind, Result};
-use crate::layout::ObjectName;
+use crate::error::{Error, Id, Kind, Result};
+use crate::names::ObjectName;
 use crate::transport;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::blocking::{Client, ClientBuilder, Response};
@@ -44,7 +44,7 @@ impl HttpSource {
             .timeout(patience)
             .user_agent(concat!("publish/", env!("CARGO_PKG_VERSION")))
             .build();
-        let client = client.map_err(|error| Failure::new(Kind::Unexpected, "cannot set up https").source(error))?;
+        let client = client.map_err(|error| Error::new(Kind::Unexpected, "cannot set up https").source(error))?;
         Ok(Self { base: base.trim_end_matches('/').into(), client, patience })
     }
 
@@ -73,10 +73,10 @@ impl HttpSource {
         Answer::read(response, limit).map_err(|error| self.unanswered(&url, is_timeout(&error)).source(error))
     }
 
-    fn unanswered(&self, url: &str, timeout: bool) -> Failure {
+    fn unanswered(&self, url: &str, timeout: bool) -> Error {
         match self.patience.filter(|_| timeout) {
-            Some(patience) => Failure::new(Kind::Storage, format!("{url} was not answered within {} seconds", patience.as_secs())),
-            None => Failure::new(Kind::Storage, format!("cannot fetch {url}")),
+            Some(patience) => Error::new(Kind::Storage, format!("{url} was not answered within {} seconds", patience.as_secs())),
+            None => Error::new(Kind::Storage, format!("cannot fetch {url}")),
         }
     }
 
@@ -96,10 +96,10 @@ impl HttpSource {
         match response.status().as_u16() {
             200 => Ok(Some(response)),
             404 => Ok(None),
-            403 => Err(Failure::new(Kind::Permission, format!("{url} answered 403"))
+            403 => Err(Error::new(Kind::Permission, format!("{url} answered 403"))
                 .id(Id::ForbiddenByWebServer)
                 .hint("clients take only 404 for \"no such file\" and fail on 403; on S3, grant clients s3:ListBucket so that missing objects return 404")),
-            status => Err(Failure::new(Kind::Storage, format!("{url} answered {status}")).hint("clients take only 200 and 404")),
+            status => Err(Error::new(Kind::Storage, format!("{url} answered {status}")).hint("clients take only 200 and 404")),
         }
     }
 }
@@ -116,7 +116,7 @@ fn check_credentials(base: &str) -> Result<()> {
         Ok(url) if url.username().is_empty() && url.password().is_none() => Ok(()),
         Ok(url) if url.scheme() == "https" || url.host_str().is_some_and(transport::permits_plain) => Ok(()),
         Ok(url) => Err(transport::refused("the URL with a user name or password", url.host_str().unwrap_or_default(), "https://")),
-        Err(error) => Err(Failure::invalid(format!("`{}` is no URL: {error}", base.escape_debug()))),
+        Err(error) => Err(Error::invalid(format!("`{}` is no URL: {error}", base.escape_debug()))),
     }
 }
 
@@ -154,7 +154,7 @@ impl Source for HttpSource {
         response
             .take(limit.saturating_add(1))
             .read_to_end(&mut bytes)
-            .map_err(|error| Failure::io("fetch", format!("{}/{name}", self.base), error))?;
+            .map_err(|error| Error::io("fetch", format!("{}/{name}", self.base), error))?;
         super::memory::check_limit(name, bytes.len() as u64, limit)?;
         Ok(Some(Object { token: Token(Vec::new()), bytes }))
     }

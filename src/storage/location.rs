@@ -1,4 +1,4 @@
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -78,10 +78,10 @@ impl Location {
         }
         let path = text.strip_prefix("file://").or_else(|| text.strip_prefix("file:")).unwrap_or(text);
         if path.is_empty() {
-            return Err(Failure::invalid("the repository location is empty").hint("give a directory, or s3://bucket/prefix"));
+            return Err(Error::invalid("the repository location is empty").hint("give a directory, or s3://bucket/prefix"));
         }
         if let Some((scheme, _)) = path.split_once("://") {
-            return Err(Failure::invalid(format!("repositories at {scheme}:// cannot be published to"))
+            return Err(Error::invalid(format!("repositories at {scheme}:// cannot be published to"))
                 .hint("give a directory, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"));
         }
         Ok(Self::Directory(base.join(path)))
@@ -98,7 +98,7 @@ fn real(path: &Path) -> PathBuf {
 
 fn bucket(service: Service, rest: &str, text: &str) -> Result<Location> {
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-    let refuse = |reason: &str| Err(Failure::invalid(format!("the repository location `{}` {reason}", text.escape_debug())));
+    let refuse = |reason: &str| Err(Error::invalid(format!("the repository location `{}` {reason}", text.escape_debug())));
     if bucket.is_empty() || !bucket.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
         return refuse("names no bucket");
     }

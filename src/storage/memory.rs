@@ -1,6 +1,6 @@
 use super::{Object, Source, Storage, Stored, Token, Upload};
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::ObjectName;
+use crate::error::{Error, Kind, Result};
+use crate::names::ObjectName;
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -86,7 +86,7 @@ impl Storage for Memory {
     fn copy(&self, from: &ObjectName, to: &ObjectName, _content: Option<&[u8]>) -> Result<()> {
         let mut objects = self.objects();
         let bytes = objects.get(from).map(|held| held.bytes.clone());
-        let bytes = bytes.ok_or_else(|| Failure::new(Kind::NotFound, format!("cannot copy {from}: it is not there")))?;
+        let bytes = bytes.ok_or_else(|| Error::new(Kind::NotFound, format!("cannot copy {from}: it is not there")))?;
         write(&mut objects, to, bytes)
     }
 
@@ -121,7 +121,7 @@ pub(super) fn check_limit(name: &ObjectName, length: u64, limit: u64) -> Result<
     if length <= limit {
         return Ok(());
     }
-    Err(Failure::new(Kind::Untrusted, format!("{name} has {length} bytes; no more than {limit} are read")))
+    Err(Error::new(Kind::Untrusted, format!("{name} has {length} bytes; no more than {limit} are read")))
 }
 
 struct Pending<'m> {

@@ -18,9 +18,9 @@ pub mod probe;
 mod remote;
 
 #[cfg(not(feature = "remote"))]
-use crate::failure::Failure;
-use crate::failure::Result;
-use crate::layout::ObjectName;
+use crate::error::Error;
+use crate::error::Result;
+use crate::names::ObjectName;
 use std::io::Read;
 use std::time::SystemTime;
 
@@ -44,7 +44,7 @@ pub fn open(location: &Location, options: &StoreOptions) -> Result<Box<dyn Stora
         #[cfg(feature = "remote")]
         Location::Bucket { .. } => Ok(Box::new(Remote::open(location, options)?)),
         #[cfg(not(feature = "remote"))]
-        Location::Bucket { .. } => Err(Failure::invalid(format!("this `publish` was built without object stores; {location} is one"))
+        Location::Bucket { .. } => Err(Error::invalid(format!("this `publish` was built without object stores; {location} is one"))
             .hint("install one built with the default cargo features")),
     }
 }

@@ -1,6 +1,6 @@
 use super::{Conditions, EtagQuotes, Leftovers, Object, Obstacle, Rivals, Source, Storage, Stored, Token, Upload};
-use crate::failure::Result;
-use crate::layout::ObjectName;
+use crate::error::Result;
+use crate::names::ObjectName;
 use std::io::Read;
 use std::time::SystemTime;
 

@@ -1,8 +1,8 @@
 //! Finds out what a store really does, by doing it: on objects of its own that it removes again.
 
 use super::{Conditions, Storage};
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::ObjectName;
+use crate::error::{Error, Kind, Result};
+use crate::names::ObjectName;
 use std::sync::Barrier;
 use std::time::SystemTime;
 
@@ -19,7 +19,7 @@ impl<'s> Probe<'s> {
     /// A probe with unused names.
     pub fn new(storage: &'s dyn Storage) -> Result<Self> {
         let mut random = [0_u8; 8];
-        openssl::rand::rand_bytes(&mut random).map_err(|error| Failure::new(Kind::Unexpected, "no randomness").source(error))?;
+        openssl::rand::rand_bytes(&mut random).map_err(|error| Error::new(Kind::Unexpected, "no randomness").source(error))?;
         Ok(Self { storage, unique: hex::encode(random) })
     }
 
@@ -34,7 +34,7 @@ impl<'s> Probe<'s> {
         self.storage.put(&name, b"clock")?;
         let there = self.storage.stat(&name)?;
         self.storage.delete(&name)?;
-        let lost = || Failure::new(Kind::Storage, format!("{} lost an object that it had just taken", self.storage.location()));
+        let lost = || Error::new(Kind::Storage, format!("{} lost an object that it had just taken", self.storage.location()));
         Ok(there.ok_or_else(lost)?.modified)
     }
 
@@ -48,7 +48,7 @@ impl<'s> Probe<'s> {
 
     fn try_conditions(&self, name: &ObjectName) -> Result<Conditions> {
         let refuses = |what: &str| {
-            Failure::new(Kind::Storage, format!("{} refuses to {what}", self.storage.location()))
+            Error::new(Kind::Storage, format!("{} refuses to {what}", self.storage.location()))
                 .hint("nothing can be published there; a proxy in between may be changing the requests")
         };
         if !self.storage.create(name, b"first")? {
@@ -57,7 +57,7 @@ impl<'s> Probe<'s> {
         if self.storage.create(name, b"second")? {
             return Ok(Conditions::Ignored);
         }
-        let gone = || Failure::new(Kind::Storage, format!("{} lost an object that it had just taken", self.storage.location()));
+        let gone = || Error::new(Kind::Storage, format!("{} lost an object that it had just taken", self.storage.location()));
         let first = self.storage.get(name, 64)?.ok_or_else(gone)?;
         if !self.storage.compare_and_swap(name, Some(&first.token), b"third")? {
             return Err(refuses("replace an object by its ETag"));

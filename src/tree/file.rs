@@ -1,7 +1,7 @@
 //! One file of a tree, from the first look at it to its last byte.
 
 use super::{Rules, Tree};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use rustix::fs::OFlags;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -48,13 +48,13 @@ impl Tree {
         let (shown, full) = (self.shown(path), self.path().join(path));
         let failed = |error: std::io::Error| {
             let failure = match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
-                Some(rustix::io::Errno::LOOP) => Failure::invalid(format!("{shown}: a symbolic link; links are not followed")),
-                Some(rustix::io::Errno::XDEV) => Failure::invalid(format!("{shown}: on another file system, or outside")),
-                _ => Failure::io("read", &shown, error),
+                Some(rustix::io::Errno::LOOP) => Error::invalid(format!("{shown}: a symbolic link; links are not followed")),
+                Some(rustix::io::Errno::XDEV) => Error::invalid(format!("{shown}: on another file system, or outside")),
+                _ => Error::io("read", &shown, error),
             };
             failure.of_input(&full)
         };
-        let refused = |why: &str| Failure::invalid(format!("{shown}: {why}")).of_input(&full);
+        let refused = |why: &str| Error::invalid(format!("{shown}: {why}")).of_input(&full);
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = File::from(self.open_at(path, flags, rules).map_err(failed)?);
         let metadata = file.metadata().map_err(failed)?;
@@ -117,14 +117,14 @@ impl TreeFile {
     }
 
     /// The error when its content is not what was planned.
-    pub fn changed(&self) -> Failure {
-        Failure::new(Kind::Conflict, format!("{} changed while it was read", self.shown()))
+    pub fn changed(&self) -> Error {
+        Error::new(Kind::Conflict, format!("{} changed while it was read", self.shown()))
             .hint("wait until the build is finished, then run the same command again; nothing was published")
             .of_input(self.path())
     }
 
     /// The error when it cannot be read.
-    pub fn failed(&self, error: std::io::Error) -> Failure {
-        Failure::io("read", self.shown(), error).of_input(self.path())
+    pub fn failed(&self, error: std::io::Error) -> Error {
+        Error::io("read", self.shown(), error).of_input(self.path())
     }
 }

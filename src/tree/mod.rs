@@ -23,7 +23,7 @@ mod walk;
 pub use file::TreeFile;
 pub use walk::{Found, Limits, What};
 
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use beneath::Way;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -99,7 +99,7 @@ impl Tree {
 
     /// Opens a directory; the path may contain links.
     pub fn open(path: &Path) -> Result<Arc<Self>> {
-        let failed = |error: rustix::io::Errno| Failure::io("open the directory", path.display(), error.into());
+        let failed = |error: rustix::io::Errno| Error::io("open the directory", path.display(), error.into());
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
         let device = rustix::fs::fstat(&root).map_err(failed)?.st_dev;

@@ -1,7 +1,7 @@
 //! Everything below a directory of a tree, sorted by name, and how much of it is accepted.
 
 use super::{Rules, Tree, TreeFile};
-use crate::failure::Failure;
+use crate::error::Error;
 use rustix::fs::{AtFlags, Dir, FileType, OFlags, statat};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -28,7 +28,7 @@ pub enum What {
     /// A device, pipe or socket.
     Special,
     /// It cannot be read, or the rules exclude it.
-    Refused(Failure),
+    Refused(Error),
 }
 
 /// How much is accepted below one directory.
@@ -86,8 +86,8 @@ impl Tree {
 
     /// Everything below a directory but directories themselves, or the one thing at the path if it is no directory; an error
     /// if it is more than the limits accept.
-    pub fn walk(self: &Arc<Self>, from: &Path, rules: Rules, limits: &Limits) -> Result<Vec<Found>, Failure> {
-        let too_many = || Failure::invalid(format!("{} has more than {} files and directories", self.shown(from), limits.entries));
+    pub fn walk(self: &Arc<Self>, from: &Path, rules: Rules, limits: &Limits) -> Result<Vec<Found>, Error> {
+        let too_many = || Error::invalid(format!("{} has more than {} files and directories", self.shown(from), limits.entries));
         let mut found = Vec::new();
         let (mut entries, mut bytes) = (0_usize, 0_u64);
         // The next one is last.
@@ -99,7 +99,7 @@ impl Tree {
         while let Some((path, kind, depth)) = waiting.pop() {
             let what = match kind {
                 FileType::Directory if depth > limits.depth => {
-                    return Err(Failure::invalid(format!("{} is deeper than {} directories", self.shown(&path), limits.depth)));
+                    return Err(Error::invalid(format!("{} is deeper than {} directories", self.shown(&path), limits.depth)));
                 }
                 FileType::Directory => match self.list(&path, rules, limits.entries - entries) {
                     Ok(names) => {
@@ -116,7 +116,7 @@ impl Tree {
                     Ok(file) => {
                         bytes = bytes.saturating_add(file.length());
                         if bytes > limits.bytes {
-                            return Err(Failure::invalid(format!("{} has more than {} bytes", self.shown(from), limits.bytes)));
+                            return Err(Error::invalid(format!("{} has more than {} bytes", self.shown(from), limits.bytes)));
                         }
                         What::File(file)
                     }
@@ -131,11 +131,11 @@ impl Tree {
     }
 }
 
-fn unlisted(shown: &str, error: std::io::Error) -> Failure {
+fn unlisted(shown: &str, error: std::io::Error) -> Error {
     use rustix::io::Errno;
     match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::LOOP | Errno::NOTDIR) => Failure::invalid(format!("{shown}: became a link or a file while it was read")),
-        Some(Errno::XDEV) => Failure::invalid(format!("{shown}: on another file system")),
-        _ => Failure::io("read the directory", shown, error),
+        Some(Errno::LOOP | Errno::NOTDIR) => Error::invalid(format!("{shown}: became a link or a file while it was read")),
+        Some(Errno::XDEV) => Error::invalid(format!("{shown}: on another file system")),
+        _ => Error::io("read the directory", shown, error),
     }
 }

@@ -1,7 +1,7 @@
 //! The contract of a storage: what every one must pass. `fresh` makes an empty one each time.
 
-use publish::failure::Kind;
-use publish::layout::ObjectName;
+use publish::error::Kind;
+use publish::names::ObjectName;
 use publish::storage::{Headers, Storage};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -9,9 +9,9 @@
 use anyhow::{Result, bail};
 use chrono::{TimeDelta, Utc};
 use publish::config::Config;
-use publish::failure::{Failure, Kind};
+use publish::error::{Error, Kind};
 use publish::keys::{Passphrases, Secret, Use};
-use publish::layout::ReleaseVersion;
+use publish::names::ReleaseVersion;
 use publish::operation::channels::{self, ChannelsRequest};
 use publish::operation::release::{self, ReleaseRequest};
 use publish::operation::workers::Shared;
@@ -28,10 +28,10 @@ use std::time::Duration;
 struct NoPassphrase;
 
 impl Passphrases for NoPassphrase {
-    fn get(&self, _: Use, what: &str) -> publish::failure::Result<Secret> {
+    fn get(&self, _: Use, what: &str) -> publish::error::Result<Secret> {
         panic!("{what} is encrypted")
     }
-    fn choose(&self, _: Use) -> publish::failure::Result<Secret> {
+    fn choose(&self, _: Use) -> publish::error::Result<Secret> {
         panic!("nothing is made here")
     }
 }
@@ -121,7 +121,7 @@ fn faulty(storage: Box<dyn Storage>, fault: &str, calls: &Arc<AtomicUsize>, hour
         }
         match (kind.as_str(), call.done) {
             ("fail", false) | ("lie", true) => {
-                return Err(Failure::new(Kind::Storage, format!("the test made {} {} fail", call.method, call.name)));
+                return Err(Error::new(Kind::Storage, format!("the test made {} {} fail", call.method, call.name)));
             }
             ("kill", false) | ("killed", true) => kill_process(getpid(), Signal::KILL).unwrap(),
             ("hang", false) => {

@@ -5,26 +5,26 @@ use std::path::Path;
 
 /// A module and the modules that it may use.
 const MAY_USE: [(&str, &[&str]); 17] = [
-    ("failure", &[]),
+    ("error", &[]),
     ("files", &[]),
-    ("layout", &["failure"]),
-    ("transport", &["failure"]),
-    ("digest", &["failure"]),
-    ("metadata", &["failure", "digest"]),
-    ("openpgp", &["failure"]),
-    ("channels", &["failure", "files", "layout"]),
-    ("keys", &["failure", "files", "transport", "metadata", "openpgp"]),
-    ("storage", &["failure", "files", "transport", "layout"]),
-    ("broker", &["failure", "files", "transport", "metadata"]),
-    ("tree", &["failure"]),
-    ("policy", &["failure", "layout", "digest", "metadata", "openpgp", "channels"]),
-    ("repository", &["failure", "layout", "digest", "metadata", "openpgp", "storage", "keys", "tree", "policy"]),
+    ("names", &["error"]),
+    ("transport", &["error"]),
+    ("digest", &["error"]),
+    ("metadata", &["error", "digest"]),
+    ("openpgp", &["error"]),
+    ("channels", &["error", "files", "names"]),
+    ("keys", &["error", "files", "transport", "metadata", "openpgp"]),
+    ("storage", &["error", "files", "transport", "names"]),
+    ("broker", &["error", "files", "transport", "metadata"]),
+    ("tree", &["error"]),
+    ("policy", &["error", "names", "digest", "metadata", "openpgp", "channels"]),
+    ("repository", &["error", "names", "digest", "metadata", "openpgp", "storage", "keys", "tree", "policy"]),
     (
         "operation",
         &[
-            "failure",
+            "error",
             "files",
-            "layout",
+            "names",
             "broker",
             "digest",
             "metadata",
@@ -37,14 +37,14 @@ const MAY_USE: [(&str, &[&str]); 17] = [
             "repository",
         ],
     ),
-    ("config", &["failure", "files", "metadata", "broker", "keys", "repository", "storage", "tree", "operation"]),
+    ("config", &["error", "files", "metadata", "broker", "keys", "repository", "storage", "tree", "operation"]),
     (
         "cli",
         &[
-            "failure",
+            "error",
             "files",
             "transport",
-            "layout",
+            "names",
             "metadata",
             "broker",
             "openpgp",
@@ -85,10 +85,10 @@ fn no_module_uses_a_higher_layer() {
         if prints && module != "cli" {
             broken.push(format!("{relative} prints or exits"));
         }
-        if ["failure", "transport", "layout", "digest", "metadata", "openpgp"].contains(&module)
+        if ["error", "transport", "names", "digest", "metadata", "openpgp"].contains(&module)
             && ["Utc::now", "SystemTime::now", "std::fs", "std::env", "std::net::Tcp"].iter().any(|word| text.contains(word))
         {
-            broken.push(format!("{relative} is on the ground floor and reaches outside"));
+            broken.push(format!("{relative} is in the lowest layer and reaches outside"));
         }
     }
     sizes.sort();

@@ -65,12 +65,12 @@ impl Theft {
         root::sign(None, &draft, &[root_key]).unwrap();
     }
 
-    fn commit_on(&self, publisher: &Publisher, wish: CommitWish) -> publish::failure::Result<()> {
+    fn commit_on(&self, publisher: &Publisher, wish: CommitWish) -> publish::error::Result<()> {
         let draft = self.rotating.trial.path("draft.json");
         root_commit::apply_commit(publisher, root_commit::plan_commit(publisher, &draft, wish)?).map(drop)
     }
 
-    fn commit(&self, wish: CommitWish) -> publish::failure::Result<()> {
+    fn commit(&self, wish: CommitWish) -> publish::error::Result<()> {
         self.commit_on(&self.rotating.publisher(), wish)
     }
 
@@ -164,7 +164,7 @@ fn an_attacker_who_is_faster_than_the_second_run_gets_nothing_signed() {
         publish::policy::clocks::Moment::first(trial.now(), Default::default()),
     )
     .unwrap();
-    publish::storage::Storage::put(&storage, &publish::layout::ObjectName::timestamp(), &forged.bytes).unwrap();
+    publish::storage::Storage::put(&storage, &publish::names::ObjectName::timestamp(), &forged.bytes).unwrap();
     fs::write(&second, &root).unwrap();
     assert!(theft.commit(AT_ONCE).is_err());
     theft.commit(back_to(good.snapshot, None)).unwrap();

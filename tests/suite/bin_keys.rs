@@ -39,7 +39,7 @@ fn drafted(rotating: &Rotating, wish: &RootWish) {
     root::sign(None, &draft, &[root_key]).unwrap();
 }
 
-fn commit(rotating: &Rotating, publisher: &Publisher) -> publish::failure::Result<()> {
+fn commit(rotating: &Rotating, publisher: &Publisher) -> publish::error::Result<()> {
     let draft = rotating.trial.path("draft.json");
     root_commit::apply_commit(publisher, root_commit::plan_commit(publisher, &draft, CommitWish::default())?).map(drop)
 }
@@ -67,7 +67,7 @@ fn refreshed(publisher: &Publisher) -> Vec<String> {
     due
 }
 
-fn adds(rotating: &Rotating, file: &str) -> publish::failure::Result<()> {
+fn adds(rotating: &Rotating, file: &str) -> publish::error::Result<()> {
     fs::create_dir_all(rotating.trial.path("new")).unwrap();
     fs::write(rotating.trial.path(&format!("new/{file}")), file).unwrap();
     rotating.trial.add_on(&rotating.publisher(), "new").map(drop)
@@ -80,7 +80,7 @@ fn signed_only_by(present: &Present, wanted: &[PublicKey], threshold: u64) {
     }
 }
 
-fn text(error: &publish::failure::Failure) -> String {
+fn text(error: &publish::error::Error) -> String {
     let failure = &error;
     format!("{} {:?} {:?}", failure.message, failure.details, failure.hints)
 }
@@ -250,13 +250,13 @@ impl Upper<'_> {
 }
 
 impl UpperRoles for Upper<'_> {
-    fn snapshot(&self, _: &Present, new: &[NewRole]) -> publish::failure::Result<Option<Written>> {
+    fn snapshot(&self, _: &Present, new: &[NewRole]) -> publish::error::Result<Option<Written>> {
         let written = |new: &NewRole| Written { version: new.signed.version, sha256: new.signed.digests.hex() };
         let roles: Vec<(String, Written)> = new.iter().map(|new| (new.role.clone(), written(new))).collect();
         self.with(|committer| committer.list_roles(&mut self.publisher.load()?, &roles, &self.asked))
     }
 
-    fn timestamp(&self, _: &Present, snapshot: Option<&Written>) -> publish::failure::Result<bool> {
+    fn timestamp(&self, _: &Present, snapshot: Option<&Written>) -> publish::error::Result<bool> {
         self.with(|committer| committer.show_snapshot(&self.publisher.load()?, snapshot))
     }
 }

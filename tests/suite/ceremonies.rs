@@ -72,7 +72,7 @@ impl World {
     }
 
     /// Somebody starts, changes, signs, merges or commits a draft; any of it may be refused.
-    fn step(&mut self, chance: &mut Chance) -> publish::failure::Result<()> {
+    fn step(&mut self, chance: &mut Chance) -> publish::error::Result<()> {
         let (draft, names) = (self.trial.path("draft.json"), self.trial.path("names.json"));
         let publisher = self.publisher();
         // Without a draft there is nothing else to do than to start one, or to let time pass.

@@ -304,8 +304,8 @@ fn a_release_with_channels_keeps_the_platforms_that_their_users_have() {
 #[test]
 fn a_commit_keeps_the_platforms_that_users_of_a_channel_have() {
     use crate::trial::Trial;
-    use publish::layout::channel_content;
     use publish::metadata::Role;
+    use publish::names::channel_content;
     use publish::repository::{Change, Edit, stage_bytes};
     let trial = Trial::new();
     trial.release("1.0.0").unwrap();

@@ -5,8 +5,8 @@ use crate::rotate::Rotating;
 use crate::sandbox::Sandbox;
 use crate::trial::Trial;
 use chrono::{DateTime, TimeDelta, Utc};
-use publish::layout::ObjectName;
 use publish::metadata::{Expiry, Lifetimes, Role};
+use publish::names::ObjectName;
 use publish::operation::add_targets::{self, AddTargetsRequest};
 use publish::operation::root::{self, RootWish};
 use publish::operation::root_commit::{self, CommitWish};
@@ -26,7 +26,7 @@ impl Progress for Warnings {
     fn bytes(&self, _: u64) {}
     fn file(&self) {}
     fn status(&self, _: &str) {}
-    fn warning(&self, message: &publish::failure::Message) {
+    fn warning(&self, message: &publish::error::Message) {
         self.0.lock().unwrap().push(message.to_string());
     }
 }

@@ -12,10 +12,10 @@ use std::path::Path;
 struct NoPassphrase;
 
 impl Passphrases for NoPassphrase {
-    fn get(&self, _: Use, what: &str) -> publish::failure::Result<Secret> {
+    fn get(&self, _: Use, what: &str) -> publish::error::Result<Secret> {
         panic!("{what} is not encrypted")
     }
-    fn choose(&self, _: Use) -> publish::failure::Result<Secret> {
+    fn choose(&self, _: Use) -> publish::error::Result<Secret> {
         panic!("keys are not encrypted")
     }
 }

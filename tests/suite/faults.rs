@@ -3,8 +3,8 @@
 
 use crate::trial::Trial;
 use chrono::TimeDelta;
-use publish::failure::Result;
-use publish::failure::{Failure, Kind};
+use publish::error::Result;
+use publish::error::{Error, Kind};
 use publish::operation::{Publisher, refresh};
 use publish::storage::{Call, LocalDirectory, Observed};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ pub fn dying(trial: &Trial, at: usize) -> (Publisher, std::sync::Arc<AtomicUsize
     let counter = seen.clone();
     let watch = move |call: Call| {
         if counter.fetch_add(1, Ordering::SeqCst) >= at {
-            return Err(Failure::new(Kind::Storage, format!("died at {call:?}")));
+            return Err(Error::new(Kind::Storage, format!("died at {call:?}")));
         }
         Ok(())
     };
@@ -24,7 +24,7 @@ pub fn dying(trial: &Trial, at: usize) -> (Publisher, std::sync::Arc<AtomicUsize
 }
 
 /// Right at the swap it is not known whether it was carried out.
-fn may_fail(error: &publish::failure::Failure) -> bool {
+fn may_fail(error: &publish::error::Error) -> bool {
     error.to_string().contains("timestamp.json")
 }
 

@@ -123,7 +123,7 @@ fn the_loser_of_two_commits_of_a_root_is_told_what_to_do() {
     let plan = |path| root_commit::plan_commit(&publisher, path, CommitWish::default());
     let (first, second, again) = (plan(&ours).unwrap(), plan(&theirs).unwrap(), plan(&ours).unwrap());
     root_commit::apply_commit(&publisher, first).unwrap();
-    let lost = |failure: publish::failure::Failure| {
+    let lost = |failure: publish::error::Error| {
         assert!(failure.hints.iter().any(|hint| hint.contains("start again with `publish root edit`")), "{failure:?}");
         failure.message
     };

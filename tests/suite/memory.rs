@@ -2,7 +2,7 @@
 
 use crate::sandbox::{Sandbox, files};
 use crate::trial::Trial;
-use publish::failure::{Failure, Kind};
+use publish::error::{Error, Kind};
 use publish::operation::StateDocument;
 use publish::repository::Versions;
 use publish::storage::{Call, LocalDirectory, Observed};
@@ -463,7 +463,7 @@ fn a_shared_state_survives_faults_at_every_call() {
                 let watch = move |call: Call| {
                     let counts = call.method == method && call.done == done;
                     if counts && calls.fetch_add(1, Ordering::SeqCst) == at {
-                        return Err(Failure::new(Kind::Storage, "a fault"));
+                        return Err(Error::new(Kind::Storage, "a fault"));
                     }
                     Ok(())
                 };

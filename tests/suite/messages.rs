@@ -1,7 +1,7 @@
 //! Every kind of message has an id that programs can rely on: unique, documented, and in the document where the message is.
 
 use crate::sandbox::Sandbox;
-use publish::failure::{Class, Id};
+use publish::error::{Class, Id};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;

@@ -146,7 +146,7 @@ fn clients_refuse_mixed_and_changed_files() {
 fn clients_refuse_what_has_expired_and_publishers_note_it() {
     let bench = Bench::new();
     let later = |days| chrono::Utc::now() + chrono::TimeDelta::days(days);
-    let read = |at_expiry| -> publish::failure::Result<TrustedMetadata> {
+    let read = |at_expiry| -> publish::error::Result<TrustedMetadata> {
         let mut trust = TrustedMetadata::pin(&bench.files.root, at_expiry)?;
         trust.end_of_roots()?;
         trust.timestamp(&bench.files.timestamp)?;

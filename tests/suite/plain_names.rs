@@ -3,10 +3,10 @@
 
 use crate::sandbox::Sandbox;
 use crate::trial::Trial;
-use publish::failure::Result;
-use publish::failure::{Failure, Kind};
-use publish::layout::ObjectName;
+use publish::error::Result;
+use publish::error::{Error, Kind};
 use publish::metadata::Target;
+use publish::names::ObjectName;
 use publish::operation::yank::{self, YankRequest};
 use publish::operation::{Publisher, refresh, status};
 use publish::storage::{Call, LocalDirectory, Observed, Source};
@@ -44,7 +44,7 @@ fn start<'s>(scope: &'s std::thread::Scope<'s, '_>, trial: &'s Trial, at: usize,
     let (count, dead, wait) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::new(wait));
     let watch = move |call: Call| {
         if dead.load(Ordering::SeqCst) {
-            return Err(Failure::new(Kind::Storage, "the test killed this publisher"));
+            return Err(Error::new(Kind::Storage, "the test killed this publisher"));
         }
         if !call.done && is_plain(&call) && count.fetch_add(1, Ordering::SeqCst) == at {
             tell.send(()).unwrap();

@@ -18,7 +18,7 @@ fn a_yank_takes_what_it_listed_or_nothing() {
     trial.build("darwin-arm64/bin/acme", b"later");
     trial.release("1.0.1").unwrap();
     let error = yank::apply(&publisher, plan).unwrap_err();
-    assert_eq!(Some(error.kind), Some(publish::failure::Kind::Conflict), "{error:#}");
+    assert_eq!(Some(error.kind), Some(publish::error::Kind::Conflict), "{error:#}");
     assert!(trial.path("repo/targets/releases/1.0.1/darwin-arm64/bin/acme").exists());
 }
 
@@ -33,7 +33,7 @@ fn a_removal_takes_what_it_listed_or_nothing() {
     fs::write(trial.path("pool/one.zip"), "another").unwrap();
     trial.add_on(&trial.publisher(), "pool").unwrap();
     let error = remove_targets::apply(&publisher, found).unwrap_err();
-    assert_eq!(Some(error.kind), Some(publish::failure::Kind::Conflict), "{error:#}");
+    assert_eq!(Some(error.kind), Some(publish::error::Kind::Conflict), "{error:#}");
     // Further targets that match by now are not taken along.
     let found = remove_targets::plan(&publisher, &["**/*.zip".to_owned()]).unwrap();
     fs::write(trial.path("pool/two.zip"), "two").unwrap();

@@ -3,7 +3,7 @@
 
 use crate::sandbox::Sandbox;
 use crate::verify::Never;
-use publish::failure::{Failure, Kind};
+use publish::error::{Error, Kind};
 use publish::metadata::Target;
 use publish::repository::{Change, Committed, Committer, Edit, PlainNames, load, stage_bytes};
 use publish::storage::LocalDirectory;
@@ -65,7 +65,7 @@ impl Published {
         names.into_iter().map(change).collect()
     }
 
-    fn commit(&self, edits: &[Edit]) -> Vec<Result<Committed, Failure>> {
+    fn commit(&self, edits: &[Edit]) -> Vec<Result<Committed, Error>> {
         let mut signers = publish::keys::Signers::new();
         for role in publish::metadata::Role::ALL {
             let uri = publish::keys::KeyUri::File(self.sandbox.path(&format!("keys/{role}.pem")));

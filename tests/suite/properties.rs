@@ -4,10 +4,10 @@ use proptest::prelude::*;
 use publish::channels::ChannelsFile;
 use publish::config::Config;
 use publish::digest::Digests;
-use publish::layout::{Platform, ReleaseVersion, TargetPath};
 use publish::metadata::canonical::{canonical, write_canonical};
 use publish::metadata::{Envelope, Root, Target, TargetEdits, Targets};
 use publish::metadata::{format_expiry, is_exact, parse_expiry, parse_moment, parse_span, whole_second};
+use publish::names::{Platform, ReleaseVersion, TargetPath};
 use serde_json::Value;
 use std::collections::BTreeMap;
 

@@ -254,7 +254,7 @@ fn an_artifact_that_changes_while_it_is_read_is_refused() {
     let storage = Memory::default();
     let failure = stage(&storage, &[artifact], Some(&key), false, chrono::Utc::now(), &Quiet).unwrap_err();
     assert!(failure.message.contains("changed while it was read"), "{failure}");
-    assert!(storage.get(&publish::layout::ObjectName::plain_target("releases/a"), 100).unwrap().is_none());
+    assert!(storage.get(&publish::names::ObjectName::plain_target("releases/a"), 100).unwrap().is_none());
 }
 
 #[test]
@@ -424,7 +424,7 @@ fn platforms_on_the_command_line_are_checked() {
     let twice = ["release", "1.0.0", "--platform", "linux-amd64=dist/linux-amd64", "--platform", "linux-amd64=dist"];
     sandbox.unchanged(|| sandbox.publish(&twice).fails(6, &["names linux-amd64 twice"]));
     let known = |name: &str, expected: Option<&str>| {
-        assert_eq!(publish::layout::Platform::meant_by(name).map(|platform| platform.to_string()).as_deref(), expected, "{name}");
+        assert_eq!(publish::names::Platform::meant_by(name).map(|platform| platform.to_string()).as_deref(), expected, "{name}");
     };
     known("x86_64-unknown-linux-gnu", Some("linux-amd64"));
     known("aarch64-apple-darwin", Some("darwin-arm64"));

@@ -3,7 +3,7 @@
 use crate::conformance::{name, passes, read};
 use crate::fakes::gcs::Gcs;
 use crate::trial::fast_directory;
-use publish::failure::Kind;
+use publish::error::Kind;
 use publish::storage::{LocalDirectory, Location, Memory, Remote, Rivals, Source, Storage, StoreOptions};
 use std::fs;
 use std::path::Path;

@@ -1,10 +1,10 @@
 //! A publisher in this process, on a directory, with a clock and faults of the test's choosing.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use publish::failure::Result;
+use publish::error::Result;
 use publish::keys::{KeyUri, Passphrases, Secret, Use};
-use publish::layout::ReleaseVersion;
 use publish::metadata::Role;
+use publish::names::ReleaseVersion;
 use publish::operation::add_targets::{self, AddTargetsRequest};
 use publish::operation::bins::{self, BinsRequest};
 use publish::operation::channels::ChannelsRequest;
@@ -27,10 +27,10 @@ pub struct Trial {
 struct NoPassphrase;
 
 impl Passphrases for NoPassphrase {
-    fn get(&self, _: Use, what: &str) -> publish::failure::Result<Secret> {
+    fn get(&self, _: Use, what: &str) -> publish::error::Result<Secret> {
         panic!("{what} is not encrypted")
     }
-    fn choose(&self, _: Use) -> publish::failure::Result<Secret> {
+    fn choose(&self, _: Use) -> publish::error::Result<Secret> {
         panic!("keys are not encrypted")
     }
 }
@@ -162,7 +162,7 @@ impl Trial {
 
     /// Signs a change of the top-level role as another tool would: nothing of ours checks it.
     pub fn sign_unchecked(&self, edits: &publish::metadata::TargetEdits) {
-        use publish::layout::ObjectName;
+        use publish::names::ObjectName;
         use publish::policy::clocks::Moment;
         use publish::repository::{NewRole, sign_snapshot, sign_targets, sign_timestamp};
         let publisher = self.publisher();
@@ -193,8 +193,8 @@ impl Trial {
     }
 
     /// A client that holds an older state updates to the present one, refusing what is expired.
-    pub fn updates(&self, old: &publish::metadata::trust::TrustedMetadata) -> publish::failure::Result<()> {
-        use publish::layout::ObjectName;
+    pub fn updates(&self, old: &publish::metadata::trust::TrustedMetadata) -> publish::error::Result<()> {
+        use publish::names::ObjectName;
         use publish::storage::Source;
         let storage = LocalDirectory::new(self.path("repo"));
         let get = |name: ObjectName| storage.get(&name, 1 << 30).unwrap().map(|object| object.bytes);

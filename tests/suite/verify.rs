@@ -68,7 +68,7 @@ fn tampered_content_is_found_under_both_names() {
 
 /// Keys that sign whatever the test wants, past every check that a publisher makes.
 pub fn with_target(sandbox: &Sandbox, name: &str, content: &[u8]) {
-    use publish::layout::ObjectName;
+    use publish::names::ObjectName;
     use publish::repository::{AtHand, NewRole, PlainNames, catch_up, load, sign_snapshot, sign_targets, sign_timestamp, stage_bytes};
     use publish::storage::{LocalDirectory, Storage};
     let storage = LocalDirectory::new(sandbox.path("repo"));
@@ -122,10 +122,10 @@ pub fn with_target(sandbox: &Sandbox, name: &str, content: &[u8]) {
 pub struct Never;
 
 impl publish::keys::Passphrases for Never {
-    fn get(&self, _: publish::keys::Use, _: &str) -> publish::failure::Result<publish::keys::Secret> {
+    fn get(&self, _: publish::keys::Use, _: &str) -> publish::error::Result<publish::keys::Secret> {
         unreachable!()
     }
-    fn choose(&self, _: publish::keys::Use) -> publish::failure::Result<publish::keys::Secret> {
+    fn choose(&self, _: publish::keys::Use) -> publish::error::Result<publish::keys::Secret> {
         unreachable!()
     }
 }

@@ -1,8 +1,8 @@
 //! What changes a repository.
 
 use super::a_version;
-use crate::layout::Platform;
 use crate::metadata::KeyIdStyle;
+use crate::names::Platform;
 use clap::{ArgAction, Args, ValueEnum};
 use std::path::PathBuf;
 

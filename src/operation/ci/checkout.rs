@@ -1,7 +1,7 @@
 //! The files in the checkout: which exist, which are ours, and how they are written.
 
 use super::{Forge, ROOT, Step, gitlab};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::operation::own_file;
 use serde::Serialize;
@@ -40,7 +40,7 @@ impl PlannedFile {
         }
         let path = directory.join(&self.path);
         if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(|error| Failure::io("make the directory", parent.display(), error))?;
+            std::fs::create_dir_all(parent).map_err(|error| Error::io("make the directory", parent.display(), error))?;
         }
         own_file::replace(&path, self.text.as_bytes())
     }
@@ -51,7 +51,7 @@ pub(super) fn check_top(directory: &Path) -> Result<()> {
     if directory.join(".git").exists() {
         return Ok(());
     }
-    Err(Failure::new(Kind::NotFound, format!("{} is not the top of a git checkout", directory.display()))
+    Err(Error::new(Kind::NotFound, format!("{} is not the top of a git checkout", directory.display()))
         .hint("run this command there, or name the directory with --directory")
         .hint("a new project: git init"))
 }
@@ -63,13 +63,13 @@ pub(super) fn plain_path(what: &str, path: &str) -> Result<String> {
     if plain && Path::new(path).components().all(|part| matches!(part, Component::Normal(_))) {
         return Ok(path.to_owned());
     }
-    Err(Failure::invalid(format!("{what} `{}` is not a plain path below the checkout", path.escape_debug()))
+    Err(Error::invalid(format!("{what} `{}` is not a plain path below the checkout", path.escape_debug()))
         .hint("use letters, digits and . _ - / only, without `..`"))
 }
 
 /// The channels file from the top of the checkout. One that lies elsewhere on this machine is expected at the top.
 pub(super) fn channels_path(directory: &Path, channels: &Path) -> Result<String> {
-    let real = |path: &Path| std::path::absolute(path).map_err(|error| Failure::io("resolve", path.display(), error));
+    let real = |path: &Path| std::path::absolute(path).map_err(|error| Error::io("resolve", path.display(), error));
     let top = real(directory)?;
     let top = top.canonicalize().unwrap_or(top);
     let file = real(channels)?;
@@ -105,7 +105,7 @@ pub(super) fn compare(directory: &Path, texts: Vec<(String, String)>, force: boo
             }
             continue;
         }
-        let there = read_given(&place, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read", place.display(), error))?;
+        let there = read_given(&place, GIVEN_FILE_LIMIT).map_err(|error| Error::io("read", place.display(), error))?;
         let written_here = there.starts_with(MARK.as_bytes()) || path == ROOT;
         match (there == text.as_bytes(), written_here, force) {
             (true, ..) => files.push(PlannedFile { path, change: Change::Keep, text }),
@@ -117,7 +117,7 @@ pub(super) fn compare(directory: &Path, texts: Vec<(String, String)>, force: boo
     if foreign.is_empty() && ours.is_empty() {
         return Ok(files);
     }
-    let mut failure = Failure::new(Kind::Conflict, "files with other content exist; nothing was written");
+    let mut failure = Error::new(Kind::Conflict, "files with other content exist; nothing was written");
     if !ours.is_empty() {
         failure = failure.hint("--force writes files of `publish ci` again; `git diff` then shows what it changed");
     }

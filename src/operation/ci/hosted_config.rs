@@ -1,6 +1,6 @@
 use super::secrets::Secrets;
 use super::{CERTIFICATE, ROOT, Settings};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::storage::{Location, Service};
 use serde_yaml::{Mapping, Value};
 
@@ -23,13 +23,13 @@ const LEFT_OUT: [&str; 12] = [
 /// The config of the jobs: the publisher's, with keys from variables and nothing that is on its machine only. The YAML
 /// writer quotes every value.
 pub(super) fn text(settings: &Settings, secrets: &Secrets, channels: &str) -> Result<String> {
-    let broken = |error: serde_yaml::Error| Failure::new(Kind::Invalid, format!("the config cannot be rewritten: {error}"));
+    let broken = |error: serde_yaml::Error| Error::new(Kind::Invalid, format!("the config cannot be rewritten: {error}"));
     let mut config = match serde_yaml::from_str(&settings.text).map_err(broken)? {
         Value::Mapping(config) => config,
         _ => Mapping::new(),
     };
     if config.contains_key("broker") {
-        return Err(Failure::invalid("the config has a `broker`: workers sign, and the files of `publish ci` sign in the job")
+        return Err(Error::invalid("the config has a `broker`: workers sign, and the files of `publish ci` sign in the job")
             .hint("let the pipeline leave its builds in a drop box: docs/drop-box.md")
             .hint("or call `publish` with that config from a job of your own: docs/workers.md"));
     }

@@ -14,7 +14,7 @@ pub use secrets::Secret;
 
 use self::secrets::Secrets;
 use super::read_pinned_root;
-use crate::failure::{Failure, Id, Message, Result};
+use crate::error::{Error, Id, Message, Result};
 use crate::keys::KeyUri;
 use crate::metadata::Role;
 use crate::storage::{Location, Service, StoreOptions};
@@ -137,14 +137,14 @@ pub fn plan(request: &CiRequest) -> Result<CiPlan> {
     checkout::check_top(&request.directory)?;
     let settings = &request.settings;
     if let Location::Directory(path) = &settings.location {
-        return Err(Failure::invalid(format!("the repository {} is a directory, and hosted runners start without it", path.display()))
+        return Err(Error::invalid(format!("the repository {} is a directory, and hosted runners start without it", path.display()))
             .hint("keep the repository in a bucket: docs/stores.md")
             .hint("a runner of your own can publish to a directory: docs/ci.md#a-runner-of-your-own"));
     }
     if let (Location::Bucket { service: Service::S3, .. }, None, None) =
         (&settings.location, &settings.region, settings.store.endpoint_for(&settings.location))
     {
-        return Err(Failure::invalid(format!("the region of {} is not known", settings.location))
+        return Err(Error::invalid(format!("the region of {} is not known", settings.location))
             .hint("add it to the config: `store: {region: …}`, or set AWS_REGION"));
     }
     let channels = checkout::channels_path(&request.directory, &settings.channels)?;
@@ -190,5 +190,5 @@ pub fn apply(request: &CiRequest, plan: &CiPlan) -> Result<()> {
 }
 
 fn text_of(bytes: Vec<u8>, path: &std::path::Path) -> Result<String> {
-    String::from_utf8(bytes).map_err(|_| Failure::invalid(format!("{} is not text", path.display())))
+    String::from_utf8(bytes).map_err(|_| Error::invalid(format!("{} is not text", path.display())))
 }

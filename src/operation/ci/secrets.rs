@@ -1,5 +1,5 @@
 use super::{Forge, Settings};
-use crate::failure::{Failure, Id, Kind, Message, Result};
+use crate::error::{Error, Id, Kind, Message, Result};
 use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::keys::{self, KeyUri, Passphrases, Use};
 use crate::metadata::Role;
@@ -71,7 +71,7 @@ impl Secrets {
         found.remote_openpgp = !matches!(settings.openpgp, KeyUri::File(_) | KeyUri::Env(_));
         let openpgp = || {
             let bytes = keys::read_secret(&settings.openpgp)?;
-            let locked = |_: &str| Err(Failure::new(Kind::Passphrase, ""));
+            let locked = |_: &str| Err(Error::new(Kind::Passphrase, ""));
             SigningKey::load(&bytes, &settings.openpgp.origin(), now, &locked).map(|_| ())
         };
         let openpgp_encrypted = needs_passphrase(&settings.openpgp, warnings, openpgp)?;
@@ -102,7 +102,7 @@ impl Secrets {
             KeyUri::Env(name) => {
                 let taken = name.to_ascii_uppercase().starts_with(if forge == Forge::GitHub { "GITHUB_" } else { "CI_" });
                 if taken || name.starts_with(|c: char| c.is_ascii_digit()) {
-                    return Err(Failure::invalid(format!("{uri} cannot be a secret: {} reserves such names", forge.word()))
+                    return Err(Error::invalid(format!("{uri} cannot be a secret: {} reserves such names", forge.word()))
                         .hint("give the variable another name in the config"));
                 }
                 self.add(name, purpose, None);
@@ -122,7 +122,7 @@ impl Secrets {
                 }
                 Ok(uri.to_string())
             }
-            other => Err(Failure::invalid(format!("{} is in a device, and hosted runners have none", other.origin()))
+            other => Err(Error::invalid(format!("{} is in a device, and hosted runners have none", other.origin()))
                 .hint("use a key service (vault:NAME, awskms:KEY) or a key file for CI: docs/keys.md")
                 .hint("a runner of your own can reach the device: docs/ci.md#a-runner-of-your-own")),
         }
@@ -174,8 +174,7 @@ impl Secrets {
             return Ok(None);
         }
         let path = &settings.openpgp_certificate;
-        let read =
-            read_given(path, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read the OpenPGP certificate", path.display(), error))?;
+        let read = read_given(path, GIVEN_FILE_LIMIT).map_err(|error| Error::io("read the OpenPGP certificate", path.display(), error))?;
         Ok(Some(read))
     }
 
@@ -211,10 +210,10 @@ struct NoPassphrase;
 
 impl Passphrases for NoPassphrase {
     fn get(&self, _purpose: Use, what: &str) -> Result<keys::Secret> {
-        Err(Failure::new(Kind::Passphrase, format!("{what} is encrypted")))
+        Err(Error::new(Kind::Passphrase, format!("{what} is encrypted")))
     }
 
     fn choose(&self, _purpose: Use) -> Result<keys::Secret> {
-        Err(Failure::new(Kind::Passphrase, "no passphrase is chosen here"))
+        Err(Error::new(Kind::Passphrase, "no passphrase is chosen here"))
     }
 }

@@ -3,7 +3,7 @@
 
 use super::Program;
 use super::secrets::{Secret, Secrets};
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use std::fmt::Write;
 
 /// The values that come from outside; checked.
@@ -48,14 +48,14 @@ fn push(text: &mut String, indent: usize, line: &str) {
 pub(super) fn command(text: &str) -> Result<Vec<String>> {
     let text = text.trim();
     if text.is_empty() {
-        return Err(Failure::invalid("the build command is empty").hint("give it with --build, for example --build 'make dist'"));
+        return Err(Error::invalid("the build command is empty").hint("give it with --build, for example --build 'make dist'"));
     }
     if text
         .chars()
         .any(|c| (c.is_control() && c != '\n') || ('\u{7f}'..='\u{9f}').contains(&c) || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}'))
     {
         return Err(
-            Failure::invalid("the build command has control characters").hint("put it into a script, and give the script with --build")
+            Error::invalid("the build command has control characters").hint("put it into a script, and give the script with --build")
         );
     }
     Ok(text.lines().map(|line| line.trim_end().to_owned()).collect())
@@ -66,12 +66,12 @@ pub(super) fn checked(program: &Program) -> Result<Program> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/?&=%+,".contains(&b);
     let web = ["https://", "http://"].iter().any(|scheme| program.url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
     if !web || !program.url.bytes().all(plain) {
-        return Err(Failure::invalid(format!("`{}` is not an http(s) URL of plain characters", program.url.escape_debug()))
+        return Err(Error::invalid(format!("`{}` is not an http(s) URL of plain characters", program.url.escape_debug()))
             .hint("give the URL of publish-VERSION-linux-ARCH.tar.gz with --url"));
     }
     let sha256 = program.sha256.to_ascii_lowercase();
     if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(Failure::invalid("--sha256 is not 64 hex digits").hint("SHA256SUMS beside the archive has it"));
+        return Err(Error::invalid("--sha256 is not 64 hex digits").hint("SHA256SUMS beside the archive has it"));
     }
     Ok(Program { url: program.url.clone(), sha256 })
 }

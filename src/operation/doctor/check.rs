@@ -1,6 +1,6 @@
 //! The checklist: what is looked at, and how each item went.
 
-use crate::failure::Failure;
+use crate::error::Error;
 use serde::Serialize;
 
 /// Where an item stands in the checklist.
@@ -169,7 +169,7 @@ impl Checklist {
     }
 
     /// The item went as this failure describes, whose hints are the remedies; `otherwise` is the remedy of one without hints.
-    pub(super) fn failure(&mut self, item: Item, verdict: Verdict, failure: &Failure, otherwise: &str) {
+    pub(super) fn failure(&mut self, item: Item, verdict: Verdict, failure: &Error, otherwise: &str) {
         let hints = failure.hints.clone();
         let remedies = if hints.is_empty() { vec![otherwise.to_owned()] } else { hints };
         self.add(item, verdict, described(failure), remedies);
@@ -197,7 +197,7 @@ impl Checklist {
     }
 
     /// The checklist of a publisher whose config cannot be read: nothing else can be looked at.
-    pub fn without_config(failure: &Failure) -> Self {
+    pub fn without_config(failure: &Error) -> Self {
         let mut list = Self::default();
         list.failure(Item::Config, Verdict::Failed, failure, "correct the file; docs/reference.md lists every key");
         list.none_checked(&Item::ALL[1..], "the config cannot be read");
@@ -206,7 +206,7 @@ impl Checklist {
 }
 
 /// A failure on one line, with its causes and details.
-pub(super) fn described(failure: &Failure) -> String {
+pub(super) fn described(failure: &Error) -> String {
     let mut text = failure.message.clone();
     let mut cause = std::error::Error::source(failure);
     while let Some(error) = cause {

@@ -3,7 +3,7 @@
 
 use super::check::{Checklist, Item, Verdict, described};
 use super::{Publisher, STORE_PATIENCE};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::keys::{KEY_FILES_MISSING, KeyUri, Passphrases, RoleSigner, Secret, Use};
 use crate::metadata::{PublicKey, Role, format_expiry};
 use crate::openpgp::{Certificates, SigningKey, Standing};
@@ -55,7 +55,7 @@ impl Passphrases for Recorded {
 
 impl Passphrases for Nothing {
     fn get(&self, _: Use, what: &str) -> Result<Secret> {
-        Err(Failure::new(Kind::Passphrase, format!("there is no passphrase for {what}")))
+        Err(Error::new(Kind::Passphrase, format!("there is no passphrase for {what}")))
     }
 
     fn choose(&self, purpose: Use) -> Result<Secret> {
@@ -67,10 +67,10 @@ impl Passphrases for Nothing {
 enum Opened<T> {
     Key(T),
     /// It is not on this machine.
-    Absent(Failure),
+    Absent(Error),
     /// It is encrypted, and no passphrase was given.
     Locked,
-    Failed(Failure),
+    Failed(Error),
 }
 
 impl<T> Opened<T> {
@@ -224,7 +224,7 @@ fn open(publisher: &Arc<Publisher>, uri: &KeyUri) -> Result<Arc<dyn RoleSigner>>
     }
     let (publisher, key) = (publisher.clone(), uri.clone());
     let opened = within(STORE_PATIENCE, move || publisher.keyring.load(&key));
-    opened.map_err(|timeout| Failure::new(Kind::Storage, format!("{uri} did not answer: {}", timeout.message))).and_then(|signer| signer)
+    opened.map_err(|timeout| Error::new(Kind::Storage, format!("{uri} did not answer: {}", timeout.message))).and_then(|signer| signer)
 }
 
 fn open_openpgp(publisher: &Arc<Publisher>, missing: &AtomicBool) -> Opened<SigningKey> {

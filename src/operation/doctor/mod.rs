@@ -17,7 +17,7 @@ pub use check::{Check, Checklist, Item, Section, Verdict};
 
 use self::keys::Recorded;
 use super::Publisher;
-use crate::failure::Failure;
+use crate::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,9 +44,9 @@ pub struct DoctorRequest {
     /// Where users reach the repository, if it is the configured one.
     pub public_url: Option<String>,
     /// Why the store could not be opened; the publisher has an empty one then.
-    pub store_failure: Option<Failure>,
+    pub store_failure: Option<Error>,
     /// Why the settings of workers in the config cannot be used.
-    pub workers_failure: Option<Failure>,
+    pub workers_failure: Option<Error>,
 }
 
 /// Looks at everything.

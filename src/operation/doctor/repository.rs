@@ -2,11 +2,11 @@
 
 use super::check::{Checklist, Item, Verdict};
 use super::{DoctorRequest, Publisher, STORE_PATIENCE};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::files::read_regular;
 use crate::keys::unfinished;
-use crate::layout::ObjectName;
 use crate::metadata::{Envelope, ROOT_LIMIT, Role, RootDraft, format_expiry};
+use crate::names::ObjectName;
 use crate::operation::bounded::within;
 use crate::operation::refresh::expiries;
 use crate::repository::{Present, load};
@@ -68,7 +68,7 @@ fn load_present(publisher: &Arc<Publisher>, pinned: Option<&Vec<u8>>, list: &mut
             let own = own_version(&pinned)?;
             let published = storage.get(&ObjectName::versioned("root", own), ROOT_LIMIT)?;
             let present = load(storage, &pinned, publisher.now());
-            Ok::<_, Failure>((own, published, present))
+            Ok::<_, Error>((own, published, present))
         })
     };
     let (own, published, present) = match loaded {
@@ -127,7 +127,7 @@ fn load_present(publisher: &Arc<Publisher>, pinned: Option<&Vec<u8>>, list: &mut
     }
 }
 
-fn unreadable(publisher: &Publisher, failure: &Failure, list: &mut Checklist) -> Option<Present> {
+fn unreadable(publisher: &Publisher, failure: &Error, list: &mut Checklist) -> Option<Present> {
     list.failure(Item::Store, Verdict::Failed, failure, "check the network, and `repo` and `store` in the config: docs/stores.md");
     list.not_checked(Item::PinnedRoot, format!("{} can be read; the store cannot", publisher.pinned_root.display()));
     list.none_checked(&NEED_STATE, "the store cannot be read");

@@ -3,7 +3,7 @@
 use super::check::{Checklist, Item, Verdict};
 use super::{DoctorRequest, Publisher};
 use crate::channels::ChannelsFile;
-use crate::failure::Kind;
+use crate::error::Kind;
 use crate::keys::read_passphrase;
 use crate::metadata::trust::{AtExpiry, TrustedMetadata};
 use crate::operation::publisher::Reading;

@@ -2,9 +2,9 @@
 
 use super::check::{Checklist, Item, described};
 use super::{Publisher, WEB_PATIENCE};
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::ObjectName;
+use crate::error::{Error, Kind, Result};
 use crate::metadata::Target;
+use crate::names::ObjectName;
 use crate::repository::{PlainNames, Present};
 use crate::storage::{Answer, HttpSource, escape};
 use chrono::{DateTime, Utc};
@@ -35,7 +35,7 @@ impl Web {
     /// The answer for an escaped path.
     pub fn ask(&self, path: &str, headers: &[(&str, &str)], limit: u64) -> Result<Answer> {
         if self.stopped.get() {
-            return Err(Failure::new(Kind::Storage, "the server did not answer an earlier question"));
+            return Err(Error::new(Kind::Storage, "the server did not answer an earlier question"));
         }
         self.source.ask(path, headers, limit).inspect_err(|_| self.stopped.set(true))
     }
@@ -213,7 +213,7 @@ fn check_plus(web: &Web, path: &str, length: u64, list: &mut Checklist) {
     let reaches = |path: &str| {
         let answer = web.ask(path, &[], 0)?;
         let same = answer.length().is_none_or(|announced| announced == length) || answer.header("content-encoding").is_some();
-        Ok::<_, Failure>((answer.status == 200 && same, answer.status))
+        Ok::<_, Error>((answer.status == 200 && same, answer.status))
     };
     match reaches(path) {
         Err(failure) => list.not_checked(Item::Plus, described(&failure)),

@@ -16,7 +16,7 @@
 
 use super::memory::End;
 use super::{DropBox, Upload};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::operation::Publisher;
 use crate::operation::add_targets::NamedFiles;
 use crate::repository::{Present, Versions, Witness, digest_file, load_restored};
@@ -150,8 +150,8 @@ fn contains(publisher: &Publisher, present: &mut Present, files: &NamedFiles) ->
 }
 
 /// Why an upload of which it is not known whether it was published is not published again.
-pub(in crate::operation) fn superseded(upload: &Upload) -> Failure {
-    Failure::new(
+pub(in crate::operation) fn superseded(upload: &Upload) -> Error {
+    Error::new(
         Kind::Conflict,
         format!("upload {} may have been published already, before other publishers changed its names", upload.name.escape_debug()),
     )

@@ -7,7 +7,7 @@
 //!   occupy its name; then the monitor continues and reports it. Two monitors at once would publish the same uploads, not others.
 
 use super::Guard;
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use crate::tree::Tree;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, flock, fstat, openat, statat};
@@ -28,9 +28,9 @@ pub(super) struct Lock {
 
 /// Takes the drop box; `None` while another monitor has it.
 pub(super) fn take(tree: &Tree, state: &Path) -> Result<Option<(Lock, Guard)>> {
-    let stat = fstat(tree.root()).map_err(|error| Failure::io("use the drop box", tree.path().display(), error.into()))?;
+    let stat = fstat(tree.root()).map_err(|error| Error::io("use the drop box", tree.path().display(), error.into()))?;
     let path = state.join(format!(".publish-monitor-{:x}-{:x}.lock", stat.st_dev, stat.st_ino));
-    let failed = |error: std::io::Error| Failure::io("lock", path.display(), error);
+    let failed = |error: std::io::Error| Error::io("lock", path.display(), error);
     let own = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(failed)?;
     match own.try_lock() {
         Ok(()) => {}

@@ -5,7 +5,7 @@
 
 use super::Upload;
 use super::begun::Begun;
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::files::read_regular;
 use crate::operation::own_file;
 use serde::{Deserialize, Serialize};
@@ -52,11 +52,11 @@ impl Memory {
         let path = state.join(format!(".publish-monitor-{name}.json"));
         let left = match read_regular(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
-                Failure::invalid(format!("{} cannot be read: {error}", path.display()))
+                Error::invalid(format!("{} cannot be read: {error}", path.display()))
                     .hint("it records which uploads are published already; empty the drop box, then delete the file")
             })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(error) => return Err(Failure::io("read", path.display(), error)),
+            Err(error) => return Err(Error::io("read", path.display(), error)),
         };
         Ok(Self { path, left, dirty: false })
     }
@@ -94,7 +94,7 @@ impl Memory {
     /// Writes the file if anything changed.
     pub(super) fn save(&mut self) -> Result<()> {
         if self.dirty {
-            let json = serde_json::to_vec(&self.left).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
+            let json = serde_json::to_vec(&self.left).map_err(|error| Error::new(Kind::Unexpected, error.to_string()))?;
             own_file::replace(&self.path, &json)?;
             self.dirty = false;
         }

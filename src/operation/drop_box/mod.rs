@@ -21,8 +21,8 @@ pub(super) use begun::{Noted, Took, superseded, took_place};
 pub use names::{Marker, candidates, marked, order};
 
 use super::add_targets::NamedFiles;
-use crate::failure::{Failure, Result};
-use crate::layout::{TargetPath, is_reserved};
+use crate::error::{Error, Result};
+use crate::names::{TargetPath, is_reserved};
 use crate::tree::{Found, Limits, Rules, Tree, TreeFile, What};
 use memory::{End, Memory};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, fchmod, openat, renameat_with, statat, unlinkat};
@@ -117,7 +117,7 @@ pub struct Claimed {
     /// What is to be published, in the order in which it counts.
     pub uploads: Vec<Upload>,
     /// What stays where it is, and why; each is reported once.
-    pub left_alone: Vec<(String, Failure)>,
+    pub left_alone: Vec<(String, Error)>,
     /// What earlier rounds have published and not removed.
     pub published: Vec<Upload>,
     /// Whether a monitor ended right after a commit: what follows a commit may be left to do.
@@ -174,7 +174,7 @@ impl DropBox {
 
     /// Claims every upload that is ready, and finds those that a dead monitor had claimed or published.
     pub fn claim(&mut self) -> Result<Claimed> {
-        let failed = |error: io::Error| Failure::io("read the drop box", self.path().display(), error);
+        let failed = |error: io::Error| Error::io("read the drop box", self.path().display(), error);
         let names = self.tree.list(Path::new(""), self.rules(), usize::MAX).map_err(failed)?;
         let (mut claimed, mut present, mut keys) = (Claimed::default(), HashSet::new(), HashSet::new());
         for (file_name, _) in names {
@@ -261,7 +261,7 @@ impl DropBox {
 
     fn leave(&mut self, upload: &Upload, why: &str, claimed: &mut Claimed) {
         if self.memory.keep(upload, End::Refused) {
-            claimed.left_alone.push((upload.shown(), Failure::invalid(why)));
+            claimed.left_alone.push((upload.shown(), Error::invalid(why)));
         }
     }
 
@@ -290,13 +290,12 @@ impl DropBox {
 
     /// The files of an upload with the names they get; an error lists all that cannot be accepted.
     pub fn read(&self, upload: &Upload) -> Result<NamedFiles> {
-        let refused = |problems: Vec<String>| {
-            Failure::invalid(format!("upload {} cannot be accepted", upload.name.escape_debug())).problems(problems)
-        };
+        let refused =
+            |problems: Vec<String>| Error::invalid(format!("upload {} cannot be accepted", upload.name.escape_debug())).problems(problems);
         if !self.look(&upload.file_name, b"", Marker::Processing).is_ok_and(|(there, _)| there.id == upload.id) {
             return Err(refused(vec!["it was replaced or removed meanwhile".into()]));
         }
-        let failed = |error: io::Error| Failure::io("read the drop box", self.path().display(), error);
+        let failed = |error: io::Error| Error::io("read the drop box", self.path().display(), error);
         let rules = Rules { owner: Some(upload.owner), renamed_by: self.tree.writers().map_err(failed)?, ..self.rules() };
         let found =
             self.tree.walk(Path::new(&upload.file_name), rules, &self.limits).map_err(|failure| refused(vec![failure.with_cause()]))?;
@@ -385,7 +384,7 @@ impl DropBox {
                     return Ok(());
                 }
                 self.memory.save()?;
-                Err(Failure::io("remove", self.tree.shown(Path::new(&upload.file_name)), error))
+                Err(Error::io("remove", self.tree.shown(Path::new(&upload.file_name)), error))
             }
             _ => {
                 self.in_place.remove(&upload.identity());
@@ -395,7 +394,7 @@ impl DropBox {
     }
 
     /// Sets an upload aside that cannot be accepted, with the reason beside it.
-    pub fn set_aside(&mut self, upload: &Upload, failure: &Failure) -> Result<Aside> {
+    pub fn set_aside(&mut self, upload: &Upload, failure: &Error) -> Result<Aside> {
         match self.rename(upload, "failed") {
             Ok(to) => {
                 self.memory.forget(upload);
@@ -413,7 +412,7 @@ impl DropBox {
     }
 
     /// Others can occupy every name that can be foreseen; the log has the reason too.
-    fn write_reason(&self, file_name: &str, failure: &Failure) {
+    fn write_reason(&self, file_name: &str, failure: &Error) {
         let mut text = format!("{}\n", one_line(&failure.message));
         failure.details.iter().for_each(|detail| text.push_str(&format!("  {}\n", one_line(detail))));
         failure.hints.iter().for_each(|hint| text.push_str(&format!("hint: {}\n", one_line(hint))));

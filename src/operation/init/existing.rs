@@ -2,9 +2,9 @@
 //! another place, by what memory holds: `init` notes there that it begins before it pins a root, and a commit notes versions.
 
 use super::{InitRequest, foreign, pin};
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::ObjectName;
+use crate::error::{Error, Kind, Result};
 use crate::metadata::{ROOT_LIMIT, Role, TIMESTAMP_LIMIT};
+use crate::names::ObjectName;
 use crate::operation::Publisher;
 use crate::operation::publisher::Past;
 
@@ -72,7 +72,7 @@ impl Existing {
             return Err(if self.any { self.lost(publisher).detail(remembered) } else { gone(publisher, &remembered) });
         }
         if !publisher.memory.recall.configured && request.config.exists() {
-            return Err(Failure::new(
+            return Err(Error::new(
                 Kind::Conflict,
                 format!("there is no repository at {here}, and {} names another place", request.config.display()),
             )
@@ -84,7 +84,7 @@ impl Existing {
             return if self.any { Err(self.lost(publisher)) } else { Ok(()) };
         };
         if let Some(elsewhere) = &self.past.elsewhere {
-            return Err(Failure::new(Kind::Conflict, format!("there is no repository at {here}: the one of {} is at another place", publisher.pinned_root.display()))
+            return Err(Error::new(Kind::Conflict, format!("there is no repository at {here}: the one of {} is at another place", publisher.pinned_root.display()))
                 .detail(format!("{state} remembers it at {elsewhere}"))
                 .hint("correct `repo` in the config, or --repo")
                 .hint("to move the repository, copy all of its files, timestamp.json last; for a second one, run `publish init` in a directory of its own: with the same root, each would accept the other's metadata"));
@@ -97,16 +97,16 @@ impl Existing {
             return Ok(());
         }
         let root = publisher.pinned_root.display();
-        Err(Failure::new(Kind::NotFound, format!("{root} is the root of a repository, and there is no repository at {here}"))
+        Err(Error::new(Kind::NotFound, format!("{root} is the root of a repository, and there is no repository at {here}"))
             .hint("correct `repo` in the config, or --repo")
             .hint("if the repository was there, restore it from a backup: docs/recovery.md#the-published-timestamp-is-missing")
             .hint(format!("if nothing was ever published with this root, move {root} away and run `publish init` again")))
     }
 
-    fn lost(&self, publisher: &Publisher) -> Failure {
+    fn lost(&self, publisher: &Publisher) -> Error {
         let here = publisher.storage.location();
         let leftover = self.files.iter().all(|file| is_of_first_init(file, false));
-        let failure = Failure::new(
+        let failure = Error::new(
             Kind::NotFound,
             format!("timestamp.json is missing from {here}, which contains files of a repository; nothing was made"),
         )
@@ -133,8 +133,8 @@ impl Existing {
     }
 }
 
-fn gone(publisher: &Publisher, why: &str) -> Failure {
-    Failure::new(Kind::NotFound, format!("the repository at {} is missing", publisher.storage.location()))
+fn gone(publisher: &Publisher, why: &str) -> Error {
+    Error::new(Kind::NotFound, format!("the repository at {} is missing", publisher.storage.location()))
         .detail(why)
         .hint("restore the repository from a backup, then see docs/recovery.md#the-bucket-was-restored-from-an-old-backup")
         .hint("for another repository, choose another place, and a directory of its own for its keys and config")

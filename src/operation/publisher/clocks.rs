@@ -1,7 +1,7 @@
 //! This machine's clock against the store's and the published timestamp.
 
 use super::Publisher;
-use crate::failure::{Failure, Id, Kind, Message, Result};
+use crate::error::{Error, Id, Kind, Message, Result};
 use crate::metadata::Expiry;
 use crate::policy::clocks;
 use crate::storage::probe::Probe;
@@ -46,7 +46,7 @@ impl Publisher {
         let theirs = DateTime::<Utc>::from(theirs);
         match clocks::disagreement(self.now(), theirs) {
             None => Ok(theirs),
-            Some(apart) => Err(Failure::new(Kind::Conflict, apart)
+            Some(apart) => Err(Error::new(Kind::Conflict, apart)
                 .id(Id::ClockDiffers)
                 .detail("what is deleted depends on the age of each object, so nothing was deleted")
                 .hint("correct the clock that is wrong, then run the same command again")),

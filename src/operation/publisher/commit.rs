@@ -1,5 +1,5 @@
 use super::Publisher;
-use crate::failure::{Id, Message, Result};
+use crate::error::{Id, Message, Result};
 use crate::keys::Signers;
 use crate::metadata::Role;
 use crate::policy::clocks;

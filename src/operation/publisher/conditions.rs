@@ -1,5 +1,5 @@
 use super::Publisher;
-use crate::failure::{Failure, Id, Kind, Result};
+use crate::error::{Error, Id, Kind, Result};
 use crate::repository::KnownStore;
 use crate::storage::probe::Probe;
 use crate::storage::{Conditions, RawPlus};
@@ -38,7 +38,7 @@ impl Publisher {
         if conditions == Conditions::Enforced || self.conditions.single_publisher {
             return Ok(());
         }
-        Err(Failure::new(Kind::Invalid, format!("{} ignores the conditions that keep publishers apart", self.storage.location()))
+        Err(Error::new(Kind::Invalid, format!("{} ignores the conditions that keep publishers apart", self.storage.location()))
             .id(Id::StoreIgnoresConditions)
             .hint("use a store that enforces them; `publish store check` shows what was found")
             .hint("if there is no other publisher, put `single_publisher: true` into the config; nothing enforces it"))

@@ -1,4 +1,4 @@
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::keys::{self, KeyUri, Passphrases, RoleSigner, Secret, Use};
 use crate::metadata::{Role, Root};
@@ -39,7 +39,7 @@ impl Keyring {
     }
 
     /// Opens those of the keys that can be opened, and says why the others cannot.
-    pub fn load_all(&self, uris: &[KeyUri]) -> (Vec<Arc<dyn RoleSigner>>, Vec<Failure>) {
+    pub fn load_all(&self, uris: &[KeyUri]) -> (Vec<Arc<dyn RoleSigner>>, Vec<Error>) {
         keys::load_all(uris, self.passphrases.as_ref())
     }
 
@@ -76,7 +76,7 @@ impl Keyring {
             return Ok(Zeroizing::new(certificate));
         }
         read_given(&self.openpgp_certificate, GIVEN_FILE_LIMIT).map(Zeroizing::new).map_err(|error| {
-            Failure::io("read the OpenPGP certificate", self.openpgp_certificate.display(), error)
+            Error::io("read the OpenPGP certificate", self.openpgp_certificate.display(), error)
                 .hint("a key that is not in a file has its certificate in `openpgp_certificate`; make one with: publish key certify")
         })
     }
@@ -92,7 +92,7 @@ impl Keyring {
         if found.is_empty() {
             return Ok(());
         }
-        Err(Failure::invalid("secret keys of this publisher are among the files; nothing was published")
+        Err(Error::invalid("secret keys of this publisher are among the files; nothing was published")
             .problems(found)
             .hint("name only the files that users need"))
     }

@@ -7,7 +7,7 @@
 use super::public_copy::Asking;
 use super::state_document::Reading;
 use super::{Publisher, StateDocument};
-use crate::failure::{Id, Message, Result};
+use crate::error::{Id, Message, Result};
 use crate::metadata::{Envelope, Role};
 use crate::repository::{KnownStore, Memory, Place, Present, Seen, Sighting, Versions};
 use std::sync::Mutex;

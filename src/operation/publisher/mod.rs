@@ -22,11 +22,11 @@ pub(super) use state_document::Reading;
 
 use super::workers::{Shared, Workers};
 use crate::digest::Digests;
-use crate::failure::{Failure, Id, Kind, Result};
+use crate::error::{Error, Id, Kind, Result};
 use crate::files::read_given;
 use crate::keys::KEY_FILES_MISSING;
-use crate::layout::ObjectName;
 use crate::metadata::{Lifetimes, ROOT_LIMIT, RepositoryLabel, Role, Target};
+use crate::names::ObjectName;
 use crate::repository::{PlainNames, Present, Progress, Versions, load};
 use crate::storage::Storage;
 use chrono::{DateTime, Utc};
@@ -139,7 +139,7 @@ impl Publisher {
         if root.expires() > self.now() {
             return Ok(());
         }
-        Err(Failure::new(
+        Err(Error::new(
             Kind::Untrusted,
             format!(
                 "the root expired on {}; clients refuse everything until it is renewed",
@@ -154,7 +154,7 @@ impl Publisher {
 /// Reads the file of the pinned root.
 pub(crate) fn read_pinned_root(path: &Path) -> Result<Vec<u8>> {
     read_given(path, ROOT_LIMIT).map_err(|error| {
-        Failure::io("read the pinned root", path.display(), error)
+        Error::io("read the pinned root", path.display(), error)
             .hint(KEY_FILES_MISSING)
             .hint("where no repository was made yet, `publish init` makes it, with keys and repository")
     })

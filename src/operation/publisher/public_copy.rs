@@ -1,7 +1,7 @@
 //! What users are served. It is verified from the pinned root as a client does it, so it proves which versions were
 //! published; an attacker who puts back the repository would have to put back this copy as well.
 
-use crate::failure::Result;
+use crate::error::Result;
 use crate::operation::bounded::Pending;
 use crate::repository::{Sighting, sight};
 use crate::storage::HttpSource;

@@ -1,7 +1,7 @@
 //! Who signs: the keys of this machine, as far as this process signs itself.
 
 use super::Publisher;
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::keys::Signers;
 use crate::metadata::{Role, Root};
 use crate::openpgp::SigningKey;
@@ -27,18 +27,18 @@ impl Publisher {
     }
 
     /// Opens the configured keys of a role; gives back why some could not be.
-    fn open_keys(&self, signers: &mut Signers, role: Role) -> Vec<Failure> {
+    fn open_keys(&self, signers: &mut Signers, role: Role) -> Vec<Error> {
         let (opened, failures) = self.keyring.load_all(self.keyring.of(role));
         signers.entry(role).or_default().extend(opened);
         failures
     }
 
     /// Refuses too few keys, with the reasons of those that could not be opened first.
-    fn check_enough(&self, root: &Root, signers: &Signers, roles: &[Role], failures: Vec<Failure>) -> Result<()> {
+    fn check_enough(&self, root: &Root, signers: &Signers, roles: &[Role], failures: Vec<Error>) -> Result<()> {
         let missing = check_signers(root, signers, roles);
         let mut failures = failures.into_iter();
         match (missing, failures.next()) {
-            (Err(_), Some(first)) => Err(failures.fold(first, Failure::and)),
+            (Err(_), Some(first)) => Err(failures.fold(first, Error::and)),
             (Err(missing), None) => Err(missing),
             (Ok(()), first) => {
                 for failure in first.into_iter().chain(failures) {
@@ -85,7 +85,7 @@ impl Publisher {
             }
         }
         let Err(missing) = bins.check_signers(at_hand) else { return Ok(()) };
-        Err(match failures.into_iter().reduce(Failure::and) {
+        Err(match failures.into_iter().reduce(Error::and) {
             Some(failures) if failures.kind == Kind::Passphrase => failures,
             Some(failures) => bins_unsigned(present, failures),
             None => bins_unsigned(present, missing),
@@ -113,7 +113,7 @@ impl Publisher {
 }
 
 /// Bins that the keys at hand cannot sign, with the way out: the top-level targets key delegates to them.
-pub(in crate::operation) fn bins_unsigned(present: &Present, failure: Failure) -> Failure {
+pub(in crate::operation) fn bins_unsigned(present: &Present, failure: Error) -> Error {
     let behind = present.bins_behind().is_ok_and(|behind| behind.is_some());
     failure.hint(if behind {
         "the targets keys were replaced and the bins were not signed by the new ones: `publish refresh` does that"

@@ -5,9 +5,9 @@
 //! time read, raise and write again until both are in it. Both write whole documents, so a publisher that is killed leaves the
 //! old one or the new one. A command goes on without an object that cannot be reached, after a bounded wait.
 
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::files::read_regular;
-use crate::layout::ObjectName;
+use crate::names::ObjectName;
 use crate::operation::bounded::within;
 use crate::operation::own_file;
 use crate::repository::{Memory, Progress};
@@ -55,7 +55,7 @@ impl StateDocument {
     /// The document at a place that the config names, of a publisher that works on the repository at `repository`.
     pub fn open(place: &Location, repository: &Location, store: &StoreOptions) -> Result<Self> {
         if let Some(why) = place.conflict_with(repository) {
-            return Err(Failure::invalid(format!("`state` in the config is {place}, {why} the repository at {repository}"))
+            return Err(Error::invalid(format!("`state` in the config is {place}, {why} the repository at {repository}"))
                 .detail("clients can read what is in a repository, and commands that clean it up may delete what does not belong there")
                 .hint("set `state` to a file outside it, or to a bucket or prefix that clients cannot read"));
         }
@@ -125,7 +125,7 @@ impl StateDocument {
         for attempt in 0..ATTEMPTS {
             let (token, known) = match self.get(storage)? {
                 Some((_, None)) => {
-                    return Err(Failure::invalid(format!("{self} holds no state that this version of publish reads")));
+                    return Err(Error::invalid(format!("{self} holds no state that this version of publish reads")));
                 }
                 Some((token, Some(memory))) => (Some(token), memory),
                 None => (None, Memory::default()),
@@ -146,7 +146,7 @@ impl StateDocument {
             swapped?;
             std::thread::sleep(Duration::from_millis(u64::from(20 + attempt * 10) + u64::from(std::process::id() % 50)));
         }
-        Err(Failure::new(Kind::Conflict, format!("other publishers changed {self} {ATTEMPTS} times in a row")))
+        Err(Error::new(Kind::Conflict, format!("other publishers changed {self} {ATTEMPTS} times in a row")))
     }
 
     /// The object with its token, and what it holds.

@@ -5,7 +5,7 @@
 //! or the one that they signed last. Where there is neither, it cannot be verified, and all of the next root is shown.
 
 use super::signed_roots::{SignedRoot, SignedRoots, digest_of};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::metadata::trust::{AtExpiry, TrustedMetadata};
 use crate::metadata::{Envelope, Expiry, Root, RootDraft};
 use std::path::PathBuf;
@@ -83,7 +83,7 @@ impl Basis {
             }
         }
         if let (None, Some((signed, why))) = (&remembered, contradiction) {
-            return Err(Failure::new(Kind::Untrusted, format!("do not sign this: {why}"))
+            return Err(Error::new(Kind::Untrusted, format!("do not sign this: {why}"))
                 .detail(format!("you signed root {} on {}: {}", signed.version, signed.signed, signed.file.display()))
                 .hint("the draft may be forged; ask the other key holders through another channel")
                 .hint("if this is another repository with the same keys, move that file away and give its root with --root"));
@@ -98,7 +98,7 @@ impl Basis {
                 },
                 (Walk::Lacks(from, to), _) => return Err(lacks(from, to)),
                 (Walk::Contradicts(why), _) => {
-                    return Err(Failure::new(Kind::Untrusted, format!("do not sign this: {why}"))
+                    return Err(Error::new(Kind::Untrusted, format!("do not sign this: {why}"))
                         .hint("the draft may be forged, or --root names a root of another repository"));
                 }
             };
@@ -130,13 +130,13 @@ pub(super) fn check_given(
     match walk(trust, draft, &sorted(&given)?)? {
         (Walk::Arrives, _) => Ok(()),
         (Walk::Lacks(from, to), _) => Err(lacks(from, to)),
-        (Walk::Contradicts(why), _) => Err(Failure::new(Kind::Untrusted, format!("do not sign this: {why}"))),
+        (Walk::Contradicts(why), _) => Err(Error::new(Kind::Untrusted, format!("do not sign this: {why}"))),
     }
 }
 
-fn lacks(from: u64, to: u64) -> Failure {
+fn lacks(from: u64, to: u64) -> Error {
     let roots = if from == to { format!("root {from} is") } else { format!("roots {from} to {to} are") };
-    Failure::new(
+    Error::new(
         Kind::Untrusted,
         format!("the draft's present root cannot be checked: {roots} missing between it and the root that you trust"),
     )

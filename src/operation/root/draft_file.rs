@@ -1,7 +1,7 @@
 //! The file of a draft. It is read once: what people are shown is what is signed and published, whatever happens to the file
 //! meanwhile. A file that changed since it was read is neither overwritten nor deleted.
 
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::files::{open_regular, read_opened};
 use crate::metadata::RootDraft;
 use crate::operation::own_file;
@@ -25,7 +25,7 @@ impl DraftFile {
         let what = path.display().to_string();
         let bytes = read(path)?.ok_or_else(|| {
             let error = std::io::Error::from(std::io::ErrorKind::NotFound);
-            Failure::io("read the draft", &what, error).hint("start one with `publish root edit`, or name its file with --draft")
+            Error::io("read the draft", &what, error).hint("start one with `publish root edit`, or name its file with --draft")
         })?;
         Ok(Self { path: path.to_owned(), draft: RootDraft::parse(&bytes, &what)?, bytes: Some(bytes) })
     }
@@ -52,7 +52,7 @@ impl DraftFile {
             return Ok(());
         }
         if read(&self.path)? != self.bytes {
-            return Err(Failure::new(
+            return Err(Error::new(
                 Kind::Conflict,
                 format!("{} has changed since it was read; it was not overwritten", self.path.display()),
             )
@@ -74,7 +74,7 @@ impl DraftFile {
         if there != self.bytes {
             return Ok(false);
         }
-        let failed = |error| Failure::io("move the draft that is published now", self.path.display(), error);
+        let failed = |error| Error::io("move the draft that is published now", self.path.display(), error);
         std::fs::rename(&self.path, published(&self.path)).map_err(failed)?;
         Ok(true)
     }
@@ -88,7 +88,7 @@ pub(in crate::operation) fn published(path: &Path) -> PathBuf {
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    let failed = |error| Failure::io("read the draft", path.display(), error);
+    let failed = |error| Error::io("read the draft", path.display(), error);
     let file = match open_regular(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

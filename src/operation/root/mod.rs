@@ -17,7 +17,7 @@ pub(super) use names::read_names;
 pub(super) use published::{affected, present_for, root_file};
 
 use super::Publisher;
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::metadata::{Expiry, PublicKey, Role, RootDraft, RootEdit, format_expiry};
 use crate::policy::clocks::Moment;
 use draft_file::DraftFile;
@@ -61,7 +61,7 @@ pub fn edit(publisher: &Publisher, path: &Path, names: &Path, wish: &RootWish, d
 pub(super) fn edited(publisher: &Publisher, path: &Path, names: &Path, wish: &RootWish) -> Result<(DraftFile, usize)> {
     let now = publisher.now();
     if let Some(over) = wish.expires.filter(|expires| *expires <= now) {
-        return Err(Failure::invalid(format!("the next root would expire on {}, which is in the past", format_expiry(over)))
+        return Err(Error::invalid(format!("the next root would expire on {}, which is in the past", format_expiry(over)))
             .hint("give a time in the future, for example 365d"));
     }
     let known = known_names(names)?;
@@ -111,7 +111,7 @@ fn wished_names(draft: &RootDraft, wish: &RootWish) -> Result<BTreeMap<String, S
 fn check_fresh(publisher: &Publisher, draft: &RootDraft) -> Result<()> {
     match staleness(publisher, draft)? {
         None => Ok(()),
-        Some(why) => Err(Failure::new(Kind::Conflict, why).hint("move the draft's file away and start again with `publish root edit`")),
+        Some(why) => Err(Error::new(Kind::Conflict, why).hint("move the draft's file away and start again with `publish root edit`")),
     }
 }
 
@@ -130,7 +130,7 @@ fn resolve(draft: &RootDraft, role: Option<Role>, text: &str) -> Result<String> 
         other => {
             let how = if other.is_empty() { "is not a key of" } else { "matches several keys of" };
             let whose = role.map_or_else(|| "the root".to_owned(), |role| role.to_string());
-            Err(Failure::invalid(format!("`{}` {how} {whose}", text.escape_debug()))
+            Err(Error::invalid(format!("`{}` {how} {whose}", text.escape_debug()))
                 .details(ids.iter().map(|id| draft.describe(id)))
                 .hint("give a name, or at least four digits of the key id"))
         }

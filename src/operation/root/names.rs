@@ -1,4 +1,4 @@
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::keys::create_private_directory;
 use crate::metadata::check_names;
@@ -10,9 +10,9 @@ use std::path::Path;
 pub(in crate::operation) fn read_names(path: &Path) -> Result<BTreeMap<String, String>> {
     match read_given(path, GIVEN_FILE_LIMIT) {
         Ok(bytes) => Ok(serde_json::from_slice(&bytes)
-            .map_err(|error| Failure::invalid(format!("the names of keys in {} cannot be read: {error}", path.display())))?),
+            .map_err(|error| Error::invalid(format!("the names of keys in {} cannot be read: {error}", path.display())))?),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-        Err(error) => Err(Failure::io("read", path.display(), error)),
+        Err(error) => Err(Error::io("read", path.display(), error)),
     }
 }
 
@@ -32,7 +32,7 @@ pub(super) fn write_names(path: &Path, names: &BTreeMap<String, String>) -> Resu
         return Ok(());
     }
     check_names(&all)?;
-    let bytes = serde_json::to_vec_pretty(&all).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
+    let bytes = serde_json::to_vec_pretty(&all).map_err(|error| Error::new(Kind::Unexpected, error.to_string()))?;
     // Keys may lie elsewhere: then nothing has made the directory yet.
     path.parent().map_or(Ok(()), create_private_directory)?;
     own_file::replace(path, &bytes)

@@ -1,9 +1,9 @@
 //! What is published, and whether a draft starts from it.
 
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::ObjectName;
+use crate::error::{Error, Kind, Result};
 use crate::metadata::trust::{AtExpiry, TrustedMetadata, is_signed_for};
 use crate::metadata::{ROOT_LIMIT, RepositoryLabel, Role, Root, RootDraft};
+use crate::names::ObjectName;
 use crate::operation::Publisher;
 use crate::repository::{Present, load_before_root};
 
@@ -27,7 +27,7 @@ pub(in crate::operation) fn affected(publisher: &Publisher, present: &Present, n
 }
 
 /// The published state: below the present root, whether or not a killed commit has put the next one there.
-pub(in crate::operation) fn present_for(publisher: &Publisher, draft: &RootDraft) -> crate::failure::Result<Present> {
+pub(in crate::operation) fn present_for(publisher: &Publisher, draft: &RootDraft) -> crate::error::Result<Present> {
     let Some(base) = draft.base() else { return publisher.load().map_err(|failure| half_done(publisher, draft, failure)) };
     match load_before_root(publisher.storage.as_ref(), &publisher.pinned()?, draft.next().version(), publisher.now()) {
         Ok(present) if present.digest() == base => Ok(present),
@@ -38,7 +38,7 @@ pub(in crate::operation) fn present_for(publisher: &Publisher, draft: &RootDraft
 }
 
 /// The roles may wait for a second run to be signed for a root that is there.
-fn half_done(publisher: &Publisher, draft: &RootDraft, failure: Failure) -> Failure {
+fn half_done(publisher: &Publisher, draft: &RootDraft, failure: Error) -> Error {
     let name = ObjectName::versioned("root", draft.next().version());
     match publisher.storage.get(&name, ROOT_LIMIT) {
         Ok(Some(_)) => failure
@@ -58,7 +58,7 @@ pub(in crate::operation) fn root_file(publisher: &Publisher, version: u64) -> Re
     let name = ObjectName::versioned("root", version);
     let pinned = publisher.pinned()?;
     let there = publisher.storage.get(&name, ROOT_LIMIT)?;
-    let missing = || Failure::new(Kind::Untrusted, format!("{name} is missing from {}", publisher.storage.location()));
+    let missing = || Error::new(Kind::Untrusted, format!("{name} is missing from {}", publisher.storage.location()));
     match there {
         Some(object) => Ok(object.bytes),
         // A repository may have been given to us with later roots only: the pinned one is one of them.

@@ -2,10 +2,10 @@
 
 use super::basis::{Basis, VouchedBy};
 use super::published::{affected, label, present_for};
-use crate::failure::{Id, Kind, Message, Result};
-use crate::layout::ObjectName;
+use crate::error::{Id, Kind, Message, Result};
 use crate::metadata::trust::{AtExpiry, TrustedMetadata};
 use crate::metadata::{Quorum, ROOT_LIMIT, RepositoryLabel, Role, Root, RootChange, RootDraft, format_expiry};
+use crate::names::ObjectName;
 use crate::operation::Publisher;
 use crate::policy::client_roots;
 use chrono::{DateTime, Utc};
@@ -201,7 +201,7 @@ fn walk(publisher: &Publisher, draft: &RootDraft, now: DateTime<Utc>) -> Result<
         // A repository that was given to us without its first roots has no clients that are pinned to them.
         let Some(pinned) = pinned else { continue };
         let mut moments = vec![now];
-        let follow = |at_expiry: AtExpiry| -> crate::failure::Result<TrustedMetadata> {
+        let follow = |at_expiry: AtExpiry| -> crate::error::Result<TrustedMetadata> {
             let mut trust = TrustedMetadata::pin(pinned, at_expiry)?;
             for next in roots[at + 1..].iter().flatten().chain([&file]) {
                 trust.next_root(next)?;

@@ -3,7 +3,7 @@ use super::draft_file::DraftFile;
 use super::names::known_names;
 use super::published::{root_file, staleness};
 use super::report::{RootReport, report};
-use crate::failure::{Failure, Id, Kind, Message, Result};
+use crate::error::{Error, Id, Kind, Message, Result};
 use crate::keys::{RoleSigner, sign_all};
 use crate::operation::Publisher;
 use chrono::Utc;
@@ -56,7 +56,7 @@ impl<'w> Review<'w> {
     pub fn check(&self) -> Result<()> {
         match self.report.problems.split_first() {
             None => Ok(()),
-            Some((problem, more)) => Err(Failure::new(Kind::Conflict, format!("root {} is not signed: {problem}", self.report.to))
+            Some((problem, more)) => Err(Error::new(Kind::Conflict, format!("root {} is not signed: {problem}", self.report.to))
                 .details(more.to_vec())
                 .hint("`publish root show` shows the whole draft")),
         }
@@ -87,7 +87,7 @@ impl<'w> Review<'w> {
         let draft = &mut self.file.draft;
         for signer in signers {
             if !draft.root_keys().any(|(_, key)| key.same_material(signer.public())) {
-                return Err(Failure::invalid(format!(
+                return Err(Error::invalid(format!(
                     "neither root {} nor root {} accepts the key in {}",
                     draft.present().version(),
                     draft.next().version(),

@@ -3,7 +3,7 @@
 //! A signer without the repository has nothing else to compare a draft with: the draft brings its own present root. A file
 //! is found by the keys, not by a name: any draft that has one of the root keys of a remembered root must continue that root.
 
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::metadata::trust::{AtExpiry, TrustedMetadata};
 use crate::metadata::{Envelope, Expiry, PublicKey, RepositoryLabel, Role, Root, RootDraft};
@@ -49,7 +49,7 @@ pub struct SignedRoots {
 impl SignedRoots {
     /// The remembered roots that have a root key of the draft's, present or next.
     pub(super) fn related_to(&self, draft: &RootDraft) -> Result<Vec<SignedRoot>> {
-        let failed = |error| Failure::io("read the roots that were signed here, in", self.directory.display(), error);
+        let failed = |error| Error::io("read the roots that were signed here, in", self.directory.display(), error);
         let entries = match std::fs::read_dir(&self.directory) {
             Ok(entries) => entries,
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(Vec::new()),
@@ -88,7 +88,7 @@ impl SignedRoots {
         };
         crate::keys::create_private_directory(&self.directory)?;
         let file = continues.map_or_else(|| self.directory.join(format!("{}.json", &present_sha256[..32])), Path::to_owned);
-        let bytes = serde_json::to_vec_pretty(&signed).map_err(|error| Failure::invalid(error.to_string()))?;
+        let bytes = serde_json::to_vec_pretty(&signed).map_err(|error| Error::invalid(error.to_string()))?;
         own_file::replace(&file, &bytes)
     }
 }
@@ -102,10 +102,10 @@ impl SignedRoot {
 
 fn read(path: &Path) -> Result<SignedRoot> {
     let broken = |why: String| {
-        Failure::invalid(format!("{} cannot be read: {why}", path.display()))
+        Error::invalid(format!("{} cannot be read: {why}", path.display()))
             .hint("it contains the root that you signed last; move it away, and give the present root with --root")
     };
-    let bytes = read_given(path, GIVEN_FILE_LIMIT).map_err(|error| Failure::io("read", path.display(), error))?;
+    let bytes = read_given(path, GIVEN_FILE_LIMIT).map_err(|error| Error::io("read", path.display(), error))?;
     let signed: SignedRoot = serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
     if signed.schema != SCHEMA {
         return Err(broken(format!("schema {}, not {SCHEMA}", signed.schema)));

@@ -2,9 +2,9 @@
 
 use super::Chain;
 use super::finding::{Findings, Severity};
-use crate::failure::{Id, Result};
-use crate::layout::{ObjectName, TargetPath};
+use crate::error::{Id, Result};
 use crate::metadata::{Delegations, ROOT_LIMIT, Role, Target, UNSTATED_TARGETS_LIMIT};
+use crate::names::{ObjectName, TargetPath};
 use crate::operation::bins::GO_TUF_AND_BINS;
 use crate::operation::delegations::of_role;
 use crate::policy::client_roots::{self, Client};

@@ -4,9 +4,9 @@ use super::VerifyRequest;
 use super::finding::Findings;
 use super::plain::Promise;
 use crate::digest::{Digester, Digests, Wanted};
-use crate::failure::{Failure, Id, Kind, Result};
-use crate::layout::{ObjectName, is_reserved};
+use crate::error::{Error, Id, Kind, Result};
 use crate::metadata::Target;
+use crate::names::{ObjectName, is_reserved};
 use crate::repository::each as each_in_parallel;
 use sequoia_openpgp::crypto::hash::Context;
 use sequoia_openpgp::types::HashAlgorithm;
@@ -27,7 +27,7 @@ pub(super) struct Read {
     pub(super) bytes: u64,
     /// How its plain name compares with the hashed one.
     plain: Plain,
-    fault: Option<Failure>,
+    fault: Option<Error>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,7 +83,7 @@ fn read_one(request: &VerifyRequest<'_>, consistent: bool, name: &str, target: &
     };
     match pass(request, &main, target, want, &mut read) {
         Ok(Some(())) => {}
-        Ok(None) => read.fault = Some(Failure::new(Kind::Untrusted, format!("{main} is missing"))),
+        Ok(None) => read.fault = Some(Error::new(Kind::Untrusted, format!("{main} is missing"))),
         Err(failure) if failure.kind == Kind::Untrusted => read.fault = Some(failure),
         Err(failure) => return Err(failure),
     }
@@ -108,7 +108,7 @@ fn pass(request: &VerifyRequest<'_>, object: &ObjectName, target: &Target, want:
     let mut buffer = vec![0_u8; BUFFER.min(usize::try_from(target.length).unwrap_or(BUFFER) + 1)];
     let mut length = 0;
     loop {
-        let count = reader.read(&mut buffer).map_err(|error| Failure::io("read", object, error))?;
+        let count = reader.read(&mut buffer).map_err(|error| Error::io("read", object, error))?;
         if count == 0 {
             break;
         }
@@ -116,7 +116,7 @@ fn pass(request: &VerifyRequest<'_>, object: &ObjectName, target: &Target, want:
         read.bytes += count as u64;
         request.progress.bytes(count as u64);
         if length > target.length {
-            return Err(Failure::new(Kind::Untrusted, format!("{object} is longer than the {} bytes its entry states", target.length)));
+            return Err(Error::new(Kind::Untrusted, format!("{object} is longer than the {} bytes its entry states", target.length)));
         }
         digester.update(&buffer[..count]);
         if matches!(want, Want::Content) {
@@ -132,8 +132,8 @@ fn pass(request: &VerifyRequest<'_>, object: &ObjectName, target: &Target, want:
     Ok(Some(()))
 }
 
-fn different(object: &ObjectName, target: &Target, digests: &Digests) -> Failure {
-    Failure::new(Kind::Untrusted, format!("{object} differs from its entry"))
+fn different(object: &ObjectName, target: &Target, digests: &Digests) -> Error {
+    Error::new(Kind::Untrusted, format!("{object} differs from its entry"))
         .detail(format!("stated: {} ({} bytes)", target.hashes, target.length))
         .detail(format!("found: sha256 {} ({} bytes)", digests.hex(), digests.length))
 }

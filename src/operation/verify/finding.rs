@@ -1,4 +1,4 @@
-use crate::failure::{Failure, Id};
+use crate::error::{Error, Id};
 use serde::Serialize;
 use std::fmt;
 
@@ -50,7 +50,7 @@ impl Findings {
         self.0.push(Finding { id, severity, subject: subject.into(), message: message.into(), advice: advice.into() });
     }
 
-    pub(super) fn error(&mut self, id: Id, subject: &str, failure: &Failure, advice: &str) {
+    pub(super) fn error(&mut self, id: Id, subject: &str, failure: &Error, advice: &str) {
         let message =
             [failure.message.as_str()].into_iter().chain(failure.details.iter().map(String::as_str)).collect::<Vec<_>>().join("; ");
         self.add(id, Severity::Error, subject, message, advice);

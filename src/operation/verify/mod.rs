@@ -13,13 +13,13 @@ mod second_opinion;
 pub use finding::{Finding, Severity};
 pub use second_opinion::SecondOpinion;
 
-use crate::failure::{Failure, Id, Kind, Result};
-use crate::layout::ObjectName;
+use crate::error::{Error, Id, Kind, Result};
 use crate::metadata::trust::{AtExpiry, TrustedMetadata};
 use crate::metadata::{
     DelegatedRole, Delegations, Lifetimes, ROLE_LIMIT, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Target, Targets, UNSTATED_SNAPSHOT_LIMIT,
     UNSTATED_TARGETS_LIMIT, describe_span, format_expiry,
 };
+use crate::names::ObjectName;
 use crate::policy::clocks;
 use crate::repository::{BINS, Progress, Versions};
 use crate::storage::Source;
@@ -237,7 +237,7 @@ fn anchor(request: &VerifyRequest<'_>, findings: &mut Findings) -> Result<Vec<u8
             return Ok(root.bytes);
         }
         let root = request.source.get(&plain, ROOT_LIMIT)?.ok_or_else(|| {
-            Failure::new(
+            Error::new(
                 Kind::NoRepository,
                 format!("there is no TUF repository at {}: neither 1.root.json nor root.json", request.source.location()),
             )
@@ -263,7 +263,7 @@ fn anchor(request: &VerifyRequest<'_>, findings: &mut Findings) -> Result<Vec<u8
             if found == wanted.to_ascii_lowercase() {
                 return Ok(root);
             }
-            Err(Failure::new(Kind::Untrusted, "the first root is not the one with the given SHA-512")
+            Err(Error::new(Kind::Untrusted, "the first root is not the one with the given SHA-512")
                 .detail(format!("given: {wanted}"))
                 .detail(format!("found: {found}"))
                 .hint("the repository was replaced, or the SHA-512 is that of another root"))
@@ -271,12 +271,7 @@ fn anchor(request: &VerifyRequest<'_>, findings: &mut Findings) -> Result<Vec<u8
     }
 }
 
-fn read_chain(
-    request: &VerifyRequest<'_>,
-    anchor: &[u8],
-    findings: &mut Findings,
-    versions: &mut Versions,
-) -> crate::failure::Result<Chain> {
+fn read_chain(request: &VerifyRequest<'_>, anchor: &[u8], findings: &mut Findings, versions: &mut Versions) -> crate::error::Result<Chain> {
     let source = request.source;
     let mut trust = TrustedMetadata::pin(anchor, AtExpiry::Report(request.now))?;
     let mut newest_root = None;
@@ -287,7 +282,7 @@ fn read_chain(
         newest_root = Some(next.bytes);
     }
     trust.end_of_roots()?;
-    let missing = |name: String| Failure::new(Kind::Untrusted, format!("{name} is missing"));
+    let missing = |name: String| Error::new(Kind::Untrusted, format!("{name} is missing"));
     let timestamp = source.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?.ok_or_else(|| missing("timestamp.json".into()))?;
     let listed = trust.timestamp(&timestamp.bytes)?.get("snapshot.json").cloned();
     versions.timestamp = trust.listings().map_or_else(|| 0, |(timestamp, _)| timestamp.version());
@@ -351,7 +346,7 @@ fn read_chain(
     Ok(Chain { trust, top, delegated, newest_root })
 }
 
-fn delegations(targets: &Targets, what: &str) -> crate::failure::Result<Option<Delegations>> {
+fn delegations(targets: &Targets, what: &str) -> crate::error::Result<Option<Delegations>> {
     targets.field("delegations").map(|json| Delegations::parse(json, what)).transpose()
 }
 

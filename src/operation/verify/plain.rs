@@ -1,9 +1,9 @@
 //! Plain names against what the repository promises about them.
 
 use super::finding::{Findings, Severity};
-use crate::failure::Id;
-use crate::layout::ObjectName;
+use crate::error::Id;
 use crate::metadata::Target;
+use crate::names::ObjectName;
 use crate::repository::{PlainState, Versions, plain_state};
 use crate::storage::Source;
 use std::collections::BTreeMap;
@@ -84,7 +84,7 @@ impl Promise {
         source: &dyn Source,
         targets: &BTreeMap<String, Target>,
         findings: &mut Findings,
-    ) -> crate::failure::Result<()> {
+    ) -> crate::error::Result<()> {
         if let Some(why) = &self.state.unreadable {
             let message = format!("it is not known which plain names are in place: {why}");
             findings.add(Id::PlainMarkerStale, Severity::Warning, "plain.json", message, "`publish refresh` replaces it");

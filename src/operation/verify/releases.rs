@@ -2,9 +2,9 @@
 
 use super::VerifyRequest;
 use super::finding::{Findings, Severity};
-use crate::failure::{Failure, Id, Kind};
-use crate::layout::{Platform, check_channel, check_group, signed_name};
+use crate::error::{Error, Id, Kind};
 use crate::metadata::{Target, format_expiry};
+use crate::names::{Platform, check_channel, check_group, signed_name};
 use crate::openpgp::{Certificates, DetachedSignature, Standing};
 use crate::policy::channels::pointing_at_nothing;
 use crate::policy::platforms;
@@ -30,14 +30,14 @@ impl Signatures {
         small: &BTreeMap<String, Vec<u8>>,
         targets: &BTreeMap<String, Target>,
         findings: &mut Findings,
-    ) -> crate::failure::Result<Self> {
+    ) -> crate::error::Result<Self> {
         let mut certificates = Certificates::default();
         for (name, bytes) in &request.certificates {
             certificates.add(bytes, name)?;
         }
         for (name, bytes) in small.iter().filter(|(name, _)| name.starts_with("openpgp/")) {
             match certificates.add(bytes, name) {
-                Ok(fingerprint) if *name == crate::layout::certificate_name(&fingerprint) => {}
+                Ok(fingerprint) if *name == crate::names::certificate_name(&fingerprint) => {}
                 Ok(fingerprint) => findings.add(
                     Id::CertificateMisnamed,
                     Severity::Warning,
@@ -118,13 +118,13 @@ impl Signatures {
         request: &VerifyRequest<'_>,
         artifact: &str,
         state: Option<&Context>,
-    ) -> Option<crate::failure::Result<String>> {
+    ) -> Option<crate::error::Result<String>> {
         if self.certificates.is_empty() {
             return None;
         }
         let signature = self.by_artifact.get(artifact)?;
         if !signature.is_version_4() {
-            return Some(Err(Failure::new(Kind::Untrusted, "the signature is not of version 4, which gpg needs")));
+            return Some(Err(Error::new(Kind::Untrusted, "the signature is not of version 4, which gpg needs")));
         }
         Some(self.certificates.verify(signature, state?, request.now, artifact))
     }

@@ -2,8 +2,8 @@
 //! wherever it can read the format at all.
 
 use super::{Chain, VerifyRequest};
-use crate::layout::ObjectName;
 use crate::metadata::{KeyKind, ROLE_LIMIT, ROOT_LIMIT, Target, Targets};
+use crate::names::ObjectName;
 use crate::storage::Source;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::io::{AsyncRead, Cursor};

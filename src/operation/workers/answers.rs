@@ -1,7 +1,7 @@
 //! Replies as a worker gives them, and as callers and the targets worker verify them.
 
 use crate::broker::{Certifiers, Credential, Reply, Subject, WorkerRole};
-use crate::failure::Result;
+use crate::error::Result;
 use crate::keys::{RoleSigner, Signers};
 use crate::metadata::Role;
 use crate::repository::Present;

@@ -2,7 +2,7 @@ use super::answers::certifiers;
 use super::remote::RemoteRoles;
 use super::{Workers, failure_of};
 use crate::broker::{Ask, Broker, Certifiers, Reply, Request, Sealed, Subject, WorkerRole, new_id};
-use crate::failure::{Failure, Id, Kind, Message, Result};
+use crate::error::{Error, Id, Kind, Message, Result};
 use crate::keys::Signers;
 use crate::metadata::Role;
 use crate::operation::Publisher;
@@ -176,7 +176,7 @@ impl Call<'_> {
             return Ok(Ok(versions));
         }
         let unconfirmed = || {
-            Failure::new(
+            Error::new(
                 Kind::Untrusted,
                 format!("the targets worker reports request {} as done, and the repository does not contain it", self.subject.request),
             )
@@ -196,10 +196,10 @@ impl Call<'_> {
         Ok(if self.edit.is_done_in(&earlier)? { Ok(versions) } else { Err(unconfirmed()) })
     }
 
-    fn out_of_patience(&self, trouble: Option<Failure>) -> Failure {
+    fn out_of_patience(&self, trouble: Option<Error>) -> Error {
         let seconds = self.workers.patience.as_secs();
         let message = format!("the targets worker has not answered request {} within {seconds} s", self.subject.request);
-        let failure = Failure::new(Kind::Storage, message)
+        let failure = Error::new(Kind::Storage, message)
             .detail("the request is now invalid; the staged content stays for the next run")
             .hint("`publish queue` shows running workers and waiting requests; then run the same command again");
         match trouble {

@@ -18,7 +18,7 @@ pub use shared::{Pause, Shared};
 pub(super) use caller::commit;
 
 use crate::broker::{Broker, BrokerOptions, Reply, Request, Sealed};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::keys::{self, KeyUri, Passphrases, RoleSigner};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeMap;
@@ -62,7 +62,7 @@ impl Workers {
 }
 
 /// The form in which a failure is sent to the caller.
-fn refusal(failure: &Failure) -> Reply {
+fn refusal(failure: &Error) -> Reply {
     let mut details = failure.details.clone();
     let mut cause = std::error::Error::source(failure);
     while let Some(error) = cause {
@@ -73,8 +73,8 @@ fn refusal(failure: &Failure) -> Reply {
 }
 
 /// The failure again at the other end.
-fn failure_of(kind: &str, message: String, details: Vec<String>, hints: Vec<String>) -> Failure {
-    let failure = hints.into_iter().fold(Failure::new(Kind::named(kind), message), Failure::hint);
+fn failure_of(kind: &str, message: String, details: Vec<String>, hints: Vec<String>) -> Error {
+    let failure = hints.into_iter().fold(Error::new(Kind::named(kind), message), Error::hint);
     failure.details(details)
 }
 

@@ -2,9 +2,9 @@
 //! wanted. The promises to clients are checked besides, by [`crate::policy`], on what the request would leave.
 
 use crate::digest::Digests;
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::{TargetPath, signed_name};
+use crate::error::{Error, Kind, Result};
 use crate::metadata::{PublicKey, Target, TargetEdits, format_expiry};
+use crate::names::{TargetPath, signed_name};
 use crate::openpgp::{Certificates, DetachedSignature};
 use crate::policy::clocks::TOLERANCE;
 use crate::policy::signatures;
@@ -83,7 +83,7 @@ pub(super) fn check_rights(sender: &Sender, elsewhere: bool, edit: &Edit) -> Res
         ),
     ];
     if let Some((.., word)) = needs.iter().find(|(needed, right, _)| *needed && !sender.may.contains(right)) {
-        return Err(Failure::new(Kind::Permission, format!("this sender has no right to request `{word}`"))
+        return Err(Error::new(Kind::Permission, format!("this sender has no right to request `{word}`"))
             .hint("`workers.senders` in the worker's config lists the rights of each sender"));
     }
     let strange = edit.names().find(|name| !sender.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str())));
@@ -102,7 +102,7 @@ fn removes_channel(change: &Change) -> bool {
 pub(super) fn check_request(sender: &Sender, limits: &Limits, edit: &Edit) -> Result<()> {
     if edit.changes.len() > limits.targets_per_request {
         let (count, most) = (edit.changes.len(), limits.targets_per_request);
-        return Err(Failure::invalid(format!("{count} targets in one request; this worker signs {most} at most"))
+        return Err(Error::invalid(format!("{count} targets in one request; this worker signs {most} at most"))
             .hint("publish fewer targets in one command, or raise `workers.targets_per_request`"));
     }
     check_rights(sender, limits.elsewhere, edit)?;
@@ -231,6 +231,6 @@ impl Content<'_> {
     }
 }
 
-fn refused(why: String) -> Failure {
-    Failure::invalid(why)
+fn refused(why: String) -> Error {
+    Error::invalid(why)
 }

@@ -2,7 +2,7 @@ use super::answers::certifiers;
 use super::{ANSWER, Workers, failure_of, soon};
 use crate::broker::{Ask, Broker, FileReference, Reply, Request, RoleReference, Subject, WorkerRole, new_id};
 use crate::digest::Digests;
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::keys::RoleSigner;
 use crate::repository::{NewRole, Present, UpperRoles, Written};
 use chrono::{DateTime, Utc};
@@ -44,7 +44,7 @@ impl RemoteRoles<'_> {
                 Err(failure) => disbelieved = Some(failure),
             }
         }
-        let failure = Failure::new(Kind::Storage, format!("the {role} worker does not answer"));
+        let failure = Error::new(Kind::Storage, format!("the {role} worker does not answer"));
         let failure = disbelieved.into_iter().fold(failure, |failure, last| failure.detail(last.message));
         Err(failure.hint("check that it runs: `publish queue` shows the running workers"))
     }

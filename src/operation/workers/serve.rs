@@ -7,7 +7,7 @@ use super::answers::Answers;
 use super::policy::Sender;
 use super::turned_away::TurnedAway;
 use crate::broker::{Ask, Broker, Delivery, Incoming, Request, Sealed, Subject, WorkerRole};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::keys::{RoleSigner, Signers};
 use crate::metadata::Role;
 use crate::operation::Publisher;
@@ -50,16 +50,16 @@ pub enum Event<'a> {
         /// Its id, if that could be read.
         id: &'a str,
         /// Why.
-        failure: &'a Failure,
+        failure: &'a Error,
     },
     /// Something failed and is tried again.
-    Trouble(&'a Failure),
+    Trouble(&'a Error),
 }
 
 /// Serves one role until `stop`: the running work is finished then.
 pub fn serve(publisher: &Publisher, role: WorkerRole, stop: &AtomicBool, log: &(dyn Fn(Event<'_>) + Sync)) -> Result<()> {
     let workers = publisher.workers.as_ref().ok_or_else(|| {
-        Failure::invalid("a worker needs a broker, and the config has no `broker`")
+        Error::invalid("a worker needs a broker, and the config has no `broker`")
             .hint("set `broker: amqps://user@host` and `workers:`; see docs/workers.md")
     })?;
     let pinned = publisher.pinned()?;
@@ -125,7 +125,7 @@ impl Worker<'_> {
     /// Another process is still making the queue: the next connection may find it ready.
     fn wait_for_queue(&self) -> Result<()> {
         if self.unready.fetch_add(1, Ordering::Relaxed) > MOST_UNREADY {
-            return Err(Failure::new(Kind::Storage, format!("the queue of the {} worker stays unusable", self.role))
+            return Err(Error::new(Kind::Storage, format!("the queue of the {} worker stays unusable", self.role))
                 .hint("the broker's log has the reason; delete the queue there if it is damaged, then it is made anew"));
         }
         std::thread::sleep(GLANCE);
@@ -219,9 +219,9 @@ impl Worker<'_> {
             Ask::Timestamp { .. } => WorkerRole::Timestamp,
         };
         if fits != self.role {
-            return Err(Failure::invalid(format!("request {} is for the {fits} worker; this one signs {} only", request.id, self.role)));
+            return Err(Error::invalid(format!("request {} is for the {fits} worker; this one signs {} only", request.id, self.role)));
         }
-        let sender = self.workers.senders.get(&request.sender).ok_or_else(|| Failure::new(Kind::Unexpected, "a sender disappeared"))?;
+        let sender = self.workers.senders.get(&request.sender).ok_or_else(|| Error::new(Kind::Unexpected, "a sender disappeared"))?;
         Ok((sealed, request, sender))
     }
 
@@ -237,14 +237,14 @@ impl Worker<'_> {
     }
 
     /// Logs a message that goes to the dead letters, unless there are too many.
-    pub(super) fn note(&self, delivery: &Delivery, failure: &Failure) {
+    pub(super) fn note(&self, delivery: &Delivery, failure: &Error) {
         if self.turned_away.is_to_be_logged(&failure.message, Instant::now()) {
             (self.log)(Event::Refused { id: &delivery.id(), failure });
         }
     }
 
     /// An invalid request: it is moved to the dead letters unanswered.
-    pub(super) fn dead_letter(&self, broker: &Broker, delivery: Delivery, failure: &Failure) -> Result<()> {
+    pub(super) fn dead_letter(&self, broker: &Broker, delivery: Delivery, failure: &Error) -> Result<()> {
         self.note(&delivery, failure);
         broker.dead_letter(&[(delivery, failure.message.clone())])
     }

@@ -1,7 +1,7 @@
 use crate::broker::{Changes, Sealed};
 use crate::digest::Digests;
-use crate::failure::{Failure, Id, Kind, Result};
-use crate::layout::ObjectName;
+use crate::error::{Error, Id, Kind, Result};
+use crate::names::ObjectName;
 use crate::storage::{Location, Storage, StoreOptions};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -66,7 +66,7 @@ impl Shared {
     pub(in crate::operation) fn check_pause(&self) -> Result<()> {
         let Some(pause) = self.pause()? else { return Ok(()) };
         let reason = pause.reason.map_or(String::new(), |reason| format!(": {reason}"));
-        Err(Failure::new(Kind::Conflict, format!("publishing is paused since {}{reason}", crate::metadata::format_expiry(pause.since)))
+        Err(Error::new(Kind::Conflict, format!("publishing is paused since {}{reason}", crate::metadata::format_expiry(pause.since)))
             .id(Id::Paused)
             .hint("to continue, run `publish resume`"))
     }
@@ -74,7 +74,7 @@ impl Shared {
     /// Puts a change set where the workers find it.
     pub(super) fn put_changes(&self, id: &str, bytes: &[u8]) -> Result<Changes> {
         if bytes.len() as u64 > self.longest {
-            return Err(Failure::invalid(format!("a change set of {} bytes; no more than {} are accepted", bytes.len(), self.longest))
+            return Err(Error::invalid(format!("a change set of {} bytes; no more than {} are accepted", bytes.len(), self.longest))
                 .hint("publish fewer targets in one command, or raise `workers.request_bytes` for callers and workers"));
         }
         self.storage.put(&object(format!("requests/{id}.json")), bytes)?;
@@ -85,15 +85,15 @@ impl Shared {
     /// The change set that a request names.
     pub(super) fn changes(&self, id: &str, named: &Changes) -> Result<Vec<u8>> {
         if named.length > self.longest {
-            return Err(Failure::invalid(format!(
+            return Err(Error::invalid(format!(
                 "request {id} has a change set of {} bytes; no more than {} are read",
                 named.length, self.longest
             )));
         }
-        let missing = || Failure::invalid(format!("the change set of request {id} is missing from {}", self.storage.location()));
+        let missing = || Error::invalid(format!("the change set of request {id} is missing from {}", self.storage.location()));
         let bytes = self.storage.get(&object(format!("requests/{id}.json")), self.longest)?.ok_or_else(missing)?.bytes;
         if Digests::of(&bytes).hex() != named.sha256 || bytes.len() as u64 != named.length {
-            return Err(Failure::invalid(format!("the change set of request {id} is not the one that its sender signed")));
+            return Err(Error::invalid(format!("the change set of request {id} is not the one that its sender signed")));
         }
         Ok(bytes)
     }
@@ -108,7 +108,7 @@ impl Shared {
         let name = object(format!("requests/{id}.sealed.json"));
         name.check()?;
         let found = self.storage.get(&name, crate::broker::MESSAGE_LIMIT as u64)?;
-        Sealed::parse(&found.ok_or_else(|| Failure::invalid(format!("request {id} is unknown at {}", self.storage.location())))?.bytes)
+        Sealed::parse(&found.ok_or_else(|| Error::invalid(format!("request {id} is unknown at {}", self.storage.location())))?.bytes)
     }
 
     /// Records how a request ended.
@@ -142,5 +142,5 @@ impl Shared {
 }
 
 fn json(value: &impl Serialize) -> Result<Vec<u8>> {
-    serde_json::to_vec(value).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))
+    serde_json::to_vec(value).map_err(|error| Error::new(Kind::Unexpected, error.to_string()))
 }

@@ -6,7 +6,7 @@ use super::refusal;
 use super::remote::RemoteRoles;
 use super::serve::{Event, Genuine, Worker};
 use crate::broker::{Ask, Broker, Delivery, Reply, Request, Sealed, Subject};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::metadata::{PublicKey, Role};
 use crate::operation::publisher::bins_unsigned;
 use crate::operation::rotate::bins_behind;
@@ -65,7 +65,7 @@ impl Worker<'_> {
 
     /// What to do with a genuine request.
     fn accept(&self, sealed: &Sealed, request: &Request, sender: &Sender, subject: &Subject) -> Result<Opened> {
-        let Ask::Targets { changes } = &request.ask else { return Err(Failure::new(Kind::Unexpected, "a request of another kind")) };
+        let Ask::Targets { changes } = &request.ask else { return Err(Error::new(Kind::Unexpected, "a request of another kind")) };
         if let Some(record) = self.publisher.shared.result(&request.id)? {
             // Any process that can write to the state store could have put a file there: what no targets worker signed is
             // no result, and the request is looked at again.
@@ -190,7 +190,7 @@ impl Worker<'_> {
     }
 
     /// Records how a request ended, replies to its sender, and lets the broker forget it.
-    fn conclude(&self, broker: &Broker, accepted: &Accepted, reply: &Reply, failure: Option<&Failure>) -> Result<()> {
+    fn conclude(&self, broker: &Broker, accepted: &Accepted, reply: &Reply, failure: Option<&Error>) -> Result<()> {
         let id = accepted.request.id.as_str();
         let sealed = self.answers.seal(reply, &accepted.subject, self.publisher.now())?;
         self.publisher.shared.put_result(id, &sealed)?;
@@ -208,7 +208,7 @@ impl Worker<'_> {
     }
 
     /// A genuine request that cannot be looked at: its sender is informed, and it is kept among the dead letters.
-    fn turn_away(&self, broker: &Broker, delivery: Delivery, subject: &Subject, failure: &Failure) -> Result<()> {
+    fn turn_away(&self, broker: &Broker, delivery: Delivery, subject: &Subject, failure: &Error) -> Result<()> {
         if failure.kind == Kind::Storage {
             (self.log)(Event::Trouble(failure));
             std::thread::sleep(Duration::from_secs(1));
@@ -220,7 +220,7 @@ impl Worker<'_> {
     }
 
     /// The store or another worker failed: later, or after too many tries never.
-    fn try_again(&self, broker: &Broker, batch: Vec<Accepted>, failure: &Failure) -> Result<()> {
+    fn try_again(&self, broker: &Broker, batch: Vec<Accepted>, failure: &Error) -> Result<()> {
         (self.log)(Event::Trouble(failure));
         std::thread::sleep(Duration::from_secs(1));
         for accepted in batch {
@@ -242,8 +242,8 @@ fn done(committed: &Committed) -> Reply {
     Reply::Done { changed: committed.changed, snapshot: committed.versions.snapshot }
 }
 
-fn taken(id: &str) -> Failure {
-    Failure::new(Kind::Permission, format!("request {id} has the id of another request"))
+fn taken(id: &str) -> Error {
+    Error::new(Kind::Permission, format!("request {id} has the id of another request"))
 }
 
 /// What is to be done with a genuine request.
@@ -255,7 +255,7 @@ enum Opened {
     /// Another request with its id was answered before.
     Taken,
     /// Its sender may not make it.
-    Unwanted(Failure),
+    Unwanted(Error),
 }
 
 /// Reports each step to the senders of a batch; every step is also recorded, for a sender that does not receive the report.

@@ -1,6 +1,6 @@
 //! How much of what is turned away gets into the log: any process with the broker's credentials can send messages without end.
 
-use crate::failure::{Failure, Kind};
+use crate::error::{Error, Kind};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -31,11 +31,11 @@ impl TurnedAway {
     }
 
     /// At the end of an interval: one line for all messages that got none.
-    pub(super) fn summary(&self, now: Instant) -> Option<Failure> {
+    pub(super) fn summary(&self, now: Instant) -> Option<Error> {
         let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tally.began.filter(|began| now.duration_since(*began) >= INTERVAL)?;
         let more = std::mem::take(&mut *tally).more;
         let text = format!("{more} more messages that cannot be authenticated went to the dead letters");
-        (more > 0).then(|| Failure::new(Kind::Permission, text))
+        (more > 0).then(|| Error::new(Kind::Permission, text))
     }
 }

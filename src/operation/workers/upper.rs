@@ -5,7 +5,7 @@ use super::refusal;
 use super::remote::base_of;
 use super::serve::{Event, Genuine, Worker};
 use crate::broker::{Ask, Broker, FileReference, Reply, Request};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::repository::{Edit, Written};
 
 impl Worker<'_> {
@@ -32,10 +32,10 @@ impl Worker<'_> {
         let (base, renews) = match &request.ask {
             Ask::Snapshot { base, roles, .. } => (base, roles.is_empty()),
             Ask::Timestamp { base, snapshot } => (base, snapshot.is_none()),
-            Ask::Targets { .. } => return Err(Failure::new(Kind::Unexpected, "a request of another kind")),
+            Ask::Targets { .. } => return Err(Error::new(Kind::Unexpected, "a request of another kind")),
         };
         if renews && !sender.may.contains(&super::Right::Refresh) {
-            return Err(Failure::new(Kind::Permission, "this sender has no right to request `refresh`"));
+            return Err(Error::new(Kind::Permission, "this sender has no right to request `refresh`"));
         }
         if *base != base_of(&present) {
             return Ok(Reply::Again);
@@ -69,7 +69,7 @@ impl Worker<'_> {
         request.check(&self.repository, self.publisher.now())?;
         let edit = match &request.ask {
             Ask::Targets { changes } if request.id == id => Edit::from_change_set(&self.publisher.shared.changes(id, changes)?)?,
-            _ => return Err(Failure::invalid(format!("request {id} is not one to the targets worker"))),
+            _ => return Err(Error::invalid(format!("request {id} is not one to the targets worker"))),
         };
         if let Some(sender) = self.workers.senders.get(&request.sender) {
             check_rights(sender, self.workers.limits.elsewhere, &edit)?;

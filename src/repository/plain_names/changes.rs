@@ -2,9 +2,9 @@
 
 use super::AtHand;
 use super::marker::Marker;
-use crate::failure::Result;
-use crate::layout::ObjectName;
+use crate::error::Result;
 use crate::metadata::{DelegatedRole, Delegations, Envelope, Listing, ROLE_LIMIT, Role, Target, Targets};
+use crate::names::ObjectName;
 use crate::repository::edit::same;
 use crate::repository::present::Present;
 use crate::storage::Storage;

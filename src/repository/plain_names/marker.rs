@@ -1,7 +1,7 @@
 //! `plain.json`: how far plain names are, which of them may still be undone by a late writer, and which could not be written.
 
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::ObjectName;
+use crate::error::{Error, Kind, Result};
+use crate::names::ObjectName;
 use crate::storage::{Source, Storage, Token};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -54,7 +54,7 @@ pub(super) struct Held {
     pub marker: Marker,
     token: Option<Token>,
     /// Why it could not be read. It stops no command: `marker` claims nothing then, and `refresh` replaces the object.
-    pub unreadable: Option<Failure>,
+    pub unreadable: Option<Error>,
 }
 
 /// Reads the marker.
@@ -66,7 +66,7 @@ pub(super) fn read(source: &dyn Source) -> Held {
     let mut marker = Marker::default();
     match object.as_ref().map(|object| serde_json::from_slice(&object.bytes)) {
         Some(Ok(parsed)) => marker = parsed,
-        Some(Err(error)) => unreadable = Some(Failure::new(Kind::Untrusted, format!("plain.json is no list of plain names: {error}"))),
+        Some(Err(error)) => unreadable = Some(Error::new(Kind::Untrusted, format!("plain.json is no list of plain names: {error}"))),
         None => {}
     }
     // A name that leads out of the repository is a stranger's.
@@ -94,7 +94,7 @@ impl Held {
 
     /// Replaces the marker that was read; `false` if another publisher has replaced it since.
     pub(super) fn replace(&self, storage: &dyn Storage, marker: &Marker) -> Result<bool> {
-        let bytes = serde_json::to_vec(marker).map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
+        let bytes = serde_json::to_vec(marker).map_err(|error| Error::new(Kind::Unexpected, error.to_string()))?;
         storage.compare_and_swap(&ObjectName::plain_marker(), self.token.as_ref(), &bytes).map_err(|mut failure| {
             if matches!(failure.kind, Kind::Permission | Kind::Invalid | Kind::Conflict) {
                 failure.hints.insert(0, MOVE_AWAY.into());

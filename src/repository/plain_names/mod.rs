@@ -29,9 +29,9 @@ use self::marker::{MOST_OPEN, Marker};
 use super::edit;
 use super::parallel::each;
 use super::present::{Present, load};
-use crate::failure::{Failure, Id, Kind, Message, Result};
-use crate::layout::ObjectName;
+use crate::error::{Error, Id, Kind, Message, Result};
 use crate::metadata::{Envelope, ROOT_LIMIT, Root, TIMESTAMP_LIMIT, Target, Targets};
+use crate::names::ObjectName;
 use crate::storage::Storage;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -91,7 +91,7 @@ impl<'a> AtHand<'a> {
 }
 
 /// That the marker cannot be read.
-fn unreadable(failure: &Failure) -> Trouble {
+fn unreadable(failure: &Error) -> Trouble {
     Trouble {
         subject: EVERY_TARGET.into(),
         why: format!("it is not known which are in place: {}", failure.message),
@@ -179,7 +179,7 @@ impl Follow<'_> {
             }
             newer = Some(load(self.storage, self.pinned, self.now)?);
         }
-        Err(Failure::new(Kind::Conflict, format!("other publishers changed plain.json {ROUNDS} times meanwhile")))
+        Err(Error::new(Kind::Conflict, format!("other publishers changed plain.json {ROUNDS} times meanwhile")))
     }
 
     /// Writes what the marker does not claim yet, and looks again at what may have been undone: the marker that follows, and
@@ -368,6 +368,6 @@ fn copy_root(storage: &dyn Storage, version: u64) -> Result<()> {
     let name = ObjectName::versioned("root", version);
     let root = storage
         .get(&name, ROOT_LIMIT)?
-        .ok_or_else(|| Failure::new(Kind::Untrusted, format!("{name} is missing from {}", storage.location())))?;
+        .ok_or_else(|| Error::new(Kind::Untrusted, format!("{name} is missing from {}", storage.location())))?;
     storage.put(&ObjectName::plain_role("root"), &root.bytes)
 }

@@ -1,9 +1,9 @@
 //! One plain name: what it should be, whether it is, and how it gets there.
 
 use super::Trouble;
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::{ObjectName, is_reserved};
+use crate::error::{Error, Kind, Result};
 use crate::metadata::Target;
+use crate::names::{ObjectName, is_reserved};
 use crate::policy::State;
 use crate::policy::names::way_out;
 use crate::repository::edit::View;
@@ -52,8 +52,8 @@ pub(in crate::repository) fn apply(
 }
 
 /// That no object has the content of a target.
-pub(super) fn missing(storage: &dyn Storage, name: &str, target: &Target) -> Failure {
-    Failure::new(Kind::Untrusted, format!("the content of target {name} is missing from {}", storage.location()))
+pub(super) fn missing(storage: &dyn Storage, name: &str, target: &Target) -> Error {
+    Error::new(Kind::Untrusted, format!("the content of target {name} is missing from {}", storage.location()))
         .detail(format!("{}", target.hashes))
         .hint("restore the file from a backup or a mirror; `publish verify` lists everything that is missing")
 }
@@ -102,10 +102,10 @@ pub(super) fn holds(storage: &dyn Storage, name: &ObjectName, target: &Target) -
 }
 
 /// Why a plain name could not be written, and what helps.
-pub(super) fn trouble(storage: &dyn Storage, present: &Present, name: &str, failure: &Failure) -> Trouble {
+pub(super) fn trouble(storage: &dyn Storage, present: &Present, name: &str, failure: &Error) -> Trouble {
     let view = View::new(present);
     let below = view.first_below(&format!("{name}/"));
-    let above = crate::layout::directories_above(name).find(|directory| present.target(directory).is_ok_and(|target| target.is_some()));
+    let above = crate::names::directories_above(name).find(|directory| present.target(directory).is_ok_and(|target| target.is_some()));
     let pair = below.as_deref().map(|below| (name, below)).or(above.map(|above| (above, name)));
     let obstacle = storage.obstacle(&ObjectName::plain_target(name)).ok().flatten();
     let (why, remedy) = match (pair, obstacle) {

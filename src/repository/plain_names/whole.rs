@@ -5,9 +5,9 @@ use super::marker::{self, MOST_OPEN, Marker};
 use super::place::{apply, is_exact, is_right, missing, trouble};
 use super::{Follow, PlainNames, Trouble, still_kept, unreadable};
 use crate::digest::Digests;
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::ObjectName;
+use crate::error::{Error, Kind, Result};
 use crate::metadata::Target;
+use crate::names::ObjectName;
 use crate::repository::parallel::each;
 use crate::repository::present::{Present, load};
 use crate::repository::stage::digest_object;
@@ -106,7 +106,7 @@ pub fn remove_all(storage: &dyn Storage, mode: PlainNames, pinned: &[u8], now: D
             return Ok(Vec::new());
         }
     }
-    Err(Failure::new(Kind::Conflict, "other publishers changed plain names meanwhile").hint("run the same command again"))
+    Err(Error::new(Kind::Conflict, "other publishers changed plain names meanwhile").hint("run the same command again"))
 }
 
 /// What a look at all plain names did.
@@ -249,7 +249,7 @@ pub fn stale(storage: &dyn Storage, mode: PlainNames, present: &mut Present, now
             return Ok(None);
         }
         if marker.open.contains_key(name) {
-            let why = Failure::new(Kind::Storage, marker.open[name].clone());
+            let why = Error::new(Kind::Storage, marker.open[name].clone());
             return Ok(Some(trouble(storage, present, name, &why)));
         }
         let why = match target {

@@ -15,9 +15,9 @@ mod staging;
 use self::staging::{STAGING, Staging, create_directories, create_file, create_staged};
 use super::memory::check_limit;
 use super::{Leftovers, Object, Obstacle, Reports, Rivals, Source, Storage, Stored, Token, Upload};
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::files::{open_regular, read_regular};
-use crate::layout::ObjectName;
+use crate::names::ObjectName;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
@@ -78,7 +78,7 @@ impl LocalDirectory {
         if let Some(staging) = self.staging.get() {
             return Ok(staging);
         }
-        let made = Staging::new(&self.root).map_err(|error| Failure::io("write to", self.root.display(), error))?;
+        let made = Staging::new(&self.root).map_err(|error| Error::io("write to", self.root.display(), error))?;
         Ok(self.staging.get_or_init(|| made))
     }
 
@@ -98,15 +98,15 @@ impl LocalDirectory {
     }
 
     /// Why a file could not be placed; that its name is taken, if it is.
-    fn unplaced(&self, path: &Path, error: io::Error) -> Failure {
+    fn unplaced(&self, path: &Path, error: io::Error) -> Error {
         match occupied::obstacle(&self.root, path) {
-            Ok(Some(Obstacle::File(file))) => Failure::new(Kind::Conflict, format!("{file} is a file where a directory must be"))
+            Ok(Some(Obstacle::File(file))) => Error::new(Kind::Conflict, format!("{file} is a file where a directory must be"))
                 .detail(format!("for {}", path.display()))
                 .hint("choose another name; if no target has the name of that file, `publish refresh --all` or `publish prune` removes it"),
             Ok(Some(Obstacle::Directory(within))) => {
-                Failure::new(Kind::Conflict, format!("{} is a directory, and holds {within}", path.display()))
+                Error::new(Kind::Conflict, format!("{} is a directory, and holds {within}", path.display()))
             }
-            _ => Failure::io("write", path.display(), error),
+            _ => Error::io("write", path.display(), error),
         }
     }
 
@@ -116,7 +116,7 @@ impl LocalDirectory {
         let write = || -> io::Result<()> { create_staged(&path)?.write_all(bytes) };
         write().map_err(|error| {
             let _ = fs::remove_file(&path);
-            Failure::io("write", path.display(), error)
+            Error::io("write", path.display(), error)
         })?;
         Ok(path)
     }
@@ -196,7 +196,7 @@ impl Source for LocalDirectory {
 
     fn get(&self, name: &ObjectName, limit: u64) -> Result<Option<Object>> {
         let Some(mut file) = open_file(&self.path(name)?)? else { return Ok(None) };
-        let failed = |error| Failure::io("read", self.root.join(name.as_str()).display(), error);
+        let failed = |error| Error::io("read", self.root.join(name.as_str()).display(), error);
         let length = file.metadata().map_err(failed)?.len();
         check_limit(name, length, limit)?;
         let mut bytes = Vec::with_capacity(length as usize + 1);
@@ -217,9 +217,9 @@ fn open_file(path: &Path) -> Result<Option<File>> {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
         // No client can use it, whatever it is: the same as an object with other bytes.
         Err(error) if error.kind() == ErrorKind::InvalidInput => {
-            Err(Failure::new(Kind::Untrusted, format!("{}: {error}", path.display())).hint("remove it, then: publish refresh --all"))
+            Err(Error::new(Kind::Untrusted, format!("{}: {error}", path.display())).hint("remove it, then: publish refresh --all"))
         }
-        Err(error) => Err(Failure::io("open", path.display(), error)),
+        Err(error) => Err(Error::io("open", path.display(), error)),
     }
 }
 
@@ -252,9 +252,9 @@ impl Storage for LocalDirectory {
         let swapped = swap();
         let _ = fs::remove_file(&staged);
         swapped.map_err(|error| match error.kind() {
-            ErrorKind::TimedOut => Failure::new(Kind::Storage, error.to_string())
+            ErrorKind::TimedOut => Error::new(Kind::Storage, error.to_string())
                 .hint("end that process, or wait for it; if it is no publisher, remove the lock file when no publisher runs"),
-            _ => Failure::io("replace", path.display(), error),
+            _ => Error::io("replace", path.display(), error),
         })
     }
 
@@ -269,13 +269,13 @@ impl Storage for LocalDirectory {
 
     fn begin(&self) -> Result<Box<dyn Upload + '_>> {
         let path = self.staging()?.next();
-        let file = create_staged(&path).map_err(|error| Failure::io("write", path.display(), error))?;
+        let file = create_staged(&path).map_err(|error| Error::io("write", path.display(), error))?;
         Ok(Box::new(Writing { directory: self, path, file: Some(file), length: 0 }))
     }
 
     fn copy(&self, from: &ObjectName, to: &ObjectName, _content: Option<&[u8]>) -> Result<()> {
         let (source, target) = (self.path(from)?, self.path(to)?);
-        let failed = |error| Failure::io(&format!("copy {from} to"), target.display(), error);
+        let failed = |error| Error::io(&format!("copy {from} to"), target.display(), error);
         if self.links {
             match with_parent(&target, || fs::hard_link(&source, &target)) {
                 Ok(()) => return Ok(()),
@@ -305,7 +305,7 @@ impl Storage for LocalDirectory {
             Ok(metadata) if metadata.is_file() => Ok(Some(stored(name.clone(), &metadata))),
             Ok(_) => Ok(None),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-            Err(error) => Err(Failure::io("look at", path.display(), error)),
+            Err(error) => Err(Error::io("look at", path.display(), error)),
         }
     }
 
@@ -325,12 +325,12 @@ impl Storage for LocalDirectory {
                 && start == self.root
                 && [STAGING, LOCK].iter().any(|own| entry.file_name().to_string_lossy().starts_with(own)))
         }) {
-            let entry = entry.map_err(|error| Failure::new(Kind::Storage, format!("cannot list {}", start.display())).source(error))?;
+            let entry = entry.map_err(|error| Error::new(Kind::Storage, format!("cannot list {}", start.display())).source(error))?;
             let relative = entry.path().strip_prefix(&self.root).ok().and_then(Path::to_str);
             let (Some(name), true) = (relative, entry.file_type().is_file()) else { continue };
             if name.starts_with(prefix) {
                 let metadata =
-                    entry.metadata().map_err(|error| Failure::new(Kind::Storage, format!("cannot look at {name}")).source(error))?;
+                    entry.metadata().map_err(|error| Error::new(Kind::Storage, format!("cannot look at {name}")).source(error))?;
                 found.push(stored(ObjectName::listed(name), &metadata));
             }
         }
@@ -345,7 +345,7 @@ impl Storage for LocalDirectory {
             // A directory is no object, and below a file there is none.
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(()),
             Err(_) if occupied::is_directory(&path) => return Ok(()),
-            Err(error) => return Err(Failure::io("delete", path.display(), error)),
+            Err(error) => return Err(Error::io("delete", path.display(), error)),
         }
         // Directories that hold nothing any more go with their last file; a full one refuses.
         let above = path.ancestors().skip(1).take_while(|directory| *directory != self.root);
@@ -360,7 +360,7 @@ impl Storage for LocalDirectory {
     fn obstacle(&self, name: &ObjectName) -> Result<Option<Obstacle>> {
         let path = self.path(name)?;
         let found = occupied::obstacle(&self.root, &path);
-        found.map_err(|error| Failure::io("look at", path.display(), error))
+        found.map_err(|error| Error::io("look at", path.display(), error))
     }
 
     fn is_copy(&self, a: &ObjectName, b: &ObjectName) -> Result<bool> {
@@ -375,7 +375,7 @@ impl Storage for LocalDirectory {
             flushing.running.map_or(Ok(()), finished)?;
             flush(&staging.root)
         };
-        sync().map_err(|error| Failure::io("flush", self.root.display(), error))
+        sync().map_err(|error| Error::io("flush", self.root.display(), error))
     }
 
     fn sweep(&self, _before: SystemTime) -> Result<usize> {
@@ -405,7 +405,7 @@ impl Storage for LocalDirectory {
         let path = self.staging()?.next();
         let modified = create_staged(&path).and_then(|file| file.metadata()?.modified());
         let _ = fs::remove_file(&path);
-        modified.map(Some).map_err(|error| Failure::io("write", path.display(), error))
+        modified.map(Some).map_err(|error| Error::io("write", path.display(), error))
     }
 
     fn rivals(&self) -> Result<Rivals> {
@@ -428,7 +428,7 @@ impl Upload for Writing<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.length += bytes.len() as u64;
         match &mut self.file {
-            Some(file) => file.write_all(bytes).map_err(|error| Failure::io("write", self.path.display(), error)),
+            Some(file) => file.write_all(bytes).map_err(|error| Error::io("write", self.path.display(), error)),
             None => Ok(()),
         }
     }
@@ -437,7 +437,7 @@ impl Upload for Writing<'_> {
         let path = self.directory.path(name)?;
         with_parent(&path, || occupied::replace(&self.path, &path)).map_err(|error| self.directory.unplaced(&path, error))?;
         self.file = None;
-        self.directory.written(self.length).map_err(|error| Failure::io("flush", self.directory.root.display(), error))?;
+        self.directory.written(self.length).map_err(|error| Error::io("flush", self.directory.root.display(), error))?;
         Ok(())
     }
 }

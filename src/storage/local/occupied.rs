@@ -3,7 +3,7 @@
 //! Directories without files are removed when their name is needed. Another process may put a file into one
 //! at that moment; `rmdir` then refuses, and the write reports that the name is taken.
 
-use crate::layout::ObjectName;
+use crate::names::ObjectName;
 use crate::storage::Obstacle;
 use std::fs;
 use std::io::{self, ErrorKind};

@@ -1,24 +1,24 @@
 //! What a store's errors mean. Texts are taken from the answer's code and message only: its other fields, and URLs, can
 //! hold signatures and tokens.
 
-use crate::failure::{Failure, Kind};
+use crate::error::{Error, Kind};
 use crate::storage::Location;
-use object_store::Error;
+use object_store::Error as StoreError;
 use std::error::Error as _;
 
 /// Whether the object is not there (and the bucket is).
-pub(super) fn missing(error: &Error) -> bool {
-    matches!(error, Error::NotFound { .. }) && !["NoSuchBucket", "ContainerNotFound"].iter().any(|code| text(error).contains(code))
+pub(super) fn missing(error: &StoreError) -> bool {
+    matches!(error, StoreError::NotFound { .. }) && !["NoSuchBucket", "ContainerNotFound"].iter().any(|code| text(error).contains(code))
 }
 
 /// Whether the write's own condition did not hold.
-pub(super) fn conflict(error: &Error) -> bool {
-    matches!(error, Error::AlreadyExists { .. } | Error::Precondition { .. } | Error::NotModified { .. })
+pub(super) fn conflict(error: &StoreError) -> bool {
+    matches!(error, StoreError::AlreadyExists { .. } | StoreError::Precondition { .. } | StoreError::NotModified { .. })
         && !text(error).contains("BucketAlready")
 }
 
 /// The failure that an error is for people.
-pub(super) fn translate(what: &str, location: &Location, error: &Error) -> Failure {
+pub(super) fn translate(what: &str, location: &Location, error: &StoreError) -> Error {
     let full = text(error);
     let has = |code: &str| full.contains(code);
     let scheme_hint = || match location {
@@ -35,7 +35,7 @@ pub(super) fn translate(what: &str, location: &Location, error: &Error) -> Failu
     } else if has("InvalidAccessKeyId")
         || has("SignatureDoesNotMatch")
         || has("AuthenticationFailed")
-        || matches!(error, Error::Unauthenticated { .. })
+        || matches!(error, StoreError::Unauthenticated { .. })
     {
         (Kind::Permission, scheme_hint())
     } else if has("ExpiredToken") || has("TokenExpired") {
@@ -47,24 +47,24 @@ pub(super) fn translate(what: &str, location: &Location, error: &Error) -> Failu
         (Kind::Invalid, "the bucket is in another region: set `store: {region: …}` in the config, or AWS_REGION")
     } else if has("EntityTooLarge") {
         (Kind::Invalid, "the store takes no object this large at once; with `plain_names: none` nothing is copied")
-    } else if matches!(error, Error::PermissionDenied { .. }) {
+    } else if matches!(error, StoreError::PermissionDenied { .. }) {
         (
             Kind::Permission,
             "the credentials lack a permission; publishing needs to get, put, delete and list objects (docs/stores.md has the policies)",
         )
-    } else if matches!(error, Error::NotFound { .. }) {
+    } else if matches!(error, StoreError::NotFound { .. }) {
         (Kind::NotFound, "")
-    } else if matches!(error, Error::NotImplemented { .. } | Error::NotSupported { .. }) || has("NotImplemented") {
+    } else if matches!(error, StoreError::NotImplemented { .. } | StoreError::NotSupported { .. }) || has("NotImplemented") {
         (Kind::Invalid, "the store cannot do this; `publish store check` shows what it supports")
     } else {
         (Kind::Storage, "the request was retried without success; check the network and run the same command again, nothing was lost")
     };
-    let failure = Failure::new(kind, what).detail(summary(error));
+    let failure = Error::new(kind, what).detail(summary(error));
     if hint.is_empty() { failure } else { failure.hint(hint) }
 }
 
 /// The status, code and message of an answer; nothing else of it.
-pub(super) fn summary(error: &Error) -> String {
+pub(super) fn summary(error: &StoreError) -> String {
     let full = text(error);
     let field = |tag: &str| {
         let start = full.find(&format!("<{tag}>"))? + tag.len() + 2;
@@ -81,7 +81,7 @@ pub(super) fn summary(error: &Error) -> String {
 }
 
 /// The texts of an error and everything below it.
-fn text(error: &Error) -> String {
+fn text(error: &StoreError) -> String {
     let mut all = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -18,8 +18,8 @@ use self::errors::{conflict, missing, translate};
 use self::upload::{Buffers, Sending};
 use super::memory::check_limit;
 use super::{Conditions, EtagQuotes, Headers, Location, Object, Service, Source, Storage, StoreOptions, Stored, Token, Upload};
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::ObjectName;
+use crate::error::{Error, Kind, Result};
+use crate::names::ObjectName;
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
 use object_store::path::Path;
@@ -69,14 +69,14 @@ impl Remote {
     /// The repository at a bucket location. Nothing is asked of the store yet.
     pub fn open(location: &Location, options: &StoreOptions) -> Result<Self> {
         let Location::Bucket { service, bucket, prefix } = location else {
-            return Err(Failure::new(Kind::Unexpected, format!("{location} is not an object store")));
+            return Err(Error::new(Kind::Unexpected, format!("{location} is not an object store")));
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("requests")
             .enable_all()
             .build()
-            .map_err(|error| Failure::new(Kind::Unexpected, "cannot start the threads for requests").source(error))?;
+            .map_err(|error| Error::new(Kind::Unexpected, "cannot start the threads for requests").source(error))?;
         let options = StoreOptions { endpoint: options.endpoint_for(location), ..options.clone() };
         let connected = services::connect(*service, bucket, &options)?;
         Ok(Self {
@@ -107,10 +107,10 @@ impl Remote {
     /// The key of an object, taken literally: no character of it is read as an escape.
     fn key(&self, name: &ObjectName) -> Result<Path> {
         name.check()?;
-        Path::parse(format!("{}{name}", self.prefix)).map_err(|error| Failure::invalid(format!("{name} cannot be a key")).source(error))
+        Path::parse(format!("{}{name}", self.prefix)).map_err(|error| Error::invalid(format!("{name} cannot be a key")).source(error))
     }
 
-    fn failed(&self, doing: &str, what: impl std::fmt::Display, error: object_store::Error) -> Failure {
+    fn failed(&self, doing: &str, what: impl std::fmt::Display, error: object_store::Error) -> Error {
         translate(&format!("cannot {doing} {what} in {}", self.location), &self.location, &error)
     }
 
@@ -215,7 +215,7 @@ impl Storage for Remote {
                 continue;
             }
             let version = update(expected, form == STRIP)
-                .ok_or_else(|| Failure::new(Kind::Unexpected, format!("the version token of {name} is not one of this store")))?;
+                .ok_or_else(|| Error::new(Kind::Unexpected, format!("the version token of {name} is not one of this store")))?;
             if self.conditional(name, bytes, PutMode::Update(version))? {
                 self.quotes.store(form, Ordering::Relaxed);
                 return Ok(true);
@@ -256,14 +256,14 @@ impl Storage for Remote {
         if let Some(content) = content {
             return self.put(to, content);
         }
-        let gone = || Failure::new(Kind::NotFound, format!("cannot copy {from}: it is not in {}", self.location));
+        let gone = || Error::new(Kind::NotFound, format!("cannot copy {from}: it is not in {}", self.location));
         let found = self.fetch(from)?.ok_or_else(gone)?;
         let length = found.meta.size;
         let mut content = Content { stream: found.into_stream(), chunk: Bytes::new(), runtime: Arc::clone(&self.runtime) };
         let mut upload = self.begin_as(to, length)?;
         let mut buffer = vec![0_u8; (256 << 10).min(usize::try_from(length).unwrap_or(usize::MAX).max(1))];
         loop {
-            match content.read(&mut buffer).map_err(|error| Failure::io("copy", from, error))? {
+            match content.read(&mut buffer).map_err(|error| Error::io("copy", from, error))? {
                 0 => return upload.finish(to),
                 count => upload.write(&buffer[..count])?,
             }
@@ -283,7 +283,7 @@ impl Storage for Remote {
         // Stores list by whole parts of a name here; the rest is filtered.
         let directory = prefix.rsplit_once('/').map_or("", |(directory, _)| directory);
         let wanted = format!("{}{directory}", self.prefix);
-        let within = Path::parse(&wanted).map_err(|error| Failure::invalid(format!("cannot list {wanted}")).source(error))?;
+        let within = Path::parse(&wanted).map_err(|error| Error::invalid(format!("cannot list {wanted}")).source(error))?;
         let within = (!within.as_ref().is_empty()).then_some(within);
         let mut found = Vec::new();
         self.run(async {

@@ -4,7 +4,7 @@
 use super::dated::StoreClock;
 #[cfg(feature = "s3")]
 use super::unfinished::Unfinished;
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::storage::{Service, StoreOptions};
 use crate::transport;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
@@ -45,7 +45,7 @@ pub(super) fn connect(service: Service, bucket: &str, options: &StoreOptions) ->
         #[cfg(feature = "azure")]
         Service::Azure => azure(bucket, options),
         #[allow(unreachable_patterns, reason = "all are there with the default features")]
-        other => Err(Failure::invalid(format!("this `publish` was built without {}:// stores", other.scheme()))
+        other => Err(Error::invalid(format!("this `publish` was built without {}:// stores", other.scheme()))
             .hint("install one built with the default cargo features")),
     }
 }
@@ -113,14 +113,14 @@ fn all_set(names: &[&str]) -> bool {
     names.iter().all(|name| set(name))
 }
 
-fn no_credentials(service: &str, hints: &[&str]) -> Failure {
-    let failure = Failure::new(Kind::Permission, format!("no credentials for {service} are configured"));
+fn no_credentials(service: &str, hints: &[&str]) -> Error {
+    let failure = Error::new(Kind::Permission, format!("no credentials for {service} are configured"));
     let failure = hints.iter().fold(failure, |failure, hint| failure.hint(*hint));
     failure.hint("on a machine whose own identity may publish, put `store: {instance_metadata: true}` into the config")
 }
 
-fn refused(service: &str, error: &object_store::Error) -> Failure {
-    Failure::invalid(format!("the settings for {service} are not acceptable")).detail(super::errors::summary(error))
+fn refused(service: &str, error: &object_store::Error) -> Error {
+    Error::invalid(format!("the settings for {service} are not acceptable")).detail(super::errors::summary(error))
 }
 
 #[cfg(feature = "s3")]
@@ -144,7 +144,7 @@ fn s3(bucket: &str, options: &StoreOptions) -> Result<Connected> {
     let endpoint = options.endpoint.clone();
     let region = options.region.clone().or_else(|| variable("AWS_REGION")).or_else(|| variable("AWS_DEFAULT_REGION"));
     let Some(region) = region.or_else(|| endpoint.is_some().then(|| "us-east-1".into())) else {
-        return Err(Failure::invalid("the region of the bucket is not configured")
+        return Err(Error::invalid("the region of the bucket is not configured")
             .hint("set `store: {region: eu-central-1}` in the config, or AWS_REGION"));
     };
     let path_style = options.path_style.unwrap_or(endpoint.is_some());
@@ -228,7 +228,7 @@ fn azure(container: &str, options: &StoreOptions) -> Result<Connected> {
     use object_store::azure::MicrosoftAzureBuilder;
     let account = ["AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT"].iter().find_map(|name| std::env::var(name).ok());
     let Some(account) = account.filter(|account| !account.is_empty()) else {
-        return Err(Failure::new(Kind::Permission, "no account for Azure Blob Storage is configured")
+        return Err(Error::new(Kind::Permission, "no account for Azure Blob Storage is configured")
             .hint("set AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY or another credential"));
     };
     let client_secret = ["AZURE_STORAGE_CLIENT_SECRET", "AZURE_CLIENT_SECRET"];

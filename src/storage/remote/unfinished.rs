@@ -1,7 +1,7 @@
 //! Uploads in parts that a killed publisher left unfinished: no listing of objects shows them, and they cost what objects
 //! cost. Only S3 keeps them until they are removed on request; this module requests it.
 
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use chrono::{DateTime, Utc};
 use object_store::ClientOptions;
 use object_store::aws::{AwsAuthorizer, AwsCredentialProvider};
@@ -47,7 +47,7 @@ impl Unfinished {
     /// thousand at a time: the next prune takes the next.
     pub async fn sweep(&self, prefix: &str, before: SystemTime) -> Result<usize> {
         let client = ReqwestConnector::default().connect(&self.options);
-        let client = client.map_err(|error| Failure::new(Kind::Unexpected, "cannot set up https").source(error))?;
+        let client = client.map_err(|error| Error::new(Kind::Unexpected, "cannot set up https").source(error))?;
         let listing = self.send(&client, "GET", &format!("{}?prefix={}&uploads=", self.bucket, escape(prefix, false))).await?;
         let mut swept = 0;
         let before = DateTime::<Utc>::from(before);
@@ -60,7 +60,7 @@ impl Unfinished {
     }
 
     async fn send(&self, client: &HttpClient, method: &str, url: &str) -> Result<String> {
-        let failed = |what: String| Failure::new(Kind::Storage, "cannot look for unfinished uploads").detail(what);
+        let failed = |what: String| Error::new(Kind::Storage, "cannot look for unfinished uploads").detail(what);
         let credential = self.credentials.get_credential().await.map_err(|error| failed(super::errors::summary(&error)))?;
         let mut request = HttpRequest::new(HttpRequestBody::empty());
         *request.method_mut() = method.parse().map_err(|_| failed(format!("method {method}")))?;
@@ -72,7 +72,7 @@ impl Unfinished {
         let body = response.into_body().bytes().await.map_err(|error| failed(format!("{:?}", error.kind())))?;
         match status {
             200..=299 | 404 => Ok(String::from_utf8_lossy(&body).into_owned()),
-            403 => Err(Failure::new(Kind::Permission, "unfinished uploads may not be looked for with these credentials").hint(
+            403 => Err(Error::new(Kind::Permission, "unfinished uploads may not be looked for with these credentials").hint(
                 "permit s3:ListBucketMultipartUploads and s3:AbortMultipartUpload, or let a lifecycle rule remove them (docs/stores.md)",
             )),
             status => Err(failed(format!("the store answered {status}"))),
@@ -86,7 +86,7 @@ fn parse(listing: &str) -> Result<Vec<Upload>> {
         return Ok(Vec::new());
     }
     let listing: Listing = quick_xml::de::from_str(listing)
-        .map_err(|error| Failure::new(Kind::Storage, "the store's list of unfinished uploads cannot be read").source(error))?;
+        .map_err(|error| Error::new(Kind::Storage, "the store's list of unfinished uploads cannot be read").source(error))?;
     Ok(listing.uploads)
 }
 

@@ -1,6 +1,6 @@
 use super::{PART, Remote, attributes};
-use crate::failure::{Failure, Kind, Result};
-use crate::layout::ObjectName;
+use crate::error::{Error, Kind, Result};
+use crate::names::ObjectName;
 use crate::storage::Upload;
 use bytes::Bytes;
 use object_store::{MultipartUpload, ObjectStore, PutMultipartOptions};
@@ -74,7 +74,7 @@ impl<'r> Sending<'r> {
 
     fn send_part(&mut self, bytes: Bytes) -> Result<()> {
         let Some(name) = &self.name else {
-            return Err(Failure::new(Kind::Unexpected, "content without a name is longer than a store takes at once"));
+            return Err(Error::new(Kind::Unexpected, "content without a name is longer than a store takes at once"));
         };
         if self.parts.is_none() {
             let key = self.remote.key(name)?;
@@ -84,7 +84,7 @@ impl<'r> Sending<'r> {
             self.parts = Some(Parts { upload, running: Vec::new() });
         }
         let permit = self.remote.run(Arc::clone(&self.remote.parts).acquire_owned());
-        let permit = permit.map_err(|error| Failure::new(Kind::Unexpected, "no more parts can be sent").source(error))?;
+        let permit = permit.map_err(|error| Error::new(Kind::Unexpected, "no more parts can be sent").source(error))?;
         if let Some(parts) = &mut self.parts {
             // The permit is given back when the part is with the store: this bounds the memory.
             let sending = parts.upload.put_part(bytes.into());
@@ -129,7 +129,7 @@ impl Upload for Sending<'_> {
             return written;
         }
         if self.name.as_ref() != Some(name) {
-            return Err(Failure::new(Kind::Unexpected, format!("{name} was begun under another name")));
+            return Err(Error::new(Kind::Unexpected, format!("{name} was begun under another name")));
         }
         if !rest.is_empty() {
             self.send_part(rest)?;

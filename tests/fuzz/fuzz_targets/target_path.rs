@@ -1,7 +1,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use publish::layout::{Platform, ReleaseVersion, TargetPath};
+use publish::names::{Platform, ReleaseVersion, TargetPath};
 
 fuzz_target!(|name: &str| {
     if let Ok(path) = TargetPath::parse(name) {

@@ -73,7 +73,7 @@ impl Kind {
 
 /// An error with its kind, its one-sentence message, details (one per line) and hints.
 #[derive(Debug)]
-pub struct Failure {
+pub struct Error {
     /// The class of trouble.
     pub kind: Kind,
     /// Which error of this class it is, where a program may want to know.
@@ -90,9 +90,9 @@ pub struct Failure {
 }
 
 /// The result of everything below `operation`.
-pub type Result<T> = std::result::Result<T, Failure>;
+pub type Result<T> = std::result::Result<T, Error>;
 
-impl Failure {
+impl Error {
     /// A failure without details, hints or source.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self { kind, id: None, message: message.into(), details: Vec::new(), hints: Vec::new(), input: None, source: None }
@@ -189,13 +189,13 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl std::error::Error for Failure {
+impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|e| e as _)
     }

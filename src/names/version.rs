@@ -1,4 +1,4 @@
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use std::fmt;
 
 /// A release version: strict semantic versioning 2.0, kept as it was written. Ordered by precedence, then build metadata.
@@ -11,12 +11,12 @@ impl ReleaseVersion {
         match semver::Version::parse(text) {
             Ok(version) => Ok(Self(version)),
             Err(_) if text.is_empty() => {
-                Err(Failure::invalid("the release version is empty").hint("write it as MAJOR.MINOR.PATCH, for example 1.2.20"))
+                Err(Error::invalid("the release version is empty").hint("write it as MAJOR.MINOR.PATCH, for example 1.2.20"))
             }
             Err(_) if text.starts_with('v') && semver::Version::parse(&text[1..]).is_ok() => {
-                Err(Failure::invalid(format!("version `{text}` starts with a v")).hint(format!("write `{}`", &text[1..])))
+                Err(Error::invalid(format!("version `{text}` starts with a v")).hint(format!("write `{}`", &text[1..])))
             }
-            Err(error) => Err(Failure::invalid(format!("`{text}` is not a semantic version: {error}")).hint(Self::suggestion(text))),
+            Err(error) => Err(Error::invalid(format!("`{text}` is not a semantic version: {error}")).hint(Self::suggestion(text))),
         }
     }
 

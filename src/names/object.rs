@@ -1,4 +1,4 @@
-use crate::failure::{Failure, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use std::fmt;
 
 /// The name of a stored object, relative to the repository's root, with `/` between parts.
@@ -88,7 +88,7 @@ impl ObjectName {
     pub fn check(&self) -> Result<()> {
         if self.0.split('/').any(|part| matches!(part, "" | "." | "..") || part.contains('\0')) {
             let name = self.0.escape_debug();
-            return Err(Failure::new(Kind::Untrusted, format!("object name `{name}` is outside the repository")));
+            return Err(Error::new(Kind::Untrusted, format!("object name `{name}` is outside the repository")));
         }
         Ok(())
     }

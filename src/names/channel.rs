@@ -1,4 +1,4 @@
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 
 /// The channel names that the trdl client accepts; others it rejects before any request.
 pub const CHANNELS: [&str; 6] = ["dev", "alpha", "beta", "ea", "stable", "rock-solid"];
@@ -8,7 +8,7 @@ pub fn check_channel(name: &str) -> Result<()> {
     if CHANNELS.contains(&name) {
         return Ok(());
     }
-    Err(Failure::invalid(format!("unknown channel `{}`", name.escape_debug())).hint(format!("trdl knows {}", CHANNELS.join(", "))))
+    Err(Error::invalid(format!("unknown channel `{}`", name.escape_debug())).hint(format!("trdl knows {}", CHANNELS.join(", "))))
 }
 
 /// Checks that the trdl client can address a group of this name.
@@ -16,14 +16,14 @@ pub fn check_channel(name: &str) -> Result<()> {
 /// The client reads its argument as a version when it starts with `v` and a digit, and as a constraint when it looks
 /// like one (`1.x`, `~1`, `>=1`); such groups could be published but never be requested.
 pub fn check_group(name: &str) -> Result<()> {
-    let refuse = |why: &str| Err(Failure::invalid(format!("group `{}` {why}", name.escape_debug())));
+    let refuse = |why: &str| Err(Error::invalid(format!("group `{}` {why}", name.escape_debug())));
     if name.is_empty() {
-        return Err(Failure::invalid("a group name is empty"));
+        return Err(Error::invalid("a group name is empty"));
     }
     if let Some(rest) = name.strip_prefix('v')
         && rest.starts_with(|c: char| c.is_ascii_digit())
     {
-        return Err(Failure::invalid(format!("group `{name}` starts with a v: the trdl client would read it as a version"))
+        return Err(Error::invalid(format!("group `{name}` starts with a v: the trdl client would read it as a version"))
             .hint(format!("write `{rest}`")));
     }
     if name == "." || name == ".." || name.len() > 100 {

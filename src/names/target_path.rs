@@ -1,5 +1,5 @@
 use super::object::is_hash_prefixed;
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use std::fmt;
 use unicode_normalization::is_nfc;
 
@@ -21,7 +21,7 @@ impl TargetPath {
         let name = name.into();
         match fault(&name) {
             None => Ok(Self(name)),
-            Some(reason) => Err(Failure::invalid(format!("target name `{}` cannot be published: {reason}", name.escape_debug()))
+            Some(reason) => Err(Error::invalid(format!("target name `{}` cannot be published: {reason}", name.escape_debug()))
                 .hint("rename the file in the build; letters, digits and . _ + ~ / - are safe with every client")),
         }
     }

@@ -1,4 +1,4 @@
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 use std::fmt;
 
 /// `<os>-<arch>` with Go's names, as the trdl client looks for them.
@@ -50,7 +50,7 @@ impl Platform {
                 Some(os) => format!("name the architecture too: {os}-amd64, {os}-arm64 or {os}-any"),
                 None => "put the files below directories named <os>-<arch>, for example linux-amd64".into(),
             };
-            return Err(Failure::invalid(format!("`{name}` is not a platform directory: no -<arch>")).hint(hint));
+            return Err(Error::invalid(format!("`{name}` is not a platform directory: no -<arch>")).hint(hint));
         };
         let known_os = SYSTEMS.iter().find(|known| **known == os);
         let known_arch = ARCHITECTURES.iter().find(|known| **known == arch);
@@ -72,8 +72,8 @@ impl Platform {
     }
 }
 
-fn unknown(what: &str, given: &str, name: &str, known: &[&str]) -> Failure {
-    let failure = Failure::invalid(format!("unknown {what} `{given}` in `{name}`"));
+fn unknown(what: &str, given: &str, name: &str, known: &[&str]) -> Error {
+    let failure = Error::invalid(format!("unknown {what} `{given}` in `{name}`"));
     match ALIASES.iter().find(|(alias, ours)| given.eq_ignore_ascii_case(alias) && known.contains(ours)) {
         Some((_, ours)) => failure.hint(format!("did you mean `{ours}`?")),
         None => failure.hint(format!("known: {}", known.join(", "))),
