@@ -1,5 +1,6 @@
 use crate::error::{Error, Kind, Result};
 use crate::metadata::PublicKey;
+use crate::names::RoleName;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -91,7 +92,7 @@ pub struct FileReference {
 #[serde(deny_unknown_fields)]
 pub struct RoleReference {
     /// Its name.
-    pub role: String,
+    pub role: RoleName,
     /// The file.
     pub file: FileReference,
 }

@@ -8,7 +8,7 @@ use super::publisher::open;
 use super::text::{confirm_loss, count, size, steps};
 use crate::config::Config;
 use crate::error::{Error, Id, Message};
-use crate::names::{Platform, ReleaseVersion};
+use crate::names::{Platform, RELEASES, ReleaseVersion, SIGNATURES, platform_directory, release_directory, yanked_name};
 use crate::operation::channels::{ChannelChange, ChannelsPlan, ChannelsRequest, lines_with};
 use crate::operation::refresh::RefreshRequest;
 use crate::operation::release::{PlatformState, ReleasePlan, ReleaseRequest};
@@ -219,7 +219,7 @@ pub(super) fn yank(global: &Global, arguments: &Yank, output: &Output) -> Result
         lines.line('-', platform, format!("{}, {}", count(files.len(), "file"), size(files.values().sum())));
         files.iter().filter(|_| output.verbose).for_each(|(name, length)| lines.file('-', name, size(*length)));
     }
-    let prefix = format!("releases/{}/", plan.version);
+    let prefix = release_directory(&plan.version);
     for name in &plan.removed {
         match name.strip_prefix(&prefix) {
             Some(file) if file.contains('/') => {}
@@ -229,14 +229,14 @@ pub(super) fn yank(global: &Global, arguments: &Yank, output: &Output) -> Result
         }
     }
     if !plan.empty {
-        lines.line('+', format!("yanked/{}", plan.version), "this version can never be published again");
+        lines.line('+', yanked_name(&plan.version), "this version can never be published again");
     }
     describe_channels(&mut lines, &plan.channels, "Channels");
     let of = |directory: &str| plan.removed.iter().filter(|name| name.starts_with(directory)).count();
     describe_roles(&mut lines, &plan.roles);
     lines.summary(totals(&[
         ("to change", &[(plan.channels.changes.len(), "channel")]),
-        ("to remove", &[(of("releases/"), "file"), (of("signatures/"), "signature")]),
+        ("to remove", &[(of(RELEASES), "file"), (of(SIGNATURES), "signature")]),
     ]));
     let document = json!(plan);
     let version = plan.version.clone();
@@ -324,7 +324,7 @@ fn describe_release(plan: &ReleasePlan, publisher: &Publisher, verbose: bool) ->
             PlatformState::Identical if !verbose => continue,
             PlatformState::Identical => {}
         }
-        let prefix = format!("releases/{}/{}/", plan.version, platform.platform);
+        let prefix = platform_directory(&plan.version, &platform.platform);
         for file in &platform.files {
             let sign = if platform.state == PlatformState::New { '+' } else { '=' };
             lines.file(sign, file.name.strip_prefix(&prefix).unwrap_or(&file.name), size_after(file.length, file.previous_length));
@@ -381,7 +381,7 @@ fn describe_roles(lines: &mut Plan, roles: &[RoleStep]) {
     for step in roles {
         let expires = step.expires.replace('T', " ");
         let expires = expires.get(..16).unwrap_or(&expires);
-        lines.line('~', step.role, format!("{} -> {}, expires {expires} UTC", step.from, step.to));
+        lines.line('~', step.role.name(), format!("{} -> {}, expires {expires} UTC", step.from, step.to));
     }
 }
 

@@ -14,7 +14,6 @@ mod lifetimes;
 mod listing;
 mod moment;
 mod repository_label;
-mod role;
 mod root;
 mod root_draft;
 mod root_edit;
@@ -33,13 +32,16 @@ pub use lifetimes::{BOUNDS, Bounds, Lifetimes};
 pub use listing::{Listing, MetaFile};
 pub use moment::{describe_span, is_exact, parse_moment, parse_span};
 pub use repository_label::RepositoryLabel;
-pub use role::{Role, SPEC_VERSION};
 pub use root::{RoleKeys, Root};
 pub use root_draft::{Quorum, RootDraft};
 pub use root_edit::{RootChange, RootEdit};
 pub use target::Target;
 pub use targets::{TargetEdits, Targets};
 
+pub use crate::names::Role;
+
+/// The `spec_version` that we write; every client we know reads it.
+pub const SPEC_VERSION: &str = "1.0.0";
 /// Longest `N.root.json` that the trdl client and python-tuf fetch, in bytes.
 pub const ROOT_LIMIT: u64 = 512_000;
 /// Longest `timestamp.json` that clients fetch, in bytes.

@@ -1,14 +1,14 @@
 use crate::error::{Error, Result};
 
 /// The channel names that the trdl client accepts; others it rejects before any request.
-pub const CHANNELS: [&str; 6] = ["dev", "alpha", "beta", "ea", "stable", "rock-solid"];
+pub const CHANNEL_NAMES: [&str; 6] = ["dev", "alpha", "beta", "ea", "stable", "rock-solid"];
 
 /// Checks a channel name against what the trdl client accepts.
 pub fn check_channel(name: &str) -> Result<()> {
-    if CHANNELS.contains(&name) {
+    if CHANNEL_NAMES.contains(&name) {
         return Ok(());
     }
-    Err(Error::invalid(format!("unknown channel `{}`", name.escape_debug())).hint(format!("trdl knows {}", CHANNELS.join(", "))))
+    Err(Error::invalid(format!("unknown channel `{}`", name.escape_debug())).hint(format!("trdl knows {}", CHANNEL_NAMES.join(", "))))
 }
 
 /// Checks that the trdl client can address a group of this name.

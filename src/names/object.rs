@@ -1,3 +1,4 @@
+use super::{RELEASES, Role, RoleName};
 use crate::error::{Error, Kind, Result};
 use std::fmt;
 
@@ -8,16 +9,21 @@ pub struct ObjectName(String);
 impl ObjectName {
     /// `timestamp.json`, the commit point; the only role file that is always unversioned.
     pub fn timestamp() -> Self {
-        Self("timestamp.json".into())
+        Self::plain_role(Role::Timestamp)
+    }
+
+    /// `<version>.root.json`.
+    pub fn root(version: u64) -> Self {
+        Self::versioned(Role::Root, version)
     }
 
     /// `<version>.<role>.json`.
-    pub fn versioned(role: &str, version: u64) -> Self {
+    pub fn versioned(role: impl fmt::Display, version: u64) -> Self {
         Self(format!("{version}.{role}.json"))
     }
 
     /// `<role>.json`.
-    pub fn plain_role(role: &str) -> Self {
+    pub fn plain_role(role: impl fmt::Display) -> Self {
         Self(format!("{role}.json"))
     }
 
@@ -56,7 +62,7 @@ impl ObjectName {
             return self.numbered().is_some();
         };
         let file = target.rsplit_once('/').map_or(target, |(_, file)| file);
-        target.starts_with("releases/") || is_hash_prefixed(file)
+        target.starts_with(RELEASES) || is_hash_prefixed(file)
     }
 
     /// The target whose content this object holds, under its plain name or a hashed one.
@@ -73,10 +79,10 @@ impl ObjectName {
     }
 
     /// The role and version of a numbered role file.
-    pub fn numbered(&self) -> Option<(&str, u64)> {
+    pub fn numbered(&self) -> Option<(RoleName, u64)> {
         let (number, rest) = self.0.split_once('.')?;
         let role = rest.strip_suffix(".json").filter(|role| !role.is_empty() && !role.contains('/'))?;
-        Some((role, number.parse().ok().filter(|version: &u64| version.to_string() == number)?))
+        Some((RoleName::of(role), number.parse().ok().filter(|version: &u64| version.to_string() == number)?))
     }
 
     /// A name as found in a listing.

@@ -1,5 +1,7 @@
+use super::TargetName;
 use super::object::is_hash_prefixed;
 use crate::error::{Error, Result};
+use std::borrow::Borrow;
 use std::fmt;
 use unicode_normalization::is_nfc;
 
@@ -31,9 +33,25 @@ impl TargetPath {
         &self.0
     }
 
+    /// What the name says.
+    pub fn parts(&self) -> TargetName<'_> {
+        TargetName::of(&self.0)
+    }
+
+    /// Where its detached signature is to be published.
+    pub fn signature(&self) -> Result<Self> {
+        Self::parse(self.parts().signature())
+    }
+
     /// Whether it holds characters that are allowed but not safe everywhere; the plan warns about these.
     pub fn is_unusual(&self) -> bool {
         !self.0.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+~/-".contains(&b))
+    }
+}
+
+impl Borrow<str> for TargetPath {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

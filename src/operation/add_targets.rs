@@ -5,7 +5,7 @@ use super::{Outcome, Publisher, RoleStep, target_steps};
 use crate::error::{Error, Kind, Message, Result};
 use crate::keys::Signers;
 use crate::metadata::Target;
-use crate::names::{ReleaseVersion, TargetPath, certificate_name, detached_name, is_reserved};
+use crate::names::{ReleaseVersion, TargetPath, certificate_name};
 use crate::policy::names::windows_warning;
 use crate::policy::signatures::signature_of;
 use crate::repository::{Artifact, Change, Edit, PlainNames, Present, Staged, View, Witness, digest_file, each, stage};
@@ -32,7 +32,7 @@ pub struct AddTargetsRequest {
 }
 
 /// Files by the names they get.
-pub(super) type NamedFiles = BTreeMap<String, TreeFile>;
+pub(super) type NamedFiles = BTreeMap<TargetPath, TreeFile>;
 
 /// What adding will do.
 #[derive(Debug, Serialize)]
@@ -113,8 +113,8 @@ pub(super) fn plan_on(
     mut present: Present,
 ) -> Result<AddTargetsPlan> {
     let storage = publisher.storage.as_ref();
-    present.read_bins_of(storage, files.keys().map(String::as_str))?;
-    let signatures: Vec<String> = files.keys().map(|name| detached_name(name)).collect();
+    present.read_bins_of(storage, files.keys().map(TargetPath::as_str))?;
+    let signatures: Vec<String> = files.keys().map(|name| name.parts().signature()).collect();
     present.read_bins_of(storage, signatures.iter().map(String::as_str))?;
     let mut plan = AddTargetsPlan {
         targets: Vec::new(),
@@ -133,8 +133,8 @@ pub(super) fn plan_on(
         plan.add(request, name, file, same, &present)?;
     }
     let mode = if elsewhere { PlainNames::Elsewhere } else { publisher.plain_names };
-    let names = plan.work.artifacts.iter().flat_map(|artifact| [Some(artifact.target.as_str()), artifact.signature.as_deref()]);
-    present.check_names(storage, mode, &names.flatten().collect(), &BTreeSet::new())?;
+    let names = plan.work.artifacts.iter().flat_map(|artifact| [Some(&artifact.target), artifact.signature.as_ref()]);
+    present.check_names(storage, mode, &names.flatten().map(TargetPath::as_str).collect(), &BTreeSet::new())?;
     let added = plan.targets.iter().filter(|target| target.change == TargetChange::Add).map(|target| target.name.as_str());
     let warnings = [warning_about_desktop(added.clone()), windows_warning(added)];
     plan.warnings.extend(warnings.into_iter().flatten());
@@ -178,9 +178,10 @@ pub(super) fn apply_before(publisher: &Publisher, plan: AddTargetsPlan, witness:
     };
     let mut edit = Edit::default();
     for ((artifact, staged), (target, signature)) in artifacts.iter().zip(staged).zip(published) {
-        let name = artifact.target.clone();
+        let name = artifact.target.to_string();
         edit.changes.push(Change { name, expected: target, wanted: Some(staged.target), keep_existing: false, content: None });
-        if let (Some(name), Some((wanted, file))) = (artifact.signature.clone(), staged.signature) {
+        if let (Some(name), Some((wanted, file))) = (&artifact.signature, staged.signature) {
+            let name = name.to_string();
             edit.changes.push(Change { name, expected: signature, wanted: Some(wanted), keep_existing: false, content: Some(file) });
         }
     }
@@ -207,10 +208,10 @@ fn enter(publisher: &Publisher, artifacts: &[Artifact]) -> Result<Vec<Staged>> {
 }
 
 impl AddTargetsPlan {
-    fn add(&mut self, request: &AddTargetsRequest, name: &str, file: &TreeFile, same: bool, present: &Present) -> Result<()> {
+    fn add(&mut self, request: &AddTargetsRequest, name: &TargetPath, file: &TreeFile, same: bool, present: &Present) -> Result<()> {
         let length = file.length();
-        let published = present.target(name)?;
-        let signature = signature_of(name, &View::new(present))?.map(|(_, target)| target);
+        let published = present.target(name.as_str())?;
+        let signature = signature_of(name.parts(), &View::new(present))?.map(|(_, target)| target);
         // A signature that stays beside other bytes would be a wrong one.
         let sign = request.sign || (signature.is_some() && !same);
         if sign && self.work.elsewhere {
@@ -230,17 +231,17 @@ impl AddTargetsPlan {
                 return Ok(());
             }
         };
-        if TargetPath::parse(name).is_ok_and(|path| path.is_unusual()) {
+        if name.is_unusual() {
             self.warnings.push(super::release::unusual_name(name));
         }
         if length == 0 {
-            self.warnings.push(super::release::empty_file(name));
+            self.warnings.push(super::release::empty_file(name.as_str()));
         }
         let replaces = published.as_ref().filter(|_| change == TargetChange::Replace).map(|target| target.hashes.to_string());
-        self.targets.push(PlannedTarget { name: name.to_owned(), change, length, replaces });
+        self.targets.push(PlannedTarget { name: name.to_string(), change, length, replaces });
         self.upload_bytes += length;
-        let signed = sign.then(|| detached_name(name));
-        self.work.artifacts.push(Artifact { file: file.clone(), target: name.to_owned(), signature: signed });
+        let signed = sign.then(|| name.signature()).transpose()?;
+        self.work.artifacts.push(Artifact { file: file.clone(), target: name.clone(), signature: signed });
         self.work.published.push((published, signature));
         Ok(())
     }
@@ -323,7 +324,7 @@ impl Places {
 }
 
 /// A file with the name it gets.
-fn named(tree: &Tree, found: Found, request: &AddTargetsRequest) -> std::result::Result<(String, TreeFile), String> {
+fn named(tree: &Tree, found: Found, request: &AddTargetsRequest) -> std::result::Result<(TargetPath, TreeFile), String> {
     let shown = tree.shown(&found.path);
     let file = match found.what {
         What::File(file) => file,
@@ -334,21 +335,21 @@ fn named(tree: &Tree, found: Found, request: &AddTargetsRequest) -> std::result:
     let prefix = &request.prefix;
     let name = if prefix.is_empty() { relative.to_owned() } else { format!("{prefix}/{relative}") };
     let name = TargetPath::parse(name).map_err(|failure| failure.message)?;
-    if is_reserved(name.as_str()) {
+    if name.parts().is_reserved() {
         let first = name.as_str().split('/').next().unwrap_or_default();
         return Err(format!("{name}: {first}/ is reserved; releases and channels have commands of their own"));
     }
     if request.sign && name.as_str().split('/').next().is_some_and(|first| ReleaseVersion::parse(first).is_ok()) {
         return Err(format!("{name}: starts with a version, so its signature would have the name of a release's signature"));
     }
-    Ok((name.as_str().to_owned(), file))
+    Ok((name, file))
 }
 
 /// For each file: whether the target of its name has the same bytes. Only such files are read.
 fn compare(publisher: &Publisher, files: &NamedFiles, present: &Present, elsewhere: bool) -> Result<Vec<bool>> {
     let files: Vec<_> = files.iter().collect();
-    let same = |(name, file): &(&String, &TreeFile), (): &mut ()| {
-        let known = present.target(name)?.filter(|target| target.length == file.length() && target.elsewhere == elsewhere);
+    let same = |(name, file): &(&TargetPath, &TreeFile), (): &mut ()| {
+        let known = present.target(name.as_str())?.filter(|target| target.length == file.length() && target.elsewhere == elsewhere);
         let Some(target) = known else { return Ok(false) };
         Ok(target.matches(&digest_file(file, publisher.progress.as_ref())?))
     };

@@ -256,7 +256,7 @@ fn first_root(publisher: &Publisher, request: &AdoptRequest) -> Result<Vec<u8>> 
     if let Some(path) = &request.root {
         return read_given(path, ROOT_LIMIT).map_err(|error| Error::io("read the root", path.display(), error));
     }
-    for name in [ObjectName::versioned("root", 1), ObjectName::plain_role("root")] {
+    for name in [ObjectName::root(1), ObjectName::plain_role(Role::Root)] {
         if let Some(object) = publisher.storage.get(&name, ROOT_LIMIT)? {
             return Ok(object.bytes);
         }

@@ -4,7 +4,7 @@ use super::{Outcome, Publisher, RoleStep, steps};
 use crate::error::{Error, Id, Kind, Message, Result};
 use crate::keys::Signers;
 use crate::metadata::{KeyIdStyle, Role};
-use crate::names::lives_at_top;
+use crate::names::TargetName;
 use crate::repository::{BinKeys, Bins, Edit, Present, Rebin};
 use serde::Serialize;
 
@@ -77,7 +77,7 @@ pub fn plan(publisher: &Publisher, request: BinsRequest) -> Result<BinsPlan> {
             .hint("switch them on first: `consistent_snapshot: true` in the config, then `publish refresh`"));
     }
     present.read_all_bins(publisher.storage.as_ref())?;
-    let at_top = present.targets.names().filter(|name| lives_at_top(name)).count();
+    let at_top = present.targets.names().filter(|name| TargetName::of(name).lives_at_top()).count();
     let spread = present.entries().count() - at_top;
     // Keys of their own are not opened for a plan; those of the targets role are in the root.
     let behind =
@@ -121,7 +121,7 @@ pub fn apply(publisher: &Publisher, plan: BinsPlan) -> Result<Outcome> {
     if plan.empty {
         return Ok(publisher.commit(present, &Edit::default(), &Default::default())?.into());
     }
-    let roles: Vec<Role> = Role::ALL.into_iter().filter(|role| plan.roles.iter().any(|step| step.role == role.name())).collect();
+    let roles: Vec<Role> = plan.roles.iter().map(|step| step.role).collect();
     let mut signers = publisher.signers(present.trust.root(), &roles)?;
     let keys = if plan.rekey || present.bins.is_none() {
         configured(publisher, &present, plan.key_ids, &mut signers)?

@@ -1,7 +1,7 @@
 //! A finished build on disk: `<os>-<arch>/…` below one directory, any number of files, nested as they come.
 
 use crate::error::{Error, Kind, Result};
-use crate::names::{Platform, ReleaseVersion, TargetPath, artifact_name, signature_name};
+use crate::names::{Platform, ReleaseVersion, TargetPath, artifact_name};
 use crate::policy::names::case_collisions;
 use crate::tree::{Limits, Rules, Tree, TreeFile, What};
 use rustix::fs::FileType;
@@ -21,8 +21,19 @@ pub struct Build {
 pub struct BuildFile {
     /// Its path below the platform's directory, with `/`.
     pub name: String,
+    /// The target that it becomes.
+    pub target: TargetPath,
+    /// The target that its signature becomes.
+    pub signature: TargetPath,
     /// The file.
     pub file: TreeFile,
+}
+
+impl BuildFile {
+    fn new(version: &ReleaseVersion, platform: Platform, name: String, file: TreeFile) -> Result<Self> {
+        let target = TargetPath::parse(artifact_name(version, platform, &name))?;
+        Ok(Self { name, signature: target.signature()?, target, file })
+    }
 }
 
 impl Build {
@@ -157,10 +168,7 @@ fn program(path: &Path, version: &ReleaseVersion, platform: Platform) -> Result<
     let name = path.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| Error::invalid(format!("{}: the name is not UTF-8", path.display())))?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let stored = format!("bin/{name}");
-    TargetPath::parse(artifact_name(version, platform, &stored))?;
-    TargetPath::parse(signature_name(version, platform, &stored))?;
-    Ok(BuildFile { file: Tree::open(parent)?.file(Path::new(name), Rules::default())?, name: stored })
+    BuildFile::new(version, platform, format!("bin/{name}"), Tree::open(parent)?.file(Path::new(name), Rules::default())?)
 }
 
 fn files(
@@ -201,14 +209,10 @@ fn files(
             problems.push(format!("{shown}: the name is not UTF-8"));
             continue;
         };
-        // The signature's name is the longer one: where it fits, the artifact's does.
-        if let Err(failure) = TargetPath::parse(artifact_name(version, platform, name))
-            .and_then(|_| TargetPath::parse(signature_name(version, platform, name)))
-        {
-            problems.push(failure.message);
-            continue;
+        match BuildFile::new(version, platform, name.to_owned(), file) {
+            Ok(file) => files.push(file),
+            Err(failure) => problems.push(failure.message),
         }
-        files.push(BuildFile { name: name.to_owned(), file });
     }
     Ok(files)
 }

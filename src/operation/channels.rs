@@ -6,7 +6,7 @@ use crate::digest::Digests;
 use crate::error::{Error, Id, Kind, Message, Result};
 use crate::keys::Signers;
 use crate::metadata::{Role, Target, Targets};
-use crate::names::{ReleaseVersion, channel_content, channel_name, released_versions, yanked_name};
+use crate::names::{CHANNELS, RELEASES, ReleaseVersion, channel_content, channel_name, release_directory, released_versions, yanked_name};
 use crate::policy::channels::Released;
 use crate::policy::platforms::{self, Loss, Platforms};
 use crate::repository::{Change, Condition, Edit, Present, each, stage_bytes};
@@ -54,7 +54,7 @@ impl ChannelsPlan {
     /// The targets that it writes, and those that it removes.
     pub(super) fn names(&self) -> (Vec<String>, Vec<String>) {
         let (wanted, removed): (Vec<_>, Vec<_>) = self.changes.iter().partition(|change| change.to.is_some());
-        let names = |changes: Vec<&ChannelChange>| changes.iter().map(|change| format!("channels/{}", change.channel)).collect();
+        let names = |changes: Vec<&ChannelChange>| changes.iter().map(|change| channel_name(&change.channel)).collect();
         (names(wanted), names(removed))
     }
 }
@@ -132,7 +132,7 @@ pub(super) fn moved_to(
             channel: channel.clone(),
             from: Some(from.to_owned()),
             to: Some(to.to_owned()),
-            published: targets.get(&format!("channels/{channel}"))?,
+            published: targets.get(&channel_name(channel))?,
         });
     }
     let request = ChannelsRequest { file: PathBuf::new(), allow_downgrade: true, allow_missing_platforms, prune: false };
@@ -144,11 +144,11 @@ pub(super) fn moved_to(
 
 /// The published channels, as `group/channel`, and the version that each holds (`?` if it cannot be read).
 pub(super) fn published(publisher: &Publisher, targets: &Targets) -> Result<BTreeMap<String, String>> {
-    let names: Vec<&str> = targets.below("channels/").collect();
+    let names: Vec<&str> = targets.below(CHANNELS).collect();
     let read = |name: &&str, (): &mut ()| {
         let content = targets.get(name)?.map(|target| publisher.read_small(name, &target)).transpose()?.flatten();
         let version = content.map_or("?".to_owned(), |content| String::from_utf8_lossy(&content).trim().escape_debug().to_string());
-        Ok((name["channels/".len()..].to_owned(), version))
+        Ok((name[CHANNELS.len()..].to_owned(), version))
     };
     Ok(each(&names, publisher.storage.parallelism(), || Ok(()), read)?.into_iter().collect())
 }
@@ -161,7 +161,7 @@ pub(super) fn plan_on(
     releasing: Option<(&ReleaseVersion, &Platforms)>,
 ) -> Result<ChannelsPlan> {
     let file = ChannelsFile::read(&request.file)?;
-    let mut released: BTreeSet<String> = released_versions(targets.below("releases/")).into_iter().map(str::to_owned).collect();
+    let mut released: BTreeSet<String> = released_versions(targets.below(RELEASES)).into_iter().map(str::to_owned).collect();
     released.extend(releasing.map(|(version, _)| version.to_string()));
     let exists = |version: &str| released.contains(version) || is_yanked(version, targets);
     file.check_versions(&request.file.display().to_string(), exists)?;
@@ -170,7 +170,8 @@ pub(super) fn plan_on(
     let mut wanted = BTreeSet::new();
     let mut contents: Option<Released> = None;
     for assignment in &file.assignments {
-        let name = channel_name(&assignment.group, &assignment.channel);
+        let channel = format!("{}/{}", assignment.group, assignment.channel);
+        let name = channel_name(&channel);
         let published = targets.get(&name)?;
         wanted.insert(name.clone());
         if published.as_ref().is_some_and(|published| published.matches(&Digests::both_of(&channel_content(&assignment.version)))) {
@@ -178,17 +179,12 @@ pub(super) fn plan_on(
             continue;
         }
         let from = published.as_ref().map(|target| known_version(publisher, &name, target, &released, &mut contents)).transpose()?;
-        plan.changes.push(ChannelChange {
-            channel: format!("{}/{}", assignment.group, assignment.channel),
-            from,
-            to: Some(assignment.version.clone()),
-            published,
-        });
+        plan.changes.push(ChannelChange { channel, from, to: Some(assignment.version.clone()), published });
     }
     plan.check_downgrades(request)?;
     plan.check_platforms(request, targets, releasing)?;
-    for name in targets.below("channels/").filter(|name| !wanted.contains(*name)) {
-        let channel = name["channels/".len()..].to_owned();
+    for name in targets.below(CHANNELS).filter(|name| !wanted.contains(*name)) {
+        let channel = name[CHANNELS.len()..].to_owned();
         if request.prune {
             let published = targets.get(name)?;
             let from = published.as_ref().map(|target| known_version(publisher, name, target, &released, &mut contents)).transpose()?;
@@ -207,7 +203,7 @@ impl ChannelsPlan {
     /// Stages the new contents and returns the changes as the commit needs them.
     pub(super) fn stage(&self, publisher: &Publisher) -> Result<Vec<Change>> {
         let stage = |change: &ChannelChange| {
-            let name = format!("channels/{}", change.channel);
+            let name = channel_name(&change.channel);
             let content = change.to.as_ref().map(|version| channel_content(version));
             let wanted = content.as_ref().map(|content| stage_bytes(publisher.storage.as_ref(), &name, content, publisher.sha512));
             Ok(Change { name, expected: change.published.clone(), wanted: wanted.transpose()?, keep_existing: false, content })
@@ -218,7 +214,7 @@ impl ChannelsPlan {
     /// Every version that a channel is moved to must still be there at the commit.
     pub(super) fn conditions(&self) -> Vec<Condition> {
         let versions: BTreeSet<&String> = self.changes.iter().filter_map(|change| change.to.as_ref()).collect();
-        versions.into_iter().map(|version| Condition::Exists { prefix: format!("releases/{version}/") }).collect()
+        versions.into_iter().map(|version| Condition::Exists { prefix: release_directory(version) }).collect()
     }
 
     /// The platforms of the release that the same commit publishes are known from its build.

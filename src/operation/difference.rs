@@ -3,7 +3,7 @@
 use super::Publisher;
 use crate::error::{Error, Kind, Result};
 use crate::metadata::{Target, Targets};
-use crate::names::{ReleaseVersion, released_versions};
+use crate::names::{RELEASES, ReleaseVersion, release_directory, released_versions};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,7 +77,7 @@ pub fn compare(publisher: &Publisher, from: &str, to: &str) -> Result<ReleaseDif
 
 /// The release that a user means.
 fn named(given: &str, targets: &Targets, channels: &BTreeMap<String, String>) -> Result<String> {
-    let released = released_versions(targets.below("releases/"));
+    let released = released_versions(targets.below(RELEASES));
     let known = |name: &str| released.contains(&name).then(|| name.to_owned());
     let plain = ReleaseVersion::from_argument(given).ok().and_then(|version| known(&version.to_string()));
     if let Some(version) = known(given).or(plain).or_else(|| channel(given, channels)) {
@@ -98,7 +98,7 @@ fn channel(given: &str, channels: &BTreeMap<String, String>) -> Option<String> {
 
 /// The files of a release.
 pub(super) fn files(version: &str, targets: &Targets) -> Result<Files> {
-    let prefix = format!("releases/{version}/");
+    let prefix = release_directory(version);
     let mut files = Files::new();
     for name in targets.below(&prefix) {
         if let (Some((platform, file)), Some(target)) = (name[prefix.len()..].split_once('/'), targets.get(name)?) {
@@ -111,7 +111,7 @@ pub(super) fn files(version: &str, targets: &Targets) -> Result<Files> {
 /// The newest release that is older than this version.
 pub(super) fn previous(version: &ReleaseVersion, targets: &Targets) -> Option<String> {
     let parse = |name: &str| Some((ReleaseVersion::of_release(name)?, name.to_owned()));
-    let older = released_versions(targets.below("releases/")).into_iter().filter_map(parse).filter(|(other, _)| other.older_than(version));
+    let older = released_versions(targets.below(RELEASES)).into_iter().filter_map(parse).filter(|(other, _)| other.older_than(version));
     older.max_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, name)| name)
 }
 

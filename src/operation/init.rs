@@ -264,7 +264,7 @@ fn make_keys(publisher: &Publisher, request: &InitRequest, passphrases: &NewPass
 /// published.
 fn make_root(publisher: &Publisher, request: &InitRequest, public: &BTreeMap<Role, PublicKey>, signers: &Signers) -> Result<Vec<u8>> {
     if !publisher.pinned_root.exists() {
-        let file = match publisher.storage.get(&ObjectName::versioned("root", 1), ROOT_LIMIT)? {
+        let file = match publisher.storage.get(&ObjectName::root(1), ROOT_LIMIT)? {
             Some(published) if is_ours(&published.bytes, signers) => published.bytes,
             Some(_) => return Err(foreign(publisher)),
             None => {
@@ -288,7 +288,7 @@ fn make_root(publisher: &Publisher, request: &InitRequest, public: &BTreeMap<Rol
         // Of an adopted repository; the plan has found it published.
         return Ok(first);
     }
-    let name = ObjectName::versioned("root", 1);
+    let name = ObjectName::root(1);
     if !publisher.storage.create(&name, &first)? && publisher.storage.get(&name, ROOT_LIMIT)?.is_none_or(|there| there.bytes != first) {
         return Err(foreign(publisher));
     }

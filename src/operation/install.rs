@@ -3,7 +3,7 @@
 use super::Publisher;
 use crate::error::{Error, Kind, Result};
 use crate::metadata::ROOT_LIMIT;
-use crate::names::{ObjectName, ReleaseVersion, released_versions};
+use crate::names::{CERTIFICATES, CHANNELS, ObjectName, RELEASES, ReleaseVersion, TargetName, release_directory, released_versions};
 use crate::openpgp::Certificates;
 use serde::Serialize;
 
@@ -39,21 +39,22 @@ pub fn install(publisher: &Publisher) -> Result<Install> {
     let newest = present.trust.root().version();
     let mut roots = Vec::new();
     for version in if newest == 1 { vec![1] } else { vec![1, newest] } {
-        if let Some(root) = publisher.storage.get(&ObjectName::versioned("root", version), ROOT_LIMIT)? {
+        if let Some(root) = publisher.storage.get(&ObjectName::root(version), ROOT_LIMIT)? {
             roots.push((version, hex::encode(openssl::sha::sha512(&root.bytes))));
         }
     }
-    let certificates = targets.below("openpgp/").filter_map(|name| Some(name.strip_prefix("openpgp/")?.strip_suffix(".asc")?.to_owned()));
+    let fingerprint = |name| if let TargetName::Certificate(_, fingerprint) = TargetName::of(name) { fingerprint } else { None };
+    let certificates = targets.below(CERTIFICATES).filter_map(fingerprint).map(str::to_owned);
     // The key that signs now comes last.
     let signing = signing_fingerprints(publisher);
     let mut certificates: Vec<String> = certificates.collect();
     certificates.sort_by_key(|fingerprint| signing.contains(fingerprint));
     let release =
-        released_versions(targets.below("releases/")).into_iter().max_by_key(|name| ReleaseVersion::of_release(name)).map(str::to_owned);
-    let prefix = release.as_ref().map(|release| format!("releases/{release}/")).unwrap_or_default();
+        released_versions(targets.below(RELEASES)).into_iter().max_by_key(|name| ReleaseVersion::of_release(name)).map(str::to_owned);
+    let prefix = release.as_ref().map(release_directory).unwrap_or_default();
     let files = || targets.below(&prefix).filter(|_| release.is_some()).map(|name| &name[prefix.len()..]);
     let preferred = |wanted: &str| files().find(|name| name.starts_with(wanted) && name.contains("/bin/")).map(str::to_owned);
-    let channels: Vec<&str> = targets.below("channels/").map(|name| &name["channels/".len()..]).collect();
+    let channels: Vec<&str> = targets.below(CHANNELS).map(|name| &name[CHANNELS.len()..]).collect();
     let channel = channels.iter().rev().find(|name| name.ends_with("/stable")).or(channels.first());
     Ok(Install {
         name: publisher.label.name.clone().unwrap_or_else(|| "NAME".into()),

@@ -48,8 +48,8 @@ use serde::Serialize;
 /// A role's step from one version to the next, as plans show it. A rival publisher may make the number larger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RoleStep {
-    /// The role's name.
-    pub role: &'static str,
+    /// The role.
+    pub role: Role,
     /// Version now.
     pub from: u64,
     /// Version after.
@@ -78,7 +78,7 @@ fn steps(publisher: &Publisher, present: &Present, roles: &[Role]) -> Result<Vec
         let base = if *role == Role::Root { from } else { from.max(above.of(*role)) };
         let replaced = replaced.iter().find_map(|(known, expires)| (known == role).then_some(*expires));
         let expires = format_expiry(moment.expiry(*role, replaced));
-        Ok(RoleStep { role: role.name(), from, to: version_after(role.name(), base)?, expires })
+        Ok(RoleStep { role: *role, from, to: version_after(role, base)?, expires })
     };
     Role::ALL.iter().filter(|role| signed(role)).map(step).collect()
 }

@@ -14,6 +14,7 @@ use super::{Outcome, Publisher, refresh};
 use crate::broker::QueueState;
 use crate::error::{Error, Kind, Result};
 use crate::keys::Signers;
+use crate::names::RoleName;
 use crate::repository::Edit;
 use crate::tree::Limits;
 use chrono::{DateTime, Utc};
@@ -115,7 +116,7 @@ pub enum Event<'a> {
     /// Roles were signed again.
     Refreshed {
         /// Which.
-        roles: Vec<&'static str>,
+        roles: Vec<RoleName>,
     },
     /// Something failed and is tried again.
     Trouble {
@@ -268,7 +269,7 @@ impl<'a> Monitor<'a> {
         let wish = RefreshRequest { consistent_snapshot: self.request.consistent_snapshot, ..RefreshRequest::default() };
         let mut plan = refresh::plan(self.publisher, wish)?;
         if !plan.empty {
-            let roles = plan.due.iter().map(|due| due.role).collect();
+            let roles = plan.due.iter().map(|due| due.role.clone()).collect();
             refresh::apply(self.publisher, plan)?;
             (self.log)(Event::Refreshed { roles });
             plan = refresh::plan(self.publisher, wish)?;
@@ -410,7 +411,7 @@ impl<'a> Monitor<'a> {
         for (upload, named) in uploads {
             for (name, file) in named {
                 if files.insert(name.clone(), file.clone()).is_some() {
-                    (self.log)(Event::Overtaken { target: name, by: &upload.name });
+                    (self.log)(Event::Overtaken { target: name.as_str(), by: &upload.name });
                 }
             }
         }

@@ -5,11 +5,12 @@ use super::release::certificate_change;
 use super::{Outcome, Publisher};
 use crate::error::{Error, Kind, Result};
 use crate::keys::write_private;
-use crate::names::signed_name;
+use crate::names::{SignatureName, TargetName};
 use crate::openpgp::{Generated, SigningKey, sign};
 use crate::policy::signatures::is_misplaced;
 use crate::repository::{Change, Edit, Present, View, digest_for_signature, each, stage_bytes};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What publishing another certificate will do.
@@ -48,22 +49,22 @@ pub fn plan(publisher: &Publisher, resign: &Resign) -> Result<OpenPgpPlan> {
     let mut present = publisher.load()?;
     publisher.check_root(&present)?;
     present.read_all_bins(publisher.storage.as_ref())?;
-    let wanted = |name: &str| match resign {
+    let wanted = |signature: SignatureName<'_>| match resign {
         Resign::All => true,
-        Resign::Versions(versions) => {
-            versions.iter().any(|version| name.strip_prefix("signatures/").and_then(|rest| rest.split('/').next()) == Some(version))
-        }
+        Resign::Versions(versions) => versions.iter().any(|version| signature.first_part() == version),
     };
     let view = View::new(&present);
     let mut resigned: Vec<String> = Vec::new();
-    for (name, _) in present.entries().filter(|(name, _)| name.starts_with("signatures/") && name.ends_with(".sig") && wanted(name)) {
-        if !is_misplaced(name, &view)? {
+    let mut versions_found: BTreeSet<&str> = BTreeSet::new();
+    for (name, _) in present.entries() {
+        let TargetName::Signature(signature) = TargetName::of(name) else { continue };
+        if signature.mirrored().is_some() && wanted(signature) && !is_misplaced(signature, &view)? {
+            versions_found.insert(signature.first_part());
             resigned.push(name.to_owned());
         }
     }
     if let Resign::Versions(versions) = resign
-        && let Some(missing) =
-            versions.iter().find(|version| !resigned.iter().any(|name| name.starts_with(&format!("signatures/{version}/"))))
+        && let Some(missing) = versions.iter().find(|version| !versions_found.contains(version.as_str()))
     {
         return Err(
             Error::new(Kind::NotFound, format!("there are no signatures of release {missing}")).hint("`publish status` lists the releases")
@@ -84,7 +85,8 @@ pub fn apply(publisher: &Publisher, key: &SigningKey, plan: OpenPgpPlan) -> Resu
     let make = |name: &String, signer: &mut Box<dyn sequoia_openpgp::crypto::Signer + Send>| -> crate::error::Result<Change> {
         let exists = |name: &str| present.target(name).is_ok_and(|target| target.is_some());
         let missing = || Error::new(Kind::Untrusted, format!("the content that {name} signs is missing from {}", storage.location()));
-        let artifact = signed_name(name, exists).ok_or_else(missing)?;
+        let TargetName::Signature(signature) = TargetName::of(name) else { return Err(missing()) };
+        let artifact = signature.signed(exists).ok_or_else(missing)?;
         let target = present.target(&artifact)?.ok_or_else(missing)?;
         let state =
             digest_for_signature(storage, &present.place_of(storage, &artifact, &target)?, &target, key.hash())?.ok_or_else(missing)?;

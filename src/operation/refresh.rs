@@ -6,10 +6,10 @@ use crate::error::{Error, Id, Kind, Message, Result};
 use crate::keys::Signers;
 use crate::metadata::trust::TrustedMetadata;
 use crate::metadata::{Role, Target, describe_span, format_expiry};
-use crate::names::ObjectName;
+use crate::names::{ObjectName, RoleName};
 use crate::policy::clocks::Moment;
 use crate::repository::{
-    AtHand, BINS, BinKeys, Change, EVERY_TARGET, Edit, PlainCheck, PlainNames, PlainSwitch, Present, Renewal, Trouble, catch_up, check_all,
+    AtHand, BinKeys, Change, EVERY_TARGET, Edit, PlainCheck, PlainNames, PlainSwitch, Present, Renewal, Trouble, catch_up, check_all,
     check_as_client, digest_object, each, place_roles, publish_root, remove_all, sign_root, switch as plain_switch,
 };
 use serde::Serialize;
@@ -48,20 +48,10 @@ pub struct RefreshPlan {
 /// A role that is to be signed again.
 #[derive(Debug, Serialize)]
 pub struct Due {
-    /// The role's name.
-    pub role: &'static str,
+    /// A top-level role, or [`RoleName::Bins`] for all bins that are due and the role that lists them.
+    pub role: RoleName,
     /// Why.
     pub reason: String,
-    #[serde(skip)]
-    which: Renewed,
-}
-
-/// What is signed again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Renewed {
-    Role(Role),
-    /// All bins that are due, and the role that lists them.
-    Bins,
 }
 
 /// What the user requests.
@@ -99,18 +89,17 @@ pub fn plan(publisher: &Publisher, request: RefreshRequest) -> Result<RefreshPla
         } else {
             continue;
         };
-        due.push(Due { role: role.name(), reason, which: Renewed::Role(*role) });
+        due.push(Due { role: (*role).into(), reason });
     }
     let rekey = bins_behind(publisher, &present)?
         .filter(|_| !publisher.signs(Role::Targets) || publisher.keyring.has_enough_keys(present.trust.root(), Role::Targets));
     if rekey.is_some() {
         let reason = "the bins are signed by other keys than the root's targets keys";
-        let which = Renewed::Role(Role::Targets);
-        match due.iter_mut().find(|due| due.which == which) {
+        match due.iter_mut().find(|due| due.role == Role::Targets) {
             Some(due) => due.reason = format!("{}; {reason}", due.reason),
             None => {
-                let before = due.iter().filter(|due| due.role == "root").count();
-                due.insert(before, Due { role: Role::Targets.name(), reason: reason.into(), which });
+                let before = due.iter().filter(|due| due.role == Role::Root).count();
+                due.insert(before, Due { role: Role::Targets.into(), reason: reason.into() });
             }
         }
     } else if let Some(bins) = &present.bins {
@@ -123,21 +112,21 @@ pub fn plan(publisher: &Publisher, request: RefreshRequest) -> Result<RefreshPla
             } else {
                 format!("older than {}", describe_span(lifetimes.refresh_age(Role::Targets)))
             };
-            let before = due.iter().filter(|due| ["root", "targets"].contains(&due.role)).count();
-            due.insert(before, Due { role: BINS, reason, which: Renewed::Bins });
+            let before = due.iter().filter(|due| due.role == Role::Root || due.role == Role::Targets).count();
+            due.insert(before, Due { role: RoleName::Bins, reason });
         }
     }
     // A key that was moved off this machine must not keep the other roles from being renewed.
-    let absent = |due: &Due| match due.which {
-        Renewed::Role(role) => {
+    let absent = |due: &Due| match due.role {
+        RoleName::Top(role) => {
             let valid = expiries.iter().any(|(other, expires)| *other == role && *expires > now);
             valid && !signs_above && publisher.signs(role) && !publisher.keyring.has_enough_keys(present.trust.root(), role)
         }
-        Renewed::Bins => false,
+        RoleName::Bins | RoleName::Delegated(_) => false,
     };
     let (mut postponed, mut due): (Vec<Due>, Vec<Due>) = due.into_iter().partition(absent);
     for role in &mut postponed {
-        if let Some((_, expires)) = expiries.iter().find(|(other, _)| role.which == Renewed::Role(*other)) {
+        if let Some((_, expires)) = expiries.iter().find(|(other, _)| role.role == *other) {
             role.reason = format!("{}; valid for {} more days", role.reason, (*expires - now).num_days());
         }
     }
@@ -146,24 +135,19 @@ pub fn plan(publisher: &Publisher, request: RefreshRequest) -> Result<RefreshPla
     let (switch, switch_waits) =
         if publisher.keyring.has_enough_keys(present.trust.root(), Role::Root) { (wish, None) } else { (None, wish) };
     if let Some(on) = switch
-        && !due.iter().any(|due| due.which == Renewed::Role(Role::Root))
+        && !due.iter().any(|due| due.role == Role::Root)
     {
         due.insert(
             0,
-            Due {
-                role: "root",
-                reason: format!("consistent snapshots are switched {}", if on { "on" } else { "off" }),
-                which: Renewed::Role(Role::Root),
-            },
+            Due { role: Role::Root.into(), reason: format!("consistent snapshots are switched {}", if on { "on" } else { "off" }) },
         );
     }
     // A role that lists a newly signed one must follow it.
-    let role = Renewed::Role;
-    for (above, below) in [(Renewed::Bins, Role::Snapshot), (role(Role::Targets), Role::Snapshot), (role(Role::Snapshot), Role::Timestamp)]
-    {
-        let listed = due.iter().find(|due| due.which == above).map(|due| due.role);
-        if let Some(listed) = listed.filter(|_| !due.iter().any(|due| due.which == role(below))) {
-            due.push(Due { role: below.name(), reason: format!("lists {listed}"), which: role(below) });
+    let listings: [(RoleName, Role); 3] =
+        [(RoleName::Bins, Role::Snapshot), (Role::Targets.into(), Role::Snapshot), (Role::Snapshot.into(), Role::Timestamp)];
+    for (listed, listing) in listings {
+        if due.iter().any(|due| due.role == listed) && !due.iter().any(|due| due.role == listing) {
+            due.push(Due { role: listing.into(), reason: format!("lists {listed}") });
         }
     }
     let next = expiries
@@ -197,7 +181,7 @@ impl RefreshPlan {
     pub(super) fn expiries(&self) -> Result<Vec<(&'static str, crate::metadata::Expiry)>> {
         let Some(present) = &self.present else { return Ok(Vec::new()) };
         let mut all: Vec<_> = expiries(present)?.into_iter().map(|(role, expires)| (role.name(), expires)).collect();
-        all.extend(present.bins.as_ref().map(|bins| (BINS, bins.role.expires())));
+        all.extend(present.bins.as_ref().map(|bins| (crate::names::BINS, bins.role.expires())));
         Ok(all)
     }
 }
@@ -211,11 +195,11 @@ pub fn apply(publisher: &Publisher, plan: RefreshPlan) -> Result<Outcome> {
     let mut online: Vec<Renewal> = roles
         .iter()
         .filter(|role| **role != Role::Root)
-        .map(|role| Renewal { role: role.name().into(), version: present.versions().of(*role) })
+        .map(|role| Renewal { role: (*role).into(), version: present.versions().of(*role) })
         .collect();
-    if let Some(bins) = present.bins.as_ref().filter(|_| plan.due.iter().any(|due| due.which == Renewed::Bins)) {
+    if let Some(bins) = present.bins.as_ref().filter(|_| plan.due.iter().any(|due| due.role == RoleName::Bins)) {
         publisher.add_bin_signers(&present, &mut signers)?;
-        online.push(Renewal { role: BINS.into(), version: bins.role.version() });
+        online.push(Renewal { role: RoleName::Bins, version: bins.role.version() });
     }
     let root_before = present.versions().root;
     if roles.contains(&Role::Root) {
@@ -280,7 +264,7 @@ fn client(present: &Present) -> TrustedMetadata {
 
 /// The top-level roles among what is due.
 fn roles(due: &[Due]) -> Vec<Role> {
-    due.iter().filter_map(|due| if let Renewed::Role(role) = due.which { Some(role) } else { None }).collect()
+    due.iter().filter_map(|due| if let RoleName::Top(role) = due.role { Some(role) } else { None }).collect()
 }
 
 /// Expiries of the top-level roles, root first.

@@ -9,7 +9,7 @@ use crate::error::{Error, Id, Kind, Message, Result};
 use crate::keys::Signers;
 use crate::metadata::{Role, Target, Targets};
 use crate::names::{
-    Platform, ReleaseVersion, TargetPath, artifact_name, certificate_name, is_left_by_desktop, released_versions, signature_name,
+    Platform, RELEASES, ReleaseVersion, TargetPath, certificate_name, is_left_by_desktop, platform_directory, released_versions,
     yanked_name,
 };
 use crate::openpgp::{Certificates, Standing};
@@ -171,8 +171,8 @@ pub fn plan(publisher: &Publisher, request: &ReleaseRequest) -> Result<ReleasePl
         plan.roles = steps(publisher, &present, &Role::ONLINE)?;
     }
     let channels = plan.channels.as_ref().map(ChannelsPlan::names).unwrap_or_default().0;
-    let names = plan.work.artifacts.iter().flat_map(|artifact| [Some(artifact.target.as_str()), artifact.signature.as_deref()]);
-    let names = names.flatten().chain(channels.iter().map(String::as_str)).collect();
+    let names = plan.work.artifacts.iter().flat_map(|artifact| [Some(&artifact.target), artifact.signature.as_ref()]);
+    let names = names.flatten().map(TargetPath::as_str).chain(channels.iter().map(String::as_str)).collect();
     present.check_names(publisher.storage.as_ref(), publisher.plain_names, &names, &BTreeSet::new())?;
     plan.work.present = Some(present);
     Ok(plan)
@@ -240,15 +240,21 @@ pub fn apply(publisher: &Publisher, plan: ReleasePlan) -> Result<Outcome> {
             stage(publisher.storage.as_ref(), &artifacts, Some(&key), publisher.sha512, publisher.now(), publisher.progress.as_ref())?;
         for ((artifact, staged), replaced) in artifacts.iter().zip(staged).zip(replaced) {
             edit.changes.push(Change {
-                name: artifact.target.clone(),
+                name: artifact.target.to_string(),
                 expected: None,
                 wanted: Some(staged.target),
                 keep_existing: false,
                 content: None,
             });
-            if let (Some(name), Some((wanted, file))) = (artifact.signature.clone(), staged.signature) {
+            if let (Some(name), Some((wanted, file))) = (&artifact.signature, staged.signature) {
                 let keep_existing = replaced.is_none();
-                edit.changes.push(Change { name, expected: replaced, wanted: Some(wanted), keep_existing, content: Some(file) });
+                edit.changes.push(Change {
+                    name: name.to_string(),
+                    expected: replaced,
+                    wanted: Some(wanted),
+                    keep_existing,
+                    content: Some(file),
+                });
             }
         }
         edit.changes.push(certificate_change(publisher, &present.targets, &key)?);
@@ -273,7 +279,7 @@ pub(super) fn warning_about_desktop<'n>(names: impl Iterator<Item = &'n str>) ->
 
 /// The signature that is published for the artifact.
 fn published_signature(artifact: &Artifact, targets: &Targets) -> Result<Option<Target>> {
-    Ok(artifact.signature.as_ref().map(|name| targets.get(name)).transpose()?.flatten())
+    Ok(artifact.signature.as_ref().map(|name| targets.get(name.as_str())).transpose()?.flatten())
 }
 
 /// The certificate is a target like any other, so that clients fetch it as safely as the artifacts.
@@ -294,7 +300,7 @@ pub(super) fn empty_file(name: &str) -> Message {
 }
 
 /// Warns of a name that is legal and rare.
-pub(super) fn unusual_name(name: &str) -> Message {
+pub(super) fn unusual_name(name: &TargetPath) -> Message {
     let text = format!("{name}: characters outside [A-Za-z0-9._+~/-] can cause errors in some clients and proxies");
     Message::new(Id::UnusualName, text)
 }
@@ -310,18 +316,13 @@ impl ReleasePlan {
     ) -> Result<()> {
         let version = &request.version;
         let files = &build.platforms[&platform];
-        let prefix = artifact_name(version, platform, "");
-        let names: Vec<String> = files.iter().map(|file| artifact_name(version, platform, &file.name)).collect();
+        let prefix = platform_directory(version, platform);
+        let names: Vec<&str> = files.iter().map(|file| file.target.as_str()).collect();
         let published: Vec<&str> = targets.below(&prefix).collect();
         let mut state = PlatformState::New;
-        let mut artifacts = Vec::new();
-        for (file, target) in files.iter().zip(&names) {
-            artifacts.push(Artifact {
-                file: file.file.clone(),
-                target: target.clone(),
-                signature: Some(signature_name(version, platform, &file.name)),
-            });
-        }
+        let artifact =
+            |file: &BuildFile| Artifact { file: file.file.clone(), target: file.target.clone(), signature: Some(file.signature.clone()) };
+        let mut artifacts: Vec<Artifact> = files.iter().map(artifact).collect();
         if !published.is_empty() {
             check_identical(publisher, &prefix, &published, &artifacts, targets)?;
             if !request.resign {
@@ -338,16 +339,11 @@ impl ReleasePlan {
             if !request.allow_desktop_files {
                 check_programs(files)?;
             }
-            check_windows(names.iter().map(String::as_str))?;
-            self.warnings.extend(windows_warning(names.iter().map(String::as_str)));
+            check_windows(names.iter().copied())?;
+            self.warnings.extend(windows_warning(names.iter().copied()));
             self.upload_bytes += files.iter().map(|file| file.file.length()).sum::<u64>();
-            self.warnings.extend(
-                names
-                    .iter()
-                    .filter(|name| TargetPath::parse(name.as_str()).is_ok_and(|path| path.is_unusual()))
-                    .map(|name| unusual_name(name)),
-            );
-            self.warnings.extend(warning_about_desktop(names.iter().map(String::as_str)));
+            self.warnings.extend(files.iter().map(|file| &file.target).filter(|target| target.is_unusual()).map(unusual_name));
+            self.warnings.extend(warning_about_desktop(names.iter().copied()));
             self.warnings.extend(files.iter().zip(&names).filter(|(file, _)| file.file.length() == 0).map(|(_, name)| empty_file(name)));
             if !files.iter().any(|file| file.name.starts_with("bin/")) {
                 self.warnings.push(Message::new(
@@ -356,15 +352,15 @@ impl ReleasePlan {
                 ));
             }
         }
-        let mut sealed = names.clone();
+        let mut sealed: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         sealed.sort();
         self.work.edit.conditions.push(Condition::Sealed { prefix, names: sealed });
         for artifact in artifacts {
             self.work.replaced.push(published_signature(&artifact, targets)?);
             self.work.artifacts.push(artifact);
         }
-        let planned = |(file, name): (&BuildFile, String)| PlannedFile { name, length: file.file.length(), previous_length: None };
-        let files = files.iter().zip(names).map(planned).collect();
+        let planned = |file: &BuildFile| PlannedFile { name: file.target.to_string(), length: file.file.length(), previous_length: None };
+        let files = files.iter().map(planned).collect();
         self.platforms.push(PlatformPlan { platform: platform.to_string(), state, gained: false, files, lost_files: Vec::new() });
         Ok(())
     }
@@ -380,7 +376,7 @@ impl ReleasePlan {
                 platform.gained = true;
                 continue;
             };
-            let prefix = format!("releases/{}/{}/", self.version, platform.platform);
+            let prefix = platform_directory(&self.version, &platform.platform);
             let path = |file: &PlannedFile| file.name.strip_prefix(&prefix).unwrap_or(&file.name).to_owned();
             let kept: BTreeSet<String> = platform.files.iter().map(path).collect();
             platform.lost_files = old.keys().filter(|name| !kept.contains(*name)).cloned().collect();
@@ -388,7 +384,7 @@ impl ReleasePlan {
         }
         let here = |name: &String| {
             self.platforms.iter().any(|platform| platform.platform == *name)
-                || targets.below(&format!("releases/{}/{name}/", self.version)).next().is_some()
+                || targets.below(&platform_directory(&self.version, name)).next().is_some()
         };
         self.lost_platforms = before.keys().filter(|name| !here(name)).cloned().collect();
         self.find_identical(publisher, build, targets)
@@ -401,7 +397,7 @@ impl ReleasePlan {
             return Ok(());
         }
         let mut digests = BTreeMap::new();
-        for version in released_versions(targets.below("releases/")).into_iter().rev() {
+        for version in released_versions(targets.below(RELEASES)).into_iter().rev() {
             let other = difference::files(version, targets)?;
             let mut pairs = Vec::new();
             for (platform, files) in &build.platforms {
@@ -439,7 +435,7 @@ impl ReleasePlan {
 
     /// The trdl client treats versions that differ in build metadata as equal and takes one at random.
     fn warn_about_version(&mut self, version: &ReleaseVersion, targets: &Targets) {
-        for name in released_versions(targets.below("releases/")) {
+        for name in released_versions(targets.below(RELEASES)) {
             if let Ok(other) = ReleaseVersion::parse(name)
                 && other != *version
                 && other.same_precedence(version)
@@ -485,11 +481,11 @@ impl ReleasePlan {
 /// different build of some gigabytes is refused without reading all of it.
 fn check_identical(publisher: &Publisher, prefix: &str, published: &[&str], artifacts: &[Artifact], targets: &Targets) -> Result<()> {
     let mut differences = Vec::new();
-    for name in published.iter().filter(|name| !artifacts.iter().any(|artifact| artifact.target == **name)) {
+    for name in published.iter().filter(|name| !artifacts.iter().any(|artifact| artifact.target.as_str() == **name)) {
         differences.push(format!("{name}: published, not in this build"));
     }
     let known: Vec<(&Artifact, Option<Target>)> =
-        artifacts.iter().map(|artifact| Ok((artifact, targets.get(&artifact.target)?))).collect::<Result<_>>()?;
+        artifacts.iter().map(|artifact| Ok((artifact, targets.get(artifact.target.as_str())?))).collect::<Result<_>>()?;
     let differs_already = !differences.is_empty()
         || known.iter().any(|(artifact, target)| target.as_ref().is_none_or(|target| target.length != artifact.file.length()));
     for (artifact, target) in known {
@@ -502,7 +498,7 @@ fn check_identical(publisher: &Publisher, prefix: &str, published: &[&str], arti
         }
         let digests = digest_file(&artifact.file, publisher.progress.as_ref())?;
         if !target.matches(&digests) {
-            differences.push(artifact.target.clone());
+            differences.push(artifact.target.to_string());
             differences.push(format!("  published: {} ({} bytes)", target.hashes, target.length));
             differences.push(format!("  this build: sha256 {} ({} bytes)", digests.hex(), digests.length));
         }

@@ -3,7 +3,7 @@
 
 use super::{Outcome, Publisher, RoleStep, target_steps};
 use crate::error::{Error, Kind, Result};
-use crate::names::is_reserved;
+use crate::names::TargetName;
 use crate::policy::signatures::{is_stray, signature_of};
 use crate::repository::{Change, Edit, Present, View};
 use serde::Serialize;
@@ -38,7 +38,8 @@ pub fn plan(publisher: &Publisher, patterns: &[String]) -> Result<RemoveTargetsP
             return Err(Error::new(Kind::NotFound, format!("no target matches `{}`", pattern.escape_debug()))
                 .hint("quote patterns, or the shell may expand them; `publish status --verbose` lists what is published"));
         }
-        let mut kept = found.iter().filter(|name| is_reserved(name) && !is_stray(name, &view).unwrap_or(false));
+        let is_stray = |name| matches!(name, TargetName::Signature(signature) if is_stray(signature, &view).unwrap_or(false));
+        let mut kept = found.iter().filter(|name| TargetName::of(name).is_reserved() && !is_stray(TargetName::of(name)));
         if let Some(reserved) = kept.next() {
             return Err(Error::invalid(format!("`{}` matches {reserved}, which other commands manage", pattern.escape_debug()))
                 .hint("releases are withdrawn with `publish yank`, channels with `publish channels --prune`"));
@@ -49,7 +50,7 @@ pub fn plan(publisher: &Publisher, patterns: &[String]) -> Result<RemoveTargetsP
     let mut signatures = Vec::new();
     for name in &chosen {
         edit.changes.push(removal(name, present.target(name)?));
-        if let Some((signature, target)) = signature_of(name, &view)? {
+        if let Some((signature, target)) = signature_of(TargetName::of(name), &view)? {
             edit.changes.push(removal(&signature, Some(target)));
             signatures.push(signature);
         }

@@ -191,7 +191,7 @@ pub fn apply_commit(publisher: &Publisher, plan: RootCommitPlan) -> Result<RootC
     let CommitWork { mut file, present, signers, resigned } = *work;
     publisher.begin_changes_even_paused()?;
     let versions = present.versions();
-    let renewal = |role: &Role| Renewal { role: role.name().into(), version: versions.of(*role) };
+    let renewal = |role: &Role| Renewal { role: (*role).into(), version: versions.of(*role) };
     let edit = Edit { renewals: resigned.iter().map(renewal).collect(), ..Edit::default() };
     let committed = if plan.refused_meanwhile.is_empty() {
         let version = file.draft.next().version();
@@ -199,7 +199,7 @@ pub fn apply_commit(publisher: &Publisher, plan: RootCommitPlan) -> Result<RootC
             publisher.storage.as_ref(),
             &present.trust.as_client(publisher.now()),
             &file.draft.root_file()?,
-            &ObjectName::versioned("root", version),
+            &ObjectName::root(version),
         )?;
         publisher.progress.status(&format!("root signed (version {version})"));
         let mut outcome: Outcome = publisher.commit_locally(publisher.load()?, &edit, &signers)?.into();
@@ -236,7 +236,7 @@ fn replace_at_once(
     let before = present.trust.as_client(publisher.now());
     present.trust.next_root_keeping_state(&file)?;
     // Bins that a replaced targets key signs are as lost as the role above them; the keys of others are not at hand here.
-    if edit.renewals.iter().any(|renewal| renewal.role == Role::Targets.name()) {
+    if edit.renewals.iter().any(|renewal| renewal.role == Role::Targets) {
         edit.rekey = bins_behind(publisher, &present)?;
     }
     edit.changes = rollback.map_or(Ok(Vec::new()), |back| back.removals(&present))?;
@@ -265,7 +265,7 @@ struct AtOnce<'a> {
 
 impl Replacement for AtOnce<'_> {
     fn publish(&self) -> crate::error::Result<()> {
-        publish(self.publisher.storage.as_ref(), &self.before, &self.file, &ObjectName::versioned("root", self.draft.next().version()))?;
+        publish(self.publisher.storage.as_ref(), &self.before, &self.file, &ObjectName::root(self.draft.next().version()))?;
         self.since.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
         Ok(())
     }

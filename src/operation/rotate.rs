@@ -90,7 +90,7 @@ fn former_keys(publisher: &Publisher, role: Role, newest: u64) -> Result<Vec<Pub
     let mut keys = Vec::new();
     // Repositories that were adopted may lack their first roots.
     for version in (1..newest).rev() {
-        let Some(file) = publisher.storage.get(&ObjectName::versioned("root", version), ROOT_LIMIT)? else { break };
+        let Some(file) = publisher.storage.get(&ObjectName::root(version), ROOT_LIMIT)? else { break };
         let root = Root::parse(&Envelope::parse(&file.bytes, "an earlier root")?, "an earlier root")?;
         keys.extend(root.keys_of(role).map(|(_, key)| key.clone()));
     }

@@ -6,7 +6,7 @@ use super::workers::Pause;
 use super::{Publisher, channels};
 use crate::error::Result;
 use crate::metadata::{Lifetimes, Role, Targets, format_expiry};
-use crate::names::{ReleaseVersion, released_versions};
+use crate::names::{CHANNELS, RELEASES, ReleaseVersion, YANKED, release_directory, released_versions};
 use crate::policy::clocks;
 use crate::repository::{BINS, Bins, Present, Trouble, Versions, each, load, stale};
 use crate::storage::{Conditions, Source};
@@ -168,7 +168,7 @@ pub fn status(publisher: &Publisher, fail_within: Option<TimeDelta>) -> Result<S
         bins: present.bins.as_ref().map_or(0, Bins::count),
         delegations: of_others(publisher, &present)?,
         releases,
-        yanked: targets.below("yanked/").map(|name| name["yanked/".len()..].to_owned()).collect(),
+        yanked: targets.below(YANKED).map(|name| name[YANKED.len()..].to_owned()).collect(),
         channels,
         plain_names,
         paused,
@@ -226,8 +226,8 @@ pub fn served(
         ),
         _ => verdict(health, &roles, None, &[], false),
     };
-    let releases = released_versions(present.targets.below("releases/")).len();
-    let channels = present.targets.below("channels/").count();
+    let releases = released_versions(present.targets.below(RELEASES)).len();
+    let channels = present.targets.below(CHANNELS).count();
     Ok(Served { health, verdict, location: source.location(), roles, releases, channels })
 }
 
@@ -277,7 +277,7 @@ fn date_releases(publisher: &Publisher, present: &Present, releases: &mut [Relea
     let wanted = |(at, release): &(usize, &ReleaseStatus)| *at < DATED || !release.channels.is_empty();
     let indices: Vec<usize> = releases.iter().enumerate().filter(wanted).map(|(at, _)| at).collect();
     let date = |at: &usize, (): &mut ()| {
-        let prefix = format!("releases/{}/", releases[*at].version);
+        let prefix = release_directory(&releases[*at].version);
         let Some(name) = present.targets.below(&prefix).next() else { return Ok(None) };
         let Some(target) = present.targets.get(name)? else { return Ok(None) };
         let place = present.place_of(publisher.storage.as_ref(), name, &target)?;
@@ -327,7 +327,7 @@ fn bins_status(bins: &Bins, now: DateTime<Utc>, lifetimes: &Lifetimes) -> RoleSt
 
 fn read_releases(targets: &Targets, channels: &BTreeMap<String, String>) -> Vec<ReleaseStatus> {
     let mut releases: Vec<ReleaseStatus> = Vec::new();
-    for name in targets.below("releases/") {
+    for name in targets.below(RELEASES) {
         let mut parts = name.split('/').skip(1);
         let (Some(version), Some(platform)) = (parts.next(), parts.next()) else { continue };
         if releases.last().is_none_or(|release| release.version != version) {

@@ -6,7 +6,10 @@ use super::{Outcome, Publisher, RoleStep, difference, steps};
 use crate::error::{Error, Id, Kind, Message, Result};
 use crate::keys::Signers;
 use crate::metadata::{Role, Target, Targets};
-use crate::names::{ReleaseVersion, channel_content, full_number, released_versions, yanked_name};
+use crate::names::{
+    CHANNELS, RELEASES, ReleaseVersion, TargetName, channel_content, full_number, release_directory, released_versions,
+    signature_directory, yanked_name,
+};
 use crate::policy::channels::pointing_at;
 use crate::policy::signatures;
 use crate::policy::yanks::check_no_channel;
@@ -53,20 +56,20 @@ pub fn plan(publisher: &Publisher, request: &YankRequest) -> Result<YankPlan> {
     let mut present = publisher.load()?;
     publisher.check_root(&present)?;
     let version = named(&request.version, &present.targets)?;
-    let prefixes = [format!("releases/{version}/"), format!("signatures/{version}/")];
+    let prefixes = [release_directory(&version), signature_directory(&version)];
     let artifacts: Vec<String> = present.targets.below(&prefixes[0]).map(str::to_owned).collect();
     // Signatures of releases that another tool named can be in bins.
-    let signatures: Vec<String> = artifacts.iter().map(|artifact| signatures::name_of(artifact)).collect();
+    let signatures: Vec<String> = artifacts.iter().map(|artifact| TargetName::of(artifact).signature()).collect();
     present.read_bins_of(publisher.storage.as_ref(), signatures.iter().map(String::as_str))?;
     let mut removed: BTreeSet<String> = prefixes.iter().flat_map(|prefix| present.targets.below(prefix)).map(str::to_owned).collect();
     for artifact in &artifacts {
-        removed.extend(signatures::signature_of(artifact, &View::new(&present))?.map(|(name, _)| name));
+        removed.extend(signatures::signature_of(TargetName::of(artifact), &View::new(&present))?.map(|(name, _)| name));
     }
     let removed: Vec<String> = removed.into_iter().collect();
     let targets = &present.targets;
     let yanked = targets.get(&yanked_name(&version))?;
     if removed.is_empty() && yanked.is_none() {
-        let released = released_versions(targets.below("releases/")).join(", ");
+        let released = released_versions(targets.below(RELEASES)).join(", ");
         return Err(Error::new(Kind::NotFound, format!("there is no release {version}")).hint(if released.is_empty() {
             "nothing is released".into()
         } else {
@@ -95,11 +98,11 @@ pub fn plan(publisher: &Publisher, request: &YankRequest) -> Result<YankPlan> {
     // Channels that move in the same commit are checked by the promises, on the result.
     if channels.changes.is_empty() {
         let digest = openssl::sha::sha256(&channel_content(&version));
-        edit.conditions.push(Condition::NoneHas { prefix: "channels/".into(), sha256: digest });
+        edit.conditions.push(Condition::NoneHas { prefix: CHANNELS.into(), sha256: digest });
     }
     let empty = removed.is_empty();
     let roles = if empty { Vec::new() } else { steps(publisher, &present, &Role::ONLINE)? };
-    let others = released_versions(targets.below("releases/"));
+    let others = released_versions(targets.below(RELEASES));
     let others = others.into_iter().filter(|other| *other != version && full_number(other) == full_number(&version));
     let warnings = others
         .map(|other| format!("{other} is another spelling of {version} and stays published; `publish verify` reports it from now on"))
@@ -125,7 +128,7 @@ pub fn plan(publisher: &Publisher, request: &YankRequest) -> Result<YankPlan> {
 /// The moves of all channels that point at a release.
 fn moves(publisher: &Publisher, version: &str, to: &str, targets: &Targets, allow_missing_platforms: bool) -> Result<ChannelsPlan> {
     let to = named(to, targets)?;
-    let released = released_versions(targets.below("releases/"));
+    let released = released_versions(targets.below(RELEASES));
     if to == version || !released.contains(&to.as_str()) {
         let others = released.into_iter().filter(|other| *other != version).collect::<Vec<_>>().join(", ");
         return Err(Error::new(Kind::NotFound, format!("channels cannot move to {}: it is not another release", to.escape_debug()))
@@ -138,7 +141,7 @@ fn moves(publisher: &Publisher, version: &str, to: &str, targets: &Targets, allo
 
 /// The release, or the yanked version, that a user means.
 fn named(given: &str, targets: &Targets) -> Result<String> {
-    let released = |version: &str| targets.below(&format!("releases/{version}/")).next().is_some();
+    let released = |version: &str| targets.below(&release_directory(version)).next().is_some();
     let is_part = !given.is_empty() && !given.contains('/');
     if is_part && released(given) {
         return Ok(given.to_owned());

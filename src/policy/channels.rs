@@ -4,27 +4,24 @@ use super::{Change, Read, State, Step};
 use crate::digest::Digests;
 use crate::error::{Error, Id, Kind, Result};
 use crate::metadata::Target;
-use crate::names::{channel_content, check_channel, check_group, released_versions};
+use crate::names::{CHANNELS, RELEASES, channel_content, check_channel, check_group, released_versions};
 use std::collections::HashMap;
-
-const CHANNELS: &str = "channels/";
 
 /// Refuses a channel that would not point at a release, and a new one that the trdl client cannot address.
 pub(super) fn check(step: &Step<'_>) -> Result<()> {
     let mut released: Option<Released> = None;
-    for change in step.changes_below(CHANNELS) {
-        let (name, change) = change?;
+    for (name, channel, change) in step.channels() {
         let target = match change {
             Change::Removed(_) => continue,
             Change::Added(target) => {
-                check_name(name)?;
+                check_name(name, channel)?;
                 target
             }
             Change::Replaced(_, target) => target,
         };
         let released = released.get_or_insert_with(|| Released::in_state(step.after));
-        if released.version_of(&target).is_none() {
-            let content = (step.read)(name, &target)?.unwrap_or_default();
+        if released.version_of(target).is_none() {
+            let content = (step.read)(name, target)?.unwrap_or_default();
             return Err(points_at_nothing(name, &content));
         }
     }
@@ -32,8 +29,8 @@ pub(super) fn check(step: &Step<'_>) -> Result<()> {
 }
 
 /// Refuses a new channel name that the trdl client cannot ask for.
-fn check_name(name: &str) -> Result<()> {
-    match name[CHANNELS.len()..].split_once('/') {
+fn check_name(name: &str, channel: &str) -> Result<()> {
+    match channel.split_once('/') {
         Some((group, channel)) => check_group(group).and_then(|()| check_channel(channel)),
         None => Err(Error::invalid(format!("{name} is not channels/<group>/<channel>"))),
     }
@@ -53,7 +50,7 @@ pub struct Released(HashMap<[u8; 32], String>);
 impl Released {
     /// The versions that are released in this state.
     pub fn in_state(state: &dyn State) -> Self {
-        let names = state.below("releases/");
+        let names = state.below(RELEASES);
         Self::of(released_versions(names.iter().map(String::as_str)).into_iter())
     }
 
@@ -98,7 +95,7 @@ pub fn pointing_at(version: &str, state: &dyn State, read: &Read<'_>) -> Result<
 /// The channels of a state that point at no release, each with what it holds. `read` returns the content of those that are
 /// not in our form.
 pub fn pointing_at_nothing(state: &dyn State, read: &Read<'_>) -> Result<Vec<(String, String)>> {
-    let names = state.below("releases/");
+    let names = state.below(RELEASES);
     let versions = released_versions(names.iter().map(String::as_str));
     let released = Released::of(versions.iter().copied());
     let mut found = Vec::new();

@@ -20,7 +20,7 @@ pub mod yanks;
 
 use crate::error::{Error, Result};
 use crate::metadata::{Target, Targets};
-use crate::names::{RESERVED, is_reserved};
+use crate::names::{ArtifactName, TargetName};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 
@@ -79,8 +79,8 @@ pub struct Step<'a> {
     pub before: &'a dyn State,
     /// The state after the change.
     pub after: &'a dyn State,
-    /// The names whose targets the change adds, replaces or removes.
-    pub names: Vec<&'a str>,
+    /// What happens to each target, in the order of the names. A target whose content stays is not listed.
+    pub changes: Vec<(TargetName<'a>, Change)>,
     /// The content of small targets of either state.
     pub read: &'a Read<'a>,
     /// The request states that channels may move to releases without platforms that their users have, and that machines may
@@ -103,51 +103,76 @@ pub enum Change {
 
 /// Refuses a step that breaks a promise.
 pub fn check(step: &Step<'_>) -> Result<()> {
-    for name in &step.names {
-        check_directory(step, name)?;
-    }
-    releases::check(step)?;
-    signatures::check(step)?;
-    yanks::check(step)?;
-    channels::check(step)?;
-    platforms::check(step)?;
-    certificates::check(step)
+    PROMISES.iter().try_for_each(|promise| promise(step))
 }
+
+/// Every promise, in the order in which they are checked. A promise is one function, which refuses a step that breaks it.
+const PROMISES: [fn(&Step<'_>) -> Result<()>; 7] =
+    [check_directories, releases::check, signatures::check, yanks::check, channels::check, platforms::check, certificates::check];
 
 /// A name that must have been read before a step which changes `name` is checked: an artifact's signature, or the artifact
 /// that a signature is for.
 pub fn counterpart(name: &str) -> String {
-    match name.strip_prefix("signatures/").and_then(|rest| rest.strip_suffix(".sig")) {
-        Some(artifact) => artifact.to_owned(),
-        None => signatures::name_of(name),
-    }
+    let name = TargetName::of(name);
+    let mirrored = if let TargetName::Signature(signature) = name { signature.mirrored() } else { None };
+    mirrored.map_or_else(|| name.signature(), str::to_owned)
 }
 
 /// A reserved directory has one spelling: on many file systems `Releases/` is the same directory as `releases/`.
-fn check_directory(step: &Step<'_>, name: &str) -> Result<()> {
-    let first = name.split('/').next().unwrap_or_default();
-    if !is_reserved(name) || (RESERVED.contains(&first) && name != first) || !matches!(step.change(name)?, Some(Change::Added(_))) {
-        return Ok(());
+fn check_directories(step: &Step<'_>) -> Result<()> {
+    for (name, change) in &step.changes {
+        if let (TargetName::Misspelled(name), Change::Added(_)) = (name, change) {
+            let first = name.split('/').next().unwrap_or_default();
+            return Err(Error::invalid(format!(
+                "target {name} would be confused with the reserved directory {}/",
+                first.to_ascii_lowercase()
+            )));
+        }
     }
-    Err(Error::invalid(format!("target {name} would be confused with the reserved directory {}/", first.to_ascii_lowercase())))
+    Ok(())
 }
 
-impl Step<'_> {
-    /// What happens to the target of this name; `None` if its content stays.
-    pub fn change(&self, name: &str) -> Result<Option<Change>> {
-        Ok(match (self.before.target(name)?, self.after.target(name)?) {
-            (None, Some(after)) => Some(Change::Added(after)),
-            (Some(before), None) => Some(Change::Removed(before)),
-            (Some(before), Some(after)) if !before.has_content_of(&after) => Some(Change::Replaced(before, after)),
-            _ => None,
-        })
+impl<'a> Step<'a> {
+    /// The step between two states whose targets of these names may differ.
+    pub fn between(
+        before: &'a dyn State,
+        after: &'a dyn State,
+        names: impl Iterator<Item = &'a str>,
+        read: &'a Read<'a>,
+        now: DateTime<Utc>,
+    ) -> Result<Self> {
+        let mut changes = Vec::new();
+        for name in names {
+            changes.extend(change(before, after, name)?.map(|change| (TargetName::of(name), change)));
+        }
+        Ok(Self { before, after, changes, read, may_lose_platforms: false, now })
     }
 
-    /// The changes below a directory, by name.
-    pub fn changes_below<'s>(&'s self, directory: &'s str) -> impl Iterator<Item = Result<(&'s str, Change)>> {
-        self.names
-            .iter()
-            .filter(move |name| name.starts_with(directory))
-            .filter_map(|name| self.change(name).map(|change| change.map(|change| (*name, change))).transpose())
+    /// What happens to the target of this name; `None` if its content stays.
+    pub fn change(&self, name: &str) -> Result<Option<Change>> {
+        change(self.before, self.after, name)
     }
+
+    /// The changes of artifacts of releases.
+    pub fn artifacts(&self) -> impl Iterator<Item = (ArtifactName<'a>, &Change)> {
+        self.changes.iter().filter_map(|(name, change)| if let TargetName::Artifact(name) = name { Some((*name, change)) } else { None })
+    }
+
+    /// The changes of channels: the name, `<group>/<channel>`, and the change.
+    pub fn channels(&self) -> impl Iterator<Item = (&'a str, &'a str, &Change)> {
+        self.changes.iter().filter_map(
+            |(name, change)| {
+                if let TargetName::Channel(name, channel) = name { Some((*name, *channel, change)) } else { None }
+            },
+        )
+    }
+}
+
+fn change(before: &dyn State, after: &dyn State, name: &str) -> Result<Option<Change>> {
+    Ok(match (before.target(name)?, after.target(name)?) {
+        (None, Some(after)) => Some(Change::Added(after)),
+        (Some(before), None) => Some(Change::Removed(before)),
+        (Some(before), Some(after)) if !before.has_content_of(&after) => Some(Change::Replaced(before, after)),
+        _ => None,
+    })
 }

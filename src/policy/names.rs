@@ -6,7 +6,7 @@
 
 use super::State;
 use crate::error::{Error, Id, Kind, Message, Result};
-use crate::names::{ReleaseVersion, directories_above, is_reserved, is_yank_record};
+use crate::names::{ReleaseVersion, TargetName, directories_above, is_spelling_of_reserved};
 use caseless::Caseless;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -25,7 +25,7 @@ pub fn check(state: &dyn State, new: &BTreeSet<&str>) -> Result<()> {
         }
     }
     // A withdrawal is never kept back by the case of its version.
-    let cased: Vec<&str> = new.iter().copied().filter(|name| !is_yank_record(name)).collect();
+    let cased: Vec<&str> = new.iter().copied().filter(|name| !matches!(TargetName::of(name), TargetName::YankRecord(..))).collect();
     if cased.is_empty() {
         return Ok(());
     }
@@ -88,8 +88,8 @@ pub fn windows_warning<'n>(new: impl Iterator<Item = &'n str>) -> Option<Message
 
 /// Whether only machines with Windows fetch the name.
 fn is_for_windows(name: &str) -> bool {
-    let mut parts = name.split('/');
-    parts.next() == Some("releases") && parts.nth(1).is_some_and(|platform| platform.starts_with("windows-"))
+    let TargetName::Artifact(artifact) = TargetName::of(name) else { return false };
+    artifact.file().is_some_and(|(platform, _)| platform.starts_with("windows-"))
 }
 
 /// Why Windows cannot hold a name, with the name.
@@ -136,11 +136,12 @@ pub fn files_and_directories<'a>(names: &BTreeSet<&'a str>) -> BTreeMap<&'a str,
 
 /// The command that takes one of two names out that conflict with each other.
 pub fn way_out(file: &str, below: &str) -> String {
-    let version = |name: &str| {
-        let mut parts = name.split('/');
-        matches!(parts.next(), Some("releases" | "signatures")).then(|| parts.next().map(str::to_owned)).flatten()
+    let version = |name| match TargetName::of(name) {
+        TargetName::Artifact(artifact) => Some(artifact.version()),
+        TargetName::Signature(signature) => Some(signature.first_part()),
+        _ => None,
     };
-    match version(file).or_else(|| version(below)).filter(|version| ReleaseVersion::parse(version).is_ok()) {
+    match [file, below].into_iter().find_map(version).filter(|version| ReleaseVersion::parse(version).is_ok()) {
         Some(version) => format!("publish the build under a new version with other names, then: publish yank {version}"),
         None => "remove one of them: publish remove-targets NAME".to_owned(),
     }
@@ -181,7 +182,7 @@ impl Folded {
             let start = end;
             end += part.len() + 1;
             let (known, below) = at.parts.get(fold(part).as_ref())?;
-            if known != part && start == 0 && is_reserved(part) {
+            if known != part && start == 0 && is_spelling_of_reserved(part) {
                 // Another spelling of a reserved directory: new names may not have it, and old ones stay.
                 return None;
             }

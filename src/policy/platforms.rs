@@ -4,14 +4,12 @@
 use super::{Change, State, Step, channels::Released};
 use crate::error::{Error, Id, Kind, Result};
 use crate::metadata::Target;
-use crate::names::ReleaseVersion;
+use crate::names::{RELEASES, ReleaseVersion, release_directory, released_versions};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The machines that the trdl client is built for.
 const MACHINES: [&str; 6] = ["darwin-amd64", "darwin-arm64", "linux-amd64", "linux-arm64", "windows-amd64", "windows-arm64"];
-
-const CHANNELS: &str = "channels/";
 
 /// The platform directories of one release.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,7 +18,7 @@ pub struct Platforms(BTreeSet<String>);
 impl Platforms {
     /// Those of a release in this state. A directory counts once something is below it.
     pub fn of_release(version: &str, state: &dyn State) -> Self {
-        let prefix = format!("releases/{version}/");
+        let prefix = release_directory(version);
         let names = state.below(&prefix);
         Self(names.iter().filter_map(|name| Some(name[prefix.len()..].split_once('/')?.0.to_owned())).collect())
     }
@@ -90,9 +88,8 @@ pub fn refusal(losses: &[Loss]) -> Option<Error> {
 /// other content under the same version, without a move of a channel.
 fn check_diverted(step: &Step<'_>) -> Result<()> {
     let mut checked = BTreeSet::new();
-    for change in step.changes_below("releases/") {
-        let (name, Change::Added(_)) = change? else { continue };
-        let version = name.split('/').nth(1).unwrap_or_default();
+    for (artifact, change) in step.artifacts() {
+        let (version, Change::Added(_)) = (artifact.version(), change) else { continue };
         if !checked.insert(version) {
             continue;
         }
@@ -116,13 +113,13 @@ pub(super) fn check(step: &Step<'_>) -> Result<()> {
     check_diverted(step)?;
     let mut losses = Vec::new();
     let mut released: Option<(Released, Released)> = None;
-    for change in step.changes_below(CHANNELS) {
-        let (name, Change::Replaced(old, new)) = change? else { continue };
+    for (name, channel, change) in step.channels() {
+        let Change::Replaced(old, new) = change else { continue };
         let (before, after) = released.get_or_insert_with(|| (Released::in_state(step.before), Released::in_state(step.after)));
-        let (Some(from), Some(to)) = (version_of(step, name, &old, before)?, version_of(step, name, &new, after)?) else { continue };
+        let (Some(from), Some(to)) = (version_of(step, name, old, before)?, version_of(step, name, new, after)?) else { continue };
         let machines = Platforms::of_release(&from, step.before).lost_in(&Platforms::of_release(&to, step.after));
         if !machines.is_empty() {
-            losses.push(Loss { channel: name[CHANNELS.len()..].to_owned(), from, to, machines });
+            losses.push(Loss { channel: channel.to_owned(), from, to, machines });
         }
     }
     refusal(&losses).map_or(Ok(()), Err)
@@ -140,9 +137,9 @@ fn version_of(step: &Step<'_>, name: &str, channel: &Target, released: &Released
 /// another channel of its group. `channels` holds the version of each by `group/channel`.
 pub fn behind(state: &dyn State, channels: &BTreeMap<String, String>) -> Result<Vec<Loss>> {
     let parse = |text: &str| Some((ReleaseVersion::of_release(text)?, text.to_owned()));
-    let names = state.below("releases/");
+    let names = state.below(RELEASES);
     let mut released: Vec<(ReleaseVersion, String)> =
-        crate::names::released_versions(names.iter().map(String::as_str)).into_iter().filter_map(parse).collect();
+        released_versions(names.iter().map(String::as_str)).into_iter().filter_map(parse).collect();
     released.sort();
     let mut found = Vec::new();
     for (channel, to) in channels {

@@ -2,31 +2,27 @@
 
 use super::{Change, State, Step, names, yanks};
 use crate::error::{Error, Id, Kind, Result};
-use crate::names::{Platform, ReleaseVersion, TargetPath, full_number, released_versions};
+use crate::names::{ArtifactName, Platform, RELEASES, ReleaseVersion, TargetPath, full_number, released_versions};
 use std::collections::BTreeSet;
-
-const RELEASES: &str = "releases/";
 
 /// Refuses a change of a published platform, and new names that are no release's.
 pub(super) fn check(step: &Step<'_>) -> Result<()> {
     let mut checked: BTreeSet<&str> = BTreeSet::new();
-    for change in step.changes_below(RELEASES) {
-        let (name, change) = change?;
+    for (artifact, change) in step.artifacts() {
+        let (name, version) = (artifact.as_str(), artifact.version());
         match change {
             Change::Added(_) => {
-                let (version, platform) = check_name(name)?;
+                let directory = check_name(artifact)?;
                 names::check_windows([name].into_iter())?;
                 if checked.insert(version) {
                     check_spelling(version, step.before)?;
                 }
-                let prefix = &name[..RELEASES.len() + version.len() + platform.len() + 2];
-                if !step.before.below(prefix).is_empty() {
-                    return Err(sealed(format!("{name} would be added to {prefix}, which is published")));
+                if !step.before.below(directory).is_empty() {
+                    return Err(sealed(format!("{name} would be added to {directory}, which is published")));
                 }
             }
             Change::Replaced(..) => return Err(sealed(format!("{name} is published with other content"))),
             Change::Removed(_) => {
-                let version = name.split('/').nth(1).unwrap_or_default();
                 if checked.insert(version) && !yanks::withdraws(step, version)? {
                     return Err(Error::new(Kind::Conflict, format!("{name} would be removed without a yank of its version"))
                         .hint("a release can only be withdrawn as a whole: publish yank VERSION"));
@@ -43,17 +39,17 @@ fn sealed(what: String) -> Error {
         .hint("publish the change under a new version")
 }
 
-/// The version and the platform in a new artifact's name.
-fn check_name(name: &str) -> Result<(&str, &str)> {
-    let mut parts = name.splitn(4, '/').skip(1);
-    let (Some(version), Some(platform), Some(_)) = (parts.next(), parts.next(), parts.next()) else {
+/// Refuses a new artifact's name that is of another form; returns the directory of its platform.
+fn check_name(artifact: ArtifactName<'_>) -> Result<&str> {
+    let name = artifact.as_str();
+    let (Some((platform, _)), Some(directory)) = (artifact.file(), artifact.platform_directory()) else {
         return Err(Error::invalid(format!("{name} is not releases/<version>/<os>-<arch>/<file>")));
     };
     let within = |failure: Error| failure.detail(format!("target: {name}"));
     TargetPath::parse(name)?;
-    ReleaseVersion::parse(version).map_err(within)?;
+    ReleaseVersion::parse(artifact.version()).map_err(within)?;
     Platform::parse(platform).map_err(within)?;
-    Ok((version, platform))
+    Ok(directory)
 }
 
 /// Refuses a new version that differs from a released one only in case or in its spelling.

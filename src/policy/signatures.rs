@@ -4,69 +4,67 @@
 use super::{Change, State, Step};
 use crate::error::{Error, Kind, Result};
 use crate::metadata::Target;
-use crate::names::{ReleaseVersion, detached_name, is_reserved, signed_name};
-
-const SIGNATURES: &str = "signatures/";
+use crate::names::{ReleaseVersion, SIGNATURES, SignatureName, TargetName};
 
 /// Refuses a signature without an artifact, an artifact without the signature that it has or needs, and a signature that stays
 /// beside other content.
 pub(super) fn check(step: &Step<'_>) -> Result<()> {
-    for name in &step.names {
-        let Some(change) = step.change(name)? else { continue };
-        match name.strip_prefix(SIGNATURES) {
-            Some(_) => check_signature(step, name, &change)?,
-            None if !is_reserved(name) || name.starts_with("releases/") => check_artifact(step, name, &change)?,
-            None => {}
+    for (name, change) in &step.changes {
+        match name {
+            TargetName::Signature(signature) => check_signature(step, *signature, change)?,
+            name if name.is_signed() => check_artifact(step, *name, change)?,
+            _ => {}
         }
     }
     Ok(())
 }
 
-/// Where the signature of an artifact is.
-pub fn name_of(artifact: &str) -> String {
-    detached_name(artifact.strip_prefix("releases/").unwrap_or(artifact))
-}
-
 /// The artifact that a signature is for, in a state; `None` for a name that does not end in `.sig`.
-pub fn artifact_of(signature: &str, state: &dyn State) -> Option<String> {
-    signed_name(signature, |artifact| state.target(artifact).is_ok_and(|target| target.is_some()))
+pub fn artifact_of(signature: SignatureName<'_>, state: &dyn State) -> Option<String> {
+    signature.signed(|artifact| state.target(artifact).is_ok_and(|target| target.is_some()))
 }
 
 /// Whether this is where the signature of this artifact belongs. Channels, certificates, records of yanks and signatures have
 /// none: no command would replace it together with them. An artifact of a release has one place, not a second one below
 /// `signatures/releases/`.
-pub fn mirrors(signature: &str, artifact: &str) -> bool {
-    (artifact.starts_with("releases/") || !is_reserved(artifact)) && name_of(artifact) == signature
+pub fn mirrors(signature: &str, artifact: TargetName<'_>) -> bool {
+    artifact.is_signed() && artifact.signature() == signature
 }
 
 /// Whether a signature is of a target that has none of this name.
-pub fn is_misplaced(signature: &str, state: &dyn State) -> Result<bool> {
+pub fn is_misplaced(signature: SignatureName<'_>, state: &dyn State) -> Result<bool> {
     match artifact_of(signature, state) {
-        Some(artifact) => Ok(state.target(&artifact)?.is_some() && !mirrors(signature, &artifact)),
+        Some(artifact) => Ok(state.target(&artifact)?.is_some() && !mirrors(signature.as_str(), TargetName::of(&artifact))),
         None => Ok(false),
     }
 }
 
 /// Whether no artifact of a state needs this signature, so that it may be removed by itself.
-pub fn is_stray(signature: &str, state: &dyn State) -> Result<bool> {
+pub fn is_stray(signature: SignatureName<'_>, state: &dyn State) -> Result<bool> {
     Ok(match artifact_of(signature, state) {
-        _ if !signature.starts_with(SIGNATURES) => false,
-        Some(artifact) => !mirrors(signature, &artifact) || state.target(&artifact)?.is_none(),
+        Some(artifact) => !mirrors(signature.as_str(), TargetName::of(&artifact)) || state.target(&artifact)?.is_none(),
         None => true,
     })
 }
 
 /// The name and the target of an artifact's signature in a state. A target whose name begins with a version would share the
 /// name with the signature of a release's artifact, which is not its own.
-pub fn signature_of(artifact: &str, state: &dyn State) -> Result<Option<(String, Target)>> {
-    let name = name_of(artifact);
+pub fn signature_of(artifact: TargetName<'_>, state: &dyn State) -> Result<Option<(String, Target)>> {
+    let name = artifact.signature();
     let Some(target) = state.target(&name)? else { return Ok(None) };
-    let own = mirrors(&name, artifact) && artifact_of(&name, state).is_none_or(|signed| signed == artifact);
+    let own = artifact.is_signed() && signed_by(&name, state).is_none_or(|signed| signed == artifact.as_str());
     Ok(own.then_some((name, target)))
 }
 
-fn check_signature(step: &Step<'_>, name: &str, change: &Change) -> Result<()> {
-    let Some(artifact) = artifact_of(name, step.after) else {
+/// The target that the signature of this name signs.
+fn signed_by(signature: &str, state: &dyn State) -> Option<String> {
+    let TargetName::Signature(signature) = TargetName::of(signature) else { return None };
+    artifact_of(signature, state)
+}
+
+fn check_signature(step: &Step<'_>, signature: SignatureName<'_>, change: &Change) -> Result<()> {
+    let name = signature.as_str();
+    let Some(artifact) = artifact_of(signature, step.after) else {
         return match change {
             Change::Removed(_) => Ok(()),
             _ => Err(Error::invalid(format!("{name} is below {SIGNATURES} and does not end in .sig"))),
@@ -74,10 +72,10 @@ fn check_signature(step: &Step<'_>, name: &str, change: &Change) -> Result<()> {
     };
     let there = step.after.target(&artifact)?.is_some();
     match change {
-        Change::Removed(_) if is_stray(name, step.after)? => Ok(()),
+        Change::Removed(_) if is_stray(signature, step.after)? => Ok(()),
         Change::Removed(_) => Err(Error::new(Kind::Conflict, format!("{artifact} would lose its signature"))
             .hint("a signature is replaced with --resign, and removed only together with what it signs")),
-        Change::Added(_) if there && !mirrors(name, &artifact) => {
+        Change::Added(_) if there && !mirrors(name, TargetName::of(&artifact)) => {
             Err(Error::invalid(format!("{name} would sign {artifact}, which has no detached signature of this name")))
         }
         Change::Added(_) if there && shares_a_release(&artifact) => {
@@ -93,11 +91,11 @@ fn shares_a_release(artifact: &str) -> bool {
     artifact.split('/').next().is_some_and(|first| ReleaseVersion::parse(first).is_ok())
 }
 
-fn check_artifact(step: &Step<'_>, name: &str, change: &Change) -> Result<()> {
-    let signature = name_of(name);
+fn check_artifact(step: &Step<'_>, name: TargetName<'_>, change: &Change) -> Result<()> {
+    let signature = name.signature();
     let signed = signature_of(name, step.after)?.is_some();
     match change {
-        Change::Added(_) if name.starts_with("releases/") && !signed => {
+        Change::Added(_) if matches!(name, TargetName::Artifact(_)) && !signed => {
             Err(Error::new(Kind::Conflict, format!("{name} has no signature: {signature} is not published with it")))
         }
         Change::Removed(_) if step.after.target(&signature)?.is_some() && !signs_another(step, &signature, name)? => {
@@ -112,9 +110,9 @@ fn check_artifact(step: &Step<'_>, name: &str, change: &Change) -> Result<()> {
 }
 
 /// A target whose name begins with a version shares the name of its signature with a release's artifact.
-fn signs_another(step: &Step<'_>, signature: &str, name: &str) -> Result<bool> {
-    match artifact_of(signature, step.after) {
-        Some(artifact) if artifact != name => Ok(step.after.target(&artifact)?.is_some()),
+fn signs_another(step: &Step<'_>, signature: &str, name: TargetName<'_>) -> Result<bool> {
+    match signed_by(signature, step.after) {
+        Some(artifact) if artifact != name.as_str() => Ok(step.after.target(&artifact)?.is_some()),
         _ => Ok(false),
     }
 }
@@ -134,18 +132,19 @@ pub enum Unpaired {
 pub fn unpaired<'n>(names: impl Iterator<Item = &'n str>, state: &dyn State) -> Result<Vec<Unpaired>> {
     let mut found = Vec::new();
     for name in names {
-        if name.starts_with("releases/") {
-            if state.target(&name_of(name))?.is_none() {
+        match TargetName::of(name) {
+            artifact @ TargetName::Artifact(_) if state.target(&artifact.signature())?.is_none() => {
                 found.push(Unpaired::Artifact(name.to_owned()));
             }
-        } else if name.starts_with(SIGNATURES)
-            && let Some(artifact) = artifact_of(name, state)
-        {
-            if state.target(&artifact)?.is_none() {
-                found.push(Unpaired::Signature(name.to_owned()));
-            } else if !mirrors(name, &artifact) {
-                found.push(Unpaired::Misplaced(name.to_owned(), artifact));
+            TargetName::Signature(signature) => {
+                let Some(artifact) = artifact_of(signature, state) else { continue };
+                if state.target(&artifact)?.is_none() {
+                    found.push(Unpaired::Signature(name.to_owned()));
+                } else if !mirrors(name, TargetName::of(&artifact)) {
+                    found.push(Unpaired::Misplaced(name.to_owned(), artifact));
+                }
             }
+            _ => {}
         }
     }
     Ok(found)

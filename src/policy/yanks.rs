@@ -3,32 +3,31 @@
 use super::{Change, Read, State, Step, channels};
 use crate::error::{Error, Id, Kind, Result};
 use crate::metadata::Target;
-use crate::names::{ReleaseVersion, full_number, is_below_version, released_versions};
+use crate::names::{
+    RELEASES, ReleaseVersion, TargetName, YANKED, channel_name, full_number, release_directory, released_versions, signature_directory,
+    yanked_name,
+};
 use std::collections::BTreeSet;
-
-const YANKED: &str = "yanked/";
 
 /// Refuses a yank that leaves something of the release or a channel behind, a change of a record, and a release of a
 /// version that was yanked.
 pub(super) fn check(step: &Step<'_>) -> Result<()> {
     let (mut withdrawn, mut published) = (BTreeSet::new(), BTreeSet::new());
-    for change in step.changes_below(YANKED) {
-        let (name, change) = change?;
+    for (name, change) in &step.changes {
+        let TargetName::YankRecord(name, version) = name else { continue };
         let Change::Added(record) = change else {
             return Err(Error::new(
                 Kind::Conflict,
                 format!("{name} records that its version was withdrawn; it is never changed or removed"),
             ));
         };
-        check_record(step, name, &record)?;
-        withdrawn.insert(&name[YANKED.len()..]);
+        check_record(step, name, version, record)?;
+        withdrawn.insert(*version);
     }
-    for change in step.changes_below("releases/") {
-        let (name, change) = change?;
-        let version = name.split('/').nth(1).unwrap_or_default();
+    for (artifact, change) in step.artifacts() {
         match change {
-            Change::Added(_) => published.insert(version),
-            Change::Removed(_) => withdrawn.insert(version),
+            Change::Added(_) => published.insert(artifact.version()),
+            Change::Removed(_) => withdrawn.insert(artifact.version()),
             Change::Replaced(..) => false,
         };
     }
@@ -55,10 +54,9 @@ fn folded(version: &str) -> String {
 }
 
 /// Refuses a new record that is not of a release, or does not begin with its version.
-fn check_record(step: &Step<'_>, name: &str, record: &Target) -> Result<()> {
-    let version = &name[YANKED.len()..];
+fn check_record(step: &Step<'_>, name: &str, version: &str, record: &Target) -> Result<()> {
     // Any release can be withdrawn by its exact name, also one that another tool named.
-    if version.contains('/') || step.before.below(&format!("releases/{version}/")).is_empty() {
+    if version.contains('/') || step.before.below(&release_directory(version)).is_empty() {
         ReleaseVersion::parse(version).map_err(|failure| failure.detail(format!("target: {name}")))?;
         return Err(Error::new(Kind::Conflict, format!("there is no release {version} that {name} could withdraw")));
     }
@@ -72,7 +70,8 @@ fn check_record(step: &Step<'_>, name: &str, record: &Target) -> Result<()> {
 /// Refuses to withdraw a part of a release, or one that a channel points at. A channel that pointed at it must have moved:
 /// its users would find nothing if it were removed instead.
 fn check_withdrawn(step: &Step<'_>, version: &str) -> Result<()> {
-    let left: Vec<String> = ["releases", "signatures"].iter().flat_map(|of| step.after.below(&format!("{of}/{version}/"))).collect();
+    let directories = [release_directory(version), signature_directory(version)];
+    let left: Vec<String> = directories.iter().flat_map(|directory| step.after.below(directory)).collect();
     if !left.is_empty() {
         return Err(Error::new(Kind::Conflict, format!("a yank of {version} must withdraw all of it, and this one leaves some targets"))
             .details(left.into_iter().take(10).map(|name| format!("left: {name}"))));
@@ -80,7 +79,7 @@ fn check_withdrawn(step: &Step<'_>, version: &str) -> Result<()> {
     check_no_channel(version, step.after, step.read)?;
     let mut cut_off = Vec::new();
     for channel in channels::pointing_at(version, step.before, step.read)? {
-        if step.after.target(&format!("channels/{channel}"))?.is_none() {
+        if step.after.target(&channel_name(&channel))?.is_none() {
             cut_off.push(channel);
         }
     }
@@ -105,13 +104,14 @@ pub fn check_no_channel(version: &str, state: &dyn State, read: &Read<'_>) -> Re
 
 /// Whether a step removes all of a version and leaves the record of it.
 pub(super) fn withdraws(step: &Step<'_>, version: &str) -> Result<bool> {
-    let gone = !step.after.below("releases/").iter().any(|name| is_below_version(name, version));
-    Ok(gone && step.after.target(&format!("{YANKED}{version}"))?.is_some())
+    let is_of = |name: &String| matches!(TargetName::of(name), TargetName::Artifact(artifact) if artifact.version() == version);
+    let gone = !step.after.below(RELEASES).iter().any(is_of);
+    Ok(gone && step.after.target(&yanked_name(version))?.is_some())
 }
 
 /// The yanked versions of a state that are published all the same.
 pub fn published_again(state: &dyn State) -> Vec<String> {
-    let names = state.below("releases/");
+    let names = state.below(RELEASES);
     let versions = released_versions(names.iter().map(String::as_str));
     versions.into_iter().filter(|version| check_not_yanked(version, state).is_err()).map(str::to_owned).collect()
 }

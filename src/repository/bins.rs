@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::keys::RoleSigner;
 use crate::metadata::trust::TrustedMetadata;
 use crate::metadata::{BinIndex, DelegatedRole, Delegations, PublicKey, ROLE_LIMIT, Target, Targets, UNSTATED_TARGETS_LIMIT};
-use crate::names::{directories_above, lives_at_top};
+use crate::names::{TargetName, directories_above};
 use crate::storage::{Source, Storage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -125,7 +125,9 @@ impl Present {
     /// Where the entry of this name is, or would be.
     pub fn home(&self, name: &str) -> Result<Home> {
         match &self.bins {
-            Some(bins) if !lives_at_top(name) && !self.targets.contains(name) && bins.scope.covers(name) => bins.find(name).map(Home::Bin),
+            Some(bins) if !TargetName::of(name).lives_at_top() && !self.targets.contains(name) && bins.scope.covers(name) => {
+                bins.find(name).map(Home::Bin)
+            }
             _ => Ok(Home::Top),
         }
     }

@@ -23,7 +23,7 @@ use crate::error::{Error, Id, Kind, Message, Result};
 use crate::keys::Signers;
 use crate::metadata::trust::AtExpiry;
 use crate::metadata::{Delegations, Lifetimes, Listing, MetaFile, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, TargetEdits, Targets, format_expiry};
-use crate::names::ObjectName;
+use crate::names::{ObjectName, RoleName};
 use crate::policy::clocks::Moment;
 use crate::storage::{Storage, Token};
 use chrono::{DateTime, Utc};
@@ -122,7 +122,7 @@ pub struct Committed {
 /// What is to be done to a present state.
 struct Work {
     edits: TargetEdits,
-    renewed: BTreeSet<String>,
+    renewed: BTreeSet<RoleName>,
     rebin: Option<super::Rebin>,
     rekey: Option<BinKeys>,
     undelegate: Vec<String>,
@@ -199,7 +199,7 @@ impl Committer<'_> {
     /// What of the edits remains to be done, with everything read that doing it needs; and for each edit whether that is
     /// anything, or why it cannot be.
     fn work(&self, present: &mut Present, edits: &[Edit], overtaken: bool) -> Result<(Work, Vec<Result<bool>>)> {
-        let renewed: BTreeSet<String> = edits.iter().flat_map(|edit| edit.open_renewals(present)).collect();
+        let renewed: BTreeSet<RoleName> = edits.iter().flat_map(|edit| edit.open_renewals(present)).collect();
         let rebin = edits.iter().find_map(|edit| edit.rebin.clone());
         let mut rekey = edits.iter().find_map(|edit| edit.rekey.clone());
         if let Some(keys) = &rekey
@@ -210,7 +210,7 @@ impl Committer<'_> {
         let block = present.targets.field("delegations").map(|json| Delegations::parse(json, "targets.json")).transpose()?;
         let delegated = |name: &&String| block.iter().flat_map(|block| &block.roles).any(|role| role.name == **name);
         let undelegate: Vec<String> = edits.iter().flat_map(|edit| &edit.undelegate).filter(delegated).cloned().collect();
-        if rebin.is_some() || rekey.is_some() || renewed.contains(BINS) {
+        if rebin.is_some() || rekey.is_some() || renewed.contains(&RoleName::Bins) {
             present.read_all_bins(self.storage)?;
         } else {
             let names: Vec<String> = edits.iter().flat_map(Edit::names_to_read).collect();
@@ -285,7 +285,7 @@ impl Committer<'_> {
         if !present.trust.root().consistent_snapshot() {
             self.place_plain_targets(&work.edits)?;
         }
-        let wants_snapshot = !new.is_empty() || work.renewed.contains(Role::Snapshot.name());
+        let wants_snapshot = !new.is_empty() || work.renewed.contains(&Role::Snapshot.into());
         let Some(upper) = self.upper else {
             let mut snapshot = None;
             if wants_snapshot {
@@ -303,7 +303,7 @@ impl Committer<'_> {
             self.storage.sync()?;
             snapshot = upper.snapshot(present, &new)?;
             let Some(signed) = &snapshot else { return Ok(Attempt::Again) };
-            read_written(self.storage, Role::Snapshot.name(), signed)?;
+            read_written(self.storage, Role::Snapshot, signed)?;
             self.progress.status(&format!("snapshot signed (version {})", signed.version));
         }
         if !upper.timestamp(present, snapshot.as_ref())? {
@@ -338,8 +338,11 @@ impl Committer<'_> {
 
     /// The version that the next one of a role must be higher than. A bin is written at most once for each snapshot, so
     /// its version is no higher than the snapshot's.
-    fn above(&self, role: &str, present: u64) -> u64 {
-        let of = Role::ALL.into_iter().find(|other| other.name() == role).unwrap_or(Role::Snapshot);
+    fn above(&self, role: &RoleName, present: u64) -> u64 {
+        let of = match role {
+            RoleName::Top(role) => *role,
+            RoleName::Bins | RoleName::Delegated(_) => Role::Snapshot,
+        };
         present.max(self.floor.of(of))
     }
 
@@ -353,12 +356,8 @@ impl Committer<'_> {
     ) -> Result<Option<SignedRole>> {
         let (_, snapshot) = listings(present)?;
         let sign = |version| sign_snapshot(present.trust.root(), self.signers, snapshot, new, version, moment);
-        let signed = numbers.create(
-            Role::Snapshot.name(),
-            self.above(Role::Snapshot.name(), present.versions().snapshot),
-            snapshot_wish(new),
-            &sign,
-        )?;
+        let role = Role::Snapshot.into();
+        let signed = numbers.create(&role, self.above(&role, present.versions().snapshot), snapshot_wish(new), &sign)?;
         if let Some(signed) = &signed {
             self.progress.status(&format!("snapshot signed (version {})", signed.version));
         }
@@ -376,12 +375,11 @@ impl Committer<'_> {
     ) -> Result<Option<Present>> {
         let root = present.trust.root();
         let (timestamp, _) = listings(present)?;
-        let timestamp_name = Role::Timestamp.name();
-        let version = version_after(timestamp_name, self.above(timestamp_name, present.versions().timestamp))?;
+        let version = version_after(Role::Timestamp, self.above(&Role::Timestamp.into(), present.versions().timestamp))?;
         let signed = sign_timestamp(root, self.signers, timestamp, snapshot.as_ref(), version, moment)?;
         let plain_roles = if root.consistent_snapshot() { Vec::new() } else { plain_roles(&new, snapshot.as_ref()) };
         let next = as_client(present, moment.now(), &signed, snapshot, new)?;
-        if self.storage.get(&ObjectName::versioned("root", root.version() + 1), ROOT_LIMIT)?.is_some() {
+        if self.storage.get(&ObjectName::root(root.version() + 1), ROOT_LIMIT)?.is_some() {
             return Ok(None);
         }
         for (name, file) in plain_roles {
@@ -458,7 +456,7 @@ impl Committer<'_> {
         let mut trust = check_first(self.pinned, AtExpiry::Refuse(now))?;
         let root = trust.root().clone();
         let targets = self.first(Role::Targets, || sign_targets(&root, self.signers, &Targets::empty(), &TargetEdits::new(), 1, moment))?;
-        let listed = [NewRole { role: Role::Targets.name().into(), signed: targets }];
+        let listed = [NewRole { role: Role::Targets.into(), signed: targets }];
         let snapshot =
             self.first(Role::Snapshot, || sign_snapshot(&root, self.signers, &Listing::empty(Role::Snapshot), &listed, 1, moment))?;
         let timestamp = sign_timestamp(&root, self.signers, &Listing::empty(Role::Timestamp), Some(&snapshot), 1, moment)?;
@@ -481,7 +479,7 @@ impl Committer<'_> {
 
     fn first(&self, role: Role, sign: impl Fn() -> Result<SignedRole>) -> Result<SignedRole> {
         let signed = sign()?;
-        let name = ObjectName::versioned(role.name(), 1);
+        let name = ObjectName::versioned(role, 1);
         if self.storage.create(&name, &signed.bytes)? {
             return Ok(signed);
         }
@@ -551,8 +549,8 @@ fn as_client(
         // Carried over: it must not have expired meanwhile.
         None => check_carried(present, Role::Snapshot, now)?,
     }
-    let mut new: BTreeMap<String, Vec<u8>> = new.into_iter().map(|new| (new.role, new.signed.bytes)).collect();
-    let targets = match new.remove(Role::Targets.name()) {
+    let mut new: BTreeMap<RoleName, Vec<u8>> = new.into_iter().map(|new| (new.role, new.signed.bytes)).collect();
+    let targets = match new.remove(&Role::Targets.into()) {
         Some(file) => trust.targets(file)?,
         None => {
             check_carried(present, Role::Targets, now)?;
@@ -567,10 +565,10 @@ fn bins_as_client(
     present: &Present,
     top: &Targets,
     trust: &mut crate::metadata::trust::TrustedMetadata,
-    mut new: BTreeMap<String, Vec<u8>>,
+    mut new: BTreeMap<RoleName, Vec<u8>>,
     now: DateTime<Utc>,
 ) -> Result<Option<Bins>> {
-    let mut bins = match (new.remove(BINS), &present.bins) {
+    let mut bins = match (new.remove(&RoleName::Bins), &present.bins) {
         (Some(file), _) => {
             let parent = Delegations::parse(top.field("delegations").unwrap_or("{}"), "targets.json")?;
             let role = parent.roles.iter().find(|role| role.name == BINS);
@@ -589,7 +587,7 @@ fn bins_as_client(
     if let Some(bins) = &mut bins {
         let mut written = BTreeMap::new();
         for (at, role) in bins.delegations.roles.iter().enumerate() {
-            if let Some(file) = new.remove(&role.name) {
+            if let Some(file) = new.remove(&RoleName::of(&role.name)) {
                 written.insert(at, trust.delegated(&bins.delegations, role, file)?);
             }
         }
@@ -604,10 +602,10 @@ fn bins_as_client(
 
 /// For example `targets signed (version 4)`.
 fn targets_status(edits: &TargetEdits, new: &[NewRole]) -> String {
-    if let Some(top) = new.iter().find(|new| new.role == Role::Targets.name()).filter(|_| new.len() == 1) {
+    if let Some(top) = new.iter().find(|new| new.role == Role::Targets).filter(|_| new.len() == 1) {
         return format!("targets signed (version {})", top.signed.version);
     }
-    let bins = new.iter().filter(|new| ![Role::Targets.name(), BINS].contains(&new.role.as_str())).count();
+    let bins = new.iter().filter(|new| new.role != Role::Targets && new.role != RoleName::Bins).count();
     format!("targets signed ({} changed, in {bins} {})", edits.len(), if bins == 1 { "bin" } else { "bins" })
 }
 
@@ -620,11 +618,15 @@ fn snapshot_wish(new: &[NewRole]) -> [u8; 32] {
 /// The role files that clients read by plain name, those that are listed before the one that lists them.
 fn plain_roles(new: &[NewRole], snapshot: Option<&SignedRole>) -> Vec<(ObjectName, Vec<u8>)> {
     // A bin before the role that lists it, that before the top-level role.
-    let order = |new: &&NewRole| [BINS, Role::Targets.name()].iter().position(|role| new.role == *role).map_or(0, |at| at + 1);
+    let order = |new: &&NewRole| match new.role {
+        RoleName::Delegated(_) => 0,
+        RoleName::Bins => 1,
+        RoleName::Top(_) => 2,
+    };
     let mut sorted: Vec<&NewRole> = new.iter().collect();
     sorted.sort_by_key(order);
     let targets = sorted.into_iter().map(|new| (ObjectName::plain_role(&new.role), new.signed.bytes.clone()));
-    targets.chain(snapshot.map(|signed| (ObjectName::plain_role(Role::Snapshot.name()), signed.bytes.clone()))).collect()
+    targets.chain(snapshot.map(|signed| (ObjectName::plain_role(Role::Snapshot), signed.bytes.clone()))).collect()
 }
 
 fn check_carried(present: &Present, role: Role, now: DateTime<Utc>) -> Result<()> {

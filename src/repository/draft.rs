@@ -4,7 +4,7 @@ use super::edit::Rebin;
 use super::present::Present;
 use crate::error::{Error, Kind, Result};
 use crate::metadata::{Delegations, Expiry, PublicKey, Role, TargetEdits, Targets};
-use crate::names::lives_at_top;
+use crate::names::{RoleName, TargetName};
 use crate::policy::clocks::Moment;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A targets role to be written: the top-level one, the one that lists the bins, or a bin.
 pub(super) struct Draft<'a> {
     /// Its name.
-    pub(super) role: String,
+    pub(super) role: RoleName,
     /// The version it follows; 0 if it is new.
     pub(super) base: u64,
     /// When the role expires that it replaces, if it replaces one.
@@ -35,7 +35,7 @@ type Content<'a> = Box<dyn Fn(u64, Expiry) -> Result<Vec<u8>> + Send + Sync + 'a
 pub(super) fn drafts<'a>(
     present: &'a Present,
     edits: &TargetEdits,
-    renewed: &BTreeSet<String>,
+    renewed: &BTreeSet<RoleName>,
     rekey: Option<&BinKeys>,
     undelegate: &[String],
     every_bin: bool,
@@ -45,7 +45,7 @@ pub(super) fn drafts<'a>(
     for (name, target) in edits {
         by_home.entry(present.home(name)?).or_default().insert(name.clone(), target.clone());
     }
-    if renewed.contains(Role::Targets.name()) {
+    if renewed.contains(&Role::Targets.into()) {
         by_home.entry(Home::Top).or_default();
     }
     let mut drafts = Vec::new();
@@ -60,7 +60,7 @@ pub(super) fn drafts<'a>(
         top_fields = Some(keys.top_delegations(present)?);
         let (role, delegations) = (&bins.role, keys.bin_delegations(bins)?);
         drafts.push(Draft {
-            role: BINS.into(),
+            role: RoleName::Bins,
             base: listed(present, BINS),
             replaced: Some(role.expires()),
             keys: (keys.keys.clone(), keys.threshold),
@@ -69,7 +69,7 @@ pub(super) fn drafts<'a>(
                 role.edited_with(version, expires, &TargetEdits::new(), &[("delegations", &delegations)])
             }),
         });
-    } else if let Some(bins) = present.bins.as_ref().filter(|_| renewed.contains(BINS)) {
+    } else if let Some(bins) = present.bins.as_ref().filter(|_| renewed.contains(&RoleName::Bins)) {
         // All bins that are due are renewed with the role that lists them: a refresh need not read a thousand bins every hour
         // to know that none is.
         for (bin, _) in bins.known().filter(|(_, targets)| every_bin || moment.is_due(Role::Targets, targets.expires())) {
@@ -78,7 +78,7 @@ pub(super) fn drafts<'a>(
         let role = &bins.role;
         let content = Box::new(move |version, expires| role.edited(version, expires, &TargetEdits::new()));
         drafts.push(Draft {
-            role: BINS.into(),
+            role: RoleName::Bins,
             base: listed(present, BINS),
             replaced: Some(role.expires()),
             keys: keys_of_bins(present)?,
@@ -93,10 +93,10 @@ pub(super) fn drafts<'a>(
     }
     for (home, edits) in by_home {
         let (role, name, keys) = match (home, &present.bins) {
-            (Home::Bin(bin), Some(bins)) => (bins.get(bin)?, bins.name(bin).to_owned(), bin_keys(bins, bin)),
-            _ => (&present.targets, Role::Targets.name().to_owned(), top_keys(present)),
+            (Home::Bin(bin), Some(bins)) => (bins.get(bin)?, RoleName::of(bins.name(bin)), bin_keys(bins, bin)),
+            _ => (&present.targets, Role::Targets.into(), top_keys(present)),
         };
-        let base = listed(present, &name);
+        let base = listed(present, name.as_str());
         let (keys, set) = match (home, rekey) {
             (Home::Bin(_), Some((rekey, _))) => ((rekey.keys.clone(), rekey.threshold), None),
             (Home::Top, _) => (keys, top_fields.clone()),
@@ -124,7 +124,7 @@ pub(super) fn rebin<'a>(present: &'a Present, rebin: &Rebin) -> Result<Vec<Draft
         threshold == rebin.threshold && keys.len() == rebin.keys.len() && rebin.keys.iter().all(|(_, key)| known(key))
     };
     let is_done = present.bins.as_ref().is_some_and(|bins| bins.count() == rebin.count && same_keys(bins));
-    let moved = |name: &str| !lives_at_top(name);
+    let moved = |name: &str| !TargetName::of(name).lives_at_top();
     if is_done && !present.targets.names().any(moved) {
         return Ok(Vec::new());
     }
@@ -152,14 +152,14 @@ pub(super) fn rebin<'a>(present: &'a Present, rebin: &Rebin) -> Result<Vec<Draft
         // A new bin expires with the role that lists it, whose expiry decides when all bins are signed again.
         let replaced = before.map(|(_, bin)| bin.expires()).or(present.bins.as_ref().map(|bins| bins.role.expires()));
         let keys = (rebin.keys.clone(), rebin.threshold);
-        drafts.push(Draft { role: name.clone(), base: listed(present, name), replaced, keys, wish, content });
+        drafts.push(Draft { role: RoleName::of(name), base: listed(present, name), replaced, keys, wish, content });
     }
     let wish = digest([&delegations]);
     let content = Box::new(move |version, expires| {
         Targets::empty().rewritten(version, expires, std::iter::empty(), &[("delegations", &delegations)])
     });
     let (keys, replaced) = ((rebin.keys.clone(), rebin.threshold), present.bins.as_ref().map(|bins| bins.role.expires()));
-    drafts.push(Draft { role: BINS.into(), base: listed(present, BINS), replaced, keys, wish, content });
+    drafts.push(Draft { role: RoleName::Bins, base: listed(present, BINS), replaced, keys, wish, content });
     if !present.bins.as_ref().is_some_and(same_keys) || present.targets.names().any(moved) {
         let delegations = delegate_to_bins(present, rebin)?;
         let top = &present.targets;
@@ -169,7 +169,7 @@ pub(super) fn rebin<'a>(present: &'a Present, rebin: &Rebin) -> Result<Vec<Draft
         });
         let keys = top_keys(present);
         let replaced = Some(top.expires());
-        drafts.push(Draft { role: Role::Targets.name().into(), base: listed(present, "targets"), replaced, keys, wish, content });
+        drafts.push(Draft { role: Role::Targets.into(), base: listed(present, Role::Targets.name()), replaced, keys, wish, content });
     }
     Ok(drafts)
 }

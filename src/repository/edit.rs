@@ -1,8 +1,8 @@
 use super::Present;
 use super::bin_keys::BinKeys;
-use super::bins::BINS;
 use crate::error::{Error, Kind, Result};
-use crate::metadata::{Expiry, PublicKey, Role, Target, TargetEdits, format_expiry};
+use crate::metadata::{Expiry, PublicKey, Target, TargetEdits, format_expiry};
+use crate::names::RoleName;
 use crate::policy::State;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -92,8 +92,8 @@ pub enum Condition {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Renewal {
-    /// The role's name: a top-level role, or [`BINS`] for all bins that are due.
-    pub role: String,
+    /// A top-level role, or [`RoleName::Bins`] for all bins that are due.
+    pub role: RoleName,
     /// The version that was due.
     pub version: u64,
 }
@@ -173,10 +173,12 @@ impl Edit {
     }
 
     /// The renewals that no other process has made meanwhile.
-    pub fn open_renewals<'e>(&'e self, present: &Present) -> impl Iterator<Item = String> + use<'e> {
+    pub fn open_renewals<'e>(&'e self, present: &Present) -> impl Iterator<Item = RoleName> + use<'e> {
         let (versions, bins) = (present.versions(), present.bins.as_ref().map_or(u64::MAX, |bins| bins.role.version()));
-        let version = move |name: &str| {
-            Role::ALL.iter().find(|role| role.name() == name).map_or(if name == BINS { bins } else { u64::MAX }, |role| versions.of(*role))
+        let version = move |name: &RoleName| match name {
+            RoleName::Top(role) => versions.of(*role),
+            RoleName::Bins => bins,
+            RoleName::Delegated(_) => u64::MAX,
         };
         self.renewals.iter().filter(move |renewal| version(&renewal.role) <= renewal.version).map(|renewal| renewal.role.clone())
     }

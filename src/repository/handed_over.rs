@@ -13,7 +13,7 @@ use super::steps::{NewRole, SignedRole};
 use crate::digest::Digests;
 use crate::error::{Error, Kind, Result};
 use crate::metadata::{Delegations, ROLE_LIMIT, Role, Target, Targets};
-use crate::names::ObjectName;
+use crate::names::{ObjectName, RoleName};
 use crate::policy::clocks::Moment;
 use crate::storage::Storage;
 use chrono::{DateTime, Utc};
@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 impl Committer<'_> {
     /// Signs the snapshot that lists roles which another process has written, after checking that they are signed, newer,
     /// and differ from what is published by nothing but `asked`. `None`: another process holds the snapshot's number.
-    pub fn list_roles(&self, present: &mut Present, roles: &[(String, Written)], asked: &[Edit]) -> Result<Option<Written>> {
+    pub fn list_roles(&self, present: &mut Present, roles: &[(RoleName, Written)], asked: &[Edit]) -> Result<Option<Written>> {
         let moment = self.moment(present)?;
         let mut new = Vec::new();
         for (role, written) in roles {
@@ -39,7 +39,7 @@ impl Committer<'_> {
     pub fn show_snapshot(&self, present: &Present, snapshot: Option<&Written>) -> Result<bool> {
         let moment = self.moment(present)?;
         let Some(written) = snapshot else { return Ok(self.write_timestamp(present, None, Vec::new(), moment)?.is_some()) };
-        let signed = read_written(self.storage, Role::Snapshot.name(), written)?;
+        let signed = read_written(self.storage, Role::Snapshot, written)?;
         let envelope = crate::metadata::Envelope::parse(&signed.bytes, "the new snapshot.json")?;
         let listing = crate::metadata::Listing::parse(&envelope, Role::Snapshot, "the new snapshot.json")?;
         let before = present.trust.listings().map(|(_, snapshot)| snapshot.expires());
@@ -50,14 +50,14 @@ impl Committer<'_> {
             if let Some(role) = file.strip_suffix(".json").filter(|_| !known) {
                 let digest = listed.hashes.as_ref().and_then(|hashes| hashes.sha256).map(hex::encode).unwrap_or_default();
                 let signed = read_written(self.storage, role, &Written { version: listed.version, sha256: digest })?;
-                new.push(NewRole { role: role.into(), signed });
+                new.push(NewRole { role: RoleName::of(role), signed });
             }
         }
         Ok(self.write_timestamp(present, Some(signed), new, moment)?.is_some())
     }
 }
 
-pub(super) fn read_written(storage: &dyn Storage, role: &str, written: &Written) -> Result<SignedRole> {
+pub(super) fn read_written(storage: &dyn Storage, role: impl std::fmt::Display, written: &Written) -> Result<SignedRole> {
     let name = ObjectName::versioned(role, written.version);
     name.check()?;
     let file = storage.get(&name, ROLE_LIMIT)?.ok_or_else(|| untrusted(format!("{name} is missing from {}", storage.location())))?.bytes;
@@ -70,17 +70,17 @@ pub(super) fn read_written(storage: &dyn Storage, role: &str, written: &Written)
 /// Checks that new targets roles may follow the present ones, and that the requests explain all that differs.
 fn check_roles(storage: &dyn Storage, present: &mut Present, new: &[NewRole], asked: &[Edit], moment: &Moment) -> Result<()> {
     let now = moment.now();
-    let mut files: BTreeMap<&str, Vec<u8>> = new.iter().map(|new| (new.role.as_str(), new.signed.bytes.clone())).collect();
-    let rebin = asked.iter().find_map(|edit| edit.rebin.as_ref()).filter(|_| files.contains_key(BINS));
+    let mut files: BTreeMap<RoleName, Vec<u8>> = new.iter().map(|new| (new.role.clone(), new.signed.bytes.clone())).collect();
+    let rebin = asked.iter().find_map(|edit| edit.rebin.as_ref()).filter(|_| files.contains_key(&RoleName::Bins));
     let rebinned = rebin.is_some();
     // A sender who may have the targets role signed again also has the bins signed by the same keys.
-    let renews = asked.iter().flat_map(|edit| &edit.renewals).any(|renewal| renewal.role == Role::Targets.name());
-    let rekey = if renews && !rebinned && files.contains_key(BINS) { present.bins_behind()? } else { None };
+    let renews = asked.iter().flat_map(|edit| &edit.renewals).any(|renewal| renewal.role == Role::Targets);
+    let rekey = if renews && !rebinned && files.contains_key(&RoleName::Bins) { present.bins_behind()? } else { None };
     if rebinned {
         present.read_all_bins(storage)?;
     }
     let mut differences = Differences::default();
-    let top = match files.remove(Role::Targets.name()) {
+    let top = match files.remove(&Role::Targets.into()) {
         Some(file) => {
             let top = present.trust.targets_to_be_listed(file, now)?;
             moment.check_life(Role::Targets.name(), Role::Targets, top.expires(), Some(present.targets.expires()))?;
@@ -97,7 +97,7 @@ fn check_roles(storage: &dyn Storage, present: &mut Present, new: &[NewRole], as
         }
         None => present.targets.clone(),
     };
-    let bins = match files.remove(BINS) {
+    let bins = match files.remove(&RoleName::Bins) {
         Some(file) => {
             let parent = Delegations::parse(top.field("delegations").unwrap_or("{}"), "targets.json")?;
             let scope = parent.roles.iter().find(|role| role.name == BINS).ok_or_else(|| untrusted("nothing delegates to the new bins"))?;
@@ -125,7 +125,7 @@ fn check_roles(storage: &dyn Storage, present: &mut Present, new: &[NewRole], as
     let names: Vec<String> = bins.as_ref().map(Bins::names).unwrap_or_default();
     if rebinned || rekey.is_some() {
         // A bin that stays as it was is not signed by the keys that it has from now on.
-        if let Some(name) = names.iter().find(|name| !files.contains_key(name.as_str())) {
+        if let Some(name) = names.iter().find(|name| !files.contains_key(&RoleName::of(name))) {
             return Err(untrusted(format!("{name} is not signed again with the bins' new keys")));
         }
     }
@@ -135,12 +135,12 @@ fn check_roles(storage: &dyn Storage, present: &mut Present, new: &[NewRole], as
             differences.between(bin, &Targets::empty())?;
         }
     } else {
-        let touched = names.iter().enumerate().filter(|(_, name)| files.contains_key(name.as_str())).map(|(bin, _)| bin).collect();
+        let touched = names.iter().enumerate().filter(|(_, name)| files.contains_key(&RoleName::of(name))).map(|(bin, _)| bin).collect();
         present.read_bins(storage, touched)?;
     }
     if let Some(bins) = &bins {
         for (at, role) in bins.delegations.roles.iter().enumerate() {
-            let Some(file) = files.remove(role.name.as_str()) else { continue };
+            let Some(file) = files.remove(&RoleName::of(&role.name)) else { continue };
             let bin = present.trust.delegated_to_be_listed(&bins.delegations, role, file, now)?;
             let before = present.bins.iter().flat_map(Bins::known_by_name).find(|(known, _)| *known == role.name);
             let before = before.map(|(_, before)| before.expires()).or(present.bins.as_ref().map(|bins| bins.role.expires()));

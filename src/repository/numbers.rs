@@ -2,7 +2,7 @@
 
 use super::steps::{SignedRole, version_after};
 use crate::error::{Error, Kind, Result};
-use crate::names::ObjectName;
+use crate::names::{ObjectName, RoleName};
 use crate::storage::{Rivals, Storage};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -19,7 +19,7 @@ pub(super) struct Numbers<'a> {
     /// Held by another process, and since when we know.
     rivals: Mutex<HashMap<ObjectName, Instant>>,
     /// Written by us in an earlier attempt, by role and the version they follow.
-    ours: Mutex<HashMap<(String, u64), Ours>>,
+    ours: Mutex<HashMap<(RoleName, u64), Ours>>,
 }
 
 #[derive(Clone)]
@@ -38,12 +38,12 @@ impl<'a> Numbers<'a> {
     /// expiry. `None`: the number's owner may be about to commit.
     pub(super) fn create(
         &self,
-        role: &str,
+        role: &RoleName,
         base: u64,
         wish: [u8; 32],
         sign: &dyn Fn(u64) -> Result<SignedRole>,
     ) -> Result<Option<SignedRole>> {
-        let known = self.ours.lock().unwrap_or_else(PoisonError::into_inner).get(&(role.to_owned(), base)).cloned();
+        let known = self.ours.lock().unwrap_or_else(PoisonError::into_inner).get(&(role.clone(), base)).cloned();
         if let Some(ours) = known.filter(|ours| ours.wish == wish) {
             return Ok(Some(ours.signed));
         }
@@ -76,13 +76,13 @@ impl<'a> Numbers<'a> {
         }
     }
 
-    fn keep(&self, role: &str, base: u64, wish: [u8; 32], signed: SignedRole) -> SignedRole {
+    fn keep(&self, role: &RoleName, base: u64, wish: [u8; 32], signed: SignedRole) -> SignedRole {
         let ours = Ours { signed: signed.clone(), wish };
-        self.ours.lock().unwrap_or_else(PoisonError::into_inner).insert((role.to_owned(), base), ours);
+        self.ours.lock().unwrap_or_else(PoisonError::into_inner).insert((role.clone(), base), ours);
         signed
     }
 
-    fn wrote(&self, role: &str, version: u64) -> bool {
+    fn wrote(&self, role: &RoleName, version: u64) -> bool {
         let ours = self.ours.lock().unwrap_or_else(PoisonError::into_inner);
         ours.iter().any(|((known, _), ours)| known == role && ours.signed.version == version)
     }
@@ -93,7 +93,7 @@ impl<'a> Numbers<'a> {
         Ok(patient && self.storage.rivals()? != Rivals::Nobody)
     }
 
-    fn next_free(&self, role: &str, taken: u64) -> Result<u64> {
+    fn next_free(&self, role: &RoleName, taken: u64) -> Result<u64> {
         let mut version = version_after(role, taken)?;
         while self.storage.stat(&ObjectName::versioned(role, version))?.is_some() {
             version = version_after(role, version)?;

@@ -102,7 +102,7 @@ impl Present {
 /// Follows the roots from a pinned one to the newest. The pinned one may be any published version.
 pub fn load_roots(source: &dyn Source, pinned: &[u8], at_expiry: AtExpiry) -> Result<TrustedMetadata> {
     let mut trust = TrustedMetadata::pin(pinned, at_expiry)?;
-    while let Some(next) = source.get(&ObjectName::versioned("root", trust.root().version() + 1), ROOT_LIMIT)? {
+    while let Some(next) = source.get(&ObjectName::root(trust.root().version() + 1), ROOT_LIMIT)? {
         trust.next_root(&next.bytes)?;
     }
     trust.end_of_roots()?;
@@ -134,7 +134,7 @@ pub fn load_restored(source: &dyn Source, pinned: &[u8], root: u64, snapshot: u6
 fn roots_before(source: &dyn Source, pinned: &[u8], version: u64, now: DateTime<Utc>) -> Result<TrustedMetadata> {
     let mut trust = TrustedMetadata::pin(pinned, AtExpiry::Report(now))?;
     while trust.root().version() + 1 < version {
-        let name = ObjectName::versioned("root", trust.root().version() + 1);
+        let name = ObjectName::root(trust.root().version() + 1);
         let next = source.get(&name, ROOT_LIMIT)?;
         trust
             .next_root(&next.ok_or_else(|| Error::new(Kind::Untrusted, format!("{name} is missing from {}", source.location())))?.bytes)?;

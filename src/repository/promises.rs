@@ -43,9 +43,8 @@ impl View<'_> {
             Ok(found.map(|object| object.bytes).filter(|bytes| target.matches(&Digests::both_of(bytes))))
         };
         let after = Laid { view: self, more: &more };
-        let names = more.keys().map(String::as_str).collect();
-        let may_lose_platforms = edit.may_lose_platforms;
-        policy::check(&Step { before: self, after: &after, names, read: &read, may_lose_platforms, now })?;
+        let step = Step::between(self, &after, more.keys().map(String::as_str), &read, now)?;
+        policy::check(&Step { may_lose_platforms: edit.may_lose_platforms, ..step })?;
         self.check_new_names(&more)?;
         Ok(more)
     }

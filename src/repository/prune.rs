@@ -10,7 +10,7 @@ use super::bins::BINS;
 use super::parallel::each;
 use crate::error::Result;
 use crate::metadata::{Delegations, Envelope, Listing, ROLE_LIMIT, Role, Target, Targets};
-use crate::names::ObjectName;
+use crate::names::{ObjectName, RoleName};
 use crate::policy::names;
 use crate::storage::{Storage, Stored};
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,7 +66,7 @@ pub fn garbage(storage: &dyn Storage, present: &mut Present, cutoff: SystemTime)
         }
         wanted.extend(listed);
     }
-    let is_needed = |role: &str, version: u64, stored: &Stored| {
+    let is_needed = |role: &RoleName, version: u64, stored: &Stored| {
         // A role that no snapshot of ours lists yet may belong to a running publisher.
         let listed = present.trust.listed(&format!("{role}.json")).map_or(0, |listed| listed.version);
         version >= listed || stored.modified > cutoff || wanted.contains(&stored.name)
@@ -76,7 +76,7 @@ pub fn garbage(storage: &dyn Storage, present: &mut Present, cutoff: SystemTime)
     let plain: Vec<&Stored> = listing.iter().filter(|stored| is_plain_delegated(&stored.name)).collect();
     for stored in roles.into_iter().chain(plain) {
         needed.names.insert(stored.name.clone());
-        let left_over = stored.name.numbered().is_some_and(|(role, _)| is_left_over(present, role));
+        let left_over = stored.name.numbered().is_some_and(|(role, _)| is_left_over(present, &role));
         if left_over && stored.modified <= cutoff && !wanted_before.contains(&stored.name) {
             continue;
         }
@@ -86,7 +86,7 @@ pub fn garbage(storage: &dyn Storage, present: &mut Present, cutoff: SystemTime)
         {
             for (name, entry) in targets.iter() {
                 // Roles that another process made may list plain names that we do not know of.
-                needed.target(name, &Target::parse(entry, name)?, stored.name.numbered().is_none_or(|(role, _)| !is_ours(present, role)));
+                needed.target(name, &Target::parse(entry, name)?, stored.name.numbered().is_none_or(|(role, _)| !is_ours(present, &role)));
             }
         }
     }
@@ -133,18 +133,20 @@ fn judge(name: &ObjectName, needed: &Needed) -> Judgement {
         return Judgement::Drop;
     }
     match name.numbered() {
-        Some(("root", _)) => Judgement::Keep,
-        Some(("timestamp", _)) => Judgement::Strange,
+        Some((RoleName::Top(Role::Root), _)) => Judgement::Keep,
+        Some((RoleName::Top(Role::Timestamp), _)) => Judgement::Strange,
         Some(_) => Judgement::Drop,
-        _ if ["root.json", "targets.json", "snapshot.json", "timestamp.json", "plain.json"].contains(&text) => Judgement::Keep,
-        _ => Judgement::Strange,
+        None if *name == ObjectName::plain_marker() || Role::ALL.into_iter().any(|role| *name == ObjectName::plain_role(role)) => {
+            Judgement::Keep
+        }
+        None => Judgement::Strange,
     }
 }
 
 /// Whether this may be the file of a delegated role in a repository without consistent snapshots.
 fn is_plain_delegated(name: &ObjectName) -> bool {
     let role = name.as_str().strip_suffix(".json").filter(|name| !name.contains('/') && name_is_unnumbered(name));
-    role.is_some_and(|role| !["root", "targets", "snapshot", "timestamp", "plain"].contains(&role))
+    *name != ObjectName::plain_marker() && role.is_some_and(|role| !matches!(RoleName::of(role), RoleName::Top(_)))
 }
 
 fn name_is_unnumbered(name: &str) -> bool {
@@ -152,22 +154,22 @@ fn name_is_unnumbered(name: &str) -> bool {
 }
 
 /// Whether a role is one whose plain names are all known from the present state.
-fn is_ours(present: &Present, role: &str) -> bool {
-    role == Role::Targets.name() || present.bins.as_ref().is_some_and(|bins| bins.names().iter().any(|name| name == role))
+fn is_ours(present: &Present, role: &RoleName) -> bool {
+    *role == Role::Targets || present.bins.as_ref().is_some_and(|bins| bins.names().iter().any(|name| name == role.as_str()))
 }
 
 /// Whether a role is a bin that nothing is delegated to any more: it stays in the snapshot, and no client reads it.
-fn is_left_over(present: &Present, role: &str) -> bool {
+fn is_left_over(present: &Present, role: &RoleName) -> bool {
     let json = present.targets.field("delegations").unwrap_or("{}");
     let only_bins = Delegations::parse(json, "targets.json").is_ok_and(|top| top.roles.iter().all(|role| role.name == BINS));
-    present.bins.is_some() && only_bins && role != BINS && !is_ours(present, role)
+    present.bins.is_some() && only_bins && *role != RoleName::Bins && !is_ours(present, role)
 }
 
 /// The numbered files of snapshots, and of targets roles by name and version.
 #[derive(Default)]
 struct Numbered<'l> {
     snapshots: BTreeMap<u64, &'l Stored>,
-    roles: Vec<(&'l str, u64, &'l Stored)>,
+    roles: Vec<(RoleName, u64, &'l Stored)>,
 }
 
 impl<'l> Numbered<'l> {
@@ -175,8 +177,8 @@ impl<'l> Numbered<'l> {
         let mut numbered = Self::default();
         for stored in listing {
             match stored.name.numbered() {
-                Some(("root" | "timestamp", _)) | None => {}
-                Some(("snapshot", version)) => drop(numbered.snapshots.insert(version, stored)),
+                Some((RoleName::Top(Role::Root | Role::Timestamp), _)) | None => {}
+                Some((RoleName::Top(Role::Snapshot), version)) => drop(numbered.snapshots.insert(version, stored)),
                 Some((role, version)) => numbered.roles.push((role, version, stored)),
             }
         }

@@ -29,7 +29,7 @@ pub fn publish_root(storage: &dyn Storage, trust: &TrustedMetadata, file: &[u8])
     let mut next = trust.clone();
     next.next_root(file)?;
     next.end_of_roots()?;
-    let name = ObjectName::versioned("root", next.root().version());
+    let name = ObjectName::root(next.root().version());
     client_roots::check(Some(trust.root()), file, &name.to_string())?;
     storage.sync()?;
     if storage.create(&name, file)? {

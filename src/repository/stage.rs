@@ -7,7 +7,7 @@ use super::{LEAST_GRACE, Progress, Quiet};
 use crate::digest::{Digester, Digests, Wanted};
 use crate::error::{Error, Kind, Result};
 use crate::metadata::Target;
-use crate::names::ObjectName;
+use crate::names::{ObjectName, TargetPath};
 use crate::openpgp::{SigningKey, sign};
 use crate::storage::{Source, Storage};
 use crate::tree::TreeFile;
@@ -29,9 +29,9 @@ pub struct Artifact {
     /// The file as the plan saw it.
     pub file: TreeFile,
     /// Its target name.
-    pub target: String,
+    pub target: TargetPath,
     /// The target name of its signature, if it gets one.
-    pub signature: Option<String>,
+    pub signature: Option<TargetPath>,
 }
 
 /// What staging an artifact gave.
@@ -67,7 +67,7 @@ pub fn stage(
                     return Err(Error::new(Kind::Unexpected, format!("no key to sign {} with", artifact.target)));
                 };
                 let file = sign(signer.as_mut(), state, now)?;
-                signature = Some((stage_bytes(storage, name, &file, sha512)?, file));
+                signature = Some((stage_bytes(storage, name.as_str(), &file, sha512)?, file));
             }
             progress.file();
             Ok(Staged { target: Target::of(&digests), signature })
@@ -89,11 +89,11 @@ fn send(storage: &dyn Storage, artifact: &Artifact, wanted: Wanted, progress: &d
     if file.length() <= storage.longest_unnamed() {
         let mut upload = storage.begin()?;
         let (digests, state) = read(file, wanted, progress, |bytes| upload.write(bytes))?;
-        upload.finish(&ObjectName::hashed_target(&artifact.target, &digests.hex()))?;
+        upload.finish(&ObjectName::hashed_target(artifact.target.as_str(), &digests.hex()))?;
         return Ok((digests, state));
     }
     let (digests, state) = read(file, wanted, &Quiet, |_| Ok(()))?;
-    let name = ObjectName::hashed_target(&artifact.target, &digests.hex());
+    let name = ObjectName::hashed_target(artifact.target.as_str(), &digests.hex());
     if is_staged(storage, &name, digests.length)? {
         progress.bytes(digests.length);
         return Ok((digests, state));

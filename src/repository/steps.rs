@@ -6,7 +6,9 @@ use crate::error::{Error, Kind, Result};
 use crate::keys::{RoleSigner, Signers, sign_all};
 use crate::metadata::canonical::canonical;
 use crate::metadata::{LAST_VERSION, Listing, MetaFile, PublicKey, Role, Root, TargetEdits, Targets, seal};
+use crate::names::RoleName;
 use crate::policy::clocks::Moment;
+use std::fmt::Display;
 use std::sync::Arc;
 
 /// A signed role file with what the next role lists of it. The bytes hashed are the bytes written.
@@ -24,7 +26,7 @@ pub struct SignedRole {
 #[derive(Clone, Debug)]
 pub struct NewRole {
     /// Its name.
-    pub role: String,
+    pub role: RoleName,
     /// Its file.
     pub signed: SignedRole,
 }
@@ -90,7 +92,7 @@ pub fn sign_timestamp(
 ///
 /// # Errors
 /// When no client would read it: an attacker has raised the versions.
-pub fn version_after(role: &str, version: u64) -> Result<u64> {
+pub fn version_after(role: impl Display, version: u64) -> Result<u64> {
     if version < LAST_VERSION {
         return Ok(version + 1);
     }

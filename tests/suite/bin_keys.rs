@@ -4,6 +4,7 @@ use crate::rotate::Rotating;
 use crate::trial::Trial;
 use publish::keys::{self, KeyUri, Signers};
 use publish::metadata::{KeyKind, PublicKey, Role};
+use publish::names::RoleName;
 use publish::operation::Publisher;
 use publish::operation::bins::{self, BinsRequest};
 use publish::operation::refresh::{self, RefreshRequest};
@@ -50,7 +51,7 @@ fn signed_without_bins(rotating: &Rotating) {
     let present = publisher.load().unwrap();
     let signers = publisher.signers(present.trust.root(), &Role::ONLINE).unwrap();
     let versions = present.versions();
-    let renewals = Role::ONLINE.map(|role| Renewal { role: role.name().into(), version: versions.of(role) }).to_vec();
+    let renewals = Role::ONLINE.map(|role| Renewal { role: role.into(), version: versions.of(role) }).to_vec();
     publisher.commit(present, &Edit { renewals, ..Edit::default() }, &signers).unwrap();
 }
 
@@ -252,7 +253,7 @@ impl Upper<'_> {
 impl UpperRoles for Upper<'_> {
     fn snapshot(&self, _: &Present, new: &[NewRole]) -> publish::error::Result<Option<Written>> {
         let written = |new: &NewRole| Written { version: new.signed.version, sha256: new.signed.digests.hex() };
-        let roles: Vec<(String, Written)> = new.iter().map(|new| (new.role.clone(), written(new))).collect();
+        let roles: Vec<(RoleName, Written)> = new.iter().map(|new| (new.role.clone(), written(new))).collect();
         self.with(|committer| committer.list_roles(&mut self.publisher.load()?, &roles, &self.asked))
     }
 
@@ -277,7 +278,7 @@ fn the_snapshot_worker_lists_only_bins_that_follow_the_root() {
         let mut signers = publisher.signers(present.trust.root(), &[Role::Targets]).unwrap();
         let stranger = KeyUri::File(rotating.trial.path("keys/stranger.pem"));
         signers.get_mut(&Role::Targets).unwrap().extend(publisher.keyring().load(&stranger));
-        let renewals = vec![Renewal { role: "targets".into(), version: present.versions().targets }];
+        let renewals = vec![Renewal { role: Role::Targets.into(), version: present.versions().targets }];
         (Edit { renewals, rekey: Some(keys), ..Edit::default() }, signers)
     };
     let asked = || vec![of_targets(BinKeys { keys: Vec::new(), threshold: 1 }).0];
@@ -297,7 +298,7 @@ fn the_snapshot_worker_lists_only_bins_that_follow_the_root() {
         (BinKeys { keys: vec![(stranger.id(), stranger.clone())], threshold: 1 }, asked()),
         (more, asked()),
         (good.clone(), Vec::new()),
-        (good.clone(), vec![Edit { renewals: vec![Renewal { role: "snapshot".into(), version: 1 }], ..Edit::default() }]),
+        (good.clone(), vec![Edit { renewals: vec![Renewal { role: Role::Snapshot.into(), version: 1 }], ..Edit::default() }]),
     ] {
         let refused = attempt(keys, asked).unwrap_err();
         assert!(refused.message.contains("which no request contains"), "{refused}");

@@ -20,8 +20,8 @@ fn with(trial: &Trial, lifetimes: Lifetimes) -> Publisher {
     trial.publisher().with_lifetimes(lifetimes)
 }
 
-fn due(publisher: &Publisher) -> Vec<&'static str> {
-    refresh::plan(publisher, Default::default()).unwrap().due.iter().map(|due| due.role).collect()
+fn due(publisher: &Publisher) -> Vec<String> {
+    refresh::plan(publisher, Default::default()).unwrap().due.iter().map(|due| due.role.to_string()).collect()
 }
 
 fn refresh_all(publisher: &Publisher) {
@@ -161,7 +161,7 @@ fn bins_live_as_long_as_targets() {
     let mut trial = Trial::with_bins(9, 4);
     assert!(left(&trial)[3..].iter().all(|left| left.num_days() == 90));
     let publisher = with(&trial, longer());
-    assert!(due(&publisher).contains(&"bins"));
+    assert!(due(&publisher).contains(&"bins".to_owned()));
     refresh::apply(&publisher, refresh::plan(&publisher, Default::default()).unwrap()).unwrap();
     let days = |trial: &Trial| left(trial).iter().map(TimeDelta::num_days).collect::<Vec<_>>();
     assert_eq!(days(&trial), [365, 14, 3, 365, 365, 365, 365, 365]);
@@ -182,7 +182,7 @@ fn a_worker_refuses_a_role_that_lives_longer_than_its_config_permits() {
         let (targets, upper) = (with(&trial, of_targets), with(&trial, of_upper));
         let (pinned, present) = (targets.pinned().unwrap(), targets.load().unwrap());
         let signers = targets.signers(present.trust.root(), &Role::ONLINE).unwrap();
-        let renewals = vec![Renewal { role: role.name().into(), version: present.versions().of(role) }];
+        let renewals = vec![Renewal { role: role.into(), version: present.versions().of(role) }];
         let edit = Edit { renewals, ..Edit::default() };
         let upper = Upper { publisher: &upper, asked: vec![edit.clone()] };
         committer(&targets, &pinned, &signers, Some(&upper)).commit(present, &edit)

@@ -44,7 +44,7 @@ struct Bench {
 }
 
 fn new_targets(signed: &SignedRole) -> NewRole {
-    NewRole { role: "targets".into(), signed: signed.clone() }
+    NewRole { role: publish::names::Role::Targets.into(), signed: signed.clone() }
 }
 
 impl Bench {

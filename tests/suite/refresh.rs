@@ -12,8 +12,8 @@ fn touches_nothing_when_nothing_is_due() {
     sandbox.unchanged(|| sandbox.publish(&["refresh"]).ok().says(&["nothing is due; next: timestamp at"]));
 }
 
-fn due(trial: &Trial) -> Vec<&'static str> {
-    refresh::plan(&trial.publisher(), Default::default()).unwrap().due.iter().map(|due| due.role).collect()
+fn due(trial: &Trial) -> Vec<String> {
+    refresh::plan(&trial.publisher(), Default::default()).unwrap().due.iter().map(|due| due.role.to_string()).collect()
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_root_key_kept_elsewhere_does_not_hold_up_the_online_roles() {
     fs::rename(trial.path("keys/root.pem"), trial.path("offline.pem")).unwrap();
     let publisher = trial.publisher();
     let plan = refresh::plan(&publisher, Default::default()).unwrap();
-    assert_eq!(plan.postponed.iter().map(|due| due.role).collect::<Vec<_>>(), ["root"]);
+    assert_eq!(plan.postponed.iter().map(|due| due.role.to_string()).collect::<Vec<_>>(), ["root"]);
     refresh::apply(&publisher, plan).unwrap();
     trial.client().unwrap();
     // Once it has expired there is no way around it.

@@ -245,12 +245,13 @@ fn an_artifact_that_changes_while_it_is_read_is_refused() {
     let sandbox = Sandbox::new();
     let key = sandbox.openpgp("ed25519.asc");
     let key = publish::openpgp::SigningKey::load(&fs::read(key).unwrap(), "key", chrono::Utc::now(), &|_| unreachable!()).unwrap();
-    let path = sandbox.path("dist/linux-amd64/bin/acme");
+    let program = sandbox.path("dist/linux-amd64/bin/acme");
     let tree = publish::tree::Tree::open(&sandbox.path("dist")).unwrap();
     let file = tree.file("linux-amd64/bin/acme".as_ref(), Default::default()).unwrap();
     // The plan saw other bytes than staging would.
-    fs::write(path, "a longer text than before").unwrap();
-    let artifact = Artifact { file, target: "releases/a".into(), signature: Some("signatures/a.sig".into()) };
+    fs::write(program, "a longer text than before").unwrap();
+    let target = publish::names::TargetPath::parse("releases/a").unwrap();
+    let artifact = Artifact { file, signature: Some(target.signature().unwrap()), target };
     let storage = Memory::default();
     let failure = stage(&storage, &[artifact], Some(&key), false, chrono::Utc::now(), &Quiet).unwrap_err();
     assert!(failure.message.contains("changed while it was read"), "{failure}");

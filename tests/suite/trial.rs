@@ -180,7 +180,7 @@ impl Trial {
         let targets = sign_targets(root, &signers, &present.targets, edits, versions.targets + 1, moment).unwrap();
         put("targets", versions.targets + 1, &targets.bytes);
         let (timestamp, snapshot) = present.trust.listings().unwrap();
-        let new = [NewRole { role: "targets".into(), signed: targets }];
+        let new = [NewRole { role: publish::names::Role::Targets.into(), signed: targets }];
         let snapshot = sign_snapshot(root, &signers, snapshot, &new, versions.snapshot + 1, moment).unwrap();
         put("snapshot", versions.snapshot + 1, &snapshot.bytes);
         let timestamp = sign_timestamp(root, &signers, timestamp, Some(&snapshot), versions.timestamp + 1, moment).unwrap();

@@ -93,7 +93,7 @@ pub fn with_target(sandbox: &Sandbox, name: &str, content: &[u8]) {
         publish::policy::clocks::Moment::first(now, Default::default()),
     )
     .unwrap();
-    let new = [NewRole { role: "targets".into(), signed: targets }];
+    let new = [NewRole { role: publish::names::Role::Targets.into(), signed: targets }];
     let snapshot = sign_snapshot(
         root,
         &signers,

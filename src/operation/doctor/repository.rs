@@ -66,7 +66,7 @@ fn load_present(publisher: &Arc<Publisher>, pinned: Option<&Vec<u8>>, list: &mut
         within(STORE_PATIENCE, move || {
             let storage = publisher.storage.as_ref();
             let own = own_version(&pinned)?;
-            let published = storage.get(&ObjectName::versioned("root", own), ROOT_LIMIT)?;
+            let published = storage.get(&ObjectName::root(own), ROOT_LIMIT)?;
             let present = load(storage, &pinned, publisher.now());
             Ok::<_, Error>((own, published, present))
         })

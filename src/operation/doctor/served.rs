@@ -177,7 +177,7 @@ fn verify(publisher: &Arc<Publisher>, url: &str, web: &Web, pinned: Option<&[u8]
 /// Whether the server has another root in the place of the pinned one.
 fn is_other(web: &Web, pinned: &[u8]) -> bool {
     let version = own_version(pinned).unwrap_or(1);
-    let served = web.ask(ObjectName::versioned("root", version).as_str(), &[], ROOT_LIMIT);
+    let served = web.ask(ObjectName::root(version).as_str(), &[], ROOT_LIMIT);
     served.is_ok_and(|answer| answer.status != 200 || canonical(&answer.body) != canonical(pinned))
 }
 

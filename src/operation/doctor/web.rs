@@ -4,7 +4,7 @@ use super::check::{Checklist, Item, described};
 use super::{Publisher, WEB_PATIENCE};
 use crate::error::{Error, Kind, Result};
 use crate::metadata::Target;
-use crate::names::ObjectName;
+use crate::names::{ObjectName, platform_directory};
 use crate::repository::{PlainNames, Present};
 use crate::storage::{Answer, HttpSource, escape};
 use chrono::{DateTime, Utc};
@@ -68,7 +68,7 @@ pub(super) fn check_encryption(web: &Web, url: &str, answer: &Answer, list: &mut
 /// The file of the next root, which every client asks for, and a target of no release.
 pub(super) fn check_missing(web: &Web, present: Option<&Present>, list: &mut Checklist) {
     let next = present.map_or(1_000_000, |present| present.versions().root + 1);
-    let paths = [ObjectName::versioned("root", next), ObjectName::plain_target("releases/0.0.0/no-platform/no-such-file")];
+    let paths = [ObjectName::root(next), ObjectName::plain_target(&(platform_directory("0.0.0", "no-platform") + "no-such-file"))];
     let mut cached = None;
     for path in paths {
         let path = escape(path.as_str());

@@ -17,6 +17,7 @@
 use super::memory::End;
 use super::{DropBox, Upload};
 use crate::error::{Error, Kind, Result};
+use crate::names::TargetPath;
 use crate::operation::Publisher;
 use crate::operation::add_targets::NamedFiles;
 use crate::repository::{Present, Versions, Witness, digest_file, load_restored};
@@ -139,9 +140,9 @@ pub(in crate::operation) fn took_place(publisher: &Publisher, begun: &Begun, fil
 
 /// Whether a state has every file of an upload.
 fn contains(publisher: &Publisher, present: &mut Present, files: &NamedFiles) -> Result<bool> {
-    present.read_bins_of(publisher.storage.as_ref(), files.keys().map(String::as_str))?;
+    present.read_bins_of(publisher.storage.as_ref(), files.keys().map(TargetPath::as_str))?;
     for (name, file) in files {
-        let Some(target) = present.target(name)?.filter(|target| target.length == file.length()) else { return Ok(false) };
+        let Some(target) = present.target(name.as_str())?.filter(|target| target.length == file.length()) else { return Ok(false) };
         if !target.matches(&digest_file(file, publisher.progress.as_ref())?) {
             return Ok(false);
         }

@@ -22,7 +22,7 @@ pub use names::{Marker, candidates, marked, order};
 
 use super::add_targets::NamedFiles;
 use crate::error::{Error, Result};
-use crate::names::{TargetPath, is_reserved};
+use crate::names::TargetPath;
 use crate::tree::{Found, Limits, Rules, Tree, TreeFile, What};
 use memory::{End, Memory};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, fchmod, openat, renameat_with, statat, unlinkat};
@@ -313,7 +313,7 @@ impl DropBox {
         Err(refused(problems))
     }
 
-    fn named(&self, upload: &Upload, found: Found) -> std::result::Result<(String, TreeFile), String> {
+    fn named(&self, upload: &Upload, found: Found) -> std::result::Result<(TargetPath, TreeFile), String> {
         let relative = found.path.strip_prefix(&upload.file_name).unwrap_or(&found.path);
         let shown = relative.to_string_lossy().escape_debug().to_string();
         let file = match found.what {
@@ -324,10 +324,10 @@ impl DropBox {
         let relative = relative.to_str().ok_or_else(|| format!("{shown}: the name is not UTF-8"))?;
         let name = if self.prefix.is_empty() { relative.to_owned() } else { format!("{}/{relative}", self.prefix) };
         let name = TargetPath::parse(name).map_err(|failure| failure.message)?;
-        if is_reserved(name.as_str()) {
+        if name.parts().is_reserved() {
             return Err(format!("{name}: its first part is reserved for releases and channels"));
         }
-        Ok((name.as_str().to_owned(), file))
+        Ok((name, file))
     }
 
     /// Whether a file lies in an upload.

@@ -4,7 +4,7 @@
 use super::{InitRequest, foreign, pin};
 use crate::error::{Error, Kind, Result};
 use crate::metadata::{ROOT_LIMIT, Role, TIMESTAMP_LIMIT};
-use crate::names::ObjectName;
+use crate::names::{ObjectName, RoleName};
 use crate::operation::Publisher;
 use crate::operation::publisher::Past;
 
@@ -38,8 +38,7 @@ impl Existing {
             files = listing.into_iter().map(|stored| stored.name).filter(is_of_repository).collect();
             complete = !files.is_empty() && published()?;
         }
-        let root =
-            |version| -> Result<_> { Ok(publisher.storage.get(&ObjectName::versioned("root", version), ROOT_LIMIT)?.map(|it| it.bytes)) };
+        let root = |version| -> Result<_> { Ok(publisher.storage.get(&ObjectName::root(version), ROOT_LIMIT)?.map(|it| it.bytes)) };
         let first = root(1)?;
         let version = pinned.map_or(Ok(1), |pinned| pin(pinned).map(|trust| trust.root().version()))?;
         let same_version = if version == 1 { first.clone() } else { root(version)? };
@@ -147,16 +146,16 @@ fn gone(publisher: &Publisher, why: &str) -> Error {
 
 /// Whether a file can only be a repository's: of a top-level role, or a target.
 fn is_of_repository(name: &ObjectName) -> bool {
-    let is_role = |role: &str| Role::ALL.iter().any(|known| known.name() == role);
-    name.numbered().is_some_and(|(role, _)| is_role(role))
-        || name.as_str().strip_suffix(".json").is_some_and(is_role)
+    let is_top = |role: RoleName| matches!(role, RoleName::Top(_));
+    name.numbered().is_some_and(|(role, _)| is_top(role))
+        || name.as_str().strip_suffix(".json").is_some_and(|role| is_top(RoleName::of(role)))
         || name.as_str().starts_with("targets/")
         || *name == ObjectName::plain_marker()
 }
 
 /// Whether `init` writes a file before the timestamp.
 fn is_of_first_init(name: &ObjectName, consistent: bool) -> bool {
-    let versioned = matches!(name.numbered(), Some((role, 1)) if role != Role::Timestamp.name());
-    let plain = [Role::Targets, Role::Snapshot].map(|role| ObjectName::plain_role(role.name()));
+    let versioned = matches!(name.numbered(), Some((role, 1)) if role != Role::Timestamp);
+    let plain = [Role::Targets, Role::Snapshot].map(ObjectName::plain_role);
     versioned || (!consistent && plain.contains(name))
 }

@@ -2,8 +2,9 @@ use super::Publisher;
 use crate::error::{Id, Message, Result};
 use crate::keys::Signers;
 use crate::metadata::Role;
+use crate::names::RoleName;
 use crate::policy::clocks;
-use crate::repository::{BINS, Committed, Committer, Edit, Present, Renewal, Witness};
+use crate::repository::{Committed, Committer, Edit, Present, Renewal, Witness};
 
 impl Publisher {
     /// Commits an edit planned on `present` and remembers what is published then.
@@ -81,8 +82,8 @@ impl Publisher {
 /// The edit, which signs every online role and the bins too.
 fn with_every_role(edit: &Edit, present: &Present) -> Edit {
     let (mut edit, versions) = (edit.clone(), present.versions());
-    let online = Role::ONLINE.iter().map(|role| Renewal { role: role.name().into(), version: versions.of(*role) });
-    let bins = present.bins.as_ref().map(|bins| Renewal { role: BINS.into(), version: bins.role.version() });
+    let online = Role::ONLINE.iter().map(|role| Renewal { role: (*role).into(), version: versions.of(*role) });
+    let bins = present.bins.as_ref().map(|bins| Renewal { role: RoleName::Bins, version: bins.role.version() });
     for renewal in online.chain(bins) {
         if !edit.renewals.iter().any(|known| known.role == renewal.role) {
             edit.renewals.push(renewal);

@@ -39,7 +39,7 @@ pub(in crate::operation) fn present_for(publisher: &Publisher, draft: &RootDraft
 
 /// The roles may wait for a second run to be signed for a root that is there.
 fn half_done(publisher: &Publisher, draft: &RootDraft, failure: Error) -> Error {
-    let name = ObjectName::versioned("root", draft.next().version());
+    let name = ObjectName::root(draft.next().version());
     match publisher.storage.get(&name, ROOT_LIMIT) {
         Ok(Some(_)) => failure
             .hint(format!("{name} is published, but the roles are not signed for it yet: run the same `publish root commit` again, with all its options"))
@@ -55,7 +55,7 @@ pub(super) fn newest_root(publisher: &Publisher) -> Result<Vec<u8>> {
 }
 
 pub(in crate::operation) fn root_file(publisher: &Publisher, version: u64) -> Result<Vec<u8>> {
-    let name = ObjectName::versioned("root", version);
+    let name = ObjectName::root(version);
     let pinned = publisher.pinned()?;
     let there = publisher.storage.get(&name, ROOT_LIMIT)?;
     let missing = || Error::new(Kind::Untrusted, format!("{name} is missing from {}", publisher.storage.location()));

@@ -190,7 +190,7 @@ fn walk(publisher: &Publisher, draft: &RootDraft, now: DateTime<Utc>) -> Result<
     let newest = draft.present().version();
     let mut roots = Vec::new();
     for version in 1..=newest {
-        let name = ObjectName::versioned("root", version);
+        let name = ObjectName::root(version);
         roots.push(if version == newest {
             Some(draft.present_file().to_vec())
         } else {

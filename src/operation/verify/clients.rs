@@ -112,7 +112,7 @@ fn check_root(source: &dyn Source, chain: &Chain, findings: &mut Findings) -> Re
             );
         }
     }
-    match source.get(&ObjectName::plain_role("root"), ROOT_LIMIT)? {
+    match source.get(&ObjectName::plain_role(Role::Root), ROOT_LIMIT)? {
         None => findings.add(
             Id::RootJsonMissing,
             Severity::Warning,

@@ -6,7 +6,7 @@ use super::plain::Promise;
 use crate::digest::{Digester, Digests, Wanted};
 use crate::error::{Error, Id, Kind, Result};
 use crate::metadata::Target;
-use crate::names::{ObjectName, is_reserved};
+use crate::names::{ObjectName, TargetName};
 use crate::repository::each as each_in_parallel;
 use sequoia_openpgp::crypto::hash::Context;
 use sequoia_openpgp::types::HashAlgorithm;
@@ -161,5 +161,6 @@ pub(super) type Named<'t> = (&'t String, &'t Target);
 
 /// Groups targets into those that are looked into (channels, signatures, certificates) and the others.
 pub(super) fn split(targets: &BTreeMap<String, Target>) -> (Vec<Named<'_>>, Vec<Named<'_>>) {
-    targets.iter().partition(|(name, target)| is_reserved(name) && !name.starts_with("releases/") && target.length <= SMALL)
+    let is_read = |name: &str| !matches!(TargetName::of(name), TargetName::Artifact(_) | TargetName::Package(_));
+    targets.iter().partition(|(name, target)| is_read(name) && target.length <= SMALL)
 }

@@ -19,7 +19,7 @@ use crate::metadata::{
     DelegatedRole, Delegations, Lifetimes, ROLE_LIMIT, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, Target, Targets, UNSTATED_SNAPSHOT_LIMIT,
     UNSTATED_TARGETS_LIMIT, describe_span, format_expiry,
 };
-use crate::names::ObjectName;
+use crate::names::{ObjectName, SIGNATURES};
 use crate::policy::clocks;
 use crate::repository::{BINS, Progress, Versions};
 use crate::storage::Source;
@@ -202,7 +202,7 @@ fn check_targets(
         findings.add(
             Id::SignaturesFromTheFuture,
             Severity::Warning,
-            "signatures/",
+            SIGNATURES,
             format!(
                 "{} OpenPGP signatures were made after this machine's time {}, the latest on {}",
                 ahead.len(),
@@ -232,7 +232,7 @@ struct Chain {
 
 fn anchor(request: &VerifyRequest<'_>, findings: &mut Findings) -> Result<Vec<u8>> {
     let first = || -> Result<Vec<u8>> {
-        let (numbered, plain) = (ObjectName::versioned("root", 1), ObjectName::plain_role("root"));
+        let (numbered, plain) = (ObjectName::root(1), ObjectName::plain_role(Role::Root));
         if let Some(root) = request.source.get(&numbered, ROOT_LIMIT)? {
             return Ok(root.bytes);
         }
@@ -276,7 +276,7 @@ fn read_chain(request: &VerifyRequest<'_>, anchor: &[u8], findings: &mut Finding
     let mut trust = TrustedMetadata::pin(anchor, AtExpiry::Report(request.now))?;
     let mut newest_root = None;
     versions.root = trust.root().version();
-    while let Some(next) = source.get(&ObjectName::versioned("root", trust.root().version() + 1), ROOT_LIMIT)? {
+    while let Some(next) = source.get(&ObjectName::root(trust.root().version() + 1), ROOT_LIMIT)? {
         trust.next_root(&next.bytes)?;
         versions.root = trust.root().version();
         newest_root = Some(next.bytes);

@@ -4,7 +4,7 @@ use super::VerifyRequest;
 use super::finding::{Findings, Severity};
 use crate::error::{Error, Id, Kind};
 use crate::metadata::{Target, format_expiry};
-use crate::names::{Platform, check_channel, check_group, signed_name};
+use crate::names::{Platform, SIGNATURES, TargetName, certificate_name, channel_name, check_channel, check_group, release_directory};
 use crate::openpgp::{Certificates, DetachedSignature, Standing};
 use crate::policy::channels::pointing_at_nothing;
 use crate::policy::platforms;
@@ -35,9 +35,9 @@ impl Signatures {
         for (name, bytes) in &request.certificates {
             certificates.add(bytes, name)?;
         }
-        for (name, bytes) in small.iter().filter(|(name, _)| name.starts_with("openpgp/")) {
+        for (name, bytes) in small.iter().filter(|(name, _)| matches!(TargetName::of(name), TargetName::Certificate(..))) {
             match certificates.add(bytes, name) {
-                Ok(fingerprint) if *name == crate::names::certificate_name(&fingerprint) => {}
+                Ok(fingerprint) if *name == certificate_name(&fingerprint) => {}
                 Ok(fingerprint) => findings.add(
                     Id::CertificateMisnamed,
                     Severity::Warning,
@@ -85,8 +85,9 @@ impl Signatures {
             );
         }
         let mut by_artifact = BTreeMap::new();
-        for (name, bytes) in small.iter().filter(|(name, _)| name.starts_with("signatures/")) {
-            let Some(artifact) = signed_name(name, |artifact| targets.contains_key(artifact)) else {
+        for (name, bytes) in small {
+            let TargetName::Signature(signature) = TargetName::of(name) else { continue };
+            let Some(artifact) = signature.signed(|artifact| targets.contains_key(artifact)) else {
                 findings.add(
                     Id::SignatureMisnamed,
                     Severity::Note,
@@ -141,12 +142,12 @@ impl Signatures {
 
     /// Reports artifacts without signatures and signatures without artifacts.
     pub(super) fn check_pairs(&self, targets: &BTreeMap<String, Target>, findings: &mut Findings) {
-        let count = targets.keys().filter(|name| name.starts_with("signatures/")).count();
+        let count = targets.keys().filter(|name| matches!(TargetName::of(name), TargetName::Signature(_))).count();
         if self.certificates.is_empty() && count > 0 {
             findings.add(
                 Id::SignaturesNotChecked,
                 Severity::Warning,
-                "signatures/",
+                SIGNATURES,
                 format!("{count} OpenPGP signatures were not checked: the repository holds no certificate"),
                 "give the public key with --openpgp-certificate FILE",
             );
@@ -186,7 +187,7 @@ pub(super) fn check_yanked(targets: &BTreeMap<String, Target>, findings: &mut Fi
         findings.add(
             Id::YankedVersionPublished,
             Severity::Error,
-            format!("releases/{version}/"),
+            release_directory(version),
             "the version was yanked, and it is published",
             "find out how it was published; every worker and publisher refuses it",
         );
@@ -195,13 +196,13 @@ pub(super) fn check_yanked(targets: &BTreeMap<String, Target>, findings: &mut Fi
 
 /// Channels must point at releases, and both must be names that the trdl client can address.
 pub(super) fn check_channels(targets: &BTreeMap<String, Target>, small: &BTreeMap<String, Vec<u8>>, findings: &mut Findings) {
-    for name in targets.keys().filter_map(|name| name.strip_prefix("channels/")) {
-        let subject = format!("channels/{name}");
-        match name.rsplit_once('/') {
+    for subject in targets.keys() {
+        let TargetName::Channel(_, channel) = TargetName::of(subject) else { continue };
+        match channel.rsplit_once('/') {
             None => findings.add(
                 Id::ChannelMisnamed,
                 Severity::Warning,
-                &subject,
+                subject,
                 "is not channels/<group>/<channel>; the trdl client cannot request it",
                 "remove the target",
             ),
@@ -210,7 +211,7 @@ pub(super) fn check_channels(targets: &BTreeMap<String, Target>, small: &BTreeMa
                     findings.add(
                         Id::ChannelNameUnfit,
                         Severity::Warning,
-                        &subject,
+                        subject,
                         failure.message,
                         "rename the group or channel; the trdl client cannot request it",
                     );
@@ -218,14 +219,17 @@ pub(super) fn check_channels(targets: &BTreeMap<String, Target>, small: &BTreeMa
             }
         }
     }
-    let versions = small
-        .iter()
-        .filter_map(|(name, bytes)| Some((name.strip_prefix("channels/")?.to_owned(), String::from_utf8_lossy(bytes).trim().to_owned())));
-    for loss in platforms::behind(targets, &versions.collect()).unwrap_or_default() {
+    let mut versions = BTreeMap::new();
+    for (name, bytes) in small {
+        if let TargetName::Channel(_, channel) = TargetName::of(name) {
+            versions.insert(channel.to_owned(), String::from_utf8_lossy(bytes).trim().to_owned());
+        }
+    }
+    for loss in platforms::behind(targets, &versions).unwrap_or_default() {
         findings.add(
             Id::ChannelLosesPlatforms,
             Severity::Warning,
-            format!("channels/{}", loss.channel),
+            channel_name(&loss.channel),
             format!("points at {}, which has nothing for {}; {} has", loss.to, loss.machines.join(", "), loss.from),
             "publish the missing platforms, or move the channel: publish channels",
         );
@@ -240,13 +244,13 @@ pub(super) fn check_channels(targets: &BTreeMap<String, Target>, small: &BTreeMa
             "publish that release, or move the channel: publish channels",
         );
     }
-    for name in targets.keys().filter_map(|name| name.strip_prefix("releases/")) {
-        let platform = name.split('/').nth(1).filter(|_| name.split('/').count() > 2);
-        if platform.is_none_or(|platform| Platform::parse(platform).is_err()) {
+    for name in targets.keys() {
+        let TargetName::Artifact(artifact) = TargetName::of(name) else { continue };
+        if artifact.file().is_none_or(|(platform, _)| Platform::parse(platform).is_err()) {
             findings.add(
                 Id::ReleaseFileMisplaced,
                 Severity::Warning,
-                format!("releases/{name}"),
+                name,
                 "is not below releases/<version>/<os>-<arch>/; the trdl client does not see it",
                 "publish the file below a platform directory",
             );

@@ -126,8 +126,8 @@ impl RepositoryProvider<Pouf1> for Remote<'_> {
         version: MetadataVersion,
     ) -> BoxFuture<'a, tuf::Result<Box<dyn AsyncRead + Send + Unpin + 'a>>> {
         let name = match version {
-            MetadataVersion::Number(version) => ObjectName::versioned(&path.to_string(), u64::from(version)),
-            MetadataVersion::None => ObjectName::plain_role(&path.to_string()),
+            MetadataVersion::Number(version) => ObjectName::versioned(path, u64::from(version)),
+            MetadataVersion::None => ObjectName::plain_role(path),
         };
         // The crate ends its walk over the roots only at this very error.
         let missing = || tuf::Error::MetadataNotFound { path: path.clone(), version };

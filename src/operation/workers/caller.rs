@@ -24,7 +24,7 @@ pub(in crate::operation) fn commit(publisher: &Publisher, workers: &Workers, pre
     let identity = workers.identity(publisher.keyring.passphrases.as_ref())?;
     let upper_only = edit.changes.is_empty()
         && edit.rebin.is_none()
-        && edit.renewals.iter().all(|renewal| [Role::Snapshot.name(), Role::Timestamp.name()].contains(&renewal.role.as_str()));
+        && edit.renewals.iter().all(|renewal| [Role::Snapshot, Role::Timestamp].iter().any(|role| renewal.role == *role));
     let committed = if upper_only {
         // Nothing for the targets worker: its requests would only wait behind its other work.
         let broker = Mutex::new(workers.connect(&repository)?);

@@ -4,10 +4,9 @@
 use crate::digest::Digests;
 use crate::error::{Error, Kind, Result};
 use crate::metadata::{PublicKey, Target, TargetEdits, format_expiry};
-use crate::names::{TargetPath, signed_name};
+use crate::names::{TargetName, TargetPath};
 use crate::openpgp::{Certificates, DetachedSignature};
 use crate::policy::clocks::TOLERANCE;
-use crate::policy::signatures;
 use crate::repository::{Change, Edit, Present, View, digest_for_signature, each, holds_target};
 use crate::storage::Storage;
 use chrono::{DateTime, Utc};
@@ -95,7 +94,7 @@ pub(super) fn check_rights(sender: &Sender, elsewhere: bool, edit: &Edit) -> Res
 }
 
 fn removes_channel(change: &Change) -> bool {
-    change.wanted.is_none() && change.name.starts_with("channels/")
+    change.wanted.is_none() && matches!(TargetName::of(&change.name), TargetName::Channel(..))
 }
 
 /// Refuses what this sender may not ask for, and what no sender may.
@@ -160,7 +159,7 @@ impl Content<'_> {
         if !self.is_elsewhere(target) && !holds_target(self.storage, &self.present.place_of(self.storage, name, target)?, target)? {
             return Err(refused(format!("the content of target {name} is missing or differs from the request")));
         }
-        if name.starts_with("openpgp/") {
+        if let TargetName::Certificate(..) = TargetName::of(name) {
             let mut theirs = Certificates::default();
             let fingerprint = theirs.add(&self.small(name, target)?, name)?;
             if !self.certificates.standings(self.now).any(|(known, _)| known == fingerprint) {
@@ -175,13 +174,10 @@ impl Content<'_> {
     fn signatures(&self) -> Result<BTreeSet<String>> {
         let mut names = BTreeSet::new();
         for name in self.more.iter().filter(|(_, target)| target.is_some()).map(|(name, _)| name) {
-            if name.starts_with("signatures/") {
-                names.insert(name.clone());
-                continue;
-            }
-            let signature = signatures::name_of(name);
-            if signatures::mirrors(&signature, name) && self.after(&signature)?.is_some() {
-                names.insert(signature);
+            match TargetName::of(name) {
+                TargetName::Signature(_) => drop(names.insert(name.clone())),
+                signed if signed.is_signed() && self.after(&signed.signature())?.is_some() => drop(names.insert(signed.signature())),
+                _ => {}
             }
         }
         Ok(names)
@@ -189,7 +185,8 @@ impl Content<'_> {
 
     fn check_signature(&self, name: &str) -> Result<()> {
         let exists = |name: &str| self.after(name).is_ok_and(|target| target.is_some());
-        let Some(artifact) = signed_name(name, exists) else { return Ok(()) };
+        let TargetName::Signature(signature) = TargetName::of(name) else { return Ok(()) };
+        let Some(artifact) = signature.signed(exists) else { return Ok(()) };
         let (Some(signature), Some(signed)) = (self.after(name)?, self.after(&artifact)?) else {
             return Err(refused(format!("{name} signs {artifact}, which is not a target")));
         };

@@ -128,7 +128,7 @@ impl Worker<'_> {
         }
         // A request that has the targets role signed again also has the bins follow its keys; like every change of bins, alone.
         if let Some(rekey) = bins_behind(self.publisher, &present)? {
-            let renews = |edit: &Edit| edit.renewals.iter().any(|renewal| renewal.role == Role::Targets.name());
+            let renews = |edit: &Edit| edit.renewals.iter().any(|renewal| renewal.role == Role::Targets);
             if good.len() > 1 && good.iter().any(|accepted| renews(&accepted.edit)) {
                 let (alone, together): (Vec<Accepted>, Vec<Accepted>) = good.into_iter().partition(|accepted| renews(&accepted.edit));
                 if !together.is_empty() {

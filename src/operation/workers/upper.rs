@@ -6,6 +6,7 @@ use super::remote::base_of;
 use super::serve::{Event, Genuine, Worker};
 use crate::broker::{Ask, Broker, FileReference, Reply, Request};
 use crate::error::{Error, Kind, Result};
+use crate::names::RoleName;
 use crate::repository::{Edit, Written};
 
 impl Worker<'_> {
@@ -44,7 +45,7 @@ impl Worker<'_> {
         let file = match &request.ask {
             Ask::Snapshot { roles, fulfils, .. } => {
                 let asked = fulfils.iter().map(|id| self.evidence(id)).collect::<Result<Vec<Edit>>>()?;
-                let roles: Vec<(String, Written)> = roles.iter().map(|role| (role.role.clone(), written(&role.file))).collect();
+                let roles: Vec<(RoleName, Written)> = roles.iter().map(|role| (role.role.clone(), written(&role.file))).collect();
                 let signed = committer.list_roles(&mut present, &roles, &asked)?;
                 signed.map(|signed| FileReference { version: signed.version, sha256: signed.sha256 })
             }

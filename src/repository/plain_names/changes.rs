@@ -78,7 +78,8 @@ fn bins_in_place(storage: &dyn Storage, marker: &Marker) -> Result<BTreeMap<Stri
     if marker.snapshot == 0 {
         return Ok(BTreeMap::new());
     }
-    let file = storage.get(&ObjectName::versioned("snapshot", marker.snapshot), ROLE_LIMIT)?.map(|object| object.bytes).unwrap_or_default();
+    let file =
+        storage.get(&ObjectName::versioned(Role::Snapshot, marker.snapshot), ROLE_LIMIT)?.map(|object| object.bytes).unwrap_or_default();
     let listing = Envelope::parse(&file, "").and_then(|envelope| Listing::parse(&envelope, Role::Snapshot, ""));
     let Ok(listing) = listing else { return Ok(BTreeMap::new()) };
     let bins = listing.get("bins.json").map_or(Ok(Targets::empty()), |listed| in_place(storage, "bins", listed.version))?;

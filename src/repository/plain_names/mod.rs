@@ -31,7 +31,7 @@ use super::parallel::each;
 use super::present::{Present, load};
 use crate::error::{Error, Id, Kind, Message, Result};
 use crate::metadata::{Envelope, ROOT_LIMIT, Root, TIMESTAMP_LIMIT, Target, Targets};
-use crate::names::ObjectName;
+use crate::names::{ObjectName, Role};
 use crate::storage::Storage;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -337,7 +337,7 @@ impl Follow<'_> {
     /// Brings `root.json` up to the newest root; whether it was written.
     fn follow_root(&mut self, marker: &Marker, next: &mut Marker, version: u64) -> bool {
         let is_old = || -> Result<bool> {
-            let plain = self.storage.get(&ObjectName::plain_role("root"), ROOT_LIMIT)?;
+            let plain = self.storage.get(&ObjectName::plain_role(Role::Root), ROOT_LIMIT)?;
             let root = plain.and_then(|plain| Envelope::parse(&plain.bytes, "").and_then(|envelope| Root::parse(&envelope, "")).ok());
             Ok(root.is_none_or(|root| root.version() < version))
         };
@@ -365,9 +365,9 @@ impl Follow<'_> {
 }
 
 fn copy_root(storage: &dyn Storage, version: u64) -> Result<()> {
-    let name = ObjectName::versioned("root", version);
+    let name = ObjectName::root(version);
     let root = storage
         .get(&name, ROOT_LIMIT)?
         .ok_or_else(|| Error::new(Kind::Untrusted, format!("{name} is missing from {}", storage.location())))?;
-    storage.put(&ObjectName::plain_role("root"), &root.bytes)
+    storage.put(&ObjectName::plain_role(Role::Root), &root.bytes)
 }

@@ -3,7 +3,7 @@
 use super::Trouble;
 use crate::error::{Error, Kind, Result};
 use crate::metadata::Target;
-use crate::names::{ObjectName, is_reserved};
+use crate::names::{ObjectName, TargetName, directories_above};
 use crate::policy::State;
 use crate::policy::names::way_out;
 use crate::repository::edit::View;
@@ -66,7 +66,7 @@ pub(super) fn is_right(storage: &dyn Storage, name: &str, target: Option<&Target
         let is_theirs = || target.map_or(Ok(false), |target| holds(storage, &plain, target));
         return Ok(plain.is_hashed_target() || storage.stat(&plain)?.is_none() || is_theirs()?);
     };
-    let sealed = name.starts_with("releases/");
+    let sealed = matches!(TargetName::of(name), TargetName::Artifact(_));
     if target.length > SMALL || sealed {
         if storage.stat(&plain)?.is_none_or(|there| there.length != target.length) {
             return Ok(false);
@@ -105,14 +105,14 @@ pub(super) fn holds(storage: &dyn Storage, name: &ObjectName, target: &Target) -
 pub(super) fn trouble(storage: &dyn Storage, present: &Present, name: &str, failure: &Error) -> Trouble {
     let view = View::new(present);
     let below = view.first_below(&format!("{name}/"));
-    let above = crate::names::directories_above(name).find(|directory| present.target(directory).is_ok_and(|target| target.is_some()));
+    let above = directories_above(name).find(|directory| present.target(directory).is_ok_and(|target| target.is_some()));
     let pair = below.as_deref().map(|below| (name, below)).or(above.map(|above| (above, name)));
     let obstacle = storage.obstacle(&ObjectName::plain_target(name)).ok().flatten();
     let (why, remedy) = match (pair, obstacle) {
         (Some((file, below)), _) => (format!("`{file}` is also a directory of the target `{below}`"), way_out(file, below)),
         (None, Some(Obstacle::Directory(within))) => (
             format!("its name is a directory that holds {within}"),
-            if is_reserved(name) || !within.is_hashed_target() {
+            if TargetName::of(name).is_reserved() || !within.is_hashed_target() {
                 format!("{}, then: publish refresh", clear_directory(&within))
             } else {
                 format!("{}; until then: publish remove-targets {name}", clear_directory(&within))
