@@ -9,7 +9,8 @@ use publish::config::Config;
 use publish::digest::Digests;
 use publish::keys::{Passphrases, Secret, Use};
 use publish::metadata::{Role, Target};
-use publish::operation::add_targets::{self, AddTargetsRequest};
+use publish::operation::change::add_targets::{self, AddTargetsRequest};
+use publish::operation::change::carry_out;
 use publish::operation::workers::Shared;
 use publish::operation::{Keyring, Publisher, Recall, StateDocument, StoreFacts, VersionMemory};
 use publish::repository::{Change, Edit};
@@ -87,7 +88,7 @@ fn callers(count: usize, at_once: usize, prefix: &str) {
                         metadata_only: false,
                     };
                     let publisher = publisher();
-                    let outcome = add_targets::apply(&publisher, add_targets::plan(&publisher, &request).unwrap()).unwrap();
+                    let outcome = carry_out(&publisher, add_targets::prepare(&publisher, &request).unwrap()).unwrap();
                     assert!(outcome.changed);
                 }
             });

@@ -1,44 +1,29 @@
 //! The command line: arguments, output as text or JSON, progress, prompts, exit codes. The only module that prints.
 
-mod adopt;
 mod arguments;
+mod change;
+mod channel_lines;
 mod channels_file;
-mod ci;
+mod commands;
 #[cfg(feature = "monitor")]
 mod connections;
-mod delegations;
-mod diff;
-mod doctor;
+mod delegation;
 mod exit;
-mod init;
+mod help;
 mod interrupt;
-mod key;
 mod log;
 #[cfg(feature = "monitor")]
 mod metrics;
-#[cfg(feature = "monitor")]
-mod monitor;
-#[cfg(not(feature = "monitor"))]
-#[path = "monitor_absent.rs"]
-mod monitor;
 mod output;
 mod passphrases;
 mod plan;
 mod progress;
 mod publisher;
-mod publishing;
 mod reference;
-mod root;
-mod rotate;
-mod status;
-mod store;
-mod targets;
 mod text;
-mod verify;
-mod workers;
 mod wrap;
 
-use arguments::{Arguments, Command};
+use arguments::Arguments;
 use clap::FromArgMatches;
 use clap::error::ErrorKind;
 use output::{Output, Report};
@@ -52,13 +37,13 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, rustix::process::Rlimit { current: Some(0), maximum: Some(0) });
     interrupt::survive_file_limit();
     let arguments: Vec<OsString> = arguments.collect();
-    let parsed = match arguments::command().try_get_matches_from(&arguments).and_then(|matches| Arguments::from_arg_matches(&matches)) {
+    let parsed = match help::command().try_get_matches_from(&arguments).and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(parsed) => parsed,
         Err(error) => return usage(&error, &arguments),
     };
     if let Some(name) = parsed.command.without_dry_run().filter(|_| parsed.global.dry_run) {
         let message = format!("`publish {name}` has no dry run; run it without --dry-run (PUBLISH_DRY_RUN)");
-        return usage(&arguments::command().error(ErrorKind::ArgumentConflict, message), &arguments);
+        return usage(&help::command().error(ErrorKind::ArgumentConflict, message), &arguments);
     }
     let output = Output::new(&parsed.global);
     interrupt::speak_as(&output, parsed.command.only_reads());
@@ -67,7 +52,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
     match run(&parsed, &output) {
         Ok(report) => {
-            output.report(&report);
+            output.report(&report, parsed.command.purpose());
             let lost = output.check_stdout(Some(&report)).filter(|_| report.exit == 0);
             ExitCode::from(lost.unwrap_or(report.exit))
         }
@@ -85,38 +70,7 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Report> {
         crate::transport::allow_plain();
     }
     check_config(global)?;
-    match &arguments.command {
-        Command::Init(init) => init::run(global, init, output),
-        Command::Adopt(adopt) => adopt::run(global, adopt, output),
-        Command::Release(release) => publishing::release(global, release, output),
-        Command::Channels(channels) => publishing::channels(global, channels, output),
-        Command::AddTargets(add) => targets::add(global, add, output),
-        Command::RemoveDelegation(remove) => delegations::remove(global, remove, output),
-        Command::RemoveTargets(remove) => targets::remove(global, remove, output),
-        Command::Bins(bins) => targets::bins(global, bins, output),
-        Command::Refresh(arguments::Refresh { watch: true, .. }) => monitor::run(global, monitor::Scope::RolesOnly, output),
-        Command::Refresh(refresh) => publishing::refresh(global, refresh, output),
-        Command::Rotate(rotate) => rotate::run(global, rotate, output),
-        Command::Worker { role, versions_above } => workers::serve(global, *role, *versions_above, output),
-        Command::Monitor { once: true } => monitor::run(global, monitor::Scope::OneRound, output),
-        Command::Monitor { once: false } => monitor::run(global, monitor::Scope::Everything, output),
-        Command::Queue(queue) => workers::queue(global, queue, output),
-        Command::Pause { reason } => workers::pause(global, reason.as_deref(), output),
-        Command::Resume => workers::resume(global, output),
-        Command::Key(key) => key::run(global, key, output),
-        Command::Root(root) => root::run(global, root, output),
-        Command::Yank(yank) => publishing::yank(global, yank, output),
-        Command::Prune(prune) => store::prune(global, prune, output),
-        Command::Store(arguments::Store::Check) => store::check(global, output),
-        Command::Status(status) => status::run(global, status, output),
-        Command::Diff(diff) => diff::run(global, diff, output),
-        Command::Doctor(doctor) => doctor::run(global, doctor, output),
-        Command::Ci(ci) => ci::run(global, ci, output),
-        Command::Verify(verify) => verify::run(global, verify, output),
-        Command::Completions { shell } => Ok(reference::completions(*shell)),
-        Command::Man { directory } => reference::man(directory),
-        Command::Reference => Ok(Report::text("reference", reference::page())),
-    }
+    arguments.command.run(global, output)
 }
 
 /// Refuses a config that is not the pinned one, before anything in it is used.

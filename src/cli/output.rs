@@ -25,6 +25,17 @@ pub(super) struct Output {
     pub verbose: bool,
 }
 
+/// What the text of a command is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It follows a change, and `--quiet` drops it.
+    Change,
+    /// It is what was asked for.
+    Answer,
+    /// It is for another program, and its lines are not wrapped.
+    Program,
+}
+
 /// The result of a command, printed at its end.
 pub(super) struct Report {
     command: &'static str,
@@ -119,7 +130,7 @@ impl Output {
 
     /// Prints a command's report. The text is the purpose of read-only commands, so `--quiet` only drops what follows a
     /// change.
-    pub fn report(&self, report: &Report) {
+    pub fn report(&self, report: &Report, purpose: Purpose) {
         if report.json.is_null() {
             return;
         }
@@ -134,13 +145,8 @@ impl Output {
             return;
         }
         report.warnings.iter().for_each(|warning| self.warning(warning));
-        let is_answer = matches!(
-            report.command,
-            "status" | "doctor" | "diff" | "verify" | "store check" | "queue" | "key" | "root" | "completions" | "reference"
-        );
-        // These are for programs.
-        let width = if matches!(report.command, "completions" | "reference") { None } else { wrap::stdout() };
-        if !self.quiet || is_answer || report.exit != 0 {
+        let width = if purpose == Purpose::Program { None } else { wrap::stdout() };
+        if !self.quiet || purpose != Purpose::Change || report.exit != 0 {
             print(&wrapped(&visible(&report.text), width));
         }
     }

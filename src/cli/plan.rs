@@ -4,6 +4,7 @@ use super::arguments::PlanFormat;
 use super::output::one_line;
 use super::text::{count, size};
 use crate::error::Message;
+use crate::operation::RoleStep;
 use std::fmt::Write;
 
 /// Longer lists are cut unless `--verbose`.
@@ -13,6 +14,7 @@ pub(super) const MAX_LISTED: usize = 30;
 const LONGEST_MARKDOWN: usize = 60_000;
 
 /// A plan: a title, sections of lines, and what it comes to.
+#[derive(Clone)]
 pub(super) struct Plan {
     title: String,
     sections: Vec<(String, Vec<Line>)>,
@@ -23,6 +25,7 @@ pub(super) struct Plan {
 }
 
 /// One line: `+ ~ - = !`, what, and the details beside it. Lines of files belong to the line above.
+#[derive(Clone)]
 struct Line {
     sign: char,
     what: String,
@@ -65,9 +68,19 @@ impl Plan {
         self.summary = summary.into();
     }
 
-    /// Adds warnings to the Markdown form; on a terminal they are printed as warnings.
-    pub fn warnings(&mut self, warnings: &[Message]) {
-        self.warnings.extend_from_slice(warnings);
+    /// The roles that a plan signs.
+    pub fn roles(&mut self, roles: &[RoleStep]) {
+        self.section("Metadata to sign");
+        for step in roles {
+            let expires = step.expires.replace('T', " ");
+            let expires = expires.get(..16).unwrap_or(&expires);
+            self.line('~', step.role.name(), format!("{} -> {}, expires {expires} UTC", step.from, step.to));
+        }
+    }
+
+    /// With warnings in the Markdown form; on a terminal they are printed as warnings.
+    pub fn with_warnings(&self, warnings: &[Message]) -> Self {
+        Self { warnings: warnings.to_vec(), ..self.clone() }
     }
 
     /// In this form.

@@ -80,3 +80,8 @@ pub(super) fn location(global: &Global, config: &Config) -> Result<Location> {
         None => config.location(),
     }
 }
+
+/// ` of acme`, if the repository has a name.
+pub(super) fn of_repository(publisher: &Publisher) -> String {
+    publisher.label().name.as_ref().map(|name| format!(" of {name}")).unwrap_or_default()
+}

@@ -1,11 +1,11 @@
 //! Which other keys may sign for names in a repository: the delegations of its targets roles. The keys of `targets.json` certify
 //! them, so they are listed where a repository is adopted and where its state is shown. `publish remove-delegation` ends one.
 
-use super::{Outcome, Publisher, RoleStep, steps};
+use super::Publisher;
 use crate::error::{Error, Kind, Result};
 use crate::metadata::{DelegatedRole, Delegations, PublicKey, ROLE_LIMIT, Role, Targets, UNSTATED_TARGETS_LIMIT};
 use crate::names::ObjectName;
-use crate::repository::{BINS, Edit, Present, read_role};
+use crate::repository::{BINS, Present, read_role};
 use crate::storage::Source;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,7 +46,7 @@ pub struct DelegatedKey {
 }
 
 impl Delegation {
-    fn of(from: &str, role: &DelegatedRole, block: &Delegations) -> Self {
+    pub(super) fn of(from: &str, role: &DelegatedRole, block: &Delegations) -> Self {
         let known = |id: &String| block.keys().find(|(known, _)| *known == id).map(|(_, key)| key.keytype().to_owned());
         Self {
             from: from.to_owned(),
@@ -175,7 +175,7 @@ fn read_delegated(source: &dyn Source, present: &Present, block: &Delegations, r
     present.trust.delegated_at_any_age(block, role, read_role(source, &present.trust, &role.name, listed.version, limit)?)
 }
 
-fn delegations_of(targets: &Targets, what: &str) -> Result<Option<Delegations>> {
+pub(super) fn delegations_of(targets: &Targets, what: &str) -> Result<Option<Delegations>> {
     targets.field("delegations").map(|json| Delegations::parse(json, what)).transpose()
 }
 
@@ -190,48 +190,4 @@ fn merge(into: &mut Delegation, more: Delegation) {
     into.to.extend(more.to);
     into.hash_prefixes += more.hash_prefixes;
     into.targets = into.targets.zip(more.targets).map(|(a, b)| a + b);
-}
-
-/// What ending a delegation will do.
-#[derive(Debug, Serialize)]
-pub struct RemoveDelegationPlan {
-    /// The delegation.
-    pub delegation: Delegation,
-    /// Roles that will be signed.
-    pub roles: Vec<RoleStep>,
-    #[serde(skip)]
-    present: Option<Box<Present>>,
-}
-
-/// Decides what ending the top-level role's delegation to this role does.
-pub fn plan_removal(publisher: &Publisher, name: &str) -> Result<RemoveDelegationPlan> {
-    let present = publisher.load()?;
-    publisher.check_root(&present)?;
-    if publisher.workers.is_some() {
-        return Err(Error::invalid("workers do not accept requests to remove a delegation")
-            .hint("stop the workers, and use a config without `broker` that has the keys of targets, snapshot and timestamp"));
-    }
-    let block = delegations_of(&present.targets, "targets.json")?;
-    let found = block.as_ref().and_then(|block| Some((block, block.roles.iter().find(|role| role.name == name)?)));
-    let Some((block, role)) = found else {
-        let names = block.iter().flat_map(|block| &block.roles).map(|role| format!("delegated to: {}", role.name.escape_debug()));
-        return Err(Error::new(Kind::NotFound, format!("targets.json does not delegate to `{}`", name.escape_debug())).details(names));
-    };
-    if name == BINS && present.bins.is_some() {
-        return Err(
-            Error::invalid("the targets in the bins would be lost with them").hint("to change the keys of the bins: publish bins --rekey")
-        );
-    }
-    let delegation = Delegation::of(Role::Targets.name(), role, block);
-    let roles = steps(publisher, &present, &Role::ONLINE)?;
-    Ok(RemoveDelegationPlan { delegation, roles, present: Some(Box::new(present)) })
-}
-
-/// Ends it. The snapshot keeps its entry for the role, which clients demand.
-pub fn apply_removal(publisher: &Publisher, plan: RemoveDelegationPlan) -> Result<Outcome> {
-    let present = *plan.present.ok_or_else(|| Error::new(Kind::Unexpected, "a plan without a state"))?;
-    publisher.begin_changes()?;
-    let signers = publisher.signers(present.trust.root(), &Role::ONLINE)?;
-    let edit = Edit { undelegate: plan.delegation.to, ..Edit::default() };
-    Ok(publisher.commit(present, &edit, &signers)?.into())
 }

@@ -68,7 +68,7 @@ type Files = BTreeMap<String, BTreeMap<String, Target>>;
 pub fn compare(publisher: &Publisher, from: &str, to: &str) -> Result<ReleaseDifference> {
     let present = publisher.load()?;
     let targets = &present.targets;
-    let channels = super::channels::published(publisher, targets)?;
+    let channels = super::change::channels::published(publisher, targets)?;
     let (from, to) = (named(from, targets, &channels)?, named(to, targets, &channels)?);
     let pointing = |version: &str| channels.iter().filter(|(_, points)| *points == version).map(|(name, _)| name.clone()).collect();
     let platforms = platforms(&files(&from, targets)?, &files(&to, targets)?);

@@ -5,7 +5,7 @@
 mod existing;
 
 use self::existing::Existing;
-use super::openpgp::keep_openpgp;
+use super::change::openpgp::keep_openpgp;
 use super::{Outcome, Publisher, own_file};
 use crate::error::{Error, Id, Kind, Message, Result};
 use crate::keys::{self, KEY_FILES_MISSING, KeyUri, Secret, Signers, Use};

@@ -1,12 +1,9 @@
 //! The user's operations. Every changing operation is a plan (reads, decides, refuses) and an apply (acts); dry runs,
 //! JSON, reports and tests read the same plan.
 
-pub mod add_targets;
 pub mod adopt;
-pub mod bins;
 mod bounded;
-pub mod build;
-pub mod channels;
+pub mod change;
 pub mod ci;
 pub mod delegations;
 pub mod difference;
@@ -18,14 +15,11 @@ pub mod install;
 pub mod keys;
 #[cfg(feature = "monitor")]
 pub mod monitor;
-pub mod openpgp;
 pub(crate) mod own_file;
 pub mod prune;
 mod publisher;
 pub mod queue;
 pub mod refresh;
-pub mod release;
-pub mod remove_targets;
 pub mod rollback;
 pub mod root;
 pub mod root_commit;
@@ -34,7 +28,6 @@ pub mod status;
 pub mod store_check;
 pub mod verify;
 pub mod workers;
-pub mod yank;
 
 pub(crate) use publisher::read_pinned_root;
 pub use publisher::{Keyring, Learned, Publisher, Recall, StateDocument, StoreFacts, VersionMemory};

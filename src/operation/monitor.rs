@@ -6,7 +6,8 @@
 //! first thing after a commit is that its uploads are remembered as published, so no later fault publishes them again; what
 //! was in a commit whose end is unknown is decided first (`drop_box/begun.rs`).
 
-use super::add_targets::{self, AddTargetsRequest, NamedFiles};
+use super::change::add_targets::{self, AddTargetsRequest, NamedFiles};
+use super::change::carry_out_before;
 use super::drop_box::{Aside, DropBox, Guard, Noted, Took, Upload, superseded, took_place};
 use super::queue::{self, Selection};
 use super::refresh::RefreshRequest;
@@ -267,14 +268,14 @@ impl<'a> Monitor<'a> {
             (self.log)(Event::Queues(queue::queue(self.publisher, &Selection::None)?.queues));
         }
         let wish = RefreshRequest { consistent_snapshot: self.request.consistent_snapshot, ..RefreshRequest::default() };
-        let mut plan = refresh::plan(self.publisher, wish)?;
-        if !plan.empty {
-            let roles = plan.due.iter().map(|due| due.role.clone()).collect();
-            refresh::apply(self.publisher, plan)?;
+        let mut prepared = refresh::prepare(self.publisher, wish)?;
+        if !prepared.plan.empty {
+            let roles = prepared.plan.due.iter().map(|due| due.role.clone()).collect();
+            refresh::carry_out(self.publisher, prepared)?;
             (self.log)(Event::Refreshed { roles });
-            plan = refresh::plan(self.publisher, wish)?;
+            prepared = refresh::prepare(self.publisher, wish)?;
         }
-        (self.log)(Event::Expiries(plan.expiries()?));
+        (self.log)(Event::Expiries(prepared.expiries()?));
         Ok(())
     }
 
@@ -425,17 +426,17 @@ impl<'a> Monitor<'a> {
         };
         let present = self.publisher.load()?;
         self.publisher.check_root(&present)?;
-        let plan = match add_targets::plan_on(self.publisher, &request, files, present) {
+        let prepared = match add_targets::prepare_on(self.publisher, &request, files, present) {
             Err(error) => return refused(error, &[Kind::Invalid, Kind::Conflict]),
-            Ok(plan) => plan,
+            Ok(prepared) => prepared,
         };
-        let targets = plan.targets.len();
+        let targets = prepared.plan.targets.len();
         self.publisher.shared.check_pause()?;
         // A worker's refusal is about what it was asked. A publisher that signs itself refuses single files at most: a
         // conflict with another publisher is settled by the next plan.
         let kinds: &[Kind] = if self.publisher.workers.is_some() { &[Kind::Invalid, Kind::Conflict] } else { &[] };
         let noted = Noted::new(drop_box, uploads.iter().map(|(upload, _)| upload).collect());
-        let outcome = match add_targets::apply_before(self.publisher, plan, Some(&noted)) {
+        let outcome = match carry_out_before(self.publisher, prepared, Some(&noted)) {
             Err(error) => {
                 // A pause that began meanwhile is not about the uploads.
                 self.publisher.shared.check_pause()?;

@@ -37,12 +37,16 @@ pub struct RefreshPlan {
     pub next: Option<String>,
     /// Whether there is nothing to do.
     pub empty: bool,
-    #[serde(skip)]
+}
+
+/// A refresh that was decided and is not carried out yet.
+#[derive(Debug)]
+pub struct PreparedRefresh {
+    /// What people are shown, and what is in the JSON.
+    pub plan: RefreshPlan,
+    present: Present,
     sha512_only: Vec<(String, Target)>,
-    #[serde(skip)]
     rekey: Option<BinKeys>,
-    #[serde(skip)]
-    present: Option<Box<Present>>,
 }
 
 /// A role that is to be signed again.
@@ -66,7 +70,7 @@ pub struct RefreshRequest {
 }
 
 /// Decides what is due.
-pub fn plan(publisher: &Publisher, request: RefreshRequest) -> Result<RefreshPlan> {
+pub fn prepare(publisher: &Publisher, request: RefreshRequest) -> Result<PreparedRefresh> {
     let mut present = publisher.load()?;
     let sha512_only = if request.rehash { sha512_only(publisher, &mut present)? } else { Vec::new() };
     let (now, lifetimes) = (publisher.now(), publisher.lifetimes);
@@ -158,7 +162,7 @@ pub fn plan(publisher: &Publisher, request: RefreshRequest) -> Result<RefreshPla
     let roles = roles(&due);
     let plain_names = plain_switch(publisher.storage.as_ref(), &present, publisher.plain_names);
     let empty = due.is_empty() && plain_names.is_none();
-    Ok(RefreshPlan {
+    let plan = RefreshPlan {
         plain_names,
         repairs: request.all,
         roles: steps(publisher, &present, &roles)?,
@@ -168,27 +172,25 @@ pub fn plan(publisher: &Publisher, request: RefreshRequest) -> Result<RefreshPla
         next: next.filter(|_| empty),
         empty,
         rehashed: sha512_only.len(),
-        sha512_only,
         due,
-        rekey,
-        present: Some(Box::new(present)),
-    })
+    };
+    Ok(PreparedRefresh { plan, present, sha512_only, rekey })
 }
 
 #[cfg(feature = "monitor")]
-impl RefreshPlan {
-    /// When each role expires that the plan found.
+impl PreparedRefresh {
+    /// When each role expires in the state that it was prepared on.
     pub(super) fn expiries(&self) -> Result<Vec<(&'static str, crate::metadata::Expiry)>> {
-        let Some(present) = &self.present else { return Ok(Vec::new()) };
+        let present = &self.present;
         let mut all: Vec<_> = expiries(present)?.into_iter().map(|(role, expires)| (role.name(), expires)).collect();
         all.extend(present.bins.as_ref().map(|bins| (crate::names::BINS, bins.role.expires())));
         Ok(all)
     }
 }
 
-/// Carries out a plan. An empty one only completes what a killed run may have left.
-pub fn apply(publisher: &Publisher, plan: RefreshPlan) -> Result<Outcome> {
-    let mut present = *plan.present.ok_or_else(|| Error::new(Kind::Unexpected, "a plan without a state"))?;
+/// Carries out a refresh. One without anything to do only completes what a killed run may have left.
+pub fn carry_out(publisher: &Publisher, prepared: PreparedRefresh) -> Result<Outcome> {
+    let PreparedRefresh { plan, mut present, sha512_only, rekey } = prepared;
     publisher.begin_changes()?;
     let roles = roles(&plan.due);
     let mut signers = publisher.signers(present.trust.root(), &roles)?;
@@ -212,12 +214,11 @@ pub fn apply(publisher: &Publisher, plan: RefreshPlan) -> Result<Outcome> {
         // Another publisher may have committed by the old names meanwhile, or a switch by an earlier version left some out.
         place_roles(publisher.storage.as_ref(), &present, consistent)?;
     }
-    let changes = rehashed(publisher, &plan.sha512_only)?;
+    let changes = rehashed(publisher, &sha512_only)?;
     if !plan.empty {
         publisher.progress.phase("committing");
     }
-    let mut outcome: Outcome =
-        publisher.commit(present, &Edit { changes, renewals: online, rekey: plan.rekey, ..Edit::default() }, &signers)?.into();
+    let mut outcome: Outcome = publisher.commit(present, &Edit { changes, renewals: online, rekey, ..Edit::default() }, &signers)?.into();
     outcome.changed |= outcome.versions.root != root_before || plan.plain_names.is_some();
     if let Err(failure) = follow(publisher, plan.repairs, plan.plain_names, &mut outcome) {
         // The roles are visible by now.

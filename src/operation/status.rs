@@ -1,9 +1,10 @@
 //! `publish status`: what is published, until when it is valid, and what to do next.
 
+use super::Publisher;
+use super::change::channels;
 use super::delegations::{Delegation, of_others};
 use super::refresh::expiries;
 use super::workers::Pause;
-use super::{Publisher, channels};
 use crate::error::Result;
 use crate::metadata::{Lifetimes, Role, Targets, format_expiry};
 use crate::names::{CHANNELS, RELEASES, ReleaseVersion, YANKED, release_directory, released_versions};

@@ -62,6 +62,12 @@ impl Versions {
     }
 }
 
+impl std::fmt::Debug for Present {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Present({:?})", self.versions())
+    }
+}
+
 impl Present {
     /// Where a target's content lies: under a hashed name, of which other tools may have made one only, or, without consistent
     /// snapshots, perhaps in its place already.

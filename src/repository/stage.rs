@@ -14,6 +14,7 @@ use crate::tree::TreeFile;
 use chrono::{DateTime, Utc};
 use sequoia_openpgp::crypto::hash::Context;
 use sequoia_openpgp::types::HashAlgorithm;
+use std::borrow::Borrow;
 use std::io::Read;
 use std::time::Duration;
 
@@ -45,21 +46,22 @@ pub struct Staged {
 
 /// Copies artifacts, and new signatures of those that get one, to the store under hashed names, files in parallel. The
 /// answers are in the order of `artifacts`.
-pub fn stage(
+pub fn stage<A: Borrow<Artifact> + Sync>(
     storage: &dyn Storage,
-    artifacts: &[Artifact],
+    artifacts: &[A],
     key: Option<&SigningKey>,
     sha512: bool,
     now: DateTime<Utc>,
     progress: &dyn Progress,
 ) -> Result<Vec<Staged>> {
-    progress.expect(artifacts.len() as u64, artifacts.iter().map(|artifact| artifact.file.length()).sum());
+    progress.expect(artifacts.len() as u64, artifacts.iter().map(|artifact| artifact.borrow().file.length()).sum());
     let wanted = Wanted { sha512, openpgp: key.map(SigningKey::hash) };
     each(
         artifacts,
         storage.parallelism(),
         || key.map(SigningKey::signer).transpose(),
         |artifact, signer| {
+            let artifact = artifact.borrow();
             let (digests, state) = send(storage, artifact, wanted, progress).map_err(|failure| at_fault(artifact, failure))?;
             let mut signature = None;
             if let Some(name) = &artifact.signature {

@@ -12,10 +12,11 @@ use publish::config::Config;
 use publish::error::{Error, Kind};
 use publish::keys::{Passphrases, Secret, Use};
 use publish::names::ReleaseVersion;
-use publish::operation::channels::{self, ChannelsRequest};
-use publish::operation::release::{self, ReleaseRequest};
+use publish::operation::change::carry_out;
+use publish::operation::change::channels::{self, ChannelsRequest};
+use publish::operation::change::release::{self, ReleaseRequest};
+use publish::operation::change::yank::{self, YankRequest};
 use publish::operation::workers::Shared;
-use publish::operation::yank::{self, YankRequest};
 use publish::operation::{Keyring, Publisher, Recall, StateDocument, StoreFacts, VersionMemory, prune, refresh};
 use publish::storage::{self, Call, Observed, Storage};
 use rustix::process::{Signal, getpid, kill_process};
@@ -80,17 +81,17 @@ fn run(publisher: &Publisher, config: &Path, command: &[&str]) -> Result<()> {
                 allow_desktop_files: false,
                 channels: None,
             };
-            release::apply(publisher, release::plan(publisher, &request)?)?;
+            carry_out(publisher, release::prepare(publisher, &request)?)?;
         }
         ["channels"] => {
             let file = config.with_file_name("trdl_channels.yaml");
             let request = ChannelsRequest { file, allow_downgrade: true, allow_missing_platforms: true, prune: false };
-            channels::apply(publisher, channels::plan(publisher, &request)?)?;
+            carry_out(publisher, channels::prepare(publisher, &request)?)?;
         }
-        ["refresh"] => drop(refresh::apply(publisher, refresh::plan(publisher, Default::default())?)?),
+        ["refresh"] => drop(refresh::carry_out(publisher, refresh::prepare(publisher, Default::default())?)?),
         ["yank", version] => {
             let request = YankRequest { version: (*version).to_owned(), reason: None, ..YankRequest::default() };
-            yank::apply(publisher, yank::plan(publisher, &request)?)?;
+            carry_out(publisher, yank::prepare(publisher, &request)?)?;
         }
         ["prune"] => {
             let plan = prune::plan(publisher, Duration::from_secs(30 * 24 * 3600))?;

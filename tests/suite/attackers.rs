@@ -426,5 +426,5 @@ fn a_published_state_that_cannot_be_read_does_not_prevent_the_recovery() {
     theft.rotating.trial.client().expect("all is well");
     let all = RefreshRequest { consistent_snapshot: None, all: true, rehash: false };
     let publisher = theft.rotating.publisher();
-    refresh::apply(&publisher, refresh::plan(&publisher, all).unwrap()).unwrap();
+    refresh::carry_out(&publisher, refresh::prepare(&publisher, all).unwrap()).unwrap();
 }

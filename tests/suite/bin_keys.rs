@@ -6,7 +6,8 @@ use publish::keys::{self, KeyUri, Signers};
 use publish::metadata::{KeyKind, PublicKey, Role};
 use publish::names::RoleName;
 use publish::operation::Publisher;
-use publish::operation::bins::{self, BinsRequest};
+use publish::operation::change::bins::{self, BinsRequest};
+use publish::operation::change::carry_out;
 use publish::operation::refresh::{self, RefreshRequest};
 use publish::operation::root::{self, RootWish};
 use publish::operation::root_commit::{self, CommitWish};
@@ -62,9 +63,9 @@ fn drop_first(rotating: &Rotating) {
 }
 
 fn refreshed(publisher: &Publisher) -> Vec<String> {
-    let plan = refresh::plan(publisher, RefreshRequest::default()).unwrap();
-    let due = plan.due.iter().map(|due| format!("{}: {}", due.role, due.reason)).collect();
-    refresh::apply(publisher, plan).unwrap();
+    let prepared = refresh::prepare(publisher, RefreshRequest::default()).unwrap();
+    let due = prepared.plan.due.iter().map(|due| format!("{}: {}", due.role, due.reason)).collect();
+    refresh::carry_out(publisher, prepared).unwrap();
     due
 }
 
@@ -132,7 +133,7 @@ fn bins_of_a_deleted_key_are_repaired_by_the_command_that_the_message_names() {
         adds(&rotating, "later.zip").unwrap();
         rotating.trial.updates(&before).unwrap();
         rotating.trial.client().unwrap();
-        let plan = refresh::plan(&rotating.publisher(), RefreshRequest::default()).unwrap();
+        let plan = refresh::prepare(&rotating.publisher(), RefreshRequest::default()).unwrap().plan;
         assert!(plan.empty, "{:?}", plan.due);
     }
 }
@@ -145,17 +146,18 @@ fn bins_of_unknown_keys_are_delegated_anew_on_request_only() {
     fs::copy(rotating.trial.path("repo/3.root.json"), rotating.trial.path("keys/3.root.json")).unwrap();
     let publisher = rotating.publisher();
     let publisher = publisher.with_pinned_root(rotating.trial.path("keys/3.root.json"));
-    assert!(refresh::plan(&publisher, RefreshRequest::default()).unwrap().empty);
+    assert!(refresh::prepare(&publisher, RefreshRequest::default()).unwrap().plan.empty);
     fs::create_dir_all(rotating.trial.path("new")).unwrap();
     fs::write(rotating.trial.path("new/later.zip"), "later").unwrap();
     let refused = text(&rotating.trial.add_on(&publisher, "new").unwrap_err());
     assert!(refused.contains("`publish bins --rekey`"), "{refused}");
     let request = BinsRequest { count: None, rekey: true, key_ids: None, not_for_trdl: false };
-    let plan = bins::plan(&publisher, request).unwrap();
+    let prepared = bins::prepare(&publisher, request).unwrap();
+    let plan = &prepared.plan;
     assert!(plan.rekey && !plan.empty && plan.roles.len() == 3);
-    bins::apply(&publisher, plan).unwrap();
+    carry_out(&publisher, prepared).unwrap();
     signed_only_by(&publisher.load().unwrap(), &[rotating.public(&rotating.keys[&Role::Targets][0])], 1);
-    assert!(bins::plan(&publisher, request).unwrap().empty);
+    assert!(bins::prepare(&publisher, request).unwrap().plan.empty);
     rotating.trial.add_on(&publisher, "new").unwrap();
     rotating.trial.updates(&before).unwrap();
     rotating.trial.client().unwrap();
@@ -215,7 +217,7 @@ fn keys_of_their_own_stay_with_the_bins() {
     let refused = text(&rotating.trial.add_on(&publisher, "pool").unwrap_err());
     assert!(refused.contains("`publish bins --rekey`"), "{refused}");
     let request = BinsRequest { count: None, rekey: true, key_ids: None, not_for_trdl: false };
-    bins::apply(&publisher, bins::plan(&publisher, request).unwrap()).unwrap();
+    carry_out(&publisher, bins::prepare(&publisher, request).unwrap()).unwrap();
     let present = publisher.load().unwrap();
     signed_only_by(&present, &[rotating.public(&second)], 1);
     assert!(!present.targets.field("delegations").unwrap().contains(&key.id()));

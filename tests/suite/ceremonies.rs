@@ -143,7 +143,7 @@ impl World {
             12 => {
                 self.trial.wait(TimeDelta::hours(chance.below(24 * 120) as i64));
                 let publisher = self.publisher();
-                refresh::apply(&publisher, refresh::plan(&publisher, RefreshRequest::default())?).map(drop)
+                refresh::carry_out(&publisher, refresh::prepare(&publisher, RefreshRequest::default())?).map(drop)
             }
             _ => {
                 let _ = fs::remove_file(&draft);

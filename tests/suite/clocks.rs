@@ -7,7 +7,8 @@ use crate::trial::Trial;
 use chrono::{DateTime, TimeDelta, Utc};
 use publish::metadata::{Expiry, Lifetimes, Role};
 use publish::names::ObjectName;
-use publish::operation::add_targets::{self, AddTargetsRequest};
+use publish::operation::change::add_targets::{self, AddTargetsRequest};
+use publish::operation::change::carry_out;
 use publish::operation::root::{self, RootWish};
 use publish::operation::root_commit::{self, CommitWish};
 use publish::operation::{Publisher, prune, refresh, verify};
@@ -33,7 +34,7 @@ impl Progress for Warnings {
 
 fn refresh_all(publisher: &Publisher) {
     let request = refresh::RefreshRequest { all: true, ..Default::default() };
-    refresh::apply(publisher, refresh::plan(publisher, request).unwrap()).unwrap();
+    refresh::carry_out(publisher, refresh::prepare(publisher, request).unwrap()).unwrap();
 }
 
 /// When each role expires, the bins and the role that lists them too.
@@ -70,7 +71,7 @@ fn roles_signed_by_a_clock_that_is_behind_expire_no_earlier() {
         trial.wait(TimeDelta::days(600));
         refresh_all(&trial.publisher());
         let publisher = trial.publisher();
-        refresh::apply(&publisher, refresh::plan(&publisher, Default::default()).unwrap()).unwrap();
+        refresh::carry_out(&publisher, refresh::prepare(&publisher, Default::default()).unwrap()).unwrap();
         trial.client().unwrap();
         let before = expiries(&trial);
         trial.wait(-behind);
@@ -94,7 +95,7 @@ fn a_root_signed_by_a_clock_that_is_behind_expires_no_earlier() {
     trial.wait(TimeDelta::days(-2));
     let publisher = trial.publisher();
     let switch = refresh::RefreshRequest { consistent_snapshot: Some(false), ..Default::default() };
-    refresh::apply(&publisher, refresh::plan(&publisher, switch).unwrap()).unwrap();
+    refresh::carry_out(&publisher, refresh::prepare(&publisher, switch).unwrap()).unwrap();
     assert_eq!(trial.trust().root().version(), 2);
     none_is_earlier(&trial, &before);
 }
@@ -233,7 +234,7 @@ fn a_clock_that_is_ahead_dates_no_signature() {
             only_changed: false,
             metadata_only: false,
         };
-        add_targets::apply(publisher, add_targets::plan(publisher, &request)?)
+        carry_out(publisher, add_targets::prepare(publisher, &request)?)
     };
     let before = std::fs::read(trial.path("repo/timestamp.json")).unwrap();
     let (publisher, _) = with_store_clock(&trial, TimeDelta::days(-1));
@@ -320,7 +321,7 @@ fn an_openpgp_key_that_expires_while_a_release_is_made_is_noticed() {
             only_changed: false,
             metadata_only: false,
         };
-        add_targets::apply(publisher, add_targets::plan(publisher, &request)?)
+        carry_out(publisher, add_targets::prepare(publisher, &request)?)
     };
     // While artifacts are staged, and after the roles were signed.
     for method in ["upload", "create"] {

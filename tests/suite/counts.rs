@@ -1,7 +1,8 @@
 //! What operations cost, in exact numbers: a regression here is a slower or a dearer publish.
 
 use crate::trial::Trial;
-use publish::operation::{Publisher, refresh, release, status};
+use publish::operation::change::release;
+use publish::operation::{Publisher, refresh, status};
 use publish::storage::{Call, LocalDirectory, Observed};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -54,7 +55,7 @@ fn only_names_that_changed_recently_are_checked_again() {
     ["1.0.0", "1.0.1"].into_iter().for_each(|version| drop(trial.release(version).unwrap()));
     trial.channels_on(&trial.publisher(), "1.0.0").unwrap();
     // What is only added cannot be undone by an older write.
-    let refresh = |publisher: &Publisher| refresh::apply(publisher, refresh::plan(publisher, Default::default()).unwrap()).unwrap();
+    let refresh = |publisher: &Publisher| refresh::carry_out(publisher, refresh::prepare(publisher, Default::default()).unwrap()).unwrap();
     assert_eq!(calls(&trial, refresh).get("open"), None);
     trial.channels_on(&trial.publisher(), "1.0.1").unwrap();
     let counts = calls(&trial, refresh);
@@ -71,8 +72,10 @@ fn nothing_to_do_writes_nothing() {
     let idle: [(&str, Idle); 4] = [
         ("identical release", |trial, publisher| trial.release_on(publisher, "1.0.0").unwrap().changed),
         ("same channels", |trial, publisher| trial.channels_on(publisher, "1.0.0").unwrap().changed),
-        ("refresh", |_, publisher| refresh::apply(publisher, refresh::plan(publisher, Default::default()).unwrap()).unwrap().changed),
-        ("dry run", |trial, publisher| release::plan(publisher, &trial.release_request("2.0.0")).unwrap().empty),
+        ("refresh", |_, publisher| {
+            refresh::carry_out(publisher, refresh::prepare(publisher, Default::default()).unwrap()).unwrap().changed
+        }),
+        ("dry run", |trial, publisher| release::prepare(publisher, &trial.release_request("2.0.0")).unwrap().plan.empty),
     ];
     for (what, act) in idle {
         let counts = calls(&trial, |publisher| assert!(!act(&trial, publisher), "{what}"));
@@ -92,7 +95,7 @@ fn a_dry_run_reads_no_artifact() {
     // A named pipe would block a read without end, but it is refused; an unreadable file is an error, so make one that is huge.
     let path = trial.path("dist/linux-amd64/bin/sparse");
     std::fs::File::create(&path).unwrap().set_len(1 << 42).unwrap();
-    let plan = release::plan(&trial.publisher(), &trial.release_request("1.0.0")).unwrap();
+    let plan = release::prepare(&trial.publisher(), &trial.release_request("1.0.0")).unwrap().plan;
     assert_eq!(plan.upload_bytes, (1 << 42) + 6);
 }
 

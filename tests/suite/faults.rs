@@ -123,9 +123,9 @@ fn a_refresh_of_all_roles_survives_a_kill_at_every_point() {
     };
     // With a new root, which is a commit point of its own.
     let act = |_: &Trial, publisher: &Publisher| {
-        refresh::apply(
+        refresh::carry_out(
             publisher,
-            refresh::plan(publisher, refresh::RefreshRequest { consistent_snapshot: Some(false), ..Default::default() })?,
+            refresh::prepare(publisher, refresh::RefreshRequest { consistent_snapshot: Some(false), ..Default::default() })?,
         )
         .map(drop)
     };
@@ -137,7 +137,7 @@ fn a_refresh_of_all_roles_survives_a_kill_at_every_point() {
 fn a_switch_of_consistent_snapshots_with_bins_survives_a_kill_at_every_point() {
     let act = |_: &Trial, publisher: &Publisher| {
         let wish = refresh::RefreshRequest { consistent_snapshot: Some(false), ..Default::default() };
-        refresh::apply(publisher, refresh::plan(publisher, wish)?).map(drop)
+        refresh::carry_out(publisher, refresh::prepare(publisher, wish)?).map(drop)
     };
     let check = |trial: &Trial| assert!(!trial.trust().root().consistent_snapshot());
     every_point(|| Trial::with_bins(3, 2), act, check);

@@ -21,12 +21,12 @@ fn with(trial: &Trial, lifetimes: Lifetimes) -> Publisher {
 }
 
 fn due(publisher: &Publisher) -> Vec<String> {
-    refresh::plan(publisher, Default::default()).unwrap().due.iter().map(|due| due.role.to_string()).collect()
+    refresh::prepare(publisher, Default::default()).unwrap().plan.due.iter().map(|due| due.role.to_string()).collect()
 }
 
 fn refresh_all(publisher: &Publisher) {
     let request = refresh::RefreshRequest { all: true, ..Default::default() };
-    refresh::apply(publisher, refresh::plan(publisher, request).unwrap()).unwrap();
+    refresh::carry_out(publisher, refresh::prepare(publisher, request).unwrap()).unwrap();
 }
 
 /// How long each role is valid from now on: targets, snapshot, timestamp, then the bins and the role that lists them.
@@ -162,7 +162,7 @@ fn bins_live_as_long_as_targets() {
     assert!(left(&trial)[3..].iter().all(|left| left.num_days() == 90));
     let publisher = with(&trial, longer());
     assert!(due(&publisher).contains(&"bins".to_owned()));
-    refresh::apply(&publisher, refresh::plan(&publisher, Default::default()).unwrap()).unwrap();
+    refresh::carry_out(&publisher, refresh::prepare(&publisher, Default::default()).unwrap()).unwrap();
     let days = |trial: &Trial| left(trial).iter().map(TimeDelta::num_days).collect::<Vec<_>>();
     assert_eq!(days(&trial), [365, 14, 3, 365, 365, 365, 365, 365]);
     // Back at shorter lifetimes, new bins still live as long as the role that lists them: it says when all are renewed.

@@ -4,6 +4,7 @@ use crate::sandbox::{Sandbox, files};
 use crate::trial::Trial;
 use publish::error::{Error, Kind};
 use publish::operation::StateDocument;
+use publish::operation::change::carry_out;
 use publish::repository::Versions;
 use publish::storage::{Call, LocalDirectory, Observed};
 use serde_json::{Value, json};
@@ -516,7 +517,7 @@ fn a_publisher_that_was_faster_is_no_rollback() {
         if call.method == "get" && call.name == "timestamp.json" && call.done {
             let rival = rival.lock().unwrap().take();
             if let Some(rival) = rival {
-                publish::operation::release::apply(&rival, publish::operation::release::plan(&rival, &request).unwrap()).unwrap();
+                carry_out(&rival, publish::operation::change::release::prepare(&rival, &request).unwrap()).unwrap();
             }
         }
         Ok(())

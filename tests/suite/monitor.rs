@@ -261,7 +261,7 @@ fn what_is_due_is_signed_again() {
     };
     let told = std::cell::RefCell::new(Vec::new());
     publish::operation::monitor::once(&trial.publisher(), &request, &|event| told.borrow_mut().push(format!("{event:?}")));
-    assert!(told.borrow().iter().any(|event| event.contains("Refreshed { roles: [\"timestamp\"] }")), "{told:?}");
+    assert!(told.borrow().iter().any(|event| event.contains("Refreshed { roles: [Top(Timestamp)] }")), "{told:?}");
     trial.client().unwrap();
 }
 

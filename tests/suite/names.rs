@@ -2,7 +2,8 @@
 
 use crate::sandbox::{Run, Sandbox};
 use crate::trial::Trial;
-use publish::operation::add_targets::{self, AddTargetsRequest};
+use publish::operation::change::add_targets::{self, AddTargetsRequest};
+use publish::operation::change::carry_out;
 use std::fs;
 
 fn add(sandbox: &Sandbox, more: &[&str]) -> Run {
@@ -111,11 +112,11 @@ fn of_two_publishers_with_names_that_exclude_each_other_the_second_is_refused() 
                     only_changed: false,
                     metadata_only: false,
                 };
-                add_targets::plan(&publisher, &request).unwrap()
+                add_targets::prepare(&publisher, &request).unwrap()
             };
             let (first, second) = (plan(one, "one"), plan(other, "other"));
-            add_targets::apply(&publisher, first).unwrap();
-            let result = add_targets::apply(&publisher, second);
+            carry_out(&publisher, first).unwrap();
+            let result = carry_out(&publisher, second);
             // What is in a bin that the second publisher has no reason to read is not found by case.
             if bins.is_some() && one == "docs" && other == "DOCS" {
                 continue;

@@ -7,7 +7,8 @@ use publish::error::Result;
 use publish::error::{Error, Kind};
 use publish::metadata::Target;
 use publish::names::ObjectName;
-use publish::operation::yank::{self, YankRequest};
+use publish::operation::change::carry_out;
+use publish::operation::change::yank::{self, YankRequest};
 use publish::operation::{Publisher, refresh, status};
 use publish::storage::{Call, LocalDirectory, Observed, Source};
 use std::fs;
@@ -118,7 +119,7 @@ fn every_pair(base: &Trial, a: Act, b: Act) {
                 let seen = status::status(&base.publisher(), None).unwrap().plain_names;
                 assert!(found.is_empty() || !seen.is_empty(), "{cell}: status does not report {found:?}");
                 let publisher = base.publisher();
-                refresh::apply(&publisher, refresh::plan(&publisher, Default::default()).unwrap()).unwrap();
+                refresh::carry_out(&publisher, refresh::prepare(&publisher, Default::default()).unwrap()).unwrap();
                 assert_eq!(wrong(base), Vec::<String>::new(), "{cell}, after a refresh");
                 base.client().unwrap();
             }
@@ -184,7 +185,7 @@ fn a_release_that_is_yanked_before_its_publisher_has_ended_does_not_come_back() 
     let a: Act = |trial, publisher| trial.release_on(publisher, "1.0.1").map(drop);
     let b: Act = |_, publisher| {
         let request = YankRequest { version: "1.0.1".into(), reason: None, ..YankRequest::default() };
-        yank::apply(publisher, yank::plan(publisher, &request)?).map(drop)
+        carry_out(publisher, yank::prepare(publisher, &request)?).map(drop)
     };
     every_pair(&base(), a, b);
 }

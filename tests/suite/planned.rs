@@ -1,8 +1,10 @@
 //! What a plan shows is what is carried out: a state that moved in between is a conflict.
 
 use crate::trial::Trial;
-use publish::operation::yank::{self, YankRequest};
-use publish::operation::{prune, remove_targets};
+use publish::operation::change::carry_out;
+use publish::operation::change::remove_targets;
+use publish::operation::change::yank::{self, YankRequest};
+use publish::operation::prune;
 use std::fs;
 use std::time::Duration;
 
@@ -13,11 +15,11 @@ fn a_yank_takes_what_it_listed_or_nothing() {
     trial.release("1.0.1").unwrap();
     let publisher = trial.publisher();
     let request = YankRequest { version: "1.0.1".into(), reason: None, ..YankRequest::default() };
-    let plan = yank::plan(&publisher, &request).unwrap();
+    let plan = yank::prepare(&publisher, &request).unwrap();
     // Another publisher adds a platform, which the plan did not list.
     trial.build("darwin-arm64/bin/acme", b"later");
     trial.release("1.0.1").unwrap();
-    let error = yank::apply(&publisher, plan).unwrap_err();
+    let error = carry_out(&publisher, plan).unwrap_err();
     assert_eq!(Some(error.kind), Some(publish::error::Kind::Conflict), "{error:#}");
     assert!(trial.path("repo/targets/releases/1.0.1/darwin-arm64/bin/acme").exists());
 }
@@ -29,18 +31,18 @@ fn a_removal_takes_what_it_listed_or_nothing() {
     fs::write(trial.path("pool/one.zip"), "one").unwrap();
     trial.add_on(&trial.publisher(), "pool").unwrap();
     let publisher = trial.publisher();
-    let found = remove_targets::plan(&publisher, &["**/one.zip".to_owned()]).unwrap();
+    let found = remove_targets::prepare(&publisher, &["**/one.zip".to_owned()]).unwrap();
     fs::write(trial.path("pool/one.zip"), "another").unwrap();
     trial.add_on(&trial.publisher(), "pool").unwrap();
-    let error = remove_targets::apply(&publisher, found).unwrap_err();
+    let error = carry_out(&publisher, found).unwrap_err();
     assert_eq!(Some(error.kind), Some(publish::error::Kind::Conflict), "{error:#}");
     // Further targets that match by now are not taken along.
-    let found = remove_targets::plan(&publisher, &["**/*.zip".to_owned()]).unwrap();
+    let found = remove_targets::prepare(&publisher, &["**/*.zip".to_owned()]).unwrap();
     fs::write(trial.path("pool/two.zip"), "two").unwrap();
     trial.add_on(&trial.publisher(), "pool").unwrap();
-    remove_targets::apply(&publisher, found).unwrap();
-    assert!(remove_targets::plan(&publisher, &["**/one.zip".to_owned()]).is_err());
-    assert_eq!(remove_targets::plan(&publisher, &["**/two.zip".to_owned()]).unwrap().targets.len(), 1);
+    carry_out(&publisher, found).unwrap();
+    assert!(remove_targets::prepare(&publisher, &["**/one.zip".to_owned()]).is_err());
+    assert_eq!(remove_targets::prepare(&publisher, &["**/two.zip".to_owned()]).unwrap().plan.targets.len(), 1);
 }
 
 #[test]

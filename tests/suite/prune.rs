@@ -2,8 +2,10 @@
 
 use crate::trial::Trial;
 use chrono::TimeDelta;
-use publish::operation::yank::YankRequest;
-use publish::operation::{prune, refresh, yank};
+use publish::operation::change::carry_out;
+use publish::operation::change::yank;
+use publish::operation::change::yank::YankRequest;
+use publish::operation::{prune, refresh};
 use std::time::Duration;
 
 const GRACE: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -19,7 +21,7 @@ fn age(trial: &Trial, days: u64) {
 fn yank(trial: &Trial, version: &str) {
     let request = YankRequest { version: version.to_owned(), reason: None, ..YankRequest::default() };
     let publisher = trial.publisher();
-    yank::apply(&publisher, yank::plan(&publisher, &request).unwrap()).unwrap();
+    carry_out(&publisher, yank::prepare(&publisher, &request).unwrap()).unwrap();
 }
 
 fn pruned(trial: &Trial) -> Vec<String> {
@@ -60,12 +62,12 @@ fn bins_that_no_snapshot_within_the_grace_lists_are_deleted() {
     age(&trial, 45);
     trial.wait(TimeDelta::days(45));
     let publisher = trial.publisher();
-    refresh::apply(&publisher, refresh::plan(&publisher, Default::default()).unwrap()).unwrap();
+    refresh::carry_out(&publisher, refresh::prepare(&publisher, Default::default()).unwrap()).unwrap();
     trial.add_on(&trial.publisher(), "new").unwrap();
     age(&trial, 45);
     trial.wait(TimeDelta::days(45));
     let publisher = trial.publisher();
-    refresh::apply(&publisher, refresh::plan(&publisher, Default::default()).unwrap()).unwrap();
+    refresh::carry_out(&publisher, refresh::prepare(&publisher, Default::default()).unwrap()).unwrap();
     let gone = pruned(&trial);
     assert!(any(&gone, "1.bin-0.json") && !any(&gone, "1.bin-7.json"), "the last file of a bin that is left over stays listed: {gone:?}");
     let old = hex::encode(openssl::sha::sha256(b"package 3"));
@@ -87,7 +89,7 @@ fn what_no_client_can_need_any_more_is_deleted() {
     age(&trial, 45);
     trial.wait(TimeDelta::hours(5));
     let publisher = trial.publisher();
-    refresh::apply(&publisher, refresh::plan(&publisher, Default::default()).unwrap()).unwrap();
+    refresh::carry_out(&publisher, refresh::prepare(&publisher, Default::default()).unwrap()).unwrap();
     let strange = prune::plan(&publisher, GRACE).unwrap().strange;
     assert_eq!(strange, ["index.html"]);
     let gone = pruned(&trial);

@@ -28,7 +28,7 @@ fn a_bucket_restored_from_an_old_backup_continues_above_what_clients_have_seen()
     assert!(refused.contains("older state than this publisher has seen"), "{refused}");
     let publisher = trial.publisher();
     let publisher = publisher.accepting_rollback(true);
-    refresh::apply(&publisher, refresh::plan(&publisher, ALL).unwrap()).unwrap();
+    refresh::carry_out(&publisher, refresh::prepare(&publisher, ALL).unwrap()).unwrap();
     trial.updates(&late).unwrap();
     trial.updates(&early).unwrap();
     // What the backup lacked is published again, and goes on.
@@ -124,7 +124,7 @@ fn a_root_that_expired_yesterday_is_renewed_and_all_clients_follow() {
     assert!(trial.updates(&old).is_err());
     let error = trial.release("1.0.1").unwrap_err().to_string();
     assert!(error.contains("the root expired on"), "{error}");
-    refresh::apply(&trial.publisher(), refresh::plan(&trial.publisher(), RefreshRequest::default()).unwrap()).unwrap();
+    refresh::carry_out(&trial.publisher(), refresh::prepare(&trial.publisher(), RefreshRequest::default()).unwrap()).unwrap();
     trial.updates(&old).unwrap();
     trial.release("1.0.1").unwrap();
     trial.client().expect("all is well");

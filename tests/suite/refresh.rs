@@ -13,7 +13,7 @@ fn touches_nothing_when_nothing_is_due() {
 }
 
 fn due(trial: &Trial) -> Vec<String> {
-    refresh::plan(&trial.publisher(), Default::default()).unwrap().due.iter().map(|due| due.role.to_string()).collect()
+    refresh::prepare(&trial.publisher(), Default::default()).unwrap().plan.due.iter().map(|due| due.role.to_string()).collect()
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn roles_are_due_at_their_age_with_the_roles_that_list_them() {
         assert_eq!(due(&trial), roles, "{age}");
         let before = trial.client().unwrap_err_if(age > TimeDelta::days(1));
         let publisher = trial.publisher();
-        let outcome = refresh::apply(&publisher, refresh::plan(&publisher, Default::default()).unwrap()).unwrap();
+        let outcome = refresh::carry_out(&publisher, refresh::prepare(&publisher, Default::default()).unwrap()).unwrap();
         assert_eq!(outcome.changed, !roles.is_empty());
         let versions = outcome.versions;
         for role in Role::ALL {
@@ -57,7 +57,7 @@ fn bins_are_renewed_together_when_the_role_that_lists_them_is_due() {
         trial.wait(TimeDelta::days(days));
         assert_eq!(due(&trial), roles);
         let publisher = trial.publisher();
-        refresh::apply(&publisher, refresh::plan(&publisher, Default::default()).unwrap()).unwrap();
+        refresh::carry_out(&publisher, refresh::prepare(&publisher, Default::default()).unwrap()).unwrap();
         assert!(due(&trial).is_empty());
         trial.client().unwrap();
         // As long as the next refresh may take, and then some.
@@ -74,7 +74,7 @@ fn an_expired_root_names_the_command_that_renews_it() {
     let failure = &error;
     assert!(failure.message.contains("the root expired on") && failure.hints[0].contains("publish refresh"), "{failure:?}");
     let publisher = trial.publisher();
-    refresh::apply(&publisher, refresh::plan(&publisher, Default::default()).unwrap()).unwrap();
+    refresh::carry_out(&publisher, refresh::prepare(&publisher, Default::default()).unwrap()).unwrap();
     trial.release("1.0.0").unwrap();
     trial.client().unwrap();
 }
@@ -85,14 +85,14 @@ fn a_root_key_kept_elsewhere_does_not_hold_up_the_online_roles() {
     trial.wait(TimeDelta::days(100));
     fs::rename(trial.path("keys/root.pem"), trial.path("offline.pem")).unwrap();
     let publisher = trial.publisher();
-    let plan = refresh::plan(&publisher, Default::default()).unwrap();
-    assert_eq!(plan.postponed.iter().map(|due| due.role.to_string()).collect::<Vec<_>>(), ["root"]);
-    refresh::apply(&publisher, plan).unwrap();
+    let prepared = refresh::prepare(&publisher, Default::default()).unwrap();
+    assert_eq!(prepared.plan.postponed.iter().map(|due| due.role.to_string()).collect::<Vec<_>>(), ["root"]);
+    refresh::carry_out(&publisher, prepared).unwrap();
     trial.client().unwrap();
     // Once it has expired there is no way around it.
     trial.wait(TimeDelta::days(300));
     let publisher = trial.publisher();
-    let error = refresh::apply(&publisher, refresh::plan(&publisher, Default::default()).unwrap()).unwrap_err().to_string();
+    let error = refresh::carry_out(&publisher, refresh::prepare(&publisher, Default::default()).unwrap()).unwrap_err().to_string();
     assert!(error.contains("cannot open the key file") && error.contains("keys/root.pem"), "{error}");
 }
 
@@ -194,29 +194,29 @@ fn what_is_named_by_sha512_alone_gets_a_sha256_on_request() {
         trial.release("1.0.0").unwrap();
         let publisher = trial.publisher();
         let wish = refresh::RefreshRequest { consistent_snapshot: Some(consistent), ..Default::default() };
-        refresh::apply(&publisher, refresh::plan(&publisher, wish).unwrap()).unwrap();
+        refresh::carry_out(&publisher, refresh::prepare(&publisher, wish).unwrap()).unwrap();
         let names = sha512_alone(&trial);
         trial.client().expect("all is well");
-        assert!(refresh::plan(&publisher, wish).unwrap().empty, "nobody asked");
-        let rehash = || refresh::plan(&publisher, refresh::RefreshRequest { rehash: true, ..wish }).unwrap();
+        assert!(refresh::prepare(&publisher, wish).unwrap().plan.empty, "nobody asked");
+        let rehash = || refresh::prepare(&publisher, refresh::RefreshRequest { rehash: true, ..wish }).unwrap();
         // What is not what was signed gets no new digest.
         let (victim, hidden) = (trial.path("repo/targets").join(&names[0]), trial.path("hidden"));
         if !consistent {
             fs::rename(&victim, &hidden).unwrap();
             fs::write(&victim, "evil").unwrap();
-            let error = refresh::apply(&publisher, rehash()).unwrap_err().to_string();
+            let error = refresh::carry_out(&publisher, rehash()).unwrap_err().to_string();
             assert!(error.contains("differs from its entry in the targets role"), "{error}");
             fs::rename(&hidden, &victim).unwrap();
         }
-        assert_eq!(rehash().rehashed, names.len());
-        assert!(refresh::apply(&publisher, rehash()).unwrap().changed);
+        assert_eq!(rehash().plan.rehashed, names.len());
+        assert!(refresh::carry_out(&publisher, rehash()).unwrap().changed);
         trial.client().expect("all is well");
         let present = publisher.load().unwrap();
         for (name, entry) in present.entries() {
             let hashes = Target::parse(entry, name).unwrap().hashes;
             assert!(hashes.sha256.is_some() && hashes.sha512.is_some(), "{name}");
         }
-        assert!(rehash().empty);
+        assert!(rehash().plan.empty);
         trial.release("1.0.0").unwrap();
         trial.release("1.0.1").unwrap();
     }

@@ -5,14 +5,16 @@ use publish::error::Result;
 use publish::keys::{KeyUri, Passphrases, Secret, Use};
 use publish::metadata::Role;
 use publish::names::ReleaseVersion;
-use publish::operation::add_targets::{self, AddTargetsRequest};
-use publish::operation::bins::{self, BinsRequest};
-use publish::operation::channels::ChannelsRequest;
+use publish::operation::change::add_targets::{self, AddTargetsRequest};
+use publish::operation::change::bins::{self, BinsRequest};
+use publish::operation::change::carry_out;
+use publish::operation::change::channels;
+use publish::operation::change::channels::ChannelsRequest;
+use publish::operation::change::release::{self, ReleaseRequest};
 use publish::operation::init::{self, InitRequest};
-use publish::operation::release::{self, ReleaseRequest};
 use publish::operation::verify::{Anchor, VerifyRequest, verify};
 use publish::operation::workers::Shared;
-use publish::operation::{Keyring, Outcome, Publisher, Recall, StateDocument, VersionMemory, channels};
+use publish::operation::{Keyring, Outcome, Publisher, Recall, StateDocument, VersionMemory};
 use publish::repository::{Quiet, load};
 use publish::storage::{LocalDirectory, Observed, Storage};
 use std::fs;
@@ -119,7 +121,7 @@ impl Trial {
     }
 
     pub fn release_on(&self, publisher: &Publisher, version: &str) -> Result<Outcome> {
-        release::apply(publisher, release::plan(publisher, &self.release_request(version))?)
+        carry_out(publisher, release::prepare(publisher, &self.release_request(version))?)
     }
 
     pub fn channels_on(&self, publisher: &Publisher, version: &str) -> Result<Outcome> {
@@ -131,9 +133,9 @@ impl Trial {
             ),
         )
         .unwrap();
-        channels::apply(
+        carry_out(
             publisher,
-            channels::plan(publisher, &ChannelsRequest { file, allow_downgrade: true, allow_missing_platforms: true, prune: false })?,
+            channels::prepare(publisher, &ChannelsRequest { file, allow_downgrade: true, allow_missing_platforms: true, prune: false })?,
         )
     }
 
@@ -243,11 +245,11 @@ impl Trial {
             only_changed: false,
             metadata_only: false,
         };
-        add_targets::apply(publisher, add_targets::plan(publisher, &request)?)
+        carry_out(publisher, add_targets::prepare(publisher, &request)?)
     }
 
     pub fn bins_on(&self, publisher: &Publisher, count: usize) -> Result<Outcome> {
-        bins::apply(publisher, bins::plan(publisher, BinsRequest { count: Some(count), rekey: false, key_ids: None, not_for_trdl: true })?)
+        carry_out(publisher, bins::prepare(publisher, BinsRequest { count: Some(count), rekey: false, key_ids: None, not_for_trdl: true })?)
     }
 }
 

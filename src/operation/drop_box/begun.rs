@@ -19,7 +19,7 @@ use super::{DropBox, Upload};
 use crate::error::{Error, Kind, Result};
 use crate::names::TargetPath;
 use crate::operation::Publisher;
-use crate::operation::add_targets::NamedFiles;
+use crate::operation::change::add_targets::NamedFiles;
 use crate::repository::{Present, Versions, Witness, digest_file, load_restored};
 use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, PoisonError};

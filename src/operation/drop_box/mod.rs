@@ -20,7 +20,7 @@ mod names;
 pub(super) use begun::{Noted, Took, superseded, took_place};
 pub use names::{Marker, candidates, marked, order};
 
-use super::add_targets::NamedFiles;
+use super::change::add_targets::NamedFiles;
 use crate::error::{Error, Result};
 use crate::names::TargetPath;
 use crate::tree::{Found, Limits, Rules, Tree, TreeFile, What};

@@ -92,15 +92,12 @@ impl Publisher {
         })
     }
 
-    /// The keys for a change of targets: those of the top-level role and of the bins, as far as the names need them.
-    pub(in crate::operation) fn target_signers<'n>(&self, present: &Present, names: impl Iterator<Item = &'n str>) -> Result<Signers> {
-        let homes = names.map(|name| present.home(name)).collect::<Result<Vec<Home>>>()?;
-        let mut roles = vec![Role::Snapshot, Role::Timestamp];
-        if homes.contains(&Home::Top) {
-            roles.push(Role::Targets);
-        }
-        let mut signers = self.signers(present.trust.root(), &roles)?;
-        if homes.iter().any(|home| *home != Home::Top) {
+    /// The keys for a change of targets that are listed in these places: of the top-level role, and of the bins.
+    pub(in crate::operation) fn signers_of(&self, present: &Present, homes: impl Iterator<Item = Home>) -> Result<Signers> {
+        let (top, bins): (Vec<Home>, Vec<Home>) = homes.partition(|home| *home == Home::Top);
+        let roles: &[Role] = if top.is_empty() { &[Role::Snapshot, Role::Timestamp] } else { &Role::ONLINE };
+        let mut signers = self.signers(present.trust.root(), roles)?;
+        if !bins.is_empty() {
             self.add_bin_signers(present, &mut signers)?;
         }
         Ok(signers)

@@ -5,7 +5,7 @@ use super::finding::{Findings, Severity};
 use crate::error::{Id, Result};
 use crate::metadata::{Delegations, ROOT_LIMIT, Role, Target, UNSTATED_TARGETS_LIMIT};
 use crate::names::{ObjectName, TargetPath};
-use crate::operation::bins::GO_TUF_AND_BINS;
+use crate::operation::change::bins::GO_TUF_AND_BINS;
 use crate::operation::delegations::of_role;
 use crate::policy::client_roots::{self, Client};
 use crate::policy::names::{case_collisions, files_and_directories, way_out};
