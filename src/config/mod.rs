@@ -1,14 +1,18 @@
 //! `publish.yaml`: what a publisher works on. Paths in it are relative to the file. Flags override variables, variables
 //! override the file, the file overrides the defaults.
 
+mod hosted;
 mod lifetimes;
 #[cfg(feature = "monitor")]
 mod monitor;
+mod new;
 mod rewrite;
 mod schema;
 mod setting;
 mod workers;
 
+pub use new::NewConfig;
+pub use rewrite::ConfigFile;
 pub use schema::Config;
 pub use setting::Setting;
 

@@ -1,33 +1,70 @@
 //! Changes of a config's text: every other line stays as it was, comments included.
 
 use super::Config;
-use crate::error::{Error, Kind, Result};
+use super::new::quote;
+use crate::error::{Error, Result};
+use crate::files::{GIVEN_FILE_LIMIT, read_given_text};
 use crate::metadata::Role;
+use crate::operation::own_file;
+use crate::operation::root::rotation::KeyConfig;
+use std::path::{Path, PathBuf};
+
+/// A config with the file that it is in, to change single values of it.
+pub struct ConfigFile {
+    /// What it says.
+    pub config: Config,
+    path: PathBuf,
+}
+
+impl ConfigFile {
+    /// Reads a config file.
+    pub fn read(path: &Path) -> Result<Self> {
+        Ok(Self { config: Config::read(path)?, path: path.to_owned() })
+    }
+
+    /// Writes another OpenPGP key.
+    pub fn set_openpgp(&self, uri: &str) -> Result<()> {
+        self.rewrite(
+            |text| Config::with_openpgp(text, uri),
+            || {
+                Error::invalid(format!("`openpgp` in {} has a form that this command cannot rewrite", self.path.display()))
+                    .hint(format!("write this line into the config: openpgp: {uri}"))
+            },
+        )
+    }
+
+    /// Writes the text that `change` makes of the present one; `None` for a form that it cannot change.
+    fn rewrite(&self, change: impl Fn(&str) -> Option<String>, unfit: impl Fn() -> Error) -> Result<()> {
+        let failed = |error| Error::io("read the config", self.path.display(), error);
+        let text = read_given_text(&self.path, GIVEN_FILE_LIMIT).map_err(failed)?;
+        own_file::replace(&self.path, change(&text).ok_or_else(unfit)?.as_bytes())
+    }
+}
+
+impl KeyConfig for ConfigFile {
+    fn keys(&self, role: Role) -> Vec<String> {
+        self.config.key_texts(role)
+    }
+
+    fn base(&self) -> &Path {
+        self.config.base()
+    }
+
+    fn set_keys(&self, role: Role, keys: &[String]) -> Result<()> {
+        self.rewrite(
+            |text| Config::with_keys(text, role, keys),
+            || {
+                let what = format!("`keys` in {} has a form that this command cannot rewrite; nothing was changed", self.path.display());
+                Error::invalid(what).hint(format!("add this line below `keys:` in the config: {role}: [{}]", keys.join(", ")))
+            },
+        )
+    }
+}
 
 impl Config {
-    /// A value as it is in a config: quoted by the YAML writer, whatever it holds.
-    pub fn quote(value: &str) -> Result<String> {
-        serde_yaml::to_string(value).map(|text| text.trim_end().to_owned()).map_err(|error| Error::new(Kind::Invalid, error.to_string()))
-    }
-
-    /// The text of a new config.
-    pub fn template(name: &str, repo: &str, public_url: Option<&str>, openpgp: &str, consistent_snapshot: bool) -> Result<String> {
-        let quote = Self::quote;
-        let url = match public_url {
-            Some(url) => format!("public_url: {}", quote(url)?),
-            None => "# public_url: https://example.org/tuf".into(),
-        };
-        Ok(format!(
-            "# What `publish` works on. Paths are relative to this file; docs/reference.md lists every key.\nname: {}\nrepo: {}\n{url}\nroot: keys/1.root.json\nkeys:\n  root: file:keys/root.pem\n  targets: file:keys/targets.pem\n  snapshot: file:keys/snapshot.pem\n  timestamp: file:keys/timestamp.pem\nopenpgp: {}\nchannels: trdl_channels.yaml\nconsistent_snapshot: {consistent_snapshot}\n",
-            quote(name)?,
-            quote(repo)?,
-            quote(openpgp)?,
-        ))
-    }
-
     /// The text of a config with another OpenPGP key, every other line as it was; `None` if it cannot be replaced as a line.
     pub fn with_openpgp(text: &str, uri: &str) -> Option<String> {
-        let line = format!("openpgp: {}", Self::quote(uri).ok()?);
+        let line = format!("openpgp: {}", quote(uri).ok()?);
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         match lines.iter().position(|line| line.starts_with("openpgp:")) {
             Some(at) => lines[at] = line,
@@ -40,7 +77,7 @@ impl Config {
     /// The text of a config with other keys for a role, every other line as it was; `None` if they have a form
     /// that cannot be replaced line by line.
     pub fn with_keys(text: &str, role: Role, uris: &[String]) -> Option<String> {
-        let quoted: Vec<String> = uris.iter().map(|uri| Self::quote(uri).ok()).collect::<Option<_>>()?;
+        let quoted: Vec<String> = uris.iter().map(|uri| quote(uri).ok()).collect::<Option<_>>()?;
         let value = if let [one] = quoted.as_slice() { one.clone() } else { format!("[{}]", quoted.join(", ")) };
         let indent = |line: &str| line.len() - line.trim_start().len();
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();

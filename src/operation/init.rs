@@ -28,6 +28,8 @@ pub struct InitRequest {
     pub config: PathBuf,
     /// Its text, written if there is none yet.
     pub config_text: String,
+    /// Adds to that text what was found out about the store.
+    pub add_store: fn(&str, FoundStore) -> String,
     /// Switch consistent snapshots on.
     pub consistent_snapshot: bool,
     /// How the ids of the keys are computed.
@@ -38,6 +40,15 @@ pub struct InitRequest {
     pub algorithm: Algorithm,
     /// The user id of a new OpenPGP key.
     pub user_id: String,
+}
+
+/// What is written into a new config about the store: no other machine need try it out again.
+#[derive(Clone, Copy, Debug)]
+pub struct FoundStore {
+    /// It enforces conditional writes.
+    pub enforces_conditions: bool,
+    /// ETags are sent back to it without quotes.
+    pub strips_etag_quotes: bool,
 }
 
 /// What `init` will make, and what is there already.
@@ -72,15 +83,23 @@ pub struct InitReport {
     pub revocation: Option<String>,
 }
 
+/// An `init` that was decided and is not carried out yet.
+#[derive(Debug)]
+pub struct PreparedInit {
+    /// What people are shown, and what is in the JSON.
+    pub plan: InitPlan,
+    request: InitRequest,
+}
+
 /// Decides what there is to make. At a place that holds a repository already, nothing may be missing but what a killed run
 /// makes after its keys: a key made now would be one that no root knows.
-pub fn plan(publisher: &Publisher, request: &InitRequest) -> Result<InitPlan> {
+pub fn prepare(publisher: &Publisher, request: InitRequest) -> Result<PreparedInit> {
     let mut key_files: Vec<PathBuf> = publisher.keyring.roles.values().flatten().filter_map(|uri| uri.path().map(Path::to_owned)).collect();
     key_files.extend(publisher.keyring.openpgp.path().map(Path::to_owned));
     let missing: Vec<&PathBuf> = key_files.iter().filter(|path| !path.exists()).collect();
     let pinned = publisher.pinned_root.exists().then(|| publisher.pinned()).transpose()?;
     let existing = Existing::look(publisher, pinned.as_deref())?;
-    existing.check(publisher, request, pinned.as_deref())?;
+    existing.check(publisher, &request, pinned.as_deref())?;
     if (existing.any || pinned.is_some()) && !missing.is_empty() {
         return Err(keys_missing(publisher, existing.any, &missing));
     }
@@ -88,7 +107,7 @@ pub fn plan(publisher: &Publisher, request: &InitRequest) -> Result<InitPlan> {
         return Err(Error::new(Kind::Untrusted, format!("1.root.json is missing from {}", publisher.storage.location()))
             .hint(format!("clients need it: restore it from a backup or a mirror; {} may be a copy", publisher.pinned_root.display())));
     }
-    existing.check_unpublished(publisher, request, pinned.as_deref())?;
+    existing.check_unpublished(publisher, &request, pinned.as_deref())?;
     if !existing.published && publisher.keyring.openpgp.path().is_none_or(Path::exists) {
         // Before anything is made: a key that could not sign. No passphrase is needed to find that out.
         check_certificate(&publisher.keyring.certificate()?, &publisher.keyring.openpgp.origin(), publisher.now())?;
@@ -99,13 +118,14 @@ pub fn plan(publisher: &Publisher, request: &InitRequest) -> Result<InitPlan> {
     let (keep, make): (Vec<PathBuf>, Vec<PathBuf>) = files.into_iter().partition(|path| path.exists());
     let show = |paths: Vec<PathBuf>| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
     let new = pinned.is_none() && !existing.any;
-    Ok(InitPlan {
+    let plan = InitPlan {
         warnings: if new { taken_keys(publisher) } else { pinned_anew(publisher, pinned.as_deref(), existing.first.as_deref()) },
         empty: make.is_empty() && existing.published,
         make: show(make),
         keep: show(keep),
         location: publisher.storage.location(),
-    })
+    };
+    Ok(PreparedInit { plan, request })
 }
 
 fn pin(file: &[u8]) -> crate::error::Result<TrustedMetadata> {
@@ -149,9 +169,8 @@ fn pinned_anew(publisher: &Publisher, pinned: Option<&[u8]>, first: Option<&[u8]
 }
 
 /// Makes what is missing.
-pub fn apply(publisher: &Publisher, request: &InitRequest) -> Result<InitReport> {
-    // The caller has shown a plan; a caller without one is held to the same rule.
-    plan(publisher, request)?;
+pub fn carry_out(publisher: &Publisher, prepared: PreparedInit) -> Result<InitReport> {
+    let request = &prepared.request;
     publisher.begin_changes()?;
     // Prompts come before any file: a run that was cancelled there leaves nothing that the next one would have to match.
     let passphrases = NewPassphrases::choose(publisher, request)?;
@@ -192,21 +211,18 @@ pub fn apply(publisher: &Publisher, request: &InitRequest) -> Result<InitReport>
     })
 }
 
-/// The text of the config with what was just found out about the store: no other machine need try it out again.
+/// The text of the config with what was just found out about the store.
 fn config_text(publisher: &Publisher, request: &InitRequest) -> String {
-    let mut text = request.config_text.clone();
-    let Some(found) = publisher.conditions.found.get().filter(|_| !publisher.conditions.single_publisher) else { return text };
-    if !text.contains("\nstore:\n") {
-        text.push_str("store:\n");
+    match publisher.conditions.found.get().filter(|_| !publisher.conditions.single_publisher) {
+        None => request.config_text.clone(),
+        Some(found) => (request.add_store)(
+            &request.config_text,
+            FoundStore {
+                enforces_conditions: found.conditions == Conditions::Enforced,
+                strips_etag_quotes: publisher.storage.etag_quotes() == Some(EtagQuotes::Strip),
+            },
+        ),
     }
-    text.push_str("  # Found by `publish init`; after a change of the store, run `publish store check`.\n");
-    if found.conditions == Conditions::Enforced {
-        text.push_str("  conditions: enforced\n");
-    }
-    if publisher.storage.etag_quotes() == Some(EtagQuotes::Strip) {
-        text.push_str("  etag_quotes: strip\n");
-    }
-    text
 }
 
 fn foreign(publisher: &Publisher) -> Error {

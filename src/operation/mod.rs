@@ -20,10 +20,7 @@ pub mod prune;
 mod publisher;
 pub mod queue;
 pub mod refresh;
-pub mod rollback;
 pub mod root;
-pub mod root_commit;
-pub mod rotate;
 pub mod status;
 pub mod store_check;
 pub mod verify;
@@ -124,6 +121,11 @@ pub struct PublishedTarget {
 }
 
 impl Outcome {
+    /// Nothing was published: these versions were there.
+    pub(in crate::operation) fn unchanged(versions: Versions) -> Self {
+        Self { changed: false, versions, rebases: 0, published: Vec::new(), warnings: Vec::new() }
+    }
+
     /// With the targets that an edit writes, if it was published.
     fn publishing(mut self, publisher: &Publisher, edit: &Edit) -> Self {
         let base = publisher.label.url.as_ref().filter(|_| publisher.plain_names == PlainNames::All);

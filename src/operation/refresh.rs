@@ -1,6 +1,6 @@
 //! `publish refresh`: signs again what is due, touches nothing otherwise.
 
-use super::rotate::bins_behind;
+use super::root::rotate::bins_behind;
 use super::{Outcome, Publisher, RoleStep, steps};
 use crate::error::{Error, Id, Kind, Message, Result};
 use crate::keys::Signers;

@@ -7,9 +7,9 @@ use crate::trial::Trial;
 use publish::keys::{self, KeyUri};
 use publish::metadata::{LAST_VERSION, Role};
 use publish::operation::refresh::{self, RefreshRequest};
-use publish::operation::rollback::BackTo;
+use publish::operation::root::commit::{self, CommitWish};
+use publish::operation::root::rollback::BackTo;
 use publish::operation::root::{self, RootWish};
-use publish::operation::root_commit::{self, CommitWish};
 use publish::operation::{Publisher, StateDocument};
 use publish::repository::Versions;
 use std::collections::BTreeMap;
@@ -67,7 +67,7 @@ impl Theft {
 
     fn commit_on(&self, publisher: &Publisher, wish: CommitWish) -> publish::error::Result<()> {
         let draft = self.rotating.trial.path("draft.json");
-        root_commit::apply_commit(publisher, root_commit::plan_commit(publisher, &draft, wish)?).map(drop)
+        commit::carry_out(publisher, commit::prepare(publisher, &draft, wish)?).map(drop)
     }
 
     fn commit(&self, wish: CommitWish) -> publish::error::Result<()> {

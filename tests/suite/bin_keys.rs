@@ -9,8 +9,8 @@ use publish::operation::Publisher;
 use publish::operation::change::bins::{self, BinsRequest};
 use publish::operation::change::carry_out;
 use publish::operation::refresh::{self, RefreshRequest};
+use publish::operation::root::commit::{self, CommitWish};
 use publish::operation::root::{self, RootWish};
-use publish::operation::root_commit::{self, CommitWish};
 use publish::policy::bins::check_bin_keys;
 use publish::repository::{BinKeys, Committer, Edit, NewRole, Present, Renewal, UpperRoles, Written};
 use publish::storage::LocalDirectory;
@@ -43,7 +43,7 @@ fn drafted(rotating: &Rotating, wish: &RootWish) {
 
 fn commit(rotating: &Rotating, publisher: &Publisher) -> publish::error::Result<()> {
     let draft = rotating.trial.path("draft.json");
-    root_commit::apply_commit(publisher, root_commit::plan_commit(publisher, &draft, CommitWish::default())?).map(drop)
+    commit::carry_out(publisher, commit::prepare(publisher, &draft, CommitWish::default())?).map(drop)
 }
 
 /// The roles signed again as an earlier version of this program did: the bins stay with their keys.

@@ -9,9 +9,9 @@ use publish::metadata::trust::{AtExpiry, TrustedMetadata};
 use publish::metadata::{KeyKind, Role};
 use publish::operation::Publisher;
 use publish::operation::refresh::{self, RefreshRequest};
-use publish::operation::rollback::BackTo;
+use publish::operation::root::commit::{self, CommitWish};
+use publish::operation::root::rollback::BackTo;
 use publish::operation::root::{self, RootWish};
-use publish::operation::root_commit::{self, CommitWish};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
@@ -120,9 +120,9 @@ impl World {
                     snapshot: 1 + chance.below(newest) as u64,
                     reset_versions: (chance.below(2) == 0).then(|| 1 + chance.below(60) as u64),
                 });
-                let plan = root_commit::plan_commit(&publisher, &draft, CommitWish { replace_now, back_to })?;
-                self.returns += usize::from(plan.rollback.is_some());
-                root_commit::apply_commit(&publisher, plan)?;
+                let prepared = commit::prepare(&publisher, &draft, CommitWish { replace_now, back_to })?;
+                self.returns += usize::from(prepared.plan.rollback.is_some());
+                commit::carry_out(&publisher, prepared)?;
                 self.commits += 1;
                 Ok(())
             }

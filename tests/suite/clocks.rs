@@ -9,8 +9,8 @@ use publish::metadata::{Expiry, Lifetimes, Role};
 use publish::names::ObjectName;
 use publish::operation::change::add_targets::{self, AddTargetsRequest};
 use publish::operation::change::carry_out;
+use publish::operation::root::commit::{self, CommitWish};
 use publish::operation::root::{self, RootWish};
-use publish::operation::root_commit::{self, CommitWish};
 use publish::operation::{Publisher, prune, refresh, verify};
 use publish::repository::{Change, Edit, Progress, stage_bytes};
 use publish::storage::{LocalDirectory, Observed};
@@ -128,7 +128,7 @@ fn replace_online_keys(rotating: &mut Rotating) {
     root::sign(None, &draft, &[key]).unwrap();
     let publisher = rotating.publisher();
     let wish = CommitWish { replace_now: true, back_to: None };
-    root_commit::apply_commit(&publisher, root_commit::plan_commit(&publisher, &draft, wish).unwrap()).unwrap();
+    commit::carry_out(&publisher, commit::prepare(&publisher, &draft, wish).unwrap()).unwrap();
 }
 
 /// What a clock that was years ahead has signed does not prevent publishing; only replaced keys invalidate it.

@@ -4,9 +4,9 @@ use crate::sandbox::{Run, Sandbox};
 use crate::trial::Trial;
 use publish::keys::{self, KeyUri};
 use publish::metadata::{Role, RootDraft};
+use publish::operation::root::commit::{self, CommitWish};
+use publish::operation::root::rotate;
 use publish::operation::root::{self, Review, RootWish, SignedRoots, TrustedRoots};
-use publish::operation::root_commit::{self, CommitWish};
-use publish::operation::rotate;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -371,10 +371,10 @@ fn a_draft_is_read_once() {
     let signed = root::sign(Some(&publisher), &draft, &[load(&key)]).unwrap();
     assert_eq!(shown.sha256, signed.sha256);
     // What was planned is published, and the other draft is not deleted.
-    let plan = root_commit::plan_commit(&publisher, &draft, CommitWish::default()).unwrap();
-    let digest = plan.root.sha256.clone();
+    let prepared = commit::prepare(&publisher, &draft, CommitWish::default()).unwrap();
+    let digest = prepared.plan.root.sha256.clone();
     fs::write(&draft, &evil).unwrap();
-    root_commit::apply_commit(&publisher, plan).unwrap();
+    commit::carry_out(&publisher, prepared).unwrap();
     let published = fs::read(trial.path("repo/2.root.json")).unwrap();
     let envelope = publish::metadata::Envelope::parse(&published, "").unwrap();
     assert_eq!(hex::encode(openssl::sha::sha256(&envelope.canonical().unwrap())), digest);

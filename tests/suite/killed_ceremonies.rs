@@ -3,8 +3,8 @@
 use crate::sandbox::Sandbox;
 use crate::trial::Trial;
 use publish::keys::KeyUri;
+use publish::operation::root::commit::{self, CommitWish};
 use publish::operation::root::{self, RootWish};
-use publish::operation::root_commit::{self, CommitWish};
 use std::fs;
 
 const NOW: [&str; 4] = ["rotate", "snapshot", "--now", "--no-passphrase"];
@@ -120,20 +120,20 @@ fn the_loser_of_two_commits_of_a_root_is_told_what_to_do() {
         path
     };
     let (ours, theirs) = (draft("ours.json", 370), draft("theirs.json", 380));
-    let plan = |path| root_commit::plan_commit(&publisher, path, CommitWish::default());
+    let plan = |path| commit::prepare(&publisher, path, CommitWish::default());
     let (first, second, again) = (plan(&ours).unwrap(), plan(&theirs).unwrap(), plan(&ours).unwrap());
-    root_commit::apply_commit(&publisher, first).unwrap();
+    commit::carry_out(&publisher, first).unwrap();
     let lost = |failure: publish::error::Error| {
         assert!(failure.hints.iter().any(|hint| hint.contains("start again with `publish root edit`")), "{failure:?}");
         failure.message
     };
-    let message = lost(root_commit::apply_commit(&publisher, second).unwrap_err());
+    let message = lost(commit::carry_out(&publisher, second).unwrap_err());
     assert!(message.contains("another process published another 2.root.json"), "{message}");
     assert!(theirs.exists());
     let message = lost(plan(&theirs).unwrap_err());
     assert!(message.contains("the draft is stale: it follows root 1, and root 2 is published"), "{message}");
     // Two commits of one draft are one.
-    root_commit::apply_commit(&publisher, again).unwrap();
+    commit::carry_out(&publisher, again).unwrap();
     assert!(!ours.exists());
     trial.client().unwrap();
 }

@@ -6,7 +6,7 @@ use publish::keys::{self, KeyUri};
 use publish::metadata::trust::{AtExpiry, TrustedMetadata};
 use publish::metadata::{KeyKind, PublicKey, Role};
 use publish::operation::Publisher;
-use publish::operation::rotate::{self, Places, Step};
+use publish::operation::root::rotate::{self, Places, Step};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;

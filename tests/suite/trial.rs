@@ -55,13 +55,15 @@ impl Trial {
         let request = InitRequest {
             config: trial.path("publish.yaml"),
             config_text: "# test\n".into(),
+            add_store: publish::config::Config::with_store,
             consistent_snapshot,
             key_ids: publish::metadata::KeyIdStyle::Specification,
             encrypt: false,
             algorithm: publish::openpgp::Algorithm::Ed25519,
             user_id: "test".into(),
         };
-        init::apply(&trial.publisher(), &request).unwrap();
+        let publisher = trial.publisher();
+        init::carry_out(&publisher, init::prepare(&publisher, request).unwrap()).unwrap();
         trial
     }
 

@@ -5,7 +5,7 @@ use crate::cli::delegation::{describe_delegation, names_of};
 use crate::cli::output::{Output, Report, nothing_written};
 use crate::cli::publisher::open;
 use crate::cli::text::{confirm, count};
-use crate::config::Config;
+use crate::config::{Config, NewConfig};
 use crate::error::{Error, Kind};
 use crate::metadata::Role;
 use crate::operation::adopt::{self as operation, AdoptPlan, AdoptRequest};
@@ -143,38 +143,28 @@ fn describe(plan: &AdoptPlan) -> String {
 }
 
 fn config_text(arguments: &Adopt, plan: Option<&AdoptPlan>) -> Result<String> {
-    let quote = Config::quote;
     // A path stays right when the config is read from elsewhere.
     let repo = match Location::parse(&arguments.location, Path::new(""))? {
         Location::Directory(path) => std::path::absolute(path)?.display().to_string(),
         _ => arguments.location.clone(),
     };
-    let mut text = format!("# Written by `publish adopt`; docs/reference.md lists every key.\nrepo: {}\n", quote(&repo)?);
-    if let Some(name) = &arguments.name {
-        let _ = writeln!(text, "name: {}", quote(name)?);
-    }
-    if let Some(url) = &arguments.public_url {
-        let _ = writeln!(text, "public_url: {}", quote(url)?);
-    }
-    if let Some(endpoint) = StoreOptions::default().endpoint_for(&Location::parse(&repo, Path::new(""))?) {
-        let _ = writeln!(text, "store:\n  endpoint: {}", quote(&endpoint)?);
-    }
-    text.push_str("root: keys/1.root.json\n");
-    let Some(plan) = plan else { return Ok(text) };
-    text.push_str("keys:\n");
-    for role in Role::ALL {
-        let texts = plan.key_files(role).into_iter().map(|file| Ok(quote(&format!("file:keys/{file}"))?)).collect::<Result<Vec<_>>>()?;
-        let value = match texts.as_slice() {
-            [one] => one.clone(),
-            several => format!("[{}]", several.join(", ")),
-        };
-        let _ = writeln!(text, "  {role}: {value}");
-    }
+    let new = NewConfig {
+        heading: "Written by `publish adopt`; docs/reference.md lists every key.",
+        name: arguments.name.clone(),
+        endpoint: StoreOptions::default().endpoint_for(&Location::parse(&repo, Path::new(""))?),
+        repo,
+        public_url: arguments.public_url.clone(),
+        ..NewConfig::default()
+    };
+    let Some(plan) = plan else { return Ok(new.text()?) };
     let openpgp = arguments.openpgp_key.as_deref().map_or(Ok("keys/openpgp.asc".into()), std::path::absolute)?;
-    let _ = writeln!(text, "openpgp: {}", quote(&format!("file:{}", openpgp.display()))?);
-    if plan.elsewhere {
-        text.push_str("plain_names: elsewhere\n");
-    }
-    let _ = writeln!(text, "consistent_snapshot: {}", plan.consistent_snapshot);
-    Ok(text)
+    let uris = |role: Role| (role, plan.key_files(role).into_iter().map(|file| format!("file:keys/{file}")).collect());
+    let new = NewConfig {
+        keys: Role::ALL.map(uris).to_vec(),
+        openpgp: Some(format!("file:{}", openpgp.display())),
+        elsewhere: plan.elsewhere,
+        consistent_snapshot: Some(plan.consistent_snapshot),
+        ..new
+    };
+    Ok(new.text()?)
 }

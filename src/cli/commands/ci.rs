@@ -87,6 +87,7 @@ fn request(global: &Global, forge: Forge, files: &CiFiles) -> Result<CiRequest> 
     let variable = |name: &&str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let settings = Settings {
         text,
+        rewrite: Config::hosted,
         name: config.display_name(),
         location: location(global, &config)?,
         region: store.region.clone().or_else(|| ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().find_map(variable)),

@@ -3,9 +3,10 @@
 use crate::cli::arguments::{Global, KeyIds};
 use crate::cli::output::{Output, Report, nothing_written};
 use crate::cli::publisher::open;
-use crate::config::Config;
+use crate::config::{Config, NewConfig};
 use crate::error::Error;
 use crate::files::{GIVEN_FILE_LIMIT, read_given_text};
+use crate::metadata::Role;
 use crate::openpgp::Algorithm;
 use crate::operation::init::{self as operation, InitRequest};
 use crate::storage::{Location, StoreOptions};
@@ -59,6 +60,7 @@ pub(in crate::cli) fn run(global: &Global, arguments: &Init, output: &Output) ->
     let request = InitRequest {
         config: global.config.clone(),
         config_text: text,
+        add_store: Config::with_store,
         consistent_snapshot: config.consistent_snapshot.unwrap_or(arguments.consistent_snapshot),
         key_ids: arguments.key_ids.style(),
         encrypt: !arguments.no_passphrase,
@@ -68,24 +70,23 @@ pub(in crate::cli) fn run(global: &Global, arguments: &Init, output: &Output) ->
         },
         user_id: arguments.openpgp_user_id.clone().unwrap_or_else(|| format!("{name} releases")),
     };
-    let plan = operation::plan(&publisher, &request)?;
+    let prepared = operation::prepare(&publisher, request)?;
+    let plan = &prepared.plan;
     if global.dry_run {
         let mut text = format!("repository: {}\n", plan.location);
         plan.make.iter().for_each(|file| text.push_str(&format!("  + {file}\n")));
         plan.keep.iter().for_each(|file| text.push_str(&format!("  = {file}\n")));
         text.push_str(&nothing_written("make these files"));
-        return Ok(Report::planned("init", text, &plan).warnings(&plan.warnings));
+        return Ok(Report::planned("init", text, plan).warnings(&plan.warnings));
     }
-    let report = operation::apply(&publisher, &request)?;
+    let (document, warnings, empty, place) = (json!(plan), plan.warnings.clone(), plan.empty, plan.location.clone());
+    let report = operation::carry_out(&publisher, prepared)?;
     let url = config.public_url.clone().unwrap_or_else(|| "URL".into());
     let url = url.trim_end_matches('/');
     let add = format!("trdl add {name} {url} {} {}", report.root_version, report.root_sha512);
     let certificate = format!("{url}/targets/{}", report.certificate);
-    let mut text = if plan.empty {
-        format!("the repository at {} is ready already\n", plan.location)
-    } else {
-        format!("the repository at {} is ready\n", plan.location)
-    };
+    let mut text =
+        if empty { format!("the repository at {place} is ready already\n") } else { format!("the repository at {place} is ready\n") };
     let _ = write!(
         text,
         "\nYour users run this once:\n  {add}\n\nOpenPGP certificate {}\n  published with the first release as {certificate}\n",
@@ -103,9 +104,9 @@ pub(in crate::cli) fn run(global: &Global, arguments: &Init, output: &Output) ->
     Ok(Report::new(
         "init",
         text,
-        json!({"dry_run": false, "plan": plan, "result": report, "trdl_add": add, "certificate_url": certificate}),
+        json!({"dry_run": false, "plan": document, "result": report, "trdl_add": add, "certificate_url": certificate}),
     )
-    .warnings(&plan.warnings))
+    .warnings(&warnings))
 }
 
 /// The config that is there, or the one to make, with its text.
@@ -156,11 +157,21 @@ fn config(global: &Global, arguments: &Init) -> Result<(Config, String)> {
     if let Some(path) = &arguments.openpgp_key {
         check_key(path)?;
     }
-    let mut text = Config::template(&name, &repo, arguments.public_url.as_deref(), &openpgp, arguments.consistent_snapshot)?;
-    if let Some(endpoint) = StoreOptions::default().endpoint_for(&Location::parse(&repo, &base)?) {
+    let file = |role: Role| (role, vec![format!("file:keys/{role}.pem")]);
+    let text = NewConfig {
+        heading: "What `publish` works on. Paths are relative to this file; docs/reference.md lists every key.",
+        name: Some(name),
         // Later users of the config may not have the variable.
-        text.push_str(&format!("store:\n  endpoint: {}\n", Config::quote(&endpoint)?));
+        endpoint: StoreOptions::default().endpoint_for(&Location::parse(&repo, &base)?),
+        repo,
+        public_url: arguments.public_url.clone(),
+        keys: Role::ALL.map(file).to_vec(),
+        openpgp: Some(openpgp),
+        channels: Some(Config::CHANNELS),
+        elsewhere: false,
+        consistent_snapshot: Some(arguments.consistent_snapshot),
     }
+    .text()?;
     let mut config = Config::parse(&text, &what)?;
     config.start_from(&base);
     Ok((config, text))

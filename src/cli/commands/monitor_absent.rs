@@ -1,10 +1,9 @@
 //! In place of the monitor in a build without that feature.
 
-use crate::cli::arguments::{Global, KeyIds, PlanFormat, a_version};
+use crate::cli::arguments::Global;
 use crate::cli::output::{Output, Report};
 use crate::error::Error;
 use anyhow::Result;
-use clap::{ArgAction, Args, Subcommand, ValueEnum};
 
 /// What a run of the monitor is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

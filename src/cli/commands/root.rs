@@ -11,11 +11,11 @@ use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::keys::{self, KeyUri, RoleSigner};
 use crate::metadata::{PublicKey, ROOT_LIMIT, Role, parse_moment};
 use crate::operation::Publisher;
-use crate::operation::rollback::{BackTo, Rollback};
+use crate::operation::root::commit::{self, CommitWish};
+use crate::operation::root::rollback::{BackTo, Rollback};
 use crate::operation::root::{
     self as operation, Review, RootReport, RootWish, SignedRoots, TrustedRoots, VouchedBy, describe_label, waiting_line,
 };
-use crate::operation::root_commit::{CommitWish, apply_commit, plan_commit};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -208,7 +208,8 @@ pub(in crate::cli) fn run(global: &Global, arguments: &Root, output: &Output) ->
             let publisher = open(global, &config, output)?;
             let path = draft_of(draft, Some(&config));
             let back_to = back_to.map(|snapshot| BackTo { snapshot, reset_versions: *reset_versions });
-            let plan = plan_commit(&publisher, &path, CommitWish { replace_now: *replace_now, back_to })?;
+            let prepared = commit::prepare(&publisher, &path, CommitWish { replace_now: *replace_now, back_to })?;
+            let plan = &prepared.plan;
             let (document, notes) = (json!(plan), plan.root.notes.clone());
             if plan.empty {
                 let newest = plan.newest.filter(|newest| *newest != plan.root.to);
@@ -239,7 +240,7 @@ pub(in crate::cli) fn run(global: &Global, arguments: &Root, output: &Output) ->
             if *replace_now {
                 confirm_loss(&to.to_string(), confirm.as_deref(), &format!("replace keys with root {to}"), output)?;
             }
-            let committed = apply_commit(&publisher, plan)?;
+            let committed = commit::carry_out(&publisher, prepared)?;
             if let Some(window) = committed.window_ms {
                 let _ = writeln!(text, "clients failed for at most {window} ms");
             }

@@ -4,23 +4,20 @@ use crate::cli::arguments::Global;
 use crate::cli::output::{Output, Report, nothing_written};
 use crate::cli::publisher::open;
 use crate::cli::text::count;
-use crate::config::Config;
-use crate::error::{Error, Kind};
-use crate::files::{GIVEN_FILE_LIMIT, read_given_text};
+use crate::config::{Config, ConfigFile};
+use crate::error::Error;
 use crate::keys::{self, KeyUri, Use};
-use crate::metadata::{KeyKind, Role};
+use crate::metadata::Role;
 use crate::openpgp::{Algorithm, generate, vouch};
-use crate::operation::Publisher;
 use crate::operation::change::carry_out;
 use crate::operation::change::openpgp::{self as openpgp_operation, Resign};
-use crate::operation::own_file;
+use crate::operation::root::rotate::{Places, Step};
+use crate::operation::root::rotation::{Beginning, FirstHalf, Rotation, SecondHalf};
 use crate::operation::root::waiting_line;
-use crate::operation::rotate::{self as operation, Places, Step};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
 
 /// Replace the key of an online role, or the OpenPGP key
 #[derive(Clone, Debug, Args)]
@@ -77,200 +74,69 @@ pub(in crate::cli) fn run(global: &Global, arguments: &Rotate, output: &Output) 
     }
     let mut text = String::new();
     let mut steps = Vec::new();
+    let mut goes_on = true;
     if !arguments.finish {
-        let (ended, goes_on) = begin(global, arguments, role, output, &mut text)?;
-        steps.extend(ended);
-        if !goes_on {
-            return Ok(Report::new("rotate", text, json!({"dry_run": global.dry_run, "steps": steps})));
-        }
+        let file = ConfigFile::read(&global.config)?;
+        let beginning = Beginning { key: arguments.key.clone(), encrypt: !arguments.no_passphrase, now: arguments.now };
+        let (draft, names) = (file.config.root_draft(), file.config.key_names());
+        let rotation = Rotation { role, places: Places { draft: &draft, names: &names }, config: &file, dry_run: global.dry_run };
+        let half = rotation.begin(open(global, &file.config, output)?, &beginning)?;
+        describe_first(&half, global, role, arguments.now, &mut text);
+        goes_on = half.goes_on;
+        steps.extend(half.step);
     }
-    steps.extend(finish(global, role, output, &mut text)?);
+    if goes_on {
+        let file = ConfigFile::read(&global.config)?;
+        let (draft, names) = (file.config.root_draft(), file.config.key_names());
+        let rotation = Rotation { role, places: Places { draft: &draft, names: &names }, config: &file, dry_run: global.dry_run };
+        let half = rotation.finish(&open(global, &file.config, output)?)?;
+        describe_second(&half, role, &mut text);
+        steps.extend(half.step);
+    }
     Ok(Report::new("rotate", text, json!({"dry_run": global.dry_run, "steps": steps})))
 }
 
-/// The first root: the new key beside the old. Says whether the second follows at once.
-fn begin(global: &Global, arguments: &Rotate, role: Role, output: &Output, text: &mut String) -> Result<(Option<Step>, bool)> {
-    let mut config = Config::read(&global.config)?;
-    let (draft, names) = (config.root_draft(), config.key_names());
-    let places = Places { draft: &draft, names: &names };
-    let publisher = open(global, &config, output)?;
-    if !global.dry_run {
-        complete_key_files(&config, role)?;
+fn describe_first(half: &FirstHalf, global: &Global, role: Role, now: bool, text: &mut String) {
+    if let Some(plan) = &half.plan {
+        let (new, root) = (&plan.new, plan.root);
+        let _ = writeln!(text, "rotating the key of {role}:");
+        let _ = writeln!(text, "  1. {new} signs {role} beside {}; {} names both", plan.old.join(", "), global.config.display());
+        let _ = writeln!(text, "  2. root {root} adds it, and both keys sign the roles");
+        let _ = writeln!(text, "  3. every other publisher and worker gets the new key, beside the old one");
+        let _ = writeln!(text, "  4. publish rotate {role} --finish: root {} drops the old key", root + 1);
+        if global.dry_run {
+            text.push_str(&nothing_written("rotate the key"));
+        }
     }
-    let draft = operation::draft_of(&publisher, places, role)?;
-    let resumed = !global.dry_run && operation::resume(&publisher, draft)?;
-    let standing = operation::standing(&publisher, role)?;
-    if standing.only_config_is_behind() && !global.dry_run {
-        return Ok((Some(drop_from_config(global, &config, &publisher, role, &standing, text)?), false));
+    if let Some(path) = &half.made {
+        let _ = writeln!(text, "made {}", path.display());
     }
-    let both = standing.known.len() > 1 && standing.known.iter().all(|known| *known);
-    let makes = standing.known.iter().all(|known| *known);
-    if both && resumed {
-        let root = standing.root;
-        let step = Step::Done { root, outcome: operation::published(&publisher)? };
-        tell(&step, text, || next_after(role, arguments.now));
-        return Ok((Some(step), arguments.now));
-    }
-    let of_this_rotation = arguments.key.as_ref().is_none_or(|key| config.key_texts(role).contains(key));
-    if both && arguments.now && of_this_rotation {
-        // A run with --now was killed between its two roots.
-        return Ok((None, true));
-    }
-    if both && of_this_rotation {
-        return Err(Error::new(
-            Kind::Conflict,
-            format!("the root has all keys of {role} that are configured here: the first half of a rotation is done"),
-        )
-        .hint(format!("once every publisher has the new key: publish rotate {role} --finish"))
-        .into());
-    }
-    let mut listed = config.key_texts(role);
-    let new = match &arguments.key {
-        Some(key) => key.clone(),
-        None if makes => next_file(&listed, role, &config),
-        None => listed.last().cloned().unwrap_or_default(),
+    let next = match half.only_config {
+        true => "the old key is not used any more; delete every copy of it".to_owned(),
+        false if now => "--now: the second half follows".to_owned(),
+        false => {
+            format!("next: copy the new key to every other publisher and worker, beside the old one; then publish rotate {role} --finish")
+        }
     };
-    let to = standing.root + 1;
-    let _ = writeln!(text, "rotating the key of {role}:");
-    let _ = writeln!(text, "  1. {new} signs {role} beside {}; {} names both", listed.join(", "), global.config.display());
-    let _ = writeln!(text, "  2. root {to} adds it, and both keys sign the roles");
-    let _ = writeln!(text, "  3. every other publisher and worker gets the new key, beside the old one");
-    let _ = writeln!(text, "  4. publish rotate {role} --finish: root {} drops the old key", to + 1);
-    if global.dry_run {
-        text.push_str(&nothing_written("rotate the key"));
-        return Ok((None, false));
-    }
-    if makes {
-        // Not with a key that cannot be opened, and not with one that is there already.
-        if !listed.contains(&new) {
-            listed.push(new.clone());
-        }
-        let uri = KeyUri::parse(&new, config.base())?;
-        // The file has its name once the config names it: a killed run leaves no key that the next one does not know of.
-        let made = uri.path().filter(|path| !path.exists());
-        if let Some(path) = made {
-            let passphrase = if arguments.no_passphrase { None } else { Some(publisher.keyring().passphrases.choose(Use::Roles)?) };
-            let unnamed = unnamed(path);
-            let _ = std::fs::remove_file(&unnamed);
-            keys::create(&unnamed, KeyKind::Ed25519, passphrase.as_ref())?;
-        } else {
-            publisher.keyring().load(&uri)?;
-        }
-        rewrite(&global.config, role, &listed)?;
-        if let Some(path) = made {
-            name_key_file(path)?;
-            publisher.keyring().load(&uri)?;
-            let _ = writeln!(text, "made {}", path.display());
-        }
-        config = Config::read(&global.config)?;
-    }
-    // No passphrase is requested again.
-    let passphrases = publisher.into_passphrases();
-    let publisher = open(global, &config, output)?.with_keys(|keyring| keyring.passphrases = passphrases);
-    let step = operation::add(&publisher, places, role)?;
-    tell(&step, text, || next_after(role, arguments.now));
-    let goes_on = arguments.now && matches!(step, Step::Done { .. });
-    Ok((Some(step), goes_on))
+    half.step.iter().for_each(|step| tell(step, text, &next));
 }
 
-/// A new key's file before the config names it.
-fn unnamed(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    name.into()
+fn describe_second(half: &SecondHalf, role: Role, text: &mut String) {
+    let mut next = "the old key is not used any more; delete every copy of it".to_owned();
+    if let Some(dropped) = &half.dropped {
+        let _ = writeln!(text, "root {} drops {dropped} from the keys of {role}", half.root);
+        next = format!("the old key is not used any more; delete {dropped} and every copy of it");
+    }
+    match &half.step {
+        Some(step) => tell(step, text, &next),
+        None => text.push_str(&nothing_written("publish")),
+    }
 }
 
-/// Gives a new key's file its name.
-fn name_key_file(path: &Path) -> Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let named = std::fs::rename(unnamed(path), path).and_then(|()| std::fs::File::open(directory)?.sync_all());
-    Ok(named.map_err(|error| Error::io("name the key file", path.display(), error))?)
-}
-
-/// Names the key files that a run killed in between left unnamed, and removes those that the config does not name.
-fn complete_key_files(config: &Config, role: Role) -> Result<()> {
-    let listed = config.key_texts(role);
-    for text in &listed {
-        let uri = KeyUri::parse(text, config.base())?;
-        if let Some(path) = uri.path().filter(|path| !path.exists() && unnamed(path).exists()) {
-            name_key_file(path)?;
-        }
-    }
-    let next = KeyUri::parse(&next_file(&listed, role, config), config.base())?;
-    if let Some(path) = next.path() {
-        let _ = std::fs::remove_file(unnamed(path));
-    }
-    Ok(())
-}
-
-/// Takes keys that the root has dropped out of the config: an earlier run ended before it did.
-fn drop_from_config(
-    global: &Global,
-    config: &Config,
-    publisher: &Publisher,
-    role: Role,
-    standing: &operation::Standing,
-    text: &mut String,
-) -> Result<Step> {
-    let kept: Vec<String> =
-        config.key_texts(role).into_iter().zip(&standing.known).filter(|(_, known)| **known).map(|(text, _)| text).collect();
-    rewrite(&global.config, role, &kept)?;
-    let step = Step::Done { root: standing.root, outcome: operation::published(publisher)? };
-    tell(&step, text, || "the old key is not used any more; delete every copy of it".into());
-    Ok(step)
-}
-
-fn next_after(role: Role, now: bool) -> String {
-    if now {
-        return "--now: the second half follows".into();
-    }
-    format!("next: copy the new key to every other publisher and worker, beside the old one; then publish rotate {role} --finish")
-}
-
-/// The second root drops the oldest of the configured keys.
-fn finish(global: &Global, role: Role, output: &Output, text: &mut String) -> Result<Option<Step>> {
-    let config = Config::read(&global.config)?;
-    let (draft, names) = (config.root_draft(), config.key_names());
-    let places = Places { draft: &draft, names: &names };
-    let publisher = open(global, &config, output)?;
-    let draft = operation::draft_of(&publisher, places, role)?;
-    if !global.dry_run {
-        operation::resume(&publisher, draft)?;
-    }
-    let standing = operation::standing(&publisher, role)?;
-    let mut listed = config.key_texts(role);
-    if standing.only_config_is_behind() && !global.dry_run {
-        return Ok(Some(drop_from_config(global, &config, &publisher, role, &standing, text)?));
-    }
-    let (Some(old), true) = (standing.configured.first(), standing.known.iter().filter(|known| **known).count() > 1) else {
-        return Err(Error::new(
-            Kind::Conflict,
-            format!("there is no rotation of {role} to finish: the root has one key that is configured here"),
-        )
-        .details(standing.elsewhere.iter().map(|id| format!("another key of {role}: {id}")))
-        .hint(format!("begin one with `publish rotate {role}`"))
-        .into());
-    };
-    let old = old.public().clone();
-    let gone = listed.first().cloned().unwrap_or_default();
-    let _ = writeln!(text, "root {} drops {gone} from the keys of {role}", standing.root + 1);
-    if global.dry_run {
-        text.push_str(&nothing_written("publish"));
-        return Ok(None);
-    }
-    let step = operation::drop_key(&publisher, places, role, &old)?;
-    if let Step::Done { .. } = &step {
-        listed.remove(0);
-        rewrite(&global.config, role, &listed)?;
-    }
-    tell(&step, text, || format!("the old key is not used any more; delete {gone} and every copy of it"));
-    Ok(Some(step))
-}
-
-fn tell(step: &Step, text: &mut String, next: impl Fn() -> String) {
+fn tell(step: &Step, text: &mut String, next: &str) {
     match step {
         Step::Done { root, .. } => {
-            let _ = writeln!(text, "root {root} is published\n{}", next());
+            let _ = writeln!(text, "root {root} is published\n{}", next);
         }
         Step::Waiting { root } => {
             let _ = writeln!(text, "root {} is a draft in {}: {}", root.to, root.draft, waiting_line(root));
@@ -281,27 +147,6 @@ fn tell(step: &Step, text: &mut String, next: impl Fn() -> String) {
             );
         }
     }
-}
-
-/// A file that does not exist, named after the role.
-fn next_file(listed: &[String], role: Role, config: &Config) -> String {
-    let directory =
-        listed.iter().find_map(|text| text.strip_prefix("file:").and_then(|path| Path::new(path).parent()?.to_str().map(str::to_owned)));
-    let directory = directory.unwrap_or_else(|| "keys".into());
-    (2..)
-        .map(|number| format!("file:{directory}/{role}-{number}.pem"))
-        .find(|text| KeyUri::parse(text, config.base()).is_ok_and(|uri| uri.path().is_some_and(|path| !path.exists())))
-        .unwrap_or_default()
-}
-
-/// Writes the role's keys into the config, all else as it was.
-fn rewrite(path: &Path, role: Role, keys: &[String]) -> Result<()> {
-    let text = read_given_text(path, GIVEN_FILE_LIMIT).map_err(|error| Error::io("read the config", path.display(), error))?;
-    let new = Config::with_keys(&text, role, keys).ok_or_else(|| {
-        Error::invalid(format!("`keys` in {} has a form that this command cannot rewrite; nothing was changed", path.display()))
-            .hint(format!("add this line below `keys:` in the config: {role}: [{}]", keys.join(", ")))
-    })?;
-    Ok(own_file::replace(path, new.as_bytes())?)
 }
 
 /// Another OpenPGP key: made or named, certified by the old one, published with what is signed anew, and only then
@@ -357,13 +202,7 @@ fn openpgp(global: &Global, arguments: &Rotate, output: &Output) -> Result<Repor
     let key = publisher.openpgp_key()?;
     let fingerprint = key.fingerprint();
     let outcome = carry_out(&publisher, prepared.by(key))?;
-    let failed = |error| Error::io("read the config", global.config.display(), error);
-    let before = read_given_text(&global.config, GIVEN_FILE_LIMIT).map_err(failed)?;
-    let after = Config::with_openpgp(&before, &new_text).ok_or_else(|| {
-        Error::invalid(format!("`openpgp` in {} has a form that this command cannot rewrite", global.config.display()))
-            .hint(format!("write this line into the config: openpgp: {new_text}"))
-    })?;
-    own_file::replace(&global.config, after.as_bytes())?;
+    ConfigFile::read(&global.config)?.set_openpgp(&new_text)?;
     let _ = writeln!(
         text,
         "certificate {fingerprint} is published{}",

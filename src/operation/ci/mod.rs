@@ -5,7 +5,6 @@
 mod checkout;
 mod github;
 mod gitlab;
-mod hosted_config;
 mod secrets;
 mod template;
 
@@ -78,10 +77,33 @@ pub struct Program {
     pub sha256: String,
 }
 
+/// What the config of the jobs says in place of that of the machine that publishes today.
+#[derive(Debug)]
+pub struct HostedConfig<'a> {
+    /// What users call the repository.
+    pub name: &'a str,
+    /// Where the repository is stored.
+    pub repo: String,
+    /// Settings of the store that a fresh machine needs and that the config may lack, by key.
+    pub store: Vec<(&'static str, String)>,
+    /// The pinned root.
+    pub root: &'static str,
+    /// The URIs of each role's keys.
+    pub keys: &'a [(&'static str, Vec<String>)],
+    /// The URI of the OpenPGP key.
+    pub openpgp: &'a str,
+    /// The certificate of an OpenPGP key in a key service.
+    pub openpgp_certificate: Option<&'static str>,
+    /// The channels file.
+    pub channels: &'a str,
+}
+
 /// The config of the machine that publishes today.
 pub struct Settings {
     /// The text of the config.
     pub text: String,
+    /// Writes the text of the jobs' config.
+    pub rewrite: fn(&str, &HostedConfig<'_>) -> Result<String>,
     /// What users call the repository.
     pub name: String,
     /// Where the repository is stored.
@@ -155,7 +177,7 @@ pub fn plan(request: &CiRequest) -> Result<CiPlan> {
     let secrets = Secrets::of(request.forge, settings, request.now, &mut warnings)?;
     let values = template::Values { build, from, channels: channels.clone(), program };
     let mut texts = vec![
-        (CONFIG.to_owned(), hosted_config::text(settings, &secrets, &channels)?),
+        (CONFIG.to_owned(), hosted(settings, &secrets, &channels)?),
         (ROOT.to_owned(), text_of(read_pinned_root(&settings.pinned_root)?, &settings.pinned_root)?),
     ];
     if let Some(certificate) = secrets.certificate(settings)? {
@@ -182,6 +204,23 @@ pub fn plan(request: &CiRequest) -> Result<CiPlan> {
     };
     setup.push(checkout::commit(&files));
     Ok(CiPlan { empty: files.iter().all(|file| file.change == Change::Keep), files, secrets: secrets.into_list(), setup, warnings })
+}
+
+/// The text of the jobs' config.
+fn hosted(settings: &Settings, secrets: &Secrets, channels: &str) -> Result<String> {
+    let is_s3 = matches!(settings.location, Location::Bucket { service: Service::S3, .. });
+    let store = [("endpoint", settings.store.endpoint_for(&settings.location)), ("region", settings.region.clone().filter(|_| is_s3))];
+    let hosted = HostedConfig {
+        name: &settings.name,
+        repo: settings.location.to_string(),
+        store: store.into_iter().filter_map(|(key, value)| Some((key, value?))).collect(),
+        root: ROOT,
+        keys: &secrets.keys,
+        openpgp: &secrets.openpgp,
+        openpgp_certificate: (!secrets.openpgp.starts_with("env:")).then_some(CERTIFICATE),
+        channels,
+    };
+    (settings.rewrite)(&settings.text, &hosted)
 }
 
 /// Writes the files of a plan.

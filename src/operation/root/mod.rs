@@ -1,11 +1,15 @@
 //! `publish root`: the next root as a draft that people sign on their own machines.
 
 mod basis;
+pub mod commit;
 pub(super) mod draft_file;
 mod names;
 mod published;
 mod report;
 mod review;
+pub mod rollback;
+pub mod rotate;
+pub mod rotation;
 mod signed_roots;
 
 pub use basis::{TrustedRoots, VouchedBy};

@@ -9,7 +9,7 @@ use crate::broker::{Ask, Broker, Delivery, Reply, Request, Sealed, Subject};
 use crate::error::{Error, Kind, Result};
 use crate::metadata::{PublicKey, Role};
 use crate::operation::publisher::bins_unsigned;
-use crate::operation::rotate::bins_behind;
+use crate::operation::root::rotate::bins_behind;
 use crate::policy::bins::check_bin_keys;
 use crate::repository::{Committed, Committer, Edit, Home, Present, Progress, View};
 use chrono::{DateTime, Utc};

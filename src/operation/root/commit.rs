@@ -1,15 +1,15 @@
 //! `publish root commit`: the next root becomes visible, and with it what the new keys sign.
 
+use super::draft_file::{DraftFile, published};
 use super::rollback::{BackTo, Rollback};
-use super::root::draft_file::{DraftFile, published};
-use super::root::{Review, RootReport, TrustedRoots, VouchedBy, affected, present_for, root_file, waiting_line};
 use super::rotate::{bins_behind, bins_follow};
-use super::{Outcome, Publisher};
+use super::{Review, RootReport, TrustedRoots, VouchedBy, affected, present_for, root_file, waiting_line};
 use crate::error::{Error, Kind, Result};
 use crate::keys::Signers;
 use crate::metadata::trust::{AtExpiry, TrustedMetadata};
 use crate::metadata::{PublicKey, ROOT_LIMIT, Role, RootDraft};
 use crate::names::ObjectName;
+use crate::operation::{Outcome, Publisher};
 use crate::repository::{Committer, Edit, Present, Renewal, Replacement, load_before_root, load_roots, publish_root};
 use crate::storage::Storage;
 use serde::Serialize;
@@ -46,7 +46,14 @@ pub struct RootCommitPlan {
     /// The root that is published now, where the draft is published already.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest: Option<u64>,
-    #[serde(skip)]
+}
+
+/// A commit of a root that was decided and is not carried out yet.
+#[derive(Debug)]
+pub struct PreparedCommit {
+    /// What people are shown, and what is in the JSON.
+    pub plan: RootCommitPlan,
+    /// `None` for a draft that is published already.
     work: Option<Box<CommitWork>>,
 }
 
@@ -60,10 +67,10 @@ struct CommitWork {
 }
 
 /// Decides whether a draft can be published, as clients of every age would judge it.
-pub fn plan_commit(publisher: &Publisher, path: &Path, wish: CommitWish) -> Result<RootCommitPlan> {
+pub fn prepare(publisher: &Publisher, path: &Path, wish: CommitWish) -> Result<PreparedCommit> {
     match already_published(publisher, path)? {
-        Some(plan) => Ok(plan),
-        None => plan_review(publisher, Review::read(Some(publisher), &TrustedRoots::default(), path)?, wish),
+        Some(plan) => Ok(PreparedCommit { plan, work: None }),
+        None => prepare_review(publisher, Review::read(Some(publisher), &TrustedRoots::default(), path)?, wish),
     }
 }
 
@@ -81,11 +88,11 @@ fn already_published(publisher: &Publisher, path: &Path) -> Result<Option<RootCo
     let newest = Some(newest.root().version());
     let root = Review::of(Some(publisher), &TrustedRoots::default(), file)?.report;
     let nothing = || Vec::new();
-    Ok(Some(RootCommitPlan { root, newest, resigned: nothing(), refused_meanwhile: nothing(), rollback: None, empty: true, work: None }))
+    Ok(Some(RootCommitPlan { root, newest, resigned: nothing(), refused_meanwhile: nothing(), rollback: None, empty: true }))
 }
 
 /// The same for a draft that was read already.
-pub(super) fn plan_review(publisher: &Publisher, review: Review<'_>, wish: CommitWish) -> Result<RootCommitPlan> {
+pub(super) fn prepare_review(publisher: &Publisher, review: Review<'_>, wish: CommitWish) -> Result<PreparedCommit> {
     let (file, root) = review.into_parts();
     let draft = &file.draft;
     if let Some(problem) = root.problems.first() {
@@ -141,13 +148,9 @@ pub(super) fn plan_review(publisher: &Publisher, review: Review<'_>, wish: Commi
         check_bins(publisher, &present, draft)?;
     }
     let names = |roles: &[Role]| roles.iter().map(|role| role.name()).collect();
-    Ok(RootCommitPlan {
-        empty: false,
-        newest: None,
-        resigned: names(&resigned),
-        refused_meanwhile: names(&affected),
-        root,
-        rollback,
+    let (resigned_names, refused_meanwhile) = (names(&resigned), names(&affected));
+    Ok(PreparedCommit {
+        plan: RootCommitPlan { empty: false, newest: None, resigned: resigned_names, refused_meanwhile, root, rollback },
         work: Some(Box::new(CommitWork { file, present, signers: signers.unwrap_or_default(), resigned })),
     })
 }
@@ -186,8 +189,9 @@ pub struct RootCommitted {
 }
 
 /// Publishes the root and the roles around it; a killed run is finished by the same command.
-pub fn apply_commit(publisher: &Publisher, plan: RootCommitPlan) -> Result<RootCommitted> {
-    let work = plan.work.ok_or_else(|| Error::new(Kind::Unexpected, "a plan without a state"))?;
+pub fn carry_out(publisher: &Publisher, prepared: PreparedCommit) -> Result<RootCommitted> {
+    let PreparedCommit { plan, work } = prepared;
+    let Some(work) = work else { return Ok(RootCommitted { outcome: Outcome::unchanged(publisher.load()?.versions()), window_ms: None }) };
     let CommitWork { mut file, present, signers, resigned } = *work;
     publisher.begin_changes_even_paused()?;
     let versions = present.versions();

@@ -2,14 +2,14 @@
 //! role is signed by both; the second drops the old key once every publisher has the new one. Clients of any age follow at
 //! every instant, because each of them always finds a signature by a key that it knows.
 
-use super::root::draft_file::DraftFile;
-use super::root::{self, Review, RootReport, RootWish, TrustedRoots};
-use super::root_commit::{CommitWish, apply_commit, plan_review};
-use super::{Outcome, Publisher};
+use super::commit::{CommitWish, carry_out, prepare_review};
+use super::draft_file::DraftFile;
+use super::{Review, RootReport, RootWish, TrustedRoots};
 use crate::error::{Error, Kind, Result};
 use crate::keys::RoleSigner;
 use crate::metadata::{Envelope, PublicKey, ROOT_LIMIT, Role, Root, RootChange, RootDraft};
 use crate::names::ObjectName;
+use crate::operation::{Outcome, Publisher};
 use crate::repository::{BinKeys, Edit, Present};
 use serde::Serialize;
 use std::path::Path;
@@ -120,13 +120,13 @@ fn under_way(places: Places<'_>) -> Error {
 /// there was one.
 pub fn resume(publisher: &Publisher, draft: Option<Review<'_>>) -> Result<bool> {
     let Some(review) = draft.filter(|review| review.report.waiting.is_empty()) else { return Ok(false) };
-    apply_commit(publisher, plan_review(publisher, review, CommitWish::default())?)?;
+    carry_out(publisher, prepare_review(publisher, review, CommitWish::default())?)?;
     Ok(true)
 }
 
 /// What is published, as an outcome of work that an earlier run began.
 pub fn published(publisher: &Publisher) -> Result<Outcome> {
-    Ok(Outcome { changed: true, versions: publisher.load()?.versions(), rebases: 0, published: Vec::new(), warnings: Vec::new() })
+    Ok(Outcome { changed: true, ..Outcome::unchanged(publisher.load()?.versions()) })
 }
 
 /// Adds the configured keys that the root does not have yet.
@@ -152,7 +152,7 @@ pub fn drop_key(publisher: &Publisher, places: Places<'_>, role: Role, key: &Pub
 fn step(publisher: &Publisher, places: Places<'_>, wish: &RootWish) -> Result<Step> {
     let file = match DraftFile::read_if_there(places.draft)? {
         None => {
-            let (mut file, _) = root::edited(publisher, places.draft, places.names, wish)?;
+            let (mut file, _) = super::edited(publisher, places.draft, places.names, wish)?;
             file.write()?;
             file
         }
@@ -174,7 +174,7 @@ fn step(publisher: &Publisher, places: Places<'_>, wish: &RootWish) -> Result<St
     }
     review.report = report;
     let to = review.report.to;
-    let committed = apply_commit(publisher, plan_review(publisher, review, CommitWish::default())?)?;
+    let committed = carry_out(publisher, prepare_review(publisher, review, CommitWish::default())?)?;
     Ok(Step::Done { root: to, outcome: committed.outcome })
 }
 
@@ -205,7 +205,7 @@ pub(super) fn bins_follow(publisher: &Publisher) -> Result<Option<Outcome>> {
 }
 
 /// The root's targets keys, where the bins are signed by targets keys and those are others by now.
-pub(super) fn bins_behind(publisher: &Publisher, present: &Present) -> Result<Option<BinKeys>> {
+pub(in crate::operation) fn bins_behind(publisher: &Publisher, present: &Present) -> Result<Option<BinKeys>> {
     // Keys of their own do not change with the root.
     if publisher.keyring.bins.is_empty() { present.bins_behind() } else { Ok(None) }
 }

@@ -1,8 +1,8 @@
 //! The state of an earlier snapshot, taken up again after an attacker with stolen keys has published.
 
-use super::Publisher;
 use crate::error::{Error, Kind, Result};
 use crate::metadata::{Role, RootDraft};
+use crate::operation::Publisher;
 use crate::repository::{Change, Present, Versions, digest_object, load_before_root, load_restored};
 use crate::storage::Storage;
 use serde::Serialize;
