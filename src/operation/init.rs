@@ -219,7 +219,7 @@ fn config_text(publisher: &Publisher, request: &InitRequest) -> String {
             &request.config_text,
             FoundStore {
                 enforces_conditions: found.conditions == Conditions::Enforced,
-                strips_etag_quotes: publisher.storage.etag_quotes() == Some(EtagQuotes::Strip),
+                strips_etag_quotes: publisher.storage.properties().etag_quotes == Some(EtagQuotes::Strip),
             },
         ),
     }

@@ -86,8 +86,8 @@ pub fn apply(publisher: &Publisher, plan: &PrunePlan) -> Result<Pruned> {
         publisher.progress.file();
         Ok(still)
     };
-    let deleted = each(&plan.found, storage.parallelism(), || Ok(()), delete)?.into_iter().filter(|deleted| *deleted).count();
-    let swept = storage.sweep(plan.cutoff)?;
+    let deleted = each(&plan.found, storage.properties().parallelism, || Ok(()), delete)?.into_iter().filter(|deleted| *deleted).count();
+    let swept = storage.upkeep().sweep(plan.cutoff)?;
     storage.sync()?;
     Ok(Pruned { deleted, skipped: plan.found.len() - deleted, swept })
 }

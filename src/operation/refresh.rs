@@ -347,7 +347,7 @@ fn rehashed(publisher: &Publisher, targets: &[(String, Target)]) -> Result<Vec<C
         Err(Error::new(Kind::Untrusted, format!("the content of target {name} is missing from {}", storage.location()))
             .hint("restore the file from a backup or a mirror; `publish verify` lists everything that is missing"))
     };
-    each(targets, storage.parallelism(), || Ok(()), rehash)
+    each(targets, storage.properties().parallelism, || Ok(()), rehash)
 }
 
 fn place_hashed_names(publisher: &Publisher, present: &mut Present) -> Result<()> {

@@ -284,7 +284,7 @@ fn date_releases(publisher: &Publisher, present: &Present, releases: &mut [Relea
         let place = present.place_of(publisher.storage.as_ref(), name, &target)?;
         Ok(publisher.storage.stat(&place)?.map(|stored| format_expiry(DateTime::<Utc>::from(stored.modified))))
     };
-    let dates = each(&indices, publisher.storage.parallelism(), || Ok(()), date)?;
+    let dates = each(&indices, publisher.storage.properties().parallelism, || Ok(()), date)?;
     indices.into_iter().zip(dates).for_each(|(at, date)| releases[at].published = date);
     Ok(())
 }

@@ -106,7 +106,7 @@ impl StoreReport {
         } else {
             self.settings.push("conditions: ignored".into());
         }
-        match storage.etag_quotes() {
+        match storage.properties().etag_quotes {
             Some(EtagQuotes::Strip) => self.settings.push("etag_quotes: strip".into()),
             Some(EtagQuotes::Keep) => self.settings.push("etag_quotes: keep".into()),
             None => {}
@@ -158,7 +158,7 @@ impl StoreReport {
             );
             return Ok(conditions);
         }
-        let form = if storage.etag_quotes() == Some(EtagQuotes::Strip) { " (with ETags stripped of their quotes)" } else { "" };
+        let form = if storage.properties().etag_quotes == Some(EtagQuotes::Strip) { " (with ETags stripped of their quotes)" } else { "" };
         self.add(
             "conditions",
             Verdict::Ok,
@@ -180,7 +180,7 @@ impl StoreReport {
 
     fn check_headers(&mut self, storage: &dyn Storage, small: &ObjectName, copy: &ObjectName) -> Result<()> {
         let wanted = Headers::of(small);
-        match storage.headers(small)? {
+        match storage.upkeep().headers(small)? {
             None => self.add(
                 "headers",
                 Verdict::Skipped,
@@ -213,7 +213,7 @@ impl StoreReport {
     fn check_large(&mut self, storage: &dyn Storage, name: &ObjectName) -> Result<()> {
         let content = vec![b'x'; LARGE];
         let send = || -> Result<bool> {
-            let mut upload = storage.begin_as(name, LARGE as u64)?;
+            let mut upload = storage.begin(Some((name, LARGE as u64)))?;
             upload.write(&content)?;
             upload.finish(name)?;
             Ok(storage.stat(name)?.is_some_and(|stored| stored.length == LARGE as u64))
@@ -245,7 +245,7 @@ impl StoreReport {
     }
 
     fn check_versions(&mut self, storage: &dyn Storage, name: &ObjectName) -> Result<()> {
-        if storage.keeps_versions(name)? == Some(true) {
+        if storage.upkeep().keeps_versions(name)? == Some(true) {
             self.add(
                 "versioned bucket",
                 Verdict::Warning,

@@ -185,7 +185,7 @@ impl Present {
             let targets = trust.delegated_at_any_age(&bins.delegations, role, read_listed(storage, trust, &role.name)?)?;
             Ok((*bin, targets))
         };
-        let read = each(&missing, storage.parallelism(), || Ok(()), read)?;
+        let read = each(&missing, storage.properties().parallelism, || Ok(()), read)?;
         if let Some(bins) = &mut self.bins {
             bins.read.extend(read);
         }

@@ -408,7 +408,7 @@ impl Committer<'_> {
             let signed = numbers.create(&draft.role, self.above(&draft.role, draft.base), draft.wish, &sign)?;
             Ok(signed.map(|signed| NewRole { role: draft.role.clone(), signed }))
         };
-        Ok(each(drafts, self.storage.parallelism(), || Ok(()), write)?.into_iter().collect())
+        Ok(each(drafts, self.storage.properties().parallelism, || Ok(()), write)?.into_iter().collect())
     }
 
     /// Without consistent snapshots, plain names are what clients read: content comes before the roles that list it.

@@ -28,7 +28,7 @@ pub fn place_roles(storage: &dyn Storage, present: &Present, consistent: bool) -
             _ => Ok(false),
         }
     };
-    let placed = each(&roles, storage.parallelism(), || Ok(()), place)?.into_iter().filter(|placed| *placed).count();
+    let placed = each(&roles, storage.properties().parallelism, || Ok(()), place)?.into_iter().filter(|placed| *placed).count();
     storage.sync()?;
     Ok(placed)
 }

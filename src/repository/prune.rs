@@ -59,7 +59,7 @@ pub fn garbage(storage: &dyn Storage, present: &mut Present, cutoff: SystemTime)
         let listed = files.iter().filter_map(|(file, listed)| Some(ObjectName::versioned(file.strip_suffix(".json")?, listed.version)));
         Ok((current || stored.modified > cutoff).then(|| (**version, stored.name.clone(), listed.collect::<Vec<_>>())))
     };
-    for (version, name, listed) in each(&snapshots, storage.parallelism(), || Ok(()), read_snapshot)?.into_iter().flatten() {
+    for (version, name, listed) in each(&snapshots, storage.properties().parallelism, || Ok(()), read_snapshot)?.into_iter().flatten() {
         needed.names.insert(name);
         if version != versions.snapshot {
             wanted_before.extend(listed.iter().cloned());

@@ -58,7 +58,7 @@ pub fn stage<A: Borrow<Artifact> + Sync>(
     let wanted = Wanted { sha512, openpgp: key.map(SigningKey::hash) };
     each(
         artifacts,
-        storage.parallelism(),
+        storage.properties().parallelism,
         || key.map(SigningKey::signer).transpose(),
         |artifact, signer| {
             let artifact = artifact.borrow();
@@ -88,8 +88,8 @@ fn at_fault(artifact: &Artifact, failure: Error) -> Error {
 /// read twice: to hash it, and, unless it is there already, to send it.
 fn send(storage: &dyn Storage, artifact: &Artifact, wanted: Wanted, progress: &dyn Progress) -> Result<(Digests, Option<Context>)> {
     let file = &artifact.file;
-    if file.length() <= storage.longest_unnamed() {
-        let mut upload = storage.begin()?;
+    if file.length() <= storage.properties().longest_unnamed {
+        let mut upload = storage.begin(None)?;
         let (digests, state) = read(file, wanted, progress, |bytes| upload.write(bytes))?;
         upload.finish(&ObjectName::hashed_target(artifact.target.as_str(), &digests.hex()))?;
         return Ok((digests, state));
@@ -100,7 +100,7 @@ fn send(storage: &dyn Storage, artifact: &Artifact, wanted: Wanted, progress: &d
         progress.bytes(digests.length);
         return Ok((digests, state));
     }
-    let mut upload = storage.begin_as(&name, digests.length)?;
+    let mut upload = storage.begin(Some((&name, digests.length)))?;
     let again = Wanted { sha512: false, openpgp: None };
     let (sent, _) = read(file, again, progress, |bytes| upload.write(bytes))?;
     if sent.sha256 != digests.sha256 {
@@ -121,7 +121,7 @@ fn is_staged(storage: &dyn Storage, name: &ObjectName, length: u64) -> Result<bo
 /// Puts small content to the store under its hashed name.
 pub fn stage_bytes(storage: &dyn Storage, name: &str, bytes: &[u8], sha512: bool) -> Result<Target> {
     let digests = if sha512 { Digests::both_of(bytes) } else { Digests::of(bytes) };
-    let mut upload = storage.begin()?;
+    let mut upload = storage.begin(None)?;
     upload.write(bytes)?;
     upload.finish(&ObjectName::hashed_target(name, &digests.hex()))?;
     Ok(Target::of(&digests))

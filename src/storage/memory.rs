@@ -79,7 +79,7 @@ impl Storage for Memory {
         write(&mut self.objects(), name, bytes.to_vec())
     }
 
-    fn begin(&self) -> Result<Box<dyn Upload + '_>> {
+    fn begin(&self, _known: Option<(&ObjectName, u64)>) -> Result<Box<dyn Upload + '_>> {
         Ok(Box::new(Pending { memory: self, bytes: Vec::new() }))
     }
 

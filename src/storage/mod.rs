@@ -14,8 +14,10 @@ mod memory;
 mod observed;
 mod options;
 pub mod probe;
+mod properties;
 #[cfg(feature = "remote")]
 mod remote;
+mod upkeep;
 
 #[cfg(not(feature = "remote"))]
 use crate::error::Error;
@@ -34,8 +36,10 @@ pub use location::{Location, Service};
 pub use memory::Memory;
 pub use observed::{Call, Observed};
 pub use options::{Conditions, EtagQuotes, RawPlus, Reports, StoreOptions};
+pub use properties::Properties;
 #[cfg(feature = "remote")]
 pub use remote::Remote;
+pub use upkeep::{NothingToDo, Upkeep};
 
 /// The storage at a location.
 pub fn open(location: &Location, options: &StoreOptions) -> Result<Box<dyn Storage>> {
@@ -54,7 +58,7 @@ pub fn open(location: &Location, options: &StoreOptions) -> Result<Box<dyn Stora
 pub struct Object {
     /// Its content.
     pub bytes: Vec<u8>,
-    /// Stands for this very content in a later [`Storage::swap`].
+    /// Stands for this very content in a later [`Storage::compare_and_swap`].
     pub token: Token,
 }
 
@@ -104,27 +108,13 @@ pub trait Storage: Source {
     /// Writes an object whatever was there.
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<()>;
 
-    /// Starts writing an object whose name is known only once its bytes are.
-    fn begin(&self) -> Result<Box<dyn Upload + '_>>;
+    /// Starts writing an object. Its name may be known only once its bytes are; content of any size can be written where the
+    /// name is known before, with its length as far as the caller knows.
+    fn begin(&self, known: Option<(&ObjectName, u64)>) -> Result<Box<dyn Upload + '_>>;
 
-    /// Starts writing an object whose name is known: content of any size, `length` bytes as far as the caller knows.
-    fn begin_as(&self, _name: &ObjectName, _length: u64) -> Result<Box<dyn Upload + '_>> {
-        self.begin()
-    }
-
-    /// The longest content that [`Storage::begin`] takes; stores that cannot rename need the name first for more.
-    fn longest_unnamed(&self) -> u64 {
-        u64::MAX
-    }
-
-    /// The longest object that [`Storage::copy`] can copy.
-    fn longest_copy(&self) -> u64 {
-        u64::MAX
-    }
-
-    /// How many calls at once make the best use of the store.
-    fn parallelism(&self) -> usize {
-        std::thread::available_parallelism().map_or(1, usize::from)
+    /// What is known of the store without a call.
+    fn properties(&self) -> Properties {
+        Properties::default()
     }
 
     /// Makes `to` the same content as `from`, replacing what was there; of kind `NotFound` if there is no `from`.
@@ -153,36 +143,9 @@ pub trait Storage: Source {
     /// Everything written before is durable before this returns.
     fn sync(&self) -> Result<()>;
 
-    /// Whether `create` and `swap` are known to refuse what they must; `None` if that was not tested yet.
-    fn conditions(&self) -> Option<Conditions> {
-        Some(Conditions::Enforced)
-    }
-
-    /// `Cache-Control` and `Content-Type` of an object, where the store keeps such things.
-    fn headers(&self, _name: &ObjectName) -> Result<Option<(String, String)>> {
-        Ok(None)
-    }
-
-    /// The form of ETags in conditions that was seen to work.
-    fn etag_quotes(&self) -> Option<EtagQuotes> {
-        None
-    }
-
-    /// Whether the store keeps what an object was before, if it is known.
-    fn keeps_versions(&self, _name: &ObjectName) -> Result<Option<bool>> {
-        Ok(None)
-    }
-
-    /// Removes what publishers that are gone left and that is no object: half-written files, unfinished uploads begun
-    /// before `before`. Says how many there were.
-    fn sweep(&self, _before: SystemTime) -> Result<usize> {
-        Ok(0)
-    }
-
-    /// What publishers left that do not run any more, and which of them hold a lock now. Nothing is changed. `None` if the store
-    /// cannot tell.
-    fn leftovers(&self) -> Result<Option<Leftovers>> {
-        Ok(None)
+    /// What is needed to look after the store, and not to publish to it.
+    fn upkeep(&self) -> &dyn Upkeep {
+        &NothingToDo
     }
 
     /// The store's clock, which dates what is listed; `None` if the store does not report it.

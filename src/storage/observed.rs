@@ -1,4 +1,4 @@
-use super::{Conditions, EtagQuotes, Leftovers, Object, Obstacle, Rivals, Source, Storage, Stored, Token, Upload};
+use super::{Leftovers, Object, Obstacle, Properties, Rivals, Source, Storage, Stored, Token, Upkeep, Upload};
 use crate::error::Result;
 use crate::names::ObjectName;
 use std::io::Read;
@@ -71,24 +71,16 @@ impl<F: Fn(Call) -> Result<()> + Send + Sync> Storage for Observed<F> {
         self.around("put", name.as_str(), || self.inner.put(name, bytes))
     }
 
-    fn begin(&self) -> Result<Box<dyn Upload + '_>> {
-        Ok(Box::new(Watched { storage: self, upload: self.inner.begin()? }))
+    fn begin(&self, known: Option<(&ObjectName, u64)>) -> Result<Box<dyn Upload + '_>> {
+        Ok(Box::new(Watched { storage: self, upload: self.inner.begin(known)? }))
     }
 
-    fn begin_as(&self, name: &ObjectName, length: u64) -> Result<Box<dyn Upload + '_>> {
-        Ok(Box::new(Watched { storage: self, upload: self.inner.begin_as(name, length)? }))
+    fn properties(&self) -> Properties {
+        self.inner.properties()
     }
 
-    fn longest_unnamed(&self) -> u64 {
-        self.inner.longest_unnamed()
-    }
-
-    fn longest_copy(&self) -> u64 {
-        self.inner.longest_copy()
-    }
-
-    fn parallelism(&self) -> usize {
-        self.inner.parallelism()
+    fn upkeep(&self) -> &dyn Upkeep {
+        self
     }
 
     fn copy(&self, from: &ObjectName, to: &ObjectName, content: Option<&[u8]>) -> Result<()> {
@@ -119,30 +111,6 @@ impl<F: Fn(Call) -> Result<()> + Send + Sync> Storage for Observed<F> {
         self.around("sync", "", || self.inner.sync())
     }
 
-    fn conditions(&self) -> Option<Conditions> {
-        self.inner.conditions()
-    }
-
-    fn headers(&self, name: &ObjectName) -> Result<Option<(String, String)>> {
-        self.around("headers", name.as_str(), || self.inner.headers(name))
-    }
-
-    fn etag_quotes(&self) -> Option<EtagQuotes> {
-        self.inner.etag_quotes()
-    }
-
-    fn keeps_versions(&self, name: &ObjectName) -> Result<Option<bool>> {
-        self.inner.keeps_versions(name)
-    }
-
-    fn sweep(&self, before: SystemTime) -> Result<usize> {
-        self.around("sweep", "", || self.inner.sweep(before))
-    }
-
-    fn leftovers(&self) -> Result<Option<Leftovers>> {
-        self.inner.leftovers()
-    }
-
     fn clock(&self) -> Result<Option<SystemTime>> {
         self.clock.as_ref().map_or_else(|| self.inner.clock(), |clock| Ok(Some(clock())))
     }
@@ -153,6 +121,24 @@ impl<F: Fn(Call) -> Result<()> + Send + Sync> Storage for Observed<F> {
 
     fn rivals(&self) -> Result<Rivals> {
         self.inner.rivals()
+    }
+}
+
+impl<F: Fn(Call) -> Result<()> + Send + Sync> Upkeep for Observed<F> {
+    fn headers(&self, name: &ObjectName) -> Result<Option<(String, String)>> {
+        self.around("headers", name.as_str(), || self.inner.upkeep().headers(name))
+    }
+
+    fn keeps_versions(&self, name: &ObjectName) -> Result<Option<bool>> {
+        self.inner.upkeep().keeps_versions(name)
+    }
+
+    fn sweep(&self, before: SystemTime) -> Result<usize> {
+        self.around("sweep", "", || self.inner.upkeep().sweep(before))
+    }
+
+    fn leftovers(&self) -> Result<Option<Leftovers>> {
+        self.inner.upkeep().leftovers()
     }
 }
 

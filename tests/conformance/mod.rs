@@ -103,14 +103,14 @@ fn names_are_taken_literally(storage: &dyn Storage) {
 }
 
 fn uploads_appear_whole_or_not_at_all(storage: &dyn Storage) {
-    let mut upload = storage.begin().unwrap();
+    let mut upload = storage.begin(None).unwrap();
     upload.write(b"half").unwrap();
     assert!(read(storage, "u/v").is_none());
     upload.write(b" and half").unwrap();
     upload.finish(&name("u/v")).unwrap();
     assert_eq!(read(storage, "u/v").unwrap(), b"half and half");
-    drop(storage.begin().unwrap());
-    let mut abandoned = storage.begin_as(&name("u/w"), 20 << 20).unwrap();
+    drop(storage.begin(None).unwrap());
+    let mut abandoned = storage.begin(Some((&name("u/w"), 20 << 20))).unwrap();
     abandoned.write(&vec![1; 10 << 20]).unwrap();
     drop(abandoned);
     assert_eq!(storage.list("").unwrap().len(), 1);
@@ -118,7 +118,7 @@ fn uploads_appear_whole_or_not_at_all(storage: &dyn Storage) {
 
 fn large_uploads_keep_their_order(storage: &dyn Storage) {
     let content: Vec<u8> = (0..21_000_000_u32).map(|at| (at >> 8) as u8).collect();
-    let mut upload = storage.begin_as(&name("large"), content.len() as u64).unwrap();
+    let mut upload = storage.begin(Some((&name("large"), content.len() as u64))).unwrap();
     content.chunks(77_777).for_each(|chunk| upload.write(chunk).unwrap());
     upload.finish(&name("large")).unwrap();
     assert!(read(storage, "large").unwrap() == content);
@@ -140,9 +140,9 @@ fn headers_say_what_may_be_kept(storage: &dyn Storage) {
     let (hashed, plain) = (name(&format!("targets/channels/1/{hash}.stable")), name("targets/channels/1/stable"));
     storage.put(&hashed, b"1.0.0\n").unwrap();
     storage.copy(&hashed, &plain, None).unwrap();
-    let Some((cache, kind)) = storage.headers(&plain).unwrap() else { return };
+    let Some((cache, kind)) = storage.upkeep().headers(&plain).unwrap() else { return };
     assert_eq!((cache.as_str(), kind.as_str()), ("no-cache", "text/plain; charset=utf-8"));
-    let (cache, _) = storage.headers(&hashed).unwrap().unwrap();
+    let (cache, _) = storage.upkeep().headers(&hashed).unwrap().unwrap();
     assert_eq!(cache, "public, max-age=31536000, immutable");
     assert_eq!(Headers::of(&plain).cache_control, "no-cache");
 }

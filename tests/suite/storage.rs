@@ -56,7 +56,7 @@ fn local_names_never_leave_the_directory() {
 fn leftovers_of_killed_publishers_are_removed_and_those_of_running_ones_are_not() {
     let directory = fast_directory();
     let living = LocalDirectory::new(directory.path());
-    let mut upload = living.begin().unwrap();
+    let mut upload = living.begin(None).unwrap();
     upload.write(b"still at it").unwrap();
     let dead = directory.path().join(".staging/0123456789abcdef");
     fs::create_dir(&dead).unwrap();

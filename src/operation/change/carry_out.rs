@@ -54,7 +54,7 @@ pub(in crate::operation) fn carry_out_before<P>(
         bins::decide_keys(publisher, &present, wish, &mut signers, &mut edit)?;
     }
     publisher.progress.phase("committing");
-    edit.changes.extend(each(&small, publisher.storage.parallelism(), || Ok(()), |small, ()| small.stage(publisher))?);
+    edit.changes.extend(each(&small, publisher.storage.properties().parallelism, || Ok(()), |small, ()| small.stage(publisher))?);
     Ok(Outcome::from(publisher.commit_before(*present, &edit, &signers, witness)?).publishing(publisher, &edit))
 }
 

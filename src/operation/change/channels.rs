@@ -115,7 +115,7 @@ pub(in crate::operation) fn published(publisher: &Publisher, targets: &Targets) 
         let version = content.map_or("?".to_owned(), |content| String::from_utf8_lossy(&content).trim().escape_debug().to_string());
         Ok((name[CHANNELS.len()..].to_owned(), version))
     };
-    Ok(each(&names, publisher.storage.parallelism(), || Ok(()), read)?.into_iter().collect())
+    Ok(each(&names, publisher.storage.properties().parallelism, || Ok(()), read)?.into_iter().collect())
 }
 
 /// Decides on a given state; `releasing` is a version that the same commit publishes.

@@ -148,7 +148,7 @@ fn check_programs(files: &[BuildFile]) -> Result<()> {
 fn check_files(publisher: &Publisher, build: &Build) -> Result<()> {
     publisher.keyring.check_no_secret(build.platforms.values().flatten().map(|file| &file.file))?;
     for file in build.platforms.values().flatten() {
-        if file.file.length() > publisher.storage.longest_copy() && publisher.plain_names == PlainNames::All {
+        if file.file.length() > publisher.storage.properties().longest_copy && publisher.plain_names == PlainNames::All {
             return Err(Error::invalid(format!("{} has {} bytes, more than the store can copy", file.file.shown(), file.file.length()))
                 .hint("its plain name would be such a copy: set `plain_names: none` in the config if all users have TUF clients, or split the file"));
         }

@@ -200,7 +200,7 @@ fn check_pause(publisher: &Arc<Publisher>, request: &DoctorRequest, list: &mut C
 }
 
 fn check_lock(publisher: &Publisher, list: &mut Checklist) {
-    match publisher.storage.leftovers() {
+    match publisher.storage.upkeep().leftovers() {
         Ok(None) => list.not_checked(Item::Lock, "the store has none: publishers are kept apart by conditional writes"),
         Err(failure) => list.failure(Item::Lock, Verdict::Warning, &failure, "look at the directory"),
         Ok(Some(left)) => match left.lock.iter().chain(&left.running).next() {
@@ -218,7 +218,7 @@ fn check_lock(publisher: &Publisher, list: &mut Checklist) {
 
 fn check_leftovers(publisher: &Arc<Publisher>, request: &DoctorRequest, present: Option<&Present>, list: &mut Checklist) {
     let before = list.checks.len();
-    match publisher.storage.leftovers() {
+    match publisher.storage.upkeep().leftovers() {
         Ok(Some(left)) if !left.abandoned.is_empty() => list.warning(
             Item::Leftovers,
             format!("killed runs left {}", left.abandoned.join(", ")),

@@ -46,7 +46,7 @@ impl Publisher {
 
     /// Whether the store enforces conditional writes, as far as that is known.
     pub(in crate::operation) fn known_conditions(&self) -> Result<Option<Conditions>> {
-        Ok(self.storage.conditions().or(self.remembered_store().map(|known| known.conditions)))
+        Ok(self.storage.properties().conditions.or(self.remembered_store().map(|known| known.conditions)))
     }
 
     /// Whether clients are known not to get objects with `+` in their names.

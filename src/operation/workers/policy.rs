@@ -138,9 +138,9 @@ pub(super) fn check_content(
     }
     let content = Content { storage, limits, present, view, more, certificates, now };
     let added: Vec<(&String, &Target)> = more.iter().filter_map(|(name, target)| Some((name, target.as_ref()?))).collect();
-    each(&added, storage.parallelism(), || Ok(()), |(name, target), ()| content.check(name, target))?;
+    each(&added, storage.properties().parallelism, || Ok(()), |(name, target), ()| content.check(name, target))?;
     let signatures: Vec<String> = content.signatures()?.into_iter().collect();
-    each(&signatures, storage.parallelism(), || Ok(()), |name, ()| content.check_signature(name)).map(drop)
+    each(&signatures, storage.properties().parallelism, || Ok(()), |name, ()| content.check_signature(name)).map(drop)
 }
 
 /// The content of one request's targets.

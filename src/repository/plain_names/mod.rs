@@ -245,7 +245,7 @@ impl Follow<'_> {
             Ok(removed().map_err(|failure| place::trouble(self.storage, present, name, &failure)))
         };
         let mut wrote = false;
-        for outcome in each(&due, self.storage.parallelism(), || Ok(()), remove)? {
+        for outcome in each(&due, self.storage.properties().parallelism, || Ok(()), remove)? {
             match outcome {
                 Ok(removed) => wrote |= removed,
                 Err(trouble) => self.report(trouble),
@@ -273,7 +273,7 @@ impl Follow<'_> {
         };
         let mut failed = BTreeMap::new();
         for names in [removed, placed] {
-            failed.extend(each(&names, self.storage.parallelism(), || Ok(()), place)?.into_iter().flatten());
+            failed.extend(each(&names, self.storage.properties().parallelism, || Ok(()), place)?.into_iter().flatten());
         }
         Ok(failed)
     }
@@ -322,7 +322,7 @@ impl Follow<'_> {
             Ok((name.clone(), repaired().map_err(|failure| place::trouble(self.storage, present, name, &failure))))
         };
         let (mut right, mut repaired) = (BTreeSet::new(), false);
-        for (name, outcome) in each(names, self.storage.parallelism(), || Ok(()), check)? {
+        for (name, outcome) in each(names, self.storage.properties().parallelism, || Ok(()), check)? {
             match outcome {
                 Ok(was_wrong) => {
                     repaired |= was_wrong;

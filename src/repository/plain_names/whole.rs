@@ -97,7 +97,7 @@ pub fn remove_all(storage: &dyn Storage, mode: PlainNames, pinned: &[u8], now: D
         let remove = |(name, _): &(&str, Target), (): &mut ()| {
             Ok(apply(storage, name, None, true, None).err().map(|failure| trouble(storage, &present, name, &failure)))
         };
-        let failed: Vec<Trouble> = each(&targets, storage.parallelism(), || Ok(()), remove)?.into_iter().flatten().collect();
+        let failed: Vec<Trouble> = each(&targets, storage.properties().parallelism, || Ok(()), remove)?.into_iter().flatten().collect();
         if !failed.is_empty() {
             return Ok(failed);
         }
@@ -151,7 +151,7 @@ pub fn check_all(storage: &dyn Storage, mode: PlainNames, present: &mut Present)
         Ok(repaired().map_err(|failure| trouble(storage, present, name, &failure)))
     };
     let mut right = BTreeSet::new();
-    for ((name, _), outcome) in targets.iter().zip(each(&targets, storage.parallelism(), || Ok(()), repair)?) {
+    for ((name, _), outcome) in targets.iter().zip(each(&targets, storage.properties().parallelism, || Ok(()), repair)?) {
         match outcome {
             Ok(repaired) => {
                 check.repaired += usize::from(repaired);
@@ -194,7 +194,7 @@ fn remove_copies(storage: &dyn Storage, listing: &[Stored], targets: &[(&str, Ta
         Ok(copies > 0)
     };
     let plain: Vec<&Stored> = listing.iter().filter(|stored| !stored.name.is_hashed_target()).collect();
-    Ok(each(&plain, storage.parallelism(), || Ok(()), is_copy)?.into_iter().filter(|removed| *removed).count())
+    Ok(each(&plain, storage.properties().parallelism, || Ok(()), is_copy)?.into_iter().filter(|removed| *removed).count())
 }
 
 /// Notes in the marker which names are right now, and which could not be put right.
@@ -258,6 +258,6 @@ pub fn stale(storage: &dyn Storage, mode: PlainNames, present: &mut Present, now
         };
         Ok(Some(Trouble { subject: name.clone(), why: why.into(), remedy: "`publish refresh` puts it right".into() }))
     };
-    troubles.extend(each(&names, storage.parallelism(), || Ok(()), look)?.into_iter().flatten());
+    troubles.extend(each(&names, storage.properties().parallelism, || Ok(()), look)?.into_iter().flatten());
     Ok(troubles)
 }

@@ -14,7 +14,7 @@ mod staging;
 
 use self::staging::{STAGING, Staging, create_directories, create_file, create_staged};
 use super::memory::check_limit;
-use super::{Leftovers, Object, Obstacle, Reports, Rivals, Source, Storage, Stored, Token, Upload};
+use super::{Leftovers, Object, Obstacle, Reports, Rivals, Source, Storage, Stored, Token, Upkeep, Upload};
 use crate::error::{Error, Kind, Result};
 use crate::files::{open_regular, read_regular};
 use crate::names::ObjectName;
@@ -267,7 +267,7 @@ impl Storage for LocalDirectory {
         })
     }
 
-    fn begin(&self) -> Result<Box<dyn Upload + '_>> {
+    fn begin(&self, _known: Option<(&ObjectName, u64)>) -> Result<Box<dyn Upload + '_>> {
         let path = self.staging()?.next();
         let file = create_staged(&path).map_err(|error| Error::io("write", path.display(), error))?;
         Ok(Box::new(Writing { directory: self, path, file: Some(file), length: 0 }))
@@ -378,6 +378,24 @@ impl Storage for LocalDirectory {
         sync().map_err(|error| Error::io("flush", self.root.display(), error))
     }
 
+    fn upkeep(&self) -> &dyn Upkeep {
+        self
+    }
+
+    fn clock(&self) -> Result<Option<SystemTime>> {
+        // Of a file that is new: where the directory is mounted from another machine, that machine dates it.
+        let path = self.staging()?.next();
+        let modified = create_staged(&path).and_then(|file| file.metadata()?.modified());
+        let _ = fs::remove_file(&path);
+        modified.map(Some).map_err(|error| Error::io("write", path.display(), error))
+    }
+
+    fn rivals(&self) -> Result<Rivals> {
+        Ok(if self.staging()?.has_company(&self.root) { Rivals::Somebody } else { Rivals::Nobody })
+    }
+}
+
+impl Upkeep for LocalDirectory {
     fn sweep(&self, _before: SystemTime) -> Result<usize> {
         // Whose lock is free is gone, however short a time ago.
         Ok(staging::sweep(&self.root.join(STAGING)))
@@ -398,18 +416,6 @@ impl Storage for LocalDirectory {
                 .collect(),
             lock: holder(&self.root.join(LOCK)),
         }))
-    }
-
-    fn clock(&self) -> Result<Option<SystemTime>> {
-        // Of a file that is new: where the directory is mounted from another machine, that machine dates it.
-        let path = self.staging()?.next();
-        let modified = create_staged(&path).and_then(|file| file.metadata()?.modified());
-        let _ = fs::remove_file(&path);
-        modified.map(Some).map_err(|error| Error::io("write", path.display(), error))
-    }
-
-    fn rivals(&self) -> Result<Rivals> {
-        Ok(if self.staging()?.has_company(&self.root) { Rivals::Somebody } else { Rivals::Nobody })
     }
 }
 

@@ -17,7 +17,9 @@ mod upload;
 use self::errors::{conflict, missing, translate};
 use self::upload::{Buffers, Sending};
 use super::memory::check_limit;
-use super::{Conditions, EtagQuotes, Headers, Location, Object, Service, Source, Storage, StoreOptions, Stored, Token, Upload};
+use super::{
+    Conditions, EtagQuotes, Headers, Location, Object, Properties, Service, Source, Storage, StoreOptions, Stored, Token, Upkeep, Upload,
+};
 use crate::error::{Error, Kind, Result};
 use crate::names::ObjectName;
 use bytes::Bytes;
@@ -228,24 +230,22 @@ impl Storage for Remote {
         self.put_bytes(name, Bytes::copy_from_slice(bytes))
     }
 
-    fn begin(&self) -> Result<Box<dyn Upload + '_>> {
-        Ok(Box::new(Sending::new(self, None, UNNAMED)))
+    fn begin(&self, known: Option<(&ObjectName, u64)>) -> Result<Box<dyn Upload + '_>> {
+        let (name, length) = known.map_or((None, UNNAMED), |(name, length)| (Some(name.clone()), length));
+        Ok(Box::new(Sending::new(self, name, length)))
     }
 
-    fn begin_as(&self, name: &ObjectName, length: u64) -> Result<Box<dyn Upload + '_>> {
-        Ok(Box::new(Sending::new(self, Some(name.clone()), length)))
+    fn properties(&self) -> Properties {
+        let etag_quotes = match self.quotes.load(Ordering::Relaxed) {
+            KEEP => Some(EtagQuotes::Keep),
+            STRIP => Some(EtagQuotes::Strip),
+            _ => None,
+        };
+        Properties { longest_unnamed: UNNAMED, longest_copy: LONGEST_COPY, parallelism: PARALLEL, conditions: self.conditions, etag_quotes }
     }
 
-    fn longest_unnamed(&self) -> u64 {
-        UNNAMED
-    }
-
-    fn longest_copy(&self) -> u64 {
-        LONGEST_COPY
-    }
-
-    fn parallelism(&self) -> usize {
-        PARALLEL
+    fn upkeep(&self) -> &dyn Upkeep {
+        self
     }
 
     fn copy(&self, from: &ObjectName, to: &ObjectName, content: Option<&[u8]>) -> Result<()> {
@@ -260,7 +260,7 @@ impl Storage for Remote {
         let found = self.fetch(from)?.ok_or_else(gone)?;
         let length = found.meta.size;
         let mut content = Content { stream: found.into_stream(), chunk: Bytes::new(), runtime: Arc::clone(&self.runtime) };
-        let mut upload = self.begin_as(to, length)?;
+        let mut upload = self.begin(Some((to, length)))?;
         let mut buffer = vec![0_u8; (256 << 10).min(usize::try_from(length).unwrap_or(usize::MAX).max(1))];
         loop {
             match content.read(&mut buffer).map_err(|error| Error::io("copy", from, error))? {
@@ -324,18 +324,16 @@ impl Storage for Remote {
         Ok(())
     }
 
-    fn conditions(&self) -> Option<Conditions> {
-        self.conditions
+    fn clock(&self) -> Result<Option<SystemTime>> {
+        Ok(self.clock.now())
     }
 
-    fn etag_quotes(&self) -> Option<EtagQuotes> {
-        match self.quotes.load(Ordering::Relaxed) {
-            KEEP => Some(EtagQuotes::Keep),
-            STRIP => Some(EtagQuotes::Strip),
-            _ => None,
-        }
+    fn known_time(&self) -> Option<SystemTime> {
+        self.clock.now()
     }
+}
 
+impl Upkeep for Remote {
     fn keeps_versions(&self, name: &ObjectName) -> Result<Option<bool>> {
         // On the others every object has a version or generation, kept or not.
         let tells = matches!(self.location, Location::Bucket { service: Service::S3, .. });
@@ -345,14 +343,6 @@ impl Storage for Remote {
         }
         let meta = self.run(self.store.head(&key)).map_err(|error| self.failed("look at", name, error))?;
         Ok(Some(meta.version.is_some()))
-    }
-
-    fn clock(&self) -> Result<Option<SystemTime>> {
-        Ok(self.clock.now())
-    }
-
-    fn known_time(&self) -> Option<SystemTime> {
-        self.clock.now()
     }
 
     #[cfg(feature = "s3")]
