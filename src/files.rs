@@ -1,6 +1,10 @@
 //! Files opened without a wait and read within limits: a pipe that nothing writes to, or an endless device, would stop a
 //! command for ever.
 
+mod durable;
+
+pub use durable::{Readers, create, replace};
+
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};

@@ -20,6 +20,7 @@ mod plan;
 mod progress;
 mod publisher;
 mod reference;
+mod table;
 mod text;
 mod wrap;
 

@@ -2,6 +2,7 @@
 //! `object_store` crate. Digests are signed, never messages: KMS takes at most 4096 bytes of a message, and roles are longer.
 
 use super::device::{Device, Operation};
+use super::pauses::pauses;
 use crate::error::{Error, Kind, Result};
 use crate::metadata::PublicKey;
 use crate::transport;
@@ -21,7 +22,7 @@ use tokio::runtime::Runtime;
 /// A request that takes longer is hung.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a throttled request is tried.
-const TRIES: u32 = 6;
+const TRIES: usize = 6;
 
 /// A key of KMS.
 pub(super) struct KmsKey {
@@ -136,18 +137,19 @@ impl Service {
     }
 
     fn call(&self, action: &str, body: &Value) -> Result<Value> {
-        for attempt in 1.. {
+        let mut pauses = pauses(TRIES);
+        loop {
             let (status, answer) = self.send(action, body)?;
             let kind = answer["__type"].as_str().unwrap_or_default().rsplit('#').next().unwrap_or_default().to_owned();
             match status {
                 200..300 => return Ok(answer),
-                _ if attempt < TRIES && (status >= 500 || kind.contains("Throttling") || kind == "LimitExceededException") => {
-                    std::thread::sleep(Duration::from_millis(100 << attempt));
-                }
+                _ if status >= 500 || kind.contains("Throttling") || kind == "LimitExceededException" => match pauses.next() {
+                    Some(pause) => std::thread::sleep(pause),
+                    None => return Err(self.refused(status, &kind, &answer)),
+                },
                 _ => return Err(self.refused(status, &kind, &answer)),
             }
         }
-        Err(Error::new(Kind::Unexpected, "no attempt was made"))
     }
 
     fn send(&self, action: &str, body: &Value) -> Result<(u16, Value)> {

@@ -6,14 +6,13 @@
 use super::software::Material;
 use super::{Passphrases, Secret, form};
 use crate::error::{Error, Id, Kind, Result};
-use crate::files::{open_given, read_opened};
+use crate::files::{self, Readers, open_given, read_opened};
 use crate::metadata::KeyKind;
 use pkcs8::pkcs5::{pbes2, scrypt};
 use pkcs8::{LineEnding, PrivateKeyInfoRef, SecretDocument};
 use std::ffi::OsStr;
-use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{DirBuilder, File, Metadata, Permissions};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -46,9 +45,8 @@ pub fn change_passphrase(path: &Path, passphrases: &dyn Passphrases, new: impl F
 
 /// Writes a key file anew, whole or not at all.
 pub fn replace_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    let aside = path.with_extension(format!("{}.new", std::process::id()));
-    write_private(&aside, bytes)?;
-    std::fs::rename(&aside, path).map_err(|error| Error::io("replace the key file", path.display(), error))
+    files::replace(path, Some(&unfinished_name()), bytes, Readers::Owner)
+        .map_err(|error| Error::io("replace the key file", path.display(), error))
 }
 
 fn to_pem(key: &Material, passphrase: Option<&Secret>) -> Result<Zeroizing<String>> {
@@ -143,6 +141,10 @@ pub(super) fn read_open(file: &File, path: &Path) -> Result<Zeroizing<Vec<u8>>> 
 /// What a key file is called until it is whole, with the process's id after it.
 const UNFINISHED: &str = ".publish-key-";
 
+fn unfinished_name() -> String {
+    format!("{UNFINISHED}{}", std::process::id())
+}
+
 /// What killed runs left in a directory: secret keys that nothing uses. One whose process runs is not among them.
 pub fn unfinished(directory: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
@@ -159,20 +161,9 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let what = path.display();
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Written aside and linked into place: a killed run leaves either no key or a whole one.
-    let temporary = directory.join(format!("{UNFINISHED}{}", std::process::id()));
-    let _ = std::fs::remove_file(&temporary);
+    let temporary = directory.join(unfinished_name());
     unfinished(directory).iter().for_each(|path| drop(std::fs::remove_file(path)));
-    let write = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        // Whatever the umask.
-        file.set_permissions(Permissions::from_mode(0o600))?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::hard_link(&temporary, path)?;
-        File::open(directory)?.sync_all()
-    };
-    let written = write();
-    let _ = std::fs::remove_file(&temporary);
+    let written = files::create(path, &temporary, bytes, Readers::Owner);
     written.map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => Error::new(Kind::Conflict, format!("{what} exists already; key files are never overwritten")),
         _ => Error::io("write the key file", what, error),

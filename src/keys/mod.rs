@@ -10,6 +10,8 @@ mod go_tuf;
 mod gpg;
 mod open;
 mod passphrase;
+#[cfg(any(feature = "awskms", feature = "vault"))]
+mod pauses;
 #[cfg(feature = "pkcs11")]
 mod pkcs11;
 mod public;

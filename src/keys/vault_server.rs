@@ -2,6 +2,7 @@
 //! Vault's own programs read: `VAULT_ADDR`, `VAULT_NAMESPACE`, `VAULT_CACERT`; `VAULT_TOKEN` or `VAULT_TOKEN_FILE`; or for
 //! AppRole `VAULT_ROLE_ID` with `VAULT_SECRET_ID` or `VAULT_SECRET_ID_FILE`.
 
+use super::pauses::pauses;
 use super::{Secret, read_private};
 use crate::error::{Error, Kind, Result};
 use crate::files::{GIVEN_FILE_LIMIT, read_given};
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 /// A request that takes longer is hung.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a request that was throttled or met a failing server is tried.
-const TRIES: u32 = 5;
+const TRIES: usize = 5;
 
 /// The server, and a token that is kept for as long as the process runs.
 pub(super) struct VaultServer {
@@ -116,15 +117,14 @@ impl VaultServer {
     /// Asks Vault, again where it is busy or the token has ended and there is another.
     pub(super) fn call(&self, origin: &str, method: &Method, path: &str, body: Option<&Value>) -> Result<Value> {
         let mut refreshed = false;
-        for attempt in 1.. {
+        let mut pauses = pauses(TRIES);
+        loop {
             let token = self.token();
             let (status, answer) = match self.send(&token, method, path, body) {
-                Err(error) if attempt >= TRIES => {
+                Err(error) => {
                     // The URL is the key's, and nothing of the body is in the error.
-                    return Err(Error::new(Kind::Storage, format!("{origin}: Vault does not answer")).source(error));
-                }
-                Err(_) => {
-                    std::thread::sleep(backoff(attempt));
+                    let gone = || Error::new(Kind::Storage, format!("{origin}: Vault does not answer")).source(error);
+                    std::thread::sleep(pauses.next().ok_or_else(gone)?);
                     continue;
                 }
                 Ok(answer) => answer,
@@ -132,11 +132,13 @@ impl VaultServer {
             match status {
                 200..300 => return Ok(answer),
                 403 if !refreshed && self.refresh(origin, &token)? => refreshed = true,
-                429 | 500 | 502 | 504 if attempt < TRIES && !is_too_long(status, &answer) => std::thread::sleep(backoff(attempt)),
+                429 | 500 | 502 | 504 if !is_too_long(status, &answer) => match pauses.next() {
+                    Some(pause) => std::thread::sleep(pause),
+                    None => return Err(refused(origin, status, &answer, path)),
+                },
                 _ => return Err(refused(origin, status, &answer, path)),
             }
         }
-        Err(Error::new(Kind::Unexpected, "no attempt was made"))
     }
 
     fn token(&self) -> Secret {
@@ -251,10 +253,6 @@ fn refused(origin: &str, status: u16, answer: &Value, what: &str) -> Error {
     let details = said(answer).map(|text| format!("Vault says: {}", text.split_whitespace().collect::<Vec<_>>().join(" ")));
     let failure = Error::new(kind, format!("{origin}: {message} ({what}, status {status})")).details(details);
     if hint.is_empty() { failure } else { failure.hint(hint) }
-}
-
-fn backoff(attempt: u32) -> Duration {
-    Duration::from_millis(100 << attempt.min(5))
 }
 
 fn variable(name: &str) -> Option<String> {

@@ -2,6 +2,7 @@ use super::canonical::write_canonical;
 use super::root::keys_of;
 use super::{PublicKey, RoleKeys};
 use crate::error::{Error, Kind, Result};
+use crate::names::fits_pattern;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 
@@ -179,11 +180,7 @@ impl DelegatedRole {
     /// Whether the role is responsible for this target name (specification 4.5; `*` and `?` do not cross a slash).
     pub fn covers(&self, target: &str) -> bool {
         match &self.scope {
-            Scope::Patterns(patterns) => patterns.iter().any(|pattern| {
-                let (mut patterns, mut parts) = (pattern.split('/'), target.split('/'));
-                patterns.clone().count() == parts.clone().count()
-                    && patterns.all(|pattern| parts.next().is_some_and(|part| glob(pattern.as_bytes(), part.as_bytes())))
-            }),
+            Scope::Patterns(patterns) => patterns.iter().any(|pattern| fits_pattern(pattern, target)),
             Scope::HashPrefixes(prefixes) => {
                 let hash = hex::encode(openssl::sha::sha256(target.as_bytes()));
                 prefixes.iter().any(|prefix| hash.starts_with(prefix.as_str()))
@@ -191,29 +188,6 @@ impl DelegatedRole {
         }
     }
 }
-
-/// Shell matching of one path part with `*` and `?`, in time proportional to the product of the lengths.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        if p < pattern.len() && pattern[p] == b'*' {
-            star = Some((p, t));
-            p += 1;
-        } else if p < pattern.len() && (pattern[p] == b'?' || pattern[p] == text[t]) {
-            p += 1;
-            t += 1;
-        } else if let Some((at, eaten)) = star {
-            star = Some((at, eaten + 1));
-            p = at + 1;
-            t = eaten + 1;
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|b| *b == b'*')
-}
-
 /// TAP 15: `bit_length` bits of the name's hash choose one of equally named, equally keyed bins.
 fn bins(value: &Value) -> std::result::Result<Vec<DelegatedRole>, String> {
     let keys = RoleKeys::from_json(value).ok_or("succinct_roles has no keyids and threshold of at least 1")?;

@@ -8,25 +8,20 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 /// The longest span, in days: a moment that is so far from any present one still has a year of four digits.
 const LONGEST_DAYS: i64 = 365_000;
 
-/// Reads `90m`, `12h` or `3d`: digits and one unit.
+/// Reads `90m`, `12h` or `3d`; also weeks, and several of these together, as in `1d 12h`.
 pub fn parse_span(text: &str) -> Result<TimeDelta> {
     let wrong =
         |why: &str| Error::invalid(format!("`{}` is not a span of time{why}", text.escape_debug())).hint("write it as 90m, 12h or 3d");
-    let unit = text.as_bytes().last().copied();
-    let digits = text.as_bytes().split_last().map_or(&[][..], |(_, digits)| digits);
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+    let too_long = || wrong(&format!(" of at most {LONGEST_DAYS} days"));
+    // Months and years have no certain length, and `3M` looks like minutes.
+    if !text.bytes().all(|byte| byte.is_ascii_digit() || b"mhdw ".contains(&byte)) {
         return Err(wrong(""));
     }
-    let longest = TimeDelta::days(LONGEST_DAYS);
-    // Saturated: a number that is too large for the type is too long as well.
-    let number = digits.iter().fold(0_i64, |number, digit| number.saturating_mul(10).saturating_add(i64::from(digit - b'0')));
-    let span = match unit {
-        Some(b'm') => TimeDelta::try_minutes(number),
-        Some(b'h') => TimeDelta::try_hours(number),
-        Some(b'd') => TimeDelta::try_days(number),
-        _ => return Err(wrong("")),
-    };
-    span.filter(|span| *span <= longest).ok_or_else(|| wrong(&format!(" of at most {LONGEST_DAYS} days")))
+    let span = humantime::parse_duration(text).map_err(|error| match error {
+        humantime::DurationError::NumberOverflow => too_long(),
+        _ => wrong(""),
+    })?;
+    TimeDelta::from_std(span).ok().filter(|span| *span <= TimeDelta::days(LONGEST_DAYS)).ok_or_else(too_long)
 }
 
 /// A span of time, rounded to minutes, in the largest unit of which there are two or more: `3 days`, `90 minutes`.

@@ -4,6 +4,7 @@
 mod channel;
 mod desktop;
 mod object;
+mod pattern;
 mod platform;
 mod role;
 mod target_name;
@@ -13,6 +14,7 @@ mod version;
 pub use channel::{CHANNEL_NAMES, check_channel, check_group};
 pub use desktop::is_left_by_desktop;
 pub use object::ObjectName;
+pub use pattern::{fits_pattern, fits_tree_pattern};
 pub use platform::Platform;
 pub use role::{BINS, Role, RoleName};
 pub use target_name::{

@@ -26,6 +26,7 @@ use crate::metadata::{Delegations, Lifetimes, Listing, MetaFile, ROOT_LIMIT, Rol
 use crate::names::{ObjectName, RoleName};
 use crate::policy::clocks::Moment;
 use crate::storage::{Storage, Token};
+use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -35,6 +36,9 @@ const ATTEMPTS: u32 = 40;
 
 /// How often a swap is tried that is refused although nothing has changed.
 const SWAPS: u32 = 4;
+
+/// The longest pause between two attempts, before it is made to differ.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// This many problems are reported individually.
 const MOST_WARNINGS: usize = 10;
@@ -148,6 +152,7 @@ impl Committer<'_> {
         let mut present = present;
         let begun = present.trust.now();
         let numbers = Numbers::new(self.storage);
+        let mut pauses = pauses();
         for rebases in 0..ATTEMPTS {
             let (work, answers) = self.work(&mut present, edits, rebases > 0)?;
             let drafts = self.drafts(&present, &work)?;
@@ -168,7 +173,7 @@ impl Committer<'_> {
                     return Ok(answer(answers, now.versions(), rebases, &warnings, |changed| changed));
                 }
                 Attempt::Again => {
-                    std::thread::sleep(jitter(rebases));
+                    std::thread::sleep(pauses.next().unwrap_or(LONGEST_PAUSE));
                     present = match self.replacement {
                         Some(replacement) => replacement.reload()?,
                         None => load(self.storage, self.pinned, (self.clock)())?,
@@ -426,6 +431,7 @@ impl Committer<'_> {
     /// Replaces the timestamp that the commit was planned on; `false` if another publisher has replaced it.
     fn swap_timestamp(&self, present: &Present, signed: &SignedRole) -> Result<bool> {
         let mut token = present.token.clone();
+        let mut pauses = pauses();
         for attempt in 0.. {
             let answer = self.storage.compare_and_swap(&ObjectName::timestamp(), Some(&token), &signed.bytes);
             if matches!(answer, Ok(true)) {
@@ -443,7 +449,7 @@ impl Committer<'_> {
                 // No other publisher was faster: some stores refuse while another request is in flight.
                 Some(there) => token = there.token,
             }
-            std::thread::sleep(jitter(attempt));
+            std::thread::sleep(pauses.next().unwrap_or(LONGEST_PAUSE));
         }
         Ok(false)
     }
@@ -639,11 +645,12 @@ fn check_carried(present: &Present, role: Role, now: DateTime<Utc>) -> Result<()
     }
 }
 
-/// Grows with the attempts and differs between publishers.
-fn jitter(attempt: u32) -> Duration {
-    let mut random = [0_u8; 2];
-    // Without randomness the wait is just as good for a lone publisher.
-    let _ = openssl::rand::rand_bytes(&mut random);
-    let ceiling = 20_u64 << attempt.min(7);
-    Duration::from_millis(10 + u64::from(u16::from_le_bytes(random)) % ceiling)
+/// The pauses before further attempts: they grow, and differ between publishers.
+fn pauses() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(10))
+        .with_max_delay(LONGEST_PAUSE)
+        .with_jitter()
+        .without_max_times()
+        .build()
 }

@@ -1,9 +1,10 @@
 //! `publish queue`.
 
-use crate::broker::DeadLetter;
+use crate::broker::{DeadLetter, QueueState};
 use crate::cli::arguments::Global;
 use crate::cli::output::{Output, Report, one_line};
 use crate::cli::publisher::open;
+use crate::cli::table::table;
 use crate::cli::text::{confirm_loss, count};
 use crate::config::Config;
 use crate::operation::queue::{self as queue_operation, Selection};
@@ -73,10 +74,10 @@ pub(in crate::cli) fn run(global: &Global, arguments: &Queue, output: &Output) -
         let selection = if verb == "requeued" { Selection::Requeue(chosen) } else { Selection::Drop(chosen) };
         report = queue_operation::queue(&publisher, &selection)?;
     }
-    let mut text = format!("{:<40} {:>7} {:>7}\n", "QUEUE", "WAITING", "WORKERS");
-    for queue in &report.queues {
-        let _ = writeln!(text, "{:<40} {:>7} {:>7}", queue.name, queue.waiting, queue.workers);
-    }
+    let mut text = String::new();
+    let row = |queue: &QueueState| [queue.name.clone(), queue.waiting.to_string(), queue.workers.to_string()];
+    table(&mut text, ["QUEUE", "WAITING", "WORKERS"], report.queues.iter().map(row).collect());
+    let mut text = text.trim_start().to_owned();
     for letter in &report.dead {
         let end = if letter.taken { format!(" ({verb})") } else { String::new() };
         let _ = writeln!(text, "dead: {} from {}: {}{end}", letter.letter.id, letter.letter.queue, letter.letter.reason);

@@ -5,8 +5,8 @@ use crate::cli::delegation::describe_delegation;
 use crate::cli::exit;
 use crate::cli::output::{Output, Report};
 use crate::cli::publisher::open;
+use crate::cli::table::table;
 use crate::cli::text::{count, span};
-use crate::cli::wrap;
 use crate::config::Config;
 use crate::error::{Error, Id, Message};
 use crate::keys::KeyUri;
@@ -160,39 +160,6 @@ fn more(text: &mut String, number: usize, shown: usize) {
     if number > shown {
         let _ = writeln!(text, "and {} more (--verbose lists them)", number - shown);
     }
-}
-
-/// Four columns, the last one wrapped to the width of the terminal, or to 80 columns. Where it has no room beside the
-/// others, it is below them.
-fn table(text: &mut String, headings: [&str; 4], rows: Vec<[String; 4]>) {
-    let columns = wrap::stdout().map_or(80, |columns| columns.min(80));
-    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).chain([headings[at].len()]).max().unwrap_or(0);
-    let widths = [width(0), width(1), width(2)];
-    let beside = widths.iter().sum::<usize>() + 6;
-    let longest = |cell: &str| cell.split(' ').map(|word| word.chars().count()).max().unwrap_or(0);
-    let needed = rows.iter().map(|row| longest(&row[3])).chain([headings[3].len()]).max().unwrap_or(0);
-    let below = beside + needed > columns;
-    let indent = if below { 4 } else { beside };
-    let mut line = |row: [&str; 4]| {
-        let [a, b, c, last] = row;
-        let [x, y, z] = widths;
-        let mut current = format!("{a:<x$}  {b:<y$}  {c:<z$}  ");
-        if below && !last.is_empty() {
-            let _ = writeln!(text, "{}", current.trim_end());
-            current = " ".repeat(indent);
-        }
-        for word in last.split(' ').filter(|word| !word.is_empty()) {
-            if current.chars().count() + word.chars().count() > columns && current.trim_end().chars().count() > indent {
-                let _ = writeln!(text, "{}", current.trim_end());
-                current = " ".repeat(indent);
-            }
-            let _ = write!(current, "{word} ");
-        }
-        let _ = writeln!(text, "{}", current.trim_end());
-    };
-    line(["", "", "", ""]);
-    line(headings);
-    rows.iter().for_each(|row| line([&row[0], &row[1], &row[2], &row[3]]));
 }
 
 /// `publish status URL`: what clients get from a web server.

@@ -4,7 +4,7 @@
 use super::work::removal;
 use super::{Prepared, Work};
 use crate::error::{Error, Kind, Result};
-use crate::names::TargetName;
+use crate::names::{TargetName, fits_tree_pattern};
 use crate::operation::{Publisher, RoleStep, target_steps};
 use crate::policy::signatures::{is_stray, signature_of};
 use crate::repository::{Edit, View};
@@ -33,7 +33,7 @@ pub fn prepare(publisher: &Publisher, patterns: &[String]) -> Result<Prepared<Re
     let view = View::new(&present);
     let mut chosen: BTreeSet<&str> = BTreeSet::new();
     for pattern in patterns {
-        let found: Vec<&str> = present.entries().map(|(name, _)| name).filter(|name| matches(pattern, name)).collect();
+        let found: Vec<&str> = present.entries().map(|(name, _)| name).filter(|name| fits_tree_pattern(pattern, name)).collect();
         if found.is_empty() {
             return Err(Error::new(Kind::NotFound, format!("no target matches `{}`", pattern.escape_debug()))
                 .hint("quote patterns, or the shell may expand them; `publish status --verbose` lists what is published"));
@@ -65,48 +65,4 @@ pub fn prepare(publisher: &Publisher, patterns: &[String]) -> Result<Prepared<Re
 fn digest_of(targets: &[String], signatures: &[String]) -> String {
     let names: String = targets.iter().chain(signatures).flat_map(|name| [name.as_str(), "\n"]).collect();
     hex::encode(&openssl::sha::sha256(names.as_bytes())[..6])
-}
-
-/// Whether a name matches a pattern.
-fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<&str>, Vec<&str>) = (pattern.split('/').collect(), name.split('/').collect());
-    parts_match(&pattern, &name)
-}
-
-fn parts_match(pattern: &[&str], name: &[&str]) -> bool {
-    match (pattern.split_first(), name.split_first()) {
-        (None, None) => true,
-        (Some((&"**", rest)), _) => (0..=name.len()).any(|skipped| parts_match(rest, &name[skipped..])),
-        (Some((first, pattern)), Some((part, name))) => {
-            part_matches(&first.chars().collect::<Vec<_>>(), &part.chars().collect::<Vec<_>>()) && parts_match(pattern, name)
-        }
-        _ => false,
-    }
-}
-
-/// One part against a pattern with `*` and `?`, in time that grows with the product of the lengths.
-fn part_matches(pattern: &[char], part: &[char]) -> bool {
-    let (mut at, mut from) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while from < part.len() {
-        match pattern.get(at) {
-            Some('*') => {
-                star = Some((at, from));
-                at += 1;
-            }
-            Some(wanted) if *wanted == '?' || *wanted == part[from] => {
-                at += 1;
-                from += 1;
-            }
-            _ => match star {
-                Some((star_at, star_from)) => {
-                    star = Some((star_at, star_from + 1));
-                    at = star_at + 1;
-                    from = star_from + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[at..].iter().all(|wanted| *wanted == '*')
 }

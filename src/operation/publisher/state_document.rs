@@ -12,6 +12,7 @@ use crate::operation::bounded::within;
 use crate::operation::own_file;
 use crate::repository::{Memory, Progress};
 use crate::storage::{Location, Storage, StoreOptions, Token};
+use backon::{BackoffBuilder, ExponentialBuilder};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -21,6 +22,9 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often a change starts over because another machine was faster.
 const ATTEMPTS: u32 = 20;
+
+/// The longest pause between two attempts, before it is made to differ.
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// No such document is near this long, in bytes.
 const LONGEST: u64 = 1 << 20;
 /// The name of the object.
@@ -122,7 +126,9 @@ impl StateDocument {
     }
 
     fn change_object(&self, storage: &Arc<dyn Storage>, edit: &dyn Fn(&mut Memory)) -> Result<()> {
-        for attempt in 0..ATTEMPTS {
+        let pauses = ExponentialBuilder::default().with_min_delay(Duration::from_millis(20)).with_max_delay(LONGEST_PAUSE);
+        let mut pauses = pauses.with_jitter().without_max_times().build();
+        for _ in 0..ATTEMPTS {
             let (token, known) = match self.get(storage)? {
                 Some((_, None)) => {
                     return Err(Error::invalid(format!("{self} holds no state that this version of publish reads")));
@@ -144,7 +150,7 @@ impl StateDocument {
                 return Ok(());
             }
             swapped?;
-            std::thread::sleep(Duration::from_millis(u64::from(20 + attempt * 10) + u64::from(std::process::id() % 50)));
+            std::thread::sleep(pauses.next().unwrap_or(LONGEST_PAUSE));
         }
         Err(Error::new(Kind::Conflict, format!("other publishers changed {self} {ATTEMPTS} times in a row")))
     }
