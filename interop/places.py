@@ -1,8 +1,54 @@
-"""Places of repositories in these suites, all with the same few methods."""
+"""Places of repositories in these suites: directories, S3 buckets, Azure containers."""
 
+import base64
+import hashlib
+import hmac
+import json
 import os
 import shutil
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
+
+
+def s3(endpoint):
+    """A client of an S3 server, with the keys that the environment has."""
+    import boto3
+    from botocore.config import Config
+
+    settings = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 5}, max_pool_connections=50)
+    return boto3.client(
+        "s3", endpoint_url=endpoint, region_name="us-east-1", config=settings,
+        aws_access_key_id=os.environ["AWS_ACCESS_KEY_ID"], aws_secret_access_key=os.environ["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+def public_bucket(endpoint, name, readable=("s3:GetObject", "s3:ListBucket"), **options):
+    """Makes a bucket that everybody may read, and gives a client of its server."""
+    client = s3(endpoint)
+    client.create_bucket(Bucket=name, **options)
+    resources = [f"arn:aws:s3:::{name}", f"arn:aws:s3:::{name}/*"]
+    statement = {"Effect": "Allow", "Principal": "*", "Action": list(readable), "Resource": resources}
+    client.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    return client
+
+
+def azure_container(endpoint, name):
+    """Makes a container of the account that the environment has, unless it exists."""
+    account, key = os.environ["AZURE_STORAGE_ACCOUNT_NAME"], base64.b64decode(os.environ["AZURE_STORAGE_ACCOUNT_KEY"])
+    now = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())
+    headers = f"x-ms-date:{now}\nx-ms-version:2021-08-06"
+    text = f"PUT\n\n\n\n\n\n\n\n\n\n\n\n{headers}\n/{account}/{account}/{name}\nrestype:container"
+    signature = base64.b64encode(hmac.new(key, text.encode(), hashlib.sha256).digest()).decode()
+    request = urllib.request.Request(f"{endpoint}/{name}?restype=container", method="PUT", data=b"")
+    for header, value in [("x-ms-date", now), ("x-ms-version", "2021-08-06"), ("Authorization", f"SharedKey {account}:{signature}"), ("Content-Length", "0")]:
+        request.add_header(header, value)
+    request.add_header("Content-Type", "")
+    try:
+        urllib.request.urlopen(request)
+    except urllib.error.HTTPError as error:
+        assert error.code == 409, error
 
 
 class Directory:
@@ -40,15 +86,8 @@ class Bucket:
     kind = "s3"
 
     def __init__(self, endpoint, bucket, conditions="enforced"):
-        import boto3
-        from botocore.config import Config
-
         self.endpoint, self.bucket, self.conditions = endpoint, bucket, conditions
-        settings = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 5}, max_pool_connections=50)
-        self.s3 = boto3.client(
-            "s3", endpoint_url=endpoint, region_name="us-east-1", config=settings,
-            aws_access_key_id=os.environ["AWS_ACCESS_KEY_ID"], aws_secret_access_key=os.environ["AWS_SECRET_ACCESS_KEY"],
-        )
+        self.s3 = s3(endpoint)
         try:
             self.s3.create_bucket(Bucket=bucket)
         except self.s3.exceptions.ClientError as error:

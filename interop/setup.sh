@@ -1,4 +1,4 @@
-# What every suite here needs: publish, the real clients, real builds. Sourced at the root of the repository; everything is
+# What every suite here needs: publish, the real clients, real builds, pytest. Sourced at the root of the repository; everything is
 # installed from the package registries into .interop/, and what cannot be installed fails the suite.
 set -euo pipefail
 cache=$PWD/.interop
@@ -29,6 +29,7 @@ if [ ! -x "$cache/venv/bin/pip" ]; then
     python3 -m venv "$cache/venv" 2>/dev/null || { rm -rf "$cache/venv"; apt-get install -y --no-install-recommends python3-venv >/dev/null; python3 -m venv "$cache/venv"; }
 fi
 "$cache/venv/bin/python" -c 'import tuf' 2>/dev/null || "$cache/venv/bin/pip" install --quiet 'tuf==7.0.1' 'securesystemslib[crypto]==1.6.0'
+"$cache/venv/bin/python" -c 'import pytest, xdist' 2>/dev/null || "$cache/venv/bin/pip" install --quiet 'pytest==9.2.0' 'pytest-xdist==3.8.0'
 
 # Real programs for six platforms, two versions: the wheels of ruff.
 for version in 0.12.0 0.12.1; do
@@ -82,7 +83,7 @@ echo "$1" >>"$TRDL_CALLS"
 exec "$TRDL_PROGRAM" "$@"
 WRAPPER
 chmod +x "$TRDL.new" && mv "$TRDL.new" "$TRDL"
-report_trdl() { # report_trdl [SCENARIO...]: a suite without scenarios named must have called it
+report_trdl() { # report_trdl PYTEST-ARGUMENTS...: a suite that ran in full must have called it
     local calls module version
     calls=$(wc -l <"$TRDL_CALLS")
     module=$(go version -m "$TRDL_PROGRAM" 2>/dev/null | awk '$1 == "mod" { print $2 }')
@@ -95,7 +96,36 @@ report_trdl() { # report_trdl [SCENARIO...]: a suite without scenarios named mus
             echo "             Check against yours with: TRDL=/path/to/trdl $0" ;;
         *) echo "trdl client: $TRDL_PROGRAM was not built from github.com/werf/trdl/client (\`go version -m\` shows \"$module\")"; return 1 ;;
     esac
-    [ "$calls" -gt 0 ] || [ $# -gt 0 ] || { echo "no scenario called the trdl client"; return 1; }
+    [ "$calls" -gt 0 ] || selects "$@" || { echo "no test called the trdl client"; return 1; }
+}
+selects() { # selects PYTEST-ARGUMENTS...: whether these run a part of a suite only
+    local argument
+    for argument; do
+        case $argument in -k* | suites/*) return ;; esac
+    done
+    return 1
+}
+
+suite() { # suite NAME PYTEST-ARGUMENTS...: runs the tests in suites/NAME, and writes .interop/junit/NAME.xml
+    local name=$1
+    shift
+    SERVERS=$(mktemp -d)
+    export SERVERS
+    trap stop_servers EXIT
+    (
+        cd interop
+        PYTHONPYCACHEPREFIX=$cache/pycache exec "$cache/venv/bin/python" -m pytest -o testpaths="suites/$name" -o cache_dir="$cache/pytest" \
+            --junitxml="$cache/junit/$name.xml" -o junit_suite_name="$name" "$@"
+    )
+}
+stop_servers() { # Those that the tests have started, each in a directory of its name
+    local directory program
+    for directory in "$SERVERS"/*/; do
+        program=$(basename "$directory")
+        [ -x "interop/servers/${program%%-*}" ] || continue
+        "interop/servers/${program%%-*}" down "$directory" || true
+    done
+    rm -rf "$SERVERS"
 }
 export INTEROP_CACHE=$cache
 exec 9>&-

@@ -1,4 +1,4 @@
-# Ports on loopback for the servers of the suites, and waiting until a server answers. Sourced.
+# For the servers of the suites on loopback: free ports, start and stop, and waiting until a server answers. Sourced.
 
 free_ports() { # free_ports COUNT: ports nobody listens on, outside the range that outgoing connections take theirs from
     python3 - "$1" <<'PYTHON'
@@ -31,4 +31,15 @@ wait_for() { # wait_for NAME SECONDS LOG COMMAND...: until the command succeeds;
 
 listens() { # listens PORT
     (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+start_server() { # start_server DIR COMMAND...: in the background, with its log and process id in DIR
+    local directory=$1
+    shift
+    setsid "$@" </dev/null >"$directory/log" 2>&1 &
+    echo $! >"$directory/pid"
+}
+
+stop_server() { # stop_server DIR
+    [ ! -f "$1/pid" ] || kill "$(cat "$1/pid")" 2>/dev/null || true
 }

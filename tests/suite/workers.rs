@@ -1,5 +1,5 @@
 //! Signing by workers, with a real RabbitMQ, against attackers who hold the broker's credentials, a caller's identity, or the
-//! state store. The long scenarios are in `interop/workers`.
+//! state store. The long tests are in `interop/workers`.
 
 use crate::rabbitmq::{Attacker, RabbitMq};
 use crate::sandbox::{Run, Sandbox};
