@@ -19,6 +19,7 @@ mod client_roots;
 mod clocks;
 mod concurrency;
 mod counts;
+mod deaths;
 mod delegations;
 mod devices;
 mod doctor;
