@@ -6,39 +6,33 @@
 //! - A swap that was carried out is reported as failed (a retried request): the bytes there are compared with ours.
 //! - A new root appears while we sign: it is looked up right before the swap, and then the commit starts again.
 
-use super::bin_keys::BinKeys;
-use super::bins::{BINS, Bins};
-use super::draft::{Draft, drafts, rebin};
-use super::edit::{Change, View};
-use super::handed_over::read_written;
-use super::numbers::Numbers;
-use super::parallel::each;
-use super::plain_names::{AtHand, PlainNames, apply, catch_up};
-use super::present::{Present, Versions, load};
-use super::promises::is_its_own;
-use super::roots::check_first;
-use super::steps::{NewRole, SignedRole, sign_file, sign_snapshot, sign_targets, sign_timestamp, version_after};
-use super::{Edit, LEAST_GRACE, Progress};
+mod client;
+mod first;
+mod roles;
+mod swap;
+
+use self::swap::{LONGEST_PAUSE, pauses};
 use crate::error::{Error, Id, Kind, Message, Result};
 use crate::keys::Signers;
-use crate::metadata::trust::AtExpiry;
-use crate::metadata::{Delegations, Lifetimes, Listing, MetaFile, ROOT_LIMIT, Role, TIMESTAMP_LIMIT, TargetEdits, Targets, format_expiry};
+use crate::metadata::{Delegations, Lifetimes, Listing, MetaFile, Role, TargetEdits};
 use crate::names::{ObjectName, RoleName};
 use crate::policy::clocks::Moment;
-use crate::storage::{Storage, Token};
-use backon::{BackoffBuilder, ExponentialBuilder};
+use crate::repository::bin_keys::BinKeys;
+use crate::repository::draft::{Draft, drafts, rebin};
+use crate::repository::edit::{Change, View};
+use crate::repository::handed_over::read_written;
+use crate::repository::numbers::Numbers;
+use crate::repository::plain_names::{AtHand, PlainNames, catch_up};
+use crate::repository::present::{Present, Versions, load};
+use crate::repository::promises::is_its_own;
+use crate::repository::steps::NewRole;
+use crate::repository::{Edit, LEAST_GRACE, Progress};
+use crate::storage::Storage;
 use chrono::{DateTime, Utc};
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 /// How often a commit starts over before it gives up.
 const ATTEMPTS: u32 = 40;
-
-/// How often a swap is tried that is refused although nothing has changed.
-const SWAPS: u32 = 4;
-
-/// The longest pause between two attempts, before it is made to differ.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// This many problems are reported individually.
 const MOST_WARNINGS: usize = 10;
@@ -127,7 +121,7 @@ pub struct Committed {
 struct Work {
     edits: TargetEdits,
     renewed: BTreeSet<RoleName>,
-    rebin: Option<super::Rebin>,
+    rebin: Option<crate::repository::Rebin>,
     rekey: Option<BinKeys>,
     undelegate: Vec<String>,
 }
@@ -189,7 +183,7 @@ impl Committer<'_> {
     /// What follows from the state that is visible now; whatever fails is a warning, and work for the next run.
     fn follow(&self, present: &mut Present, at_hand: AtHand<'_>) -> Vec<Message> {
         let troubles = catch_up(self.storage, self.pinned, self.plain_names, present, at_hand, (self.clock)());
-        let mut warnings: Vec<Message> = troubles.iter().take(MOST_WARNINGS).map(super::Trouble::message).collect();
+        let mut warnings: Vec<Message> = troubles.iter().take(MOST_WARNINGS).map(crate::repository::Trouble::message).collect();
         if troubles.len() > MOST_WARNINGS {
             let more = format!("{} more plain names are not up to date; `publish status` lists them", troubles.len() - MOST_WARNINGS);
             warnings.push(Message::new(Id::PlainNameNotCurrent, more));
@@ -331,7 +325,7 @@ impl Committer<'_> {
     }
 
     /// The time to sign at, read now.
-    pub(super) fn moment(&self, present: &Present) -> Result<Moment> {
+    pub(in crate::repository) fn moment(&self, present: &Present) -> Result<Moment> {
         let now = (self.clock)();
         let (timestamp, _) = listings(present)?;
         Ok(if self.replacement.is_some() {
@@ -339,159 +333,6 @@ impl Committer<'_> {
         } else {
             Moment::after(now, self.lifetimes, timestamp.expires())
         })
-    }
-
-    /// The version that the next one of a role must be higher than. A bin is written at most once for each snapshot, so
-    /// its version is no higher than the snapshot's.
-    fn above(&self, role: &RoleName, present: u64) -> u64 {
-        let of = match role {
-            RoleName::Top(role) => *role,
-            RoleName::Bins | RoleName::Delegated(_) => Role::Snapshot,
-        };
-        present.max(self.floor.of(of))
-    }
-
-    /// The snapshot step: signs and writes the snapshot that lists `new`. `None`: another process holds its number.
-    pub(super) fn write_snapshot(
-        &self,
-        present: &Present,
-        new: &[NewRole],
-        numbers: &Numbers<'_>,
-        moment: Moment,
-    ) -> Result<Option<SignedRole>> {
-        let (_, snapshot) = listings(present)?;
-        let sign = |version| sign_snapshot(present.trust.root(), self.signers, snapshot, new, version, moment);
-        let role = Role::Snapshot.into();
-        let signed = numbers.create(&role, self.above(&role, present.versions().snapshot), snapshot_wish(new), &sign)?;
-        if let Some(signed) = &signed {
-            self.progress.status(&format!("snapshot signed (version {})", signed.version));
-        }
-        Ok(signed)
-    }
-
-    /// The timestamp step: makes the snapshot visible, after reading all that is new as a client would. `None`: another
-    /// process was faster.
-    pub(super) fn write_timestamp(
-        &self,
-        present: &Present,
-        snapshot: Option<SignedRole>,
-        new: Vec<NewRole>,
-        moment: Moment,
-    ) -> Result<Option<Present>> {
-        let root = present.trust.root();
-        let (timestamp, _) = listings(present)?;
-        let version = version_after(Role::Timestamp, self.above(&Role::Timestamp.into(), present.versions().timestamp))?;
-        let signed = sign_timestamp(root, self.signers, timestamp, snapshot.as_ref(), version, moment)?;
-        let plain_roles = if root.consistent_snapshot() { Vec::new() } else { plain_roles(&new, snapshot.as_ref()) };
-        let next = as_client(present, moment.now(), &signed, snapshot, new)?;
-        if self.storage.get(&ObjectName::root(root.version() + 1), ROOT_LIMIT)?.is_some() {
-            return Ok(None);
-        }
-        for (name, file) in plain_roles {
-            self.storage.put(&name, &file)?;
-        }
-        self.storage.sync()?;
-        self.replacement.map_or(Ok(()), Replacement::publish)?;
-        self.witness.map_or(Ok(()), |witness| witness.swaps(signed.version, &signed.bytes))?;
-        if !self.swap_timestamp(present, &signed)? {
-            return Ok(None);
-        }
-        self.witness.inspect(|witness| witness.published());
-        self.progress.status(&format!("timestamp signed (version {})", signed.version));
-        Ok(Some(next))
-    }
-
-    /// Signs and writes targets roles, many at once. `None`: another process holds one of their numbers.
-    fn write_targets(&self, drafts: &[Draft<'_>], numbers: &Numbers<'_>, moment: Moment) -> Result<Option<Vec<NewRole>>> {
-        let write = |draft: &Draft<'_>, (): &mut ()| {
-            let sign = |version| {
-                let (keys, threshold) = &draft.keys;
-                let expires = moment.expiry(Role::Targets, draft.replaced);
-                let keys = keys.iter().map(|(id, key)| (id.as_str(), key));
-                sign_file(self.signers, Role::Targets, (keys, *threshold), version, (draft.content)(version, expires)?)
-            };
-            let signed = numbers.create(&draft.role, self.above(&draft.role, draft.base), draft.wish, &sign)?;
-            Ok(signed.map(|signed| NewRole { role: draft.role.clone(), signed }))
-        };
-        Ok(each(drafts, self.storage.properties().parallelism, || Ok(()), write)?.into_iter().collect())
-    }
-
-    /// Without consistent snapshots, plain names are what clients read: content comes before the roles that list it.
-    fn place_plain_targets(&self, edits: &TargetEdits) -> Result<()> {
-        // Removals wait until no metadata names the target any more.
-        if self.plain_names == PlainNames::Elsewhere {
-            return Ok(());
-        }
-        for (name, target) in edits.iter().filter(|(_, target)| target.is_some()) {
-            apply(self.storage, name, target.as_ref(), false, None)?;
-        }
-        self.storage.sync()
-    }
-
-    /// Replaces the timestamp that the commit was planned on; `false` if another publisher has replaced it.
-    fn swap_timestamp(&self, present: &Present, signed: &SignedRole) -> Result<bool> {
-        let mut token = present.token.clone();
-        let mut pauses = pauses();
-        for attempt in 0.. {
-            let answer = self.storage.compare_and_swap(&ObjectName::timestamp(), Some(&token), &signed.bytes);
-            if matches!(answer, Ok(true)) {
-                return Ok(true);
-            }
-            // Whatever the answer was, the stored object decides.
-            let there = self.storage.get(&ObjectName::timestamp(), TIMESTAMP_LIMIT)?;
-            if there.as_ref().is_some_and(|there| there.bytes == signed.bytes) {
-                return Ok(true);
-            }
-            answer?;
-            match there.filter(|there| there.bytes == present.timestamp_file) {
-                None => return Ok(false),
-                Some(there) if attempt + 1 >= SWAPS => return Err(unchanged(self.storage, &there.token)),
-                // No other publisher was faster: some stores refuse while another request is in flight.
-                Some(there) => token = there.token,
-            }
-            std::thread::sleep(pauses.next().unwrap_or(LONGEST_PAUSE));
-        }
-        Ok(false)
-    }
-
-    /// Publishes the first targets, snapshot and timestamp below a first root. What a killed run left is completed:
-    /// role files of version 1 that are there already must verify and are kept.
-    pub fn commit_first(&self) -> Result<Committed> {
-        let now = (self.clock)();
-        let moment = Moment::first(now, self.lifetimes);
-        let mut trust = check_first(self.pinned, AtExpiry::Refuse(now))?;
-        let root = trust.root().clone();
-        let targets = self.first(Role::Targets, || sign_targets(&root, self.signers, &Targets::empty(), &TargetEdits::new(), 1, moment))?;
-        let listed = [NewRole { role: Role::Targets.into(), signed: targets }];
-        let snapshot =
-            self.first(Role::Snapshot, || sign_snapshot(&root, self.signers, &Listing::empty(Role::Snapshot), &listed, 1, moment))?;
-        let timestamp = sign_timestamp(&root, self.signers, &Listing::empty(Role::Timestamp), Some(&snapshot), 1, moment)?;
-        trust.end_of_roots()?;
-        trust.timestamp(&timestamp.bytes)?;
-        trust.snapshot(&snapshot.bytes)?;
-        if !root.consistent_snapshot() {
-            for (name, file) in plain_roles(&listed, Some(&snapshot)) {
-                self.storage.put(&name, &file)?;
-            }
-        }
-        let [targets] = listed;
-        trust.targets(targets.signed.bytes)?;
-        self.storage.sync()?;
-        let changed = self.storage.compare_and_swap(&ObjectName::timestamp(), None, &timestamp.bytes)?;
-        let mut present = load(self.storage, self.pinned, now)?;
-        let warnings = self.follow(&mut present, AtHand::default());
-        Ok(Committed { versions: present.versions(), changed, rebases: 0, warnings })
-    }
-
-    fn first(&self, role: Role, sign: impl Fn() -> Result<SignedRole>) -> Result<SignedRole> {
-        let signed = sign()?;
-        let name = ObjectName::versioned(role, 1);
-        if self.storage.create(&name, &signed.bytes)? {
-            return Ok(signed);
-        }
-        let there =
-            self.storage.get(&name, 1 << 20)?.ok_or_else(|| Error::new(Kind::Storage, format!("{name} appeared and disappeared")))?;
-        Ok(SignedRole::of(1, there.bytes))
     }
 }
 
@@ -511,20 +352,6 @@ fn shows(published: &Present, snapshot: Option<&Written>, new: &[NewRole]) -> bo
     published.versions().snapshot > snapshot.version && new.iter().all(is_listed)
 }
 
-/// A store that refuses a condition which holds: no other publisher causes this.
-fn unchanged(storage: &dyn Storage, token: &Token) -> Error {
-    let failure = Error::new(
-        Kind::Storage,
-        format!("{} refuses to replace timestamp.json although it has not changed; nothing was published", storage.location()),
-    );
-    let failure = if token.is_weak() {
-        failure.detail("its ETag is weak (W/\"…\"), and a weak ETag never matches: a gateway or proxy in front of the store alters answers, for example by compressing them")
-    } else {
-        failure.detail("either reads are stale, from a cache between here and the store, or the store or a gateway in front of it has changed how it treats conditions")
-    };
-    failure.hint("no other publisher causes this; `publish store check` shows how the store behaves, if possible without the gateway")
-}
-
 fn listings(present: &Present) -> Result<(&Listing, &Listing)> {
     present.trust.listings().ok_or_else(|| Error::new(Kind::Untrusted, "there is no published state"))
 }
@@ -539,73 +366,6 @@ fn answer(
     answers.into_iter().map(|answer| Ok(Committed { versions, changed: changed(answer?), rebases, warnings: warnings.to_vec() })).collect()
 }
 
-/// What is about to be published, read as a client who holds the present state and refuses what has expired.
-fn as_client(
-    present: &Present,
-    now: DateTime<Utc>,
-    timestamp: &SignedRole,
-    snapshot: Option<SignedRole>,
-    new: Vec<NewRole>,
-) -> Result<Present> {
-    let mut trust = present.trust.as_client(now);
-    trust.end_of_roots().map_err(|failure| failure.hint("run `publish refresh` to sign the root again, then run this command again"))?;
-    trust.timestamp(&timestamp.bytes)?;
-    match snapshot {
-        Some(snapshot) => drop(trust.snapshot(&snapshot.bytes)?),
-        // Carried over: it must not have expired meanwhile.
-        None => check_carried(present, Role::Snapshot, now)?,
-    }
-    let mut new: BTreeMap<RoleName, Vec<u8>> = new.into_iter().map(|new| (new.role, new.signed.bytes)).collect();
-    let targets = match new.remove(&Role::Targets.into()) {
-        Some(file) => trust.targets(file)?,
-        None => {
-            check_carried(present, Role::Targets, now)?;
-            present.targets.clone()
-        }
-    };
-    let bins = bins_as_client(present, &targets, &mut trust, new, now)?;
-    Ok(Present { trust, token: present.token.clone(), timestamp_file: timestamp.bytes.clone(), targets, bins })
-}
-
-fn bins_as_client(
-    present: &Present,
-    top: &Targets,
-    trust: &mut crate::metadata::trust::TrustedMetadata,
-    mut new: BTreeMap<RoleName, Vec<u8>>,
-    now: DateTime<Utc>,
-) -> Result<Option<Bins>> {
-    let mut bins = match (new.remove(&RoleName::Bins), &present.bins) {
-        (Some(file), _) => {
-            let parent = Delegations::parse(top.field("delegations").unwrap_or("{}"), "targets.json")?;
-            let role = parent.roles.iter().find(|role| role.name == BINS);
-            let role = role.ok_or_else(|| Error::new(Kind::Unexpected, "targets.json does not delegate to the bins"))?;
-            Bins::of(trust.delegated(&parent, role, file)?, role)?
-        }
-        (None, Some(bins)) if bins.role.expires() <= now => {
-            return Err(Error::new(
-                Kind::Untrusted,
-                format!("the bins expired on {} and were not signed again", format_expiry(bins.role.expires())),
-            )
-            .hint("run `publish refresh` to sign them again, then run this command again"));
-        }
-        (None, bins) => bins.clone(),
-    };
-    if let Some(bins) = &mut bins {
-        let mut written = BTreeMap::new();
-        for (at, role) in bins.delegations.roles.iter().enumerate() {
-            if let Some(file) = new.remove(&RoleName::of(&role.name)) {
-                written.insert(at, trust.delegated(&bins.delegations, role, file)?);
-            }
-        }
-        let kept = present.bins.as_ref().filter(|before| before.count() == bins.count());
-        bins.carry(kept, written);
-    }
-    match new.into_keys().next() {
-        None => Ok(bins),
-        Some(stray) => Err(Error::new(Kind::Unexpected, format!("no role delegates to the new role {stray}"))),
-    }
-}
-
 /// For example `targets signed (version 4)`.
 fn targets_status(edits: &TargetEdits, new: &[NewRole]) -> String {
     if let Some(top) = new.iter().find(|new| new.role == Role::Targets).filter(|_| new.len() == 1) {
@@ -613,44 +373,4 @@ fn targets_status(edits: &TargetEdits, new: &[NewRole]) -> String {
     }
     let bins = new.iter().filter(|new| new.role != Role::Targets && new.role != RoleName::Bins).count();
     format!("targets signed ({} changed, in {bins} {})", edits.len(), if bins == 1 { "bin" } else { "bins" })
-}
-
-/// Stands for what a snapshot is to list anew.
-fn snapshot_wish(new: &[NewRole]) -> [u8; 32] {
-    let line = |new: &NewRole| format!("{} {} {}\n", new.role, new.signed.version, new.signed.digests.hex());
-    openssl::sha::sha256(new.iter().map(line).collect::<String>().as_bytes())
-}
-
-/// The role files that clients read by plain name, those that are listed before the one that lists them.
-fn plain_roles(new: &[NewRole], snapshot: Option<&SignedRole>) -> Vec<(ObjectName, Vec<u8>)> {
-    // A bin before the role that lists it, that before the top-level role.
-    let order = |new: &&NewRole| match new.role {
-        RoleName::Delegated(_) => 0,
-        RoleName::Bins => 1,
-        RoleName::Top(_) => 2,
-    };
-    let mut sorted: Vec<&NewRole> = new.iter().collect();
-    sorted.sort_by_key(order);
-    let targets = sorted.into_iter().map(|new| (ObjectName::plain_role(&new.role), new.signed.bytes.clone()));
-    targets.chain(snapshot.map(|signed| (ObjectName::plain_role(Role::Snapshot), signed.bytes.clone()))).collect()
-}
-
-fn check_carried(present: &Present, role: Role, now: DateTime<Utc>) -> Result<()> {
-    let expired = present.trust.expired().iter().find(|(expired, expires)| *expired == role && *expires <= now);
-    match expired {
-        None => Ok(()),
-        Some((_, expires)) => {
-            Err(Error::new(Kind::Untrusted, format!("{role} expired on {} and was not signed again", format_expiry(*expires))))
-        }
-    }
-}
-
-/// The pauses before further attempts: they grow, and differ between publishers.
-fn pauses() -> impl Iterator<Item = Duration> {
-    ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(10))
-        .with_max_delay(LONGEST_PAUSE)
-        .with_jitter()
-        .without_max_times()
-        .build()
 }
