@@ -8,13 +8,13 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 /// The longest span, in days: a moment that is so far from any present one still has a year of four digits.
 const LONGEST_DAYS: i64 = 365_000;
 
-/// Reads `90m`, `12h` or `3d`; also weeks, and several of these together, as in `1d 12h`.
+/// Reads `90m`, `12h` or `3d`, or several of these together, as in `1d12h`.
 pub fn parse_span(text: &str) -> Result<TimeDelta> {
     let wrong =
         |why: &str| Error::invalid(format!("`{}` is not a span of time{why}", text.escape_debug())).hint("write it as 90m, 12h or 3d");
     let too_long = || wrong(&format!(" of at most {LONGEST_DAYS} days"));
-    // Months and years have no certain length, and `3M` looks like minutes.
-    if !text.bytes().all(|byte| byte.is_ascii_digit() || b"mhdw ".contains(&byte)) {
+    // Longer units have no certain length, and `3M` for months looks like minutes.
+    if !text.bytes().all(|byte| byte.is_ascii_digit() || b"mhd".contains(&byte)) {
         return Err(wrong(""));
     }
     let span = humantime::parse_duration(text).map_err(|error| match error {
