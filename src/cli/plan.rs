@@ -224,3 +224,49 @@ pub(super) fn totals(groups: &[(&str, &[(usize, &str)])]) -> String {
     let parts: Vec<String> = groups.iter().filter_map(part).collect();
     if parts.is_empty() { "Plan: nothing to do.".into() } else { format!("Plan: {}.", parts.join(", ")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{LONGEST_MARKDOWN, cut, heading, longest_row, more, size_after, totals};
+
+    #[test]
+    fn a_size_is_compared_with_the_one_before() {
+        for (bytes, before, text) in [
+            (2048, None, "2.0 KiB"),
+            (2048, Some(2048), "2.0 KiB (same size)"),
+            (1024, Some(1000), "1.0 KiB (+2.4 %)"),
+            (1024, Some(2048), "1.0 KiB (-50 %)"),
+            (1024, Some(0), "1.0 KiB (was empty)"),
+        ] {
+            assert_eq!(size_after(bytes, before), text);
+        }
+    }
+
+    #[test]
+    fn totals_leave_out_what_is_none() {
+        assert_eq!(totals(&[("to add", &[(0, "file")])]), "Plan: nothing to do.");
+        let both = [("to add", &[(3, "file"), (1, "channel")][..]), ("to change", &[(0, "channel")]), ("to remove", &[(1, "file")])];
+        assert_eq!(totals(&both), "Plan: 3 files and 1 channel to add, 1 file to remove.");
+    }
+
+    #[test]
+    fn names_in_a_heading_are_no_markdown() {
+        assert_eq!(heading("Release 1.0.0 of acme"), "Release 1.0.0 of acme");
+        assert_eq!(heading("[x](y)"), "` [x](y) `");
+        assert_eq!(heading("a``b"), "``` a``b ```");
+        assert_eq!(longest_row("`a```b``"), 3);
+    }
+
+    #[test]
+    fn what_is_too_long_ends_with_a_whole_line() {
+        let line = format!("{}\n", "x".repeat(99));
+        let body = cut(line.repeat(LONGEST_MARKDOWN / 100 + 5));
+        assert!(
+            body.len() < LONGEST_MARKDOWN + 100 && body.ends_with("and 5 more lines: run it with --dry-run --verbose\n"),
+            "{}",
+            body.len()
+        );
+        assert_eq!(cut(line.clone()), line);
+        assert_eq!((more(3, 3), more(5, 3)), (None, Some("  and 2 more (--verbose lists them)".into())));
+    }
+}

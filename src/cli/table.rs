@@ -37,3 +37,30 @@ pub(super) fn table<const N: usize>(text: &mut String, headings: [&str; N], rows
     line(headings);
     rows.iter().for_each(|row| line(row.each_ref().map(String::as_str)));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::table;
+
+    #[test]
+    fn columns_are_as_wide_as_what_is_in_them() {
+        let mut text = String::new();
+        table(
+            &mut text,
+            ["A", "LONGER", "LAST"],
+            vec![["x".into(), "y".into(), "one two".into()], ["long".into(), "z".into(), String::new()]],
+        );
+        assert_eq!(text, "\nA     LONGER  LAST\nx     y       one two\nlong  z\n");
+    }
+
+    #[test]
+    fn the_last_column_is_wrapped_and_goes_below_where_it_has_no_room() {
+        let words = ["linux-amd64"; 8].join(" ");
+        let mut text = String::new();
+        table(&mut text, ["NAME", "PLATFORMS"], vec![["x".repeat(20), words.clone()]]);
+        assert!(text.lines().all(|line| line.len() <= 80) && text.lines().count() == 4, "{text}");
+        let mut text = String::new();
+        table(&mut text, ["NAME", "PLATFORMS"], vec![["x".repeat(75), words]]);
+        assert!(text.lines().nth(3).is_some_and(|line| line.starts_with('x')) && text.contains("\n    linux-amd64 linux"), "{text}");
+    }
+}

@@ -88,3 +88,37 @@ pub(super) fn steps(steps: &[RoleStep]) -> String {
 pub(super) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{count, size, span};
+
+    #[test]
+    fn sizes_have_the_unit_that_reads_best() {
+        for (bytes, text) in
+            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1 << 20, "1.0 MiB"), (3 << 29, "1.5 GiB"), (1 << 50, "1024.0 TiB")]
+        {
+            assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn spans_have_their_two_largest_units() {
+        for (seconds, text) in [
+            (59, "0 min"),
+            (60, "1 min"),
+            (3_599, "59 min"),
+            (3_600, "1 h 0 min"),
+            (90_000, "1 d 1 h"),
+            (864_000, "10 d"),
+            (900_000, "10 d"),
+        ] {
+            assert_eq!(span(seconds), text);
+        }
+    }
+
+    #[test]
+    fn one_is_singular() {
+        assert_eq!((count(0, "file"), count(1, "file"), count(2, "file")), ("0 files".into(), "1 file".into(), "2 files".into()));
+    }
+}

@@ -108,3 +108,31 @@ impl Config {
         (after.key_texts(role) == uris && others(&before) == others(&after)).then_some(new)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+    use crate::metadata::Role;
+
+    #[test]
+    fn only_the_line_of_the_role_changes() {
+        let keys = |uris: &[&str]| uris.iter().map(|uri| (*uri).to_owned()).collect::<Vec<_>>();
+        let text =
+            "# mine\nname: acme\nkeys:\n  # comment\n  targets: file:keys/targets.pem # here\n  root: file:keys/root.pem\nsha512: true\n";
+        let two = Config::with_keys(text, Role::Targets, &keys(&["file:a.pem", "file:b.pem"])).unwrap();
+        assert_eq!(two, text.replace("file:keys/targets.pem # here", "[file:a.pem, file:b.pem]"));
+        let one = Config::with_keys(&two, Role::Targets, &keys(&["file:b.pem"])).unwrap();
+        assert_eq!(one, text.replace("file:keys/targets.pem # here", "file:b.pem"));
+        // A list on lines of its own goes with its role.
+        let list = "keys:\n  targets:\n    - file:a.pem\n    - file:b.pem\n  root: file:keys/root.pem\n";
+        let short = Config::with_keys(list, Role::Targets, &keys(&["file:b.pem"])).unwrap();
+        assert_eq!(short, "keys:\n  targets: file:b.pem\n  root: file:keys/root.pem\n");
+    }
+
+    #[test]
+    fn what_cannot_be_rewritten_by_line_stays() {
+        assert_eq!(Config::with_keys("keys: {targets: file:a.pem}\n", Role::Targets, &["file:b.pem".into()]), None);
+        assert_eq!(Config::with_openpgp("openpgp:\n  file:keys/a.asc\n", "file:keys/b.asc"), None);
+        assert_eq!(Config::with_openpgp("name: acme\n", "file:keys/b.asc").as_deref(), Some("name: acme\nopenpgp: file:keys/b.asc\n"));
+    }
+}

@@ -60,3 +60,26 @@ fn parse_exact(text: &str) -> Option<Expiry> {
     let day = NaiveDate::from_ymd_opt(i32::try_from(number(0, 4)).ok()?, number(5, 7), number(8, 10))?;
     Some(day.and_hms_opt(number(11, 13), number(14, 16), number(17, 19))?.and_utc())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{describe_span, parse_span};
+    use chrono::TimeDelta;
+
+    #[test]
+    fn spans_are_their_units_together() {
+        for (text, minutes) in [("90m", 90), ("12h", 720), ("3d", 4_320), ("1d12h", 2_160), ("0m", 0)] {
+            assert_eq!(parse_span(text).unwrap(), TimeDelta::minutes(minutes), "{text}");
+        }
+        for text in ["365001d", "99999999999999999999999d"] {
+            assert!(parse_span(text).unwrap_err().message.contains("of at most 365000 days"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_described_span_has_at_least_two_of_its_unit() {
+        for (seconds, text) in [(59, "59 seconds"), (90, "2 minutes"), (7_170, "2 hours"), (86_400, "24 hours"), (172_800, "2 days")] {
+            assert_eq!(describe_span(TimeDelta::seconds(seconds)), text);
+        }
+    }
+}

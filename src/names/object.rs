@@ -119,3 +119,42 @@ pub(super) fn is_hash_prefixed(file: &str) -> bool {
 fn is_hash(text: &str) -> bool {
     matches!(text.len(), 64 | 128) && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ObjectName, RoleName};
+    use crate::names::Role;
+
+    #[test]
+    fn a_numbered_role_file_is_its_role_and_version() {
+        let numbered = |name: &str| ObjectName::listed(name).numbered();
+        assert_eq!(numbered("3.root.json"), Some((RoleName::Top(Role::Root), 3)));
+        assert_eq!(numbered("12.bins.json"), Some((RoleName::Bins, 12)));
+        assert_eq!(numbered("1.a.b.json"), Some((RoleName::Delegated("a.b".into()), 1)));
+        for strange in ["root.json", "03.root.json", "x.root.json", "1..json", "1.a/b.json", "1.root", "99999999999999999999.root.json"] {
+            assert_eq!(numbered(strange), None, "{strange}");
+        }
+    }
+
+    #[test]
+    fn a_target_is_found_behind_both_of_its_names() {
+        let hash = "ab".repeat(32);
+        for name in ["a.zip", "dir/a.zip"] {
+            let hashed = ObjectName::hashed_target(name, &hash);
+            assert!(hashed.is_hashed_target() && hashed.is_immutable());
+            assert_eq!((hashed.target().as_deref(), ObjectName::plain_target(name).target().as_deref()), (Some(name), Some(name)));
+        }
+        assert!(
+            ObjectName::plain_target("releases/1.0.0/any-any/a").is_immutable()
+                && !ObjectName::plain_target("channels/1/stable").is_immutable()
+        );
+    }
+
+    #[test]
+    fn names_that_lead_out_are_refused() {
+        for name in ["../x", "a/../x", "/x", "a//x", "a/./x", "a/", "a\0b"] {
+            assert!(ObjectName::listed(name).check().is_err(), "{name}");
+        }
+        assert!(ObjectName::root(1).check().is_ok());
+    }
+}

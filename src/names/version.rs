@@ -107,3 +107,35 @@ impl fmt::Display for ReleaseVersion {
         self.0.fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ReleaseVersion, full_number};
+
+    fn version(text: &str) -> ReleaseVersion {
+        ReleaseVersion::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_version_of_another_tool_has_all_three_numbers() {
+        for (given, full) in
+            [("v0.0.2", "0.0.2"), ("1.2", "1.2.0"), ("1", "1.0.0"), ("1.2-rc.1", "1.2.0-rc.1"), ("v1+b", "1.0.0+b"), ("1.2.3", "1.2.3")]
+        {
+            assert_eq!(full_number(given), full);
+        }
+    }
+
+    #[test]
+    fn numbers_in_a_pre_release_that_people_read_as_numbers_are_found() {
+        assert!(version("1.0.0-rc10").looks_newer_than(&version("1.0.0-rc9")));
+        assert!(!version("1.0.0-rc.10").looks_newer_than(&version("1.0.0-rc.9")), "it is newer");
+        assert!(!version("1.0.0-rc9").looks_newer_than(&version("1.0.0-rc10")));
+    }
+
+    #[test]
+    fn build_metadata_does_not_count_for_precedence() {
+        let (a, b) = (version("1.0.0+a"), version("1.0.0+b"));
+        assert!(a.same_precedence(&b) && !a.older_than(&b) && a < b);
+        assert!(version("1.0.0-rc.1").older_than(&a) && version("1.0.0-rc.1").is_prerelease());
+    }
+}

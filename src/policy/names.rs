@@ -204,3 +204,36 @@ pub fn fold(part: &str) -> Cow<'_, str> {
     // Most names are folded already: a hundred thousand of them are compared without a copy.
     if part.bytes().any(|b| b.is_ascii_uppercase()) { Cow::Owned(part.to_ascii_lowercase()) } else { Cow::Borrowed(part) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{case_collisions, fold, is_device, windows_fault};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn devices_of_windows_are_known_with_any_extension() {
+        for (part, device) in [
+            ("con", true),
+            ("CON.txt", true),
+            ("com1", true),
+            ("LPT\u{b9}.zip", true),
+            ("com", false),
+            ("com10", false),
+            ("console", false),
+            ("nul .x", true),
+        ] {
+            assert_eq!(is_device(part), device, "{part}");
+        }
+        assert!(windows_fault("a/b.").is_some() && windows_fault("a./b").is_some() && windows_fault("a.b/c").is_none());
+    }
+
+    #[test]
+    fn names_and_directories_that_fold_to_one_collide() {
+        let pairs = |names: &[&str]| case_collisions(names.iter().copied());
+        let pair = |a: &str, b: &str| BTreeSet::from([(a.to_owned(), b.to_owned())]);
+        assert_eq!(pairs(&["a/B", "a/b"]), pair("a/B", "a/b"));
+        assert_eq!(pairs(&["A/x", "a/y"]), pair("A", "a"));
+        assert!(pairs(&["a/x", "a/y", "b/x"]).is_empty());
+        assert_eq!(fold("STRA\u{df}E"), fold("strasse"));
+    }
+}

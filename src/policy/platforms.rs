@@ -158,3 +158,42 @@ pub fn behind(state: &dyn State, channels: &BTreeMap<String, String>) -> Result<
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Platforms;
+
+    fn platforms(names: &[&str]) -> Platforms {
+        let mut platforms = Platforms::default();
+        names.iter().for_each(|name| platforms.add(name));
+        platforms
+    }
+
+    #[test]
+    fn a_machine_takes_the_most_exact_directory() {
+        for (names, machine, taken) in [
+            (&["linux-amd64", "any-any"][..], "linux-amd64", Some("linux-amd64")),
+            (&["linux-any", "any-amd64"], "linux-amd64", Some("linux-any")),
+            (&["any-amd64", "any-any"], "darwin-amd64", Some("any-amd64")),
+            (&["any-any"], "windows-arm64", Some("any-any")),
+            (&["linux-amd64"], "linux-arm64", None),
+        ] {
+            assert_eq!(platforms(names).taken_by(machine), taken, "{names:?} {machine}");
+        }
+    }
+
+    #[test]
+    fn lost_machines_are_those_that_only_the_old_release_serves() {
+        let (old, new) = (platforms(&["linux-any", "darwin-arm64"]), platforms(&["linux-amd64"]));
+        assert_eq!(old.lost_in(&new), ["darwin-arm64", "linux-arm64"]);
+        assert!(new.lost_in(&old).is_empty());
+        // A directory that another tool named is a machine too.
+        assert_eq!(platforms(&["freebsd-amd64"]).lost_in(&new), ["freebsd-amd64"]);
+    }
+
+    #[test]
+    fn a_more_exact_directory_diverts_machines() {
+        let (before, after) = (platforms(&["linux-any"]), platforms(&["linux-any", "linux-arm64", "any-any"]));
+        assert_eq!(before.diverted_by(&after), [("linux-arm64".to_owned(), "linux-any", "linux-arm64")]);
+    }
+}
