@@ -13,7 +13,7 @@ static JSON: AtomicBool = AtomicBool::new(false);
 static ONLY_READS: AtomicBool = AtomicBool::new(false);
 
 /// The form and the text of the last message.
-pub(super) fn speak_as(output: &Output, only_reads: bool) {
+pub(super) fn report_as(output: &Output, only_reads: bool) {
     JSON.store(output.is_json(), Ordering::Relaxed);
     ONLY_READS.store(only_reads, Ordering::Relaxed);
 }

@@ -6,7 +6,7 @@ use chrono::Utc;
 use serde_json::{Map, Value, json};
 
 /// Tells one event. `fields` is a JSON object.
-pub(super) fn tell(output: &Output, level: &str, event: &str, fields: Value) {
+pub(super) fn log_event(output: &Output, level: &str, event: &str, fields: Value) {
     let time = crate::metadata::format_expiry(Utc::now());
     let fields = if let Value::Object(fields) = fields { fields } else { Map::new() };
     if output.is_json() {

@@ -47,7 +47,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         return usage(&help::command().error(ErrorKind::ArgumentConflict, message), &arguments);
     }
     let output = Output::new(&parsed.global);
-    interrupt::speak_as(&output, parsed.command.only_reads());
+    interrupt::report_as(&output, parsed.command.only_reads());
     if !parsed.command.is_service() {
         interrupt::watch();
     }

@@ -18,7 +18,7 @@ pub(super) struct Output {
     quiet: bool,
     color: bool,
     /// The warnings of the run so far, for the JSON document at its end.
-    told: Arc<Mutex<Vec<Message>>>,
+    kept: Arc<Mutex<Vec<Message>>>,
     /// A plan that `--quiet` kept back.
     withheld: Arc<Mutex<Option<String>>>,
     /// Lists in full.
@@ -119,13 +119,13 @@ pub(super) fn wants_color() -> bool {
 impl Output {
     /// Text without colours, before the flags are known.
     pub fn plain() -> Self {
-        Self { json: false, quiet: false, color: false, verbose: false, told: Arc::default(), withheld: Arc::default() }
+        Self { json: false, quiet: false, color: false, verbose: false, kept: Arc::default(), withheld: Arc::default() }
     }
 
     /// As the global flags and `NO_COLOR` request.
     pub fn new(global: &Global) -> Self {
         let color = wants_color() && std::io::stderr().is_terminal() && !global.json;
-        Self { json: global.json, quiet: global.quiet, color, verbose: global.verbose, told: Arc::default(), withheld: Arc::default() }
+        Self { json: global.json, quiet: global.quiet, color, verbose: global.verbose, kept: Arc::default(), withheld: Arc::default() }
     }
 
     /// Prints a command's report. The text is the purpose of read-only commands, so `--quiet` only drops what follows a
@@ -138,7 +138,7 @@ impl Output {
             let mut document = json!({"schema": 1, "command": report.command});
             if let (Some(document), Value::Object(fields)) = (document.as_object_mut(), &report.json) {
                 document.extend(fields.clone());
-                report.warnings.iter().for_each(|warning| self.tell(warning));
+                report.warnings.iter().for_each(|warning| self.keep(warning));
                 document.insert("messages".into(), self.messages(&report.notes));
             }
             print(&format!("{document}\n"));
@@ -154,7 +154,7 @@ impl Output {
     /// Prints a plan before it is carried out.
     pub fn plan(&self, text: Option<String>, warnings: &[Message]) {
         for warning in warnings {
-            if self.json { self.tell(warning) } else { self.warning(warning) }
+            if self.json { self.keep(warning) } else { self.warning(warning) }
         }
         let Some(text) = text else { return };
         if !self.is_silent() {
@@ -178,23 +178,23 @@ impl Output {
 
     /// A warning, on stderr in every mode.
     pub fn warning(&self, warning: &Message) {
-        self.tell(warning);
+        self.keep(warning);
         eprint_wrapped(&format!("{} {}\n", self.paint("warning:", "33"), one_line(warning)));
     }
 
     /// Keeps a warning for the document at the end.
-    fn tell(&self, warning: &Message) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if !told.contains(warning) {
-            told.push(warning.clone());
+    fn keep(&self, warning: &Message) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if !kept.contains(warning) {
+            kept.push(warning.clone());
         }
     }
 
     /// Every message of the run with its id, for programs.
     fn messages(&self, notes: &[Message]) -> Value {
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let listed = |severity: &'static str, message: &Message| json!({"id": message.id, "severity": severity, "message": message});
-        let warnings = told.iter().map(|message| listed("warning", message));
+        let warnings = kept.iter().map(|message| listed("warning", message));
         warnings.chain(notes.iter().map(|message| listed("note", message))).collect()
     }
 

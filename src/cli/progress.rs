@@ -1,5 +1,5 @@
 use super::arguments::{Global, When};
-use super::log::tell;
+use super::log::log_event;
 use super::output::{Output, is_dumb};
 use crate::error::Message;
 use crate::repository::Progress;
@@ -157,7 +157,7 @@ impl Progress for Logged {
     fn status(&self, _: &str) {}
 
     fn warning(&self, line: &Message) {
-        tell(&self.0, "warning", "warning", json!({"what": line}));
+        log_event(&self.0, "warning", "warning", json!({"what": line}));
     }
 }
 

@@ -31,8 +31,8 @@ pub(super) struct Parts {
 
 /// What the config says about the store.
 pub(super) fn store(config: &Config, output: &Output) -> StoreOptions {
-    let told = output.clone();
-    StoreOptions { reports: Reports::to(move |line| told.status(line)), ..config.store() }
+    let shown = output.clone();
+    StoreOptions { reports: Reports::to(move |line| shown.status(line)), ..config.store() }
 }
 
 /// A publisher of these parts.

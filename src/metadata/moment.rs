@@ -62,6 +62,7 @@ fn parse_exact(text: &str) -> Option<Expiry> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by it")]
 mod tests {
     use super::{describe_span, parse_span};
     use chrono::TimeDelta;

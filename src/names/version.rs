@@ -109,6 +109,7 @@ impl fmt::Display for ReleaseVersion {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by it")]
 mod tests {
     use super::{ReleaseVersion, full_number};
 

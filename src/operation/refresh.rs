@@ -61,7 +61,7 @@ pub struct Due {
 /// What the user requests.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RefreshRequest {
-    /// The configured wish for consistent snapshots, if there is one.
+    /// The configured setting of consistent snapshots, if there is one.
     pub consistent_snapshot: Option<bool>,
     /// Sign the online roles again whether they are due or not, as after a change of keys.
     pub all: bool,
@@ -134,10 +134,10 @@ pub fn prepare(publisher: &Publisher, request: RefreshRequest) -> Result<Prepare
             role.reason = format!("{}; valid for {} more days", role.reason, (*expires - now).num_days());
         }
     }
-    let wish = request.consistent_snapshot.filter(|wish| *wish != present.trust.root().consistent_snapshot());
+    let desired = request.consistent_snapshot.filter(|desired| *desired != present.trust.root().consistent_snapshot());
     // One host may not have all keys of a root. The roles that are due must not run out for that.
     let (switch, switch_waits) =
-        if publisher.keyring.has_enough_keys(present.trust.root(), Role::Root) { (wish, None) } else { (None, wish) };
+        if publisher.keyring.has_enough_keys(present.trust.root(), Role::Root) { (desired, None) } else { (None, desired) };
     if let Some(on) = switch
         && !due.iter().any(|due| due.role == Role::Root)
     {

@@ -16,7 +16,7 @@ struct ChangeSet {
     changes: Vec<NamedChange>,
     conditions: Vec<Condition>,
     renewals: Vec<Renewal>,
-    rebin: Option<BinsWish>,
+    rebin: Option<NamedBins>,
     /// Left out where it is not requested: workers of earlier versions do not know it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     may_lose_platforms: bool,
@@ -34,7 +34,7 @@ struct NamedChange {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct BinsWish {
+struct NamedBins {
     count: usize,
     keys: Vec<(String, Value)>,
     threshold: u64,
@@ -51,7 +51,7 @@ impl Edit {
             becomes: change.wanted.as_ref().map(Target::to_value),
             keep_existing: change.keep_existing,
         };
-        let bins = |rebin: &Rebin| BinsWish {
+        let bins = |rebin: &Rebin| NamedBins {
             count: rebin.count,
             keys: rebin.keys.iter().map(|(id, key)| (id.clone(), key.to_json())).collect(),
             threshold: rebin.threshold,

@@ -20,7 +20,7 @@ pub(super) struct Draft<'a> {
     /// Who signs it.
     pub(super) keys: Keys,
     /// Stands for the content but for version and expiry: what an earlier attempt wrote for the same is written still.
-    pub(super) wish: [u8; 32],
+    pub(super) content_id: [u8; 32],
     /// Writes it, as JSON, with this version and expiry.
     pub(super) content: Content<'a>,
 }
@@ -64,7 +64,7 @@ pub(super) fn drafts<'a>(
             base: listed(present, BINS),
             replaced: Some(role.expires()),
             keys: (keys.keys.clone(), keys.threshold),
-            wish: digest([&delegations]),
+            content_id: digest([&delegations]),
             content: Box::new(move |version, expires| {
                 role.edited_with(version, expires, &TargetEdits::new(), &[("delegations", &delegations)])
             }),
@@ -82,7 +82,7 @@ pub(super) fn drafts<'a>(
             base: listed(present, BINS),
             replaced: Some(role.expires()),
             keys: keys_of_bins(present)?,
-            wish: digest(["renewed"]),
+            content_id: digest(["renewed"]),
             content,
         });
     }
@@ -105,12 +105,12 @@ pub(super) fn drafts<'a>(
         let with_keys = rekey.iter().flat_map(|(rekey, _)| rekey.keys.iter().map(|(id, _)| id.clone()));
         let said =
             edits.iter().flat_map(|(name, target)| [name.clone(), target.as_ref().map_or(String::new(), |target| format!("{target:?}"))]);
-        let wish = digest(said.chain(with_keys).chain(undelegate.iter().cloned()));
+        let content_id = digest(said.chain(with_keys).chain(undelegate.iter().cloned()));
         let content: Content<'a> = Box::new(move |version, expires| {
             let set: Vec<(&str, &str)> = set.iter().map(|delegations: &String| ("delegations", delegations.as_str())).collect();
             role.edited_with(version, expires, &edits, &set)
         });
-        drafts.push(Draft { role: name, base, replaced: Some(role.expires()), keys, wish, content });
+        drafts.push(Draft { role: name, base, replaced: Some(role.expires()), keys, content_id, content });
     }
     Ok(drafts)
 }
@@ -146,30 +146,30 @@ pub(super) fn rebin<'a>(present: &'a Present, rebin: &Rebin) -> Result<Vec<Draft
     }
     let mut drafts = Vec::new();
     for (name, share) in names.iter().zip(shares) {
-        let wish = digest(share.iter().flat_map(|(name, entry)| [*name, *entry]));
+        let content_id = digest(share.iter().flat_map(|(name, entry)| [*name, *entry]));
         let content = Box::new(move |version, expires| Targets::empty().rewritten(version, expires, share.iter().copied(), &[]));
         let before = present.bins.iter().flat_map(Bins::known_by_name).find(|(known, _)| known == name);
         // A new bin expires with the role that lists it, whose expiry decides when all bins are signed again.
         let replaced = before.map(|(_, bin)| bin.expires()).or(present.bins.as_ref().map(|bins| bins.role.expires()));
         let keys = (rebin.keys.clone(), rebin.threshold);
-        drafts.push(Draft { role: RoleName::of(name), base: listed(present, name), replaced, keys, wish, content });
+        drafts.push(Draft { role: RoleName::of(name), base: listed(present, name), replaced, keys, content_id, content });
     }
-    let wish = digest([&delegations]);
+    let content_id = digest([&delegations]);
     let content = Box::new(move |version, expires| {
         Targets::empty().rewritten(version, expires, std::iter::empty(), &[("delegations", &delegations)])
     });
     let (keys, replaced) = ((rebin.keys.clone(), rebin.threshold), present.bins.as_ref().map(|bins| bins.role.expires()));
-    drafts.push(Draft { role: RoleName::Bins, base: listed(present, BINS), replaced, keys, wish, content });
+    drafts.push(Draft { role: RoleName::Bins, base: listed(present, BINS), replaced, keys, content_id, content });
     if !present.bins.as_ref().is_some_and(same_keys) || present.targets.names().any(moved) {
         let delegations = delegate_to_bins(present, rebin)?;
         let top = &present.targets;
-        let wish = digest([&delegations]);
+        let content_id = digest([&delegations]);
         let content = Box::new(move |version, expires| {
             top.rewritten(version, expires, top.iter().filter(|(name, _)| !moved(name)), &[("delegations", &delegations)])
         });
         let keys = top_keys(present);
         let replaced = Some(top.expires());
-        drafts.push(Draft { role: Role::Targets.into(), base: listed(present, Role::Targets.name()), replaced, keys, wish, content });
+        drafts.push(Draft { role: Role::Targets.into(), base: listed(present, Role::Targets.name()), replaced, keys, content_id, content });
     }
     Ok(drafts)
 }

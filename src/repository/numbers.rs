@@ -26,7 +26,7 @@ pub(super) struct Numbers<'a> {
 struct Ours {
     signed: SignedRole,
     /// What was requested then; the same request gets the same file.
-    wish: [u8; 32],
+    content_id: [u8; 32],
 }
 
 impl<'a> Numbers<'a> {
@@ -34,17 +34,17 @@ impl<'a> Numbers<'a> {
         Self { storage, rivals: Mutex::default(), ours: Mutex::default() }
     }
 
-    /// Creates the first free version of `role` after `base`. `wish` describes the content except its version and
+    /// Creates the first free version of `role` after `base`. `content_id` describes the content except its version and
     /// expiry. `None`: the number's owner may be about to commit.
     pub(super) fn create(
         &self,
         role: &RoleName,
         base: u64,
-        wish: [u8; 32],
+        content_id: [u8; 32],
         sign: &dyn Fn(u64) -> Result<SignedRole>,
     ) -> Result<Option<SignedRole>> {
         let known = self.ours.lock().unwrap_or_else(PoisonError::into_inner).get(&(role.clone(), base)).cloned();
-        if let Some(ours) = known.filter(|ours| ours.wish == wish) {
+        if let Some(ours) = known.filter(|ours| ours.content_id == content_id) {
             return Ok(Some(ours.signed));
         }
         let mut version = version_after(role, base)?;
@@ -53,7 +53,7 @@ impl<'a> Numbers<'a> {
             let signed = sign(version)?;
             let name = ObjectName::versioned(role, version);
             if self.storage.create(&name, &signed.bytes)? {
-                return Ok(Some(self.keep(role, base, wish, signed)));
+                return Ok(Some(self.keep(role, base, content_id, signed)));
             }
             let Some(taken) = self.storage.stat(&name)? else {
                 // Some stores answer a conflict while another request is in flight.
@@ -67,7 +67,7 @@ impl<'a> Numbers<'a> {
             let is_same = taken.length == signed.bytes.len() as u64
                 && self.storage.get(&name, taken.length)?.is_some_and(|object| object.bytes == signed.bytes);
             if is_same {
-                return Ok(Some(self.keep(role, base, wish, signed)));
+                return Ok(Some(self.keep(role, base, content_id, signed)));
             }
             if !self.wrote(role, version) && self.owner_may_live(name, taken.modified)? {
                 return Ok(None);
@@ -76,8 +76,8 @@ impl<'a> Numbers<'a> {
         }
     }
 
-    fn keep(&self, role: &RoleName, base: u64, wish: [u8; 32], signed: SignedRole) -> SignedRole {
-        let ours = Ours { signed: signed.clone(), wish };
+    fn keep(&self, role: &RoleName, base: u64, content_id: [u8; 32], signed: SignedRole) -> SignedRole {
+        let ours = Ours { signed: signed.clone(), content_id };
         self.ours.lock().unwrap_or_else(PoisonError::into_inner).insert((role.clone(), base), ours);
         signed
     }

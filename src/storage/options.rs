@@ -40,7 +40,7 @@ impl Reports {
         Self(Some(Arc::new(report)))
     }
 
-    pub(super) fn tell(&self, line: &str) {
+    pub(super) fn report(&self, line: &str) {
         if let Some(report) = &self.0 {
             report(line);
         }

@@ -7,19 +7,19 @@ use crate::trial::Trial;
 use publish::keys::{self, KeyUri};
 use publish::metadata::{LAST_VERSION, Role};
 use publish::operation::refresh::{self, RefreshRequest};
-use publish::operation::root::commit::{self, CommitWish};
+use publish::operation::root::commit::{self, CommitRequest};
 use publish::operation::root::rollback::BackTo;
-use publish::operation::root::{self, RootWish};
+use publish::operation::root::{self, RootRequest};
 use publish::operation::{Publisher, StateDocument};
 use publish::repository::Versions;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-const AT_ONCE: CommitWish = CommitWish { replace_now: true, back_to: None };
+const AT_ONCE: CommitRequest = CommitRequest { replace_now: true, back_to: None };
 
-fn back_to(snapshot: u64, reset_versions: Option<u64>) -> CommitWish {
-    CommitWish { replace_now: true, back_to: Some(BackTo { snapshot, reset_versions }) }
+fn back_to(snapshot: u64, reset_versions: Option<u64>) -> CommitRequest {
+    CommitRequest { replace_now: true, back_to: Some(BackTo { snapshot, reset_versions }) }
 }
 
 /// A repository whose online keys an attacker has copied.
@@ -52,7 +52,7 @@ impl Theft {
     fn draft(&mut self, roles: &[Role]) {
         let rotating = &mut self.rotating;
         let (draft, names) = (rotating.trial.path("draft.json"), rotating.trial.path("names.json"));
-        let mut wish = RootWish::default();
+        let mut wish = RootRequest::default();
         for role in roles {
             let stolen = rotating.public(&rotating.keys[role][0]);
             let new = rotating.new_key(*role);
@@ -65,17 +65,17 @@ impl Theft {
         root::sign(None, &draft, &[root_key]).unwrap();
     }
 
-    fn commit_on(&self, publisher: &Publisher, wish: CommitWish) -> publish::error::Result<()> {
+    fn commit_on(&self, publisher: &Publisher, wish: CommitRequest) -> publish::error::Result<()> {
         let draft = self.rotating.trial.path("draft.json");
         commit::carry_out(publisher, commit::prepare(publisher, &draft, wish)?).map(drop)
     }
 
-    fn commit(&self, wish: CommitWish) -> publish::error::Result<()> {
+    fn commit(&self, wish: CommitRequest) -> publish::error::Result<()> {
         self.commit_on(&self.rotating.publisher(), wish)
     }
 
     /// Commits with a publisher that dies before or after its storage call of this number. Says whether it lived.
-    fn commit_dying(&self, at: usize, wish: CommitWish) -> bool {
+    fn commit_dying(&self, at: usize, wish: CommitRequest) -> bool {
         let dying = Dying::new(&self.rotating.trial, at, Death::StorageFails);
         self.commit_on(&self.rotating.dressed(dying.publisher), wish).is_ok()
     }
@@ -291,12 +291,12 @@ fn bins_follow_a_root_that_was_committed_manually() {
     let rotating = &mut theft.rotating;
     let (draft, names) = (rotating.trial.path("draft.json"), rotating.trial.path("names.json"));
     let new = rotating.new_key(Role::Targets);
-    let wish = RootWish { add: vec![(Role::Targets, rotating.public(&new), None)], ..RootWish::default() };
+    let wish = RootRequest { add: vec![(Role::Targets, rotating.public(&new), None)], ..RootRequest::default() };
     rotating.keys.get_mut(&Role::Targets).unwrap().push(new.clone());
     root::edit(&rotating.publisher(), &draft, &names, &wish, false).unwrap();
     let root_key = rotating.publisher().keyring().load(&KeyUri::File(rotating.keys[&Role::Root][0].clone())).unwrap();
     root::sign(None, &draft, &[root_key]).unwrap();
-    theft.commit(CommitWish::default()).unwrap();
+    theft.commit(CommitRequest::default()).unwrap();
     let present = theft.rotating.publisher().load().unwrap();
     let (keys, _) = present.bins.as_ref().unwrap().keys();
     let new = theft.rotating.public(&new);

@@ -9,8 +9,8 @@ use publish::operation::Publisher;
 use publish::operation::change::bins::{self, BinsRequest};
 use publish::operation::change::carry_out;
 use publish::operation::refresh::{self, RefreshRequest};
-use publish::operation::root::commit::{self, CommitWish};
-use publish::operation::root::{self, RootWish};
+use publish::operation::root::commit::{self, CommitRequest};
+use publish::operation::root::{self, RootRequest};
 use publish::policy::bins::check_bin_keys;
 use publish::repository::{BinKeys, Committer, Edit, NewRole, Present, Renewal, UpperRoles, Written};
 use publish::storage::LocalDirectory;
@@ -21,7 +21,7 @@ use std::fs;
 fn with_second_key() -> Rotating {
     let mut rotating = Rotating::new(Trial::with_bins(12, 4));
     let new = rotating.new_key(Role::Targets);
-    let wish = RootWish { add: vec![(Role::Targets, rotating.public(&new), None)], ..RootWish::default() };
+    let wish = RootRequest { add: vec![(Role::Targets, rotating.public(&new), None)], ..RootRequest::default() };
     drafted(&rotating, &wish);
     commit(&rotating, &administrator(&rotating)).unwrap();
     rotating.keys.get_mut(&Role::Targets).unwrap().push(new);
@@ -34,7 +34,7 @@ fn administrator(rotating: &Rotating) -> Publisher {
     publisher.with_keys(|keyring| keyring.roles.retain(|role, _| *role == Role::Root))
 }
 
-fn drafted(rotating: &Rotating, wish: &RootWish) {
+fn drafted(rotating: &Rotating, wish: &RootRequest) {
     let (draft, names) = (rotating.trial.path("draft.json"), rotating.trial.path("names.json"));
     root::edit(&rotating.publisher(), &draft, &names, wish, false).unwrap();
     let root_key = rotating.publisher().keyring().load(&KeyUri::File(rotating.keys[&Role::Root][0].clone())).unwrap();
@@ -43,7 +43,7 @@ fn drafted(rotating: &Rotating, wish: &RootWish) {
 
 fn commit(rotating: &Rotating, publisher: &Publisher) -> publish::error::Result<()> {
     let draft = rotating.trial.path("draft.json");
-    commit::carry_out(publisher, commit::prepare(publisher, &draft, CommitWish::default())?).map(drop)
+    commit::carry_out(publisher, commit::prepare(publisher, &draft, CommitRequest::default())?).map(drop)
 }
 
 /// The roles signed again as an earlier version of this program did: the bins stay with their keys.
@@ -59,7 +59,7 @@ fn signed_without_bins(rotating: &Rotating) {
 /// The draft that drops the first targets key.
 fn drop_first(rotating: &Rotating) {
     let old = rotating.public(&rotating.keys[&Role::Targets][0]);
-    drafted(rotating, &RootWish { remove: vec![(Role::Targets, old.id())], ..RootWish::default() });
+    drafted(rotating, &RootRequest { remove: vec![(Role::Targets, old.id())], ..RootRequest::default() });
 }
 
 fn refreshed(publisher: &Publisher) -> Vec<String> {
@@ -169,7 +169,7 @@ fn bins_follow_a_changed_threshold() {
     refreshed(&rotating.publisher());
     let before = rotating.trial.trust();
     for threshold in [2, 1] {
-        drafted(&rotating, &RootWish { thresholds: vec![(Role::Targets, threshold)], ..RootWish::default() });
+        drafted(&rotating, &RootRequest { thresholds: vec![(Role::Targets, threshold)], ..RootRequest::default() });
         commit(&rotating, &rotating.publisher()).unwrap();
         let wanted: Vec<PublicKey> = rotating.keys[&Role::Targets].iter().map(|path| rotating.public(path)).collect();
         signed_only_by(&rotating.publisher().load().unwrap(), &wanted, threshold);

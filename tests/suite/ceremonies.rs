@@ -9,9 +9,9 @@ use publish::metadata::trust::{AtExpiry, TrustedMetadata};
 use publish::metadata::{KeyKind, Role};
 use publish::operation::Publisher;
 use publish::operation::refresh::{self, RefreshRequest};
-use publish::operation::root::commit::{self, CommitWish};
+use publish::operation::root::commit::{self, CommitRequest};
 use publish::operation::root::rollback::BackTo;
-use publish::operation::root::{self, RootWish};
+use publish::operation::root::{self, RootRequest};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
@@ -84,7 +84,7 @@ impl World {
         };
         match what {
             0..3 => {
-                let mut wish = RootWish::default();
+                let mut wish = RootRequest::default();
                 let role = *chance.of(&Role::ALL);
                 let pool = if role == Role::Root { &self.people } else { &self.online[&role] };
                 let key = self.signer(chance.of(pool.as_slice()).as_path()).public().clone();
@@ -120,7 +120,7 @@ impl World {
                     snapshot: 1 + chance.below(newest) as u64,
                     reset_versions: (chance.below(2) == 0).then(|| 1 + chance.below(60) as u64),
                 });
-                let prepared = commit::prepare(&publisher, &draft, CommitWish { replace_now, back_to })?;
+                let prepared = commit::prepare(&publisher, &draft, CommitRequest { replace_now, back_to })?;
                 self.returns += usize::from(prepared.plan.rollback.is_some());
                 commit::carry_out(&publisher, prepared)?;
                 self.commits += 1;
@@ -128,7 +128,7 @@ impl World {
             }
             14 => {
                 // All online keys are exchanged for the others of their roles.
-                let mut wish = RootWish::default();
+                let mut wish = RootRequest::default();
                 let trust = self.trial.trust();
                 for (role, paths) in &self.online {
                     let keys = paths.iter().map(|path| self.signer(path).public().clone());

@@ -9,8 +9,8 @@ use publish::metadata::{Expiry, Lifetimes, Role};
 use publish::names::ObjectName;
 use publish::operation::change::add_targets::{self, AddTargetsRequest};
 use publish::operation::change::carry_out;
-use publish::operation::root::commit::{self, CommitWish};
-use publish::operation::root::{self, RootWish};
+use publish::operation::root::commit::{self, CommitRequest};
+use publish::operation::root::{self, RootRequest};
 use publish::operation::{Publisher, prune, refresh, verify};
 use publish::repository::{Change, Edit, Progress, stage_bytes};
 use publish::storage::{LocalDirectory, Observed};
@@ -105,17 +105,17 @@ fn a_root_lives_shorter_only_where_that_is_asked_for() {
     let mut trial = Trial::new();
     trial.wait(TimeDelta::days(-100));
     let (draft, names) = (trial.path("draft.json"), trial.path("names.json"));
-    let edit = |wish: &RootWish| root::edit(&trial.publisher(), &draft, &names, wish, false).unwrap();
+    let edit = |wish: &RootRequest| root::edit(&trial.publisher(), &draft, &names, wish, false).unwrap();
     let longest = trial.trust().root().expires();
-    let report = edit(&RootWish { thresholds: vec![(Role::Root, 1)], ..RootWish::default() });
+    let report = edit(&RootRequest { thresholds: vec![(Role::Root, 1)], ..RootRequest::default() });
     assert!(!report.changes.iter().any(|change| change.contains("expires")), "{:?}", report.changes);
-    let report = edit(&RootWish { expires: Some(longest - TimeDelta::days(9)), ..RootWish::default() });
+    let report = edit(&RootRequest { expires: Some(longest - TimeDelta::days(9)), ..RootRequest::default() });
     assert!(report.changes.iter().any(|change| change.contains("expires") && change.ends_with("(earlier)")), "{:?}", report.changes);
 }
 
 fn replace_online_keys(rotating: &mut Rotating) {
     let (draft, names) = (rotating.trial.path("draft.json"), rotating.trial.path("names.json"));
-    let mut wish = RootWish::default();
+    let mut wish = RootRequest::default();
     for role in Role::ONLINE {
         let (old, new) = (rotating.public(&rotating.keys[&role][0]), rotating.new_key(role));
         wish.add.push((role, rotating.public(&new), None));
@@ -127,7 +127,7 @@ fn replace_online_keys(rotating: &mut Rotating) {
     let key = rotating.publisher().keyring().load(&key).unwrap();
     root::sign(None, &draft, &[key]).unwrap();
     let publisher = rotating.publisher();
-    let wish = CommitWish { replace_now: true, back_to: None };
+    let wish = CommitRequest { replace_now: true, back_to: None };
     commit::carry_out(&publisher, commit::prepare(&publisher, &draft, wish).unwrap()).unwrap();
 }
 

@@ -4,9 +4,9 @@ use crate::sandbox::{Run, Sandbox};
 use crate::trial::Trial;
 use publish::keys::{self, KeyUri};
 use publish::metadata::{Role, RootDraft};
-use publish::operation::root::commit::{self, CommitWish};
+use publish::operation::root::commit::{self, CommitRequest};
 use publish::operation::root::rotate;
-use publish::operation::root::{self, Review, RootWish, SignedRoots, TrustedRoots};
+use publish::operation::root::{self, Review, RootRequest, SignedRoots, TrustedRoots};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -351,9 +351,9 @@ fn a_draft_is_read_once() {
     let (other, key) = (trial.path("keys/other.pem"), trial.path("keys/root.pem"));
     keys::create(&other, publish::metadata::KeyKind::Ed25519, None).unwrap();
     let load = |path: &PathBuf| publisher.keyring().load(&KeyUri::File(path.clone())).unwrap();
-    root::edit(&publisher, &draft, &names, &RootWish::default(), false).unwrap();
+    root::edit(&publisher, &draft, &names, &RootRequest::default(), false).unwrap();
     let good = fs::read(&draft).unwrap();
-    let wish = RootWish { add: vec![(Role::Targets, load(&other).public().clone(), None)], ..RootWish::default() };
+    let wish = RootRequest { add: vec![(Role::Targets, load(&other).public().clone(), None)], ..RootRequest::default() };
     root::edit(&publisher, &draft, &names, &wish, false).unwrap();
     let evil = fs::read(&draft).unwrap();
     // While a person reads what is shown, the file is swapped.
@@ -371,7 +371,7 @@ fn a_draft_is_read_once() {
     let signed = root::sign(Some(&publisher), &draft, &[load(&key)]).unwrap();
     assert_eq!(shown.sha256, signed.sha256);
     // What was planned is published, and the other draft is not deleted.
-    let prepared = commit::prepare(&publisher, &draft, CommitWish::default()).unwrap();
+    let prepared = commit::prepare(&publisher, &draft, CommitRequest::default()).unwrap();
     let digest = prepared.plan.root.sha256.clone();
     fs::write(&draft, &evil).unwrap();
     commit::carry_out(&publisher, prepared).unwrap();
@@ -395,7 +395,7 @@ fn a_rotation_goes_on_with_its_own_draft_only() {
     let publisher = publisher.with_keys(|keyring| keyring.roles.get_mut(&Role::Timestamp).unwrap().push(KeyUri::File(new.clone())));
     let (draft, names) = (trial.path("draft.json"), trial.path("names.json"));
     let places = rotate::Places { draft: &draft, names: &names };
-    let wish = RootWish { add: vec![(Role::Timestamp, public(&new), None)], ..RootWish::default() };
+    let wish = RootRequest { add: vec![(Role::Timestamp, public(&new), None)], ..RootRequest::default() };
     root::edit(&publisher, &draft, &names, &wish, false).unwrap();
     let own = fs::read(&draft).unwrap();
     let mut altered: Value = serde_json::from_slice(&own).unwrap();
@@ -404,7 +404,7 @@ fn a_rotation_goes_on_with_its_own_draft_only() {
     fs::write(&draft, altered.to_string()).unwrap();
     rotate::draft_of(&publisher, places, Role::Timestamp).map(drop).unwrap_err();
     rotate::add(&publisher, places, Role::Timestamp).unwrap_err();
-    let wish = RootWish { add: vec![(Role::Timestamp, public(&evil), None)], ..RootWish::default() };
+    let wish = RootRequest { add: vec![(Role::Timestamp, public(&evil), None)], ..RootRequest::default() };
     fs::remove_file(&draft).unwrap();
     root::edit(&publisher, &draft, &names, &wish, false).unwrap();
     let error = rotate::add(&publisher, places, Role::Timestamp).unwrap_err().to_string();
@@ -573,13 +573,13 @@ fn what_was_signed_is_kept_for_each_repository() {
     let trial = Trial::new();
     let memory = SignedRoots { directory: trial.path("no/such") };
     let (draft, names) = (trial.path("draft.json"), trial.path("names.json"));
-    root::edit(&trial.publisher(), &draft, &names, &RootWish::default(), false).unwrap();
+    root::edit(&trial.publisher(), &draft, &names, &RootRequest::default(), false).unwrap();
     let trusted = TrustedRoots { given: Vec::new(), signed: Some(memory.clone()) };
     let key = trial.publisher().keyring().load(&KeyUri::File(trial.path("keys/root.pem"))).unwrap();
     Review::read(None, &trusted, &draft).unwrap().sign(std::slice::from_ref(&key)).unwrap();
     // Another repository with other keys has a file of its own, and no effect on this one.
     let other = Trial::new();
-    root::edit(&other.publisher(), &other.path("draft.json"), &other.path("names.json"), &RootWish::default(), false).unwrap();
+    root::edit(&other.publisher(), &other.path("draft.json"), &other.path("names.json"), &RootRequest::default(), false).unwrap();
     let its = other.publisher().keyring().load(&KeyUri::File(other.path("keys/root.pem"))).unwrap();
     Review::read(None, &trusted, &other.path("draft.json")).unwrap().sign(&[its]).unwrap();
     assert_eq!(fs::read_dir(&memory.directory).unwrap().count(), 2);

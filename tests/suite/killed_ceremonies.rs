@@ -3,8 +3,8 @@
 use crate::sandbox::Sandbox;
 use crate::trial::Trial;
 use publish::keys::KeyUri;
-use publish::operation::root::commit::{self, CommitWish};
-use publish::operation::root::{self, RootWish};
+use publish::operation::root::commit::{self, CommitRequest};
+use publish::operation::root::{self, RootRequest};
 use std::fs;
 
 const NOW: [&str; 4] = ["rotate", "snapshot", "--now", "--no-passphrase"];
@@ -114,13 +114,13 @@ fn the_loser_of_two_commits_of_a_root_is_told_what_to_do() {
     let key = publisher.keyring().load(&KeyUri::File(trial.path("keys/root.pem"))).unwrap();
     let draft = |name: &str, days: i64| {
         let (path, names) = (trial.path(name), trial.path("names.json"));
-        let wish = RootWish { expires: Some(trial.now() + chrono::TimeDelta::days(days)), ..RootWish::default() };
+        let wish = RootRequest { expires: Some(trial.now() + chrono::TimeDelta::days(days)), ..RootRequest::default() };
         root::edit(&publisher, &path, &names, &wish, false).unwrap();
         root::sign(Some(&publisher), &path, std::slice::from_ref(&key)).unwrap();
         path
     };
     let (ours, theirs) = (draft("ours.json", 370), draft("theirs.json", 380));
-    let plan = |path| commit::prepare(&publisher, path, CommitWish::default());
+    let plan = |path| commit::prepare(&publisher, path, CommitRequest::default());
     let (first, second, again) = (plan(&ours).unwrap(), plan(&theirs).unwrap(), plan(&ours).unwrap());
     commit::carry_out(&publisher, first).unwrap();
     let lost = |failure: publish::error::Error| {

@@ -2,7 +2,7 @@
 
 use crate::cli::arguments::Global;
 use crate::cli::interrupt;
-use crate::cli::log::tell;
+use crate::cli::log::log_event;
 use crate::cli::log::why;
 use crate::cli::metrics::{self, Metrics};
 use crate::cli::output::{Output, Report, one_line};
@@ -44,7 +44,7 @@ pub(in crate::cli) fn run(global: &Global, scope: Scope, output: &Output) -> Res
     let metrics = Metrics::new(patience);
     if let Some(address) = config.monitor_listen().filter(|_| !once) {
         let bound = metrics::serve(address, metrics.clone()).with_context(|| format!("cannot listen on {address} (`monitor.listen`)"))?;
-        tell(output, "info", "listening", json!({"address": bound.to_string()}));
+        log_event(output, "info", "listening", json!({"address": bound.to_string()}));
     }
     let log = |event: Event<'_>| {
         let mut metrics = metrics.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,13 +69,13 @@ pub(in crate::cli) fn run(global: &Global, scope: Scope, output: &Output) -> Res
         match read() {
             Ok(new) => {
                 at_work = new;
-                tell(output, "info", "reloaded", json!({}));
+                log_event(output, "info", "reloaded", json!({}));
             }
             // A config that cannot be read must not end a service that works.
-            Err(failure) => tell(output, "error", "not reloaded", json!({"why": why(&failure)})),
+            Err(failure) => log_event(output, "error", "not reloaded", json!({"why": why(&failure)})),
         }
     }
-    tell(output, "info", "stopped", json!({}));
+    log_event(output, "info", "stopped", json!({}));
     Ok(Report::silent("monitor"))
 }
 
@@ -107,31 +107,31 @@ fn count(metrics: &mut Metrics, event: &Event<'_>) {
 fn say(output: &Output, event: &Event<'_>) {
     match event {
         Event::Alive | Event::Expiries(_) | Event::Queues(_) => {}
-        Event::Ready => tell(output, "info", "ready", json!({})),
+        Event::Ready => log_event(output, "info", "ready", json!({})),
         Event::Unguarded => {
             let why = "another user owns the lock file in the drop box: it cannot exclude monitors with other state directories";
-            tell(output, "warning", "unguarded", json!({"why": why}));
+            log_event(output, "warning", "unguarded", json!({"why": why}));
         }
-        Event::Standby => tell(output, "info", "standby", json!({"why": "another monitor works on the drop box"})),
-        Event::Paused(paused) => tell(output, "info", if *paused { "paused" } else { "resumed" }, json!({})),
+        Event::Standby => log_event(output, "info", "standby", json!({"why": "another monitor works on the drop box"})),
+        Event::Paused(paused) => log_event(output, "info", if *paused { "paused" } else { "resumed" }, json!({})),
         Event::Published { uploads, targets, outcome } => {
             let fields = json!({"uploads": uploads, "targets": targets, "timestamp": outcome.versions.timestamp});
-            tell(output, "info", "published", fields);
-            outcome.warnings.iter().for_each(|warning| tell(output, "warning", "not all done", json!({"why": warning})));
+            log_event(output, "info", "published", fields);
+            outcome.warnings.iter().for_each(|warning| log_event(output, "warning", "not all done", json!({"why": warning})));
         }
-        Event::Overtaken { target, by } => tell(output, "warning", "overtaken", json!({"target": target, "by": by})),
+        Event::Overtaken { target, by } => log_event(output, "warning", "overtaken", json!({"target": target, "by": by})),
         Event::SetAside { upload, to, failure } => {
-            tell(output, "warning", "set aside", json!({"upload": upload, "to": to.display().to_string(), "why": why(failure)}));
+            log_event(output, "warning", "set aside", json!({"upload": upload, "to": to.display().to_string(), "why": why(failure)}));
         }
         Event::LeftAlone { upload, failure } => {
-            tell(output, "warning", "left alone", json!({"upload": upload, "why": why(failure)}));
+            log_event(output, "warning", "left alone", json!({"upload": upload, "why": why(failure)}));
         }
         Event::Kept { upload, failure } => {
             let fields = json!({"upload": upload, "why": why(failure), "hint": "its files are published; its owner can remove it"});
-            tell(output, "warning", "kept", fields);
+            log_event(output, "warning", "kept", fields);
         }
-        Event::Refreshed { roles } => tell(output, "info", "refreshed", json!({"roles": roles})),
+        Event::Refreshed { roles } => log_event(output, "info", "refreshed", json!({"roles": roles})),
         Event::Trouble { again: true, .. } => {}
-        Event::Trouble { job, failure, .. } => tell(output, "error", "trouble", json!({"job": job, "why": why(failure)})),
+        Event::Trouble { job, failure, .. } => log_event(output, "error", "trouble", json!({"job": job, "why": why(failure)})),
     }
 }

@@ -75,9 +75,9 @@ pub(in crate::cli) fn run(global: &Global, arguments: &Refresh, output: &Output)
         .map(|text| Message::new(Id::RefreshPostponed, text))
         .collect();
     if let Some(on) = plan.switch_waits {
-        let (now, wish) = if on { ("off", "on") } else { ("on", "off") };
+        let (now, other) = if on { ("off", "on") } else { ("on", "off") };
         warnings.push(Message::new(Id::ConsistentSnapshotWaits, format!(
-            "consistent snapshots stay {now}: `consistent_snapshot: {on}` needs a new root that switches them {wish}, and this machine has too few root keys to sign it; run `publish refresh` on a machine with enough root keys, or set `consistent_snapshot: {}`",
+            "consistent snapshots stay {now}: `consistent_snapshot: {on}` needs a new root that switches them {other}, and this machine has too few root keys to sign it; run `publish refresh` on a machine with enough root keys, or set `consistent_snapshot: {}`",
             !on
         )));
     }

@@ -11,10 +11,10 @@ use crate::files::{GIVEN_FILE_LIMIT, read_given};
 use crate::keys::{self, KeyUri, RoleSigner};
 use crate::metadata::{PublicKey, ROOT_LIMIT, Role, parse_moment};
 use crate::operation::Publisher;
-use crate::operation::root::commit::{self, CommitWish};
+use crate::operation::root::commit::{self, CommitRequest};
 use crate::operation::root::rollback::{BackTo, Rollback};
 use crate::operation::root::{
-    self as operation, Review, RootReport, RootWish, SignedRoots, TrustedRoots, VouchedBy, describe_label, waiting_line,
+    self as operation, Review, RootReport, RootRequest, SignedRoots, TrustedRoots, VouchedBy, describe_label, waiting_line,
 };
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -134,29 +134,29 @@ pub(in crate::cli) fn run(global: &Global, arguments: &Root, output: &Output) ->
         Root::Edit { draft, add_key, remove_key, threshold, name, expires } => {
             let config = Config::read(&global.config)?;
             let publisher = open(global, &config, output)?;
-            let mut wish = RootWish {
+            let mut request = RootRequest {
                 expires: expires.as_deref().map(|text| parse_moment(text, publisher.now())).transpose()?,
-                ..RootWish::default()
+                ..RootRequest::default()
             };
             for text in add_key {
-                wish.add.push(added(text, &publisher)?);
+                request.add.push(added(text, &publisher)?);
             }
             for text in remove_key {
                 let (role, key) = split(text, "--remove-key ROLE=NAME-OR-KEY-ID")?;
-                wish.remove.push((role_of(role)?, key.to_owned()));
+                request.remove.push((role_of(role)?, key.to_owned()));
             }
             for text in threshold {
                 let (role, number) = split(text, "--threshold ROLE=NUMBER")?;
                 let number = number.parse().ok().filter(|number| *number > 0);
                 let number = number.ok_or_else(|| Error::invalid(format!("the threshold in `{text}` is not a number from 1")))?;
-                wish.thresholds.push((role_of(role)?, number));
+                request.thresholds.push((role_of(role)?, number));
             }
             for text in name {
                 let (key, name) = split(text, "--name KEY-ID=NAME")?;
-                wish.names.push((key.to_owned(), name.to_owned()));
+                request.names.push((key.to_owned(), name.to_owned()));
             }
             let path = draft_of(draft, Some(&config));
-            let report = operation::edit(&publisher, &path, &config.key_names(), &wish, global.dry_run)?;
+            let report = operation::edit(&publisher, &path, &config.key_names(), &request, global.dry_run)?;
             let mut text = describe(&report);
             if report.voided > 0 {
                 let _ = writeln!(text, "the draft was signed already; those signatures were for the earlier content and were removed");
@@ -208,7 +208,7 @@ pub(in crate::cli) fn run(global: &Global, arguments: &Root, output: &Output) ->
             let publisher = open(global, &config, output)?;
             let path = draft_of(draft, Some(&config));
             let back_to = back_to.map(|snapshot| BackTo { snapshot, reset_versions: *reset_versions });
-            let prepared = commit::prepare(&publisher, &path, CommitWish { replace_now: *replace_now, back_to })?;
+            let prepared = commit::prepare(&publisher, &path, CommitRequest { replace_now: *replace_now, back_to })?;
             let plan = &prepared.plan;
             let (document, notes) = (json!(plan), plan.root.notes.clone());
             if plan.empty {
@@ -230,7 +230,7 @@ pub(in crate::cli) fn run(global: &Global, arguments: &Root, output: &Output) ->
                 );
             }
             if let Some(rollback) = &plan.rollback {
-                tell_rollback(rollback, &mut text);
+                describe_rollback(rollback, &mut text);
             }
             if global.dry_run {
                 text.push_str(&nothing_written("publish"));
@@ -357,7 +357,7 @@ fn describe(report: &RootReport) -> String {
 }
 
 /// What is removed of an attacker's state, a few lines of each kind: all of it is in the JSON.
-fn tell_rollback(back: &Rollback, text: &mut String) {
+fn describe_rollback(back: &Rollback, text: &mut String) {
     let _ = writeln!(text, "  < the state of snapshot {} is signed again instead of what is published", back.snapshot);
     let highest = back.above.targets.max(back.above.snapshot).max(back.above.timestamp);
     let resets = if back.resets { ": versions are lowered, and clients accept that because the keys are replaced" } else { "" };

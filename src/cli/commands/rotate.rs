@@ -118,7 +118,7 @@ fn describe_first(half: &FirstHalf, global: &Global, role: Role, now: bool, text
             format!("next: copy the new key to every other publisher and worker, beside the old one; then publish rotate {role} --finish")
         }
     };
-    half.step.iter().for_each(|step| tell(step, text, &next));
+    half.step.iter().for_each(|step| describe_step(step, text, &next));
 }
 
 fn describe_second(half: &SecondHalf, role: Role, text: &mut String) {
@@ -128,12 +128,12 @@ fn describe_second(half: &SecondHalf, role: Role, text: &mut String) {
         next = format!("the old key is not used any more; delete {dropped} and every copy of it");
     }
     match &half.step {
-        Some(step) => tell(step, text, &next),
+        Some(step) => describe_step(step, text, &next),
         None => text.push_str(&nothing_written("publish")),
     }
 }
 
-fn tell(step: &Step, text: &mut String, next: &str) {
+fn describe_step(step: &Step, text: &mut String, next: &str) {
     match step {
         Step::Done { root, .. } => {
             let _ = writeln!(text, "root {root} is published\n{}", next);

@@ -3,7 +3,7 @@
 use crate::broker::WorkerRole;
 use crate::cli::arguments::{Global, a_version};
 use crate::cli::interrupt;
-use crate::cli::log::{tell, why};
+use crate::cli::log::{log_event, why};
 use crate::cli::output::{Output, Report};
 use crate::cli::publisher::open_service;
 use crate::config::Config;
@@ -50,15 +50,17 @@ pub(in crate::cli) fn run(global: &Global, arguments: &Worker, output: &Output) 
         WorkerName::Timestamp => WorkerRole::Timestamp,
     };
     let log = |event: Event<'_>| match event {
-        Event::Ready => tell(output, "info", "ready", json!({"role": role})),
-        Event::Paused(paused) => tell(output, "info", if paused { "paused" } else { "resumed" }, json!({"role": role})),
+        Event::Ready => log_event(output, "info", "ready", json!({"role": role})),
+        Event::Paused(paused) => log_event(output, "info", if paused { "paused" } else { "resumed" }, json!({"role": role})),
         Event::Done { id, sender, what } => {
-            tell(output, "info", "done", json!({"role": role, "request": id, "sender": sender, "what": what}))
+            log_event(output, "info", "done", json!({"role": role, "request": id, "sender": sender, "what": what}))
         }
-        Event::Refused { id, failure } => tell(output, "warning", "refused", json!({"role": role, "request": id, "why": why(failure)})),
-        Event::Trouble(failure) => tell(output, "error", "trouble", json!({"role": role, "why": why(failure)})),
+        Event::Refused { id, failure } => {
+            log_event(output, "warning", "refused", json!({"role": role, "request": id, "why": why(failure)}))
+        }
+        Event::Trouble(failure) => log_event(output, "error", "trouble", json!({"role": role, "why": why(failure)})),
     };
     workers_operation::serve(&publisher, role, &stop, &log)?;
-    tell(output, "info", "stopped", json!({"role": role}));
+    log_event(output, "info", "stopped", json!({"role": role}));
     Ok(Report::silent("worker"))
 }

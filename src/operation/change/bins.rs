@@ -51,7 +51,7 @@ pub struct BinsPlan {
 
 /// What is decided about bins before their keys are opened.
 #[derive(Clone, Debug)]
-pub(in crate::operation) struct BinsWish {
+pub(in crate::operation) struct BinsChoice {
     /// How many there shall be, if the targets are spread anew.
     count: Option<usize>,
     /// Have the configured keys sign them.
@@ -98,7 +98,7 @@ pub fn prepare(publisher: &Publisher, request: BinsRequest) -> Result<Prepared<B
         let signing = roles.iter().map(|step| step.role).collect();
         // A request to workers has one form for both: the number of bins and their keys.
         let spread_anew = spreads || publisher.workers.is_some();
-        keys = Keys::Bins(signing, BinsWish { count: spread_anew.then_some(to), rekey, key_ids: request.key_ids });
+        keys = Keys::Bins(signing, BinsChoice { count: spread_anew.then_some(to), rekey, key_ids: request.key_ids });
     }
     let left_over = from.saturating_sub(to);
     // Reported where targets move into bins for the first time.
@@ -115,15 +115,21 @@ fn other_keys(present: &Present, asked: bool) -> Result<bool> {
 }
 
 /// Opens the keys of the bins, and completes the edit with them.
-pub(super) fn decide_keys(publisher: &Publisher, present: &Present, wish: &BinsWish, signers: &mut Signers, edit: &mut Edit) -> Result<()> {
-    let keys = if wish.rekey || present.bins.is_none() {
-        configured(publisher, present, wish.key_ids, signers)?
+pub(super) fn decide_keys(
+    publisher: &Publisher,
+    present: &Present,
+    choice: &BinsChoice,
+    signers: &mut Signers,
+    edit: &mut Edit,
+) -> Result<()> {
+    let keys = if choice.rekey || present.bins.is_none() {
+        configured(publisher, present, choice.key_ids, signers)?
     } else {
         publisher.add_bin_signers(present, signers)?;
         let (keys, threshold) = present.bins.as_ref().map(Bins::keys).unwrap_or_default();
         BinKeys { keys, threshold }
     };
-    match wish.count {
+    match choice.count {
         Some(count) => edit.rebin = Some(Rebin { count, keys: keys.keys, threshold: keys.threshold }),
         None => edit.rekey = Some(keys),
     }

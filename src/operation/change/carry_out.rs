@@ -50,8 +50,8 @@ pub(in crate::operation) fn carry_out_before<P>(
         edit.changes.push(certificate_change(publisher, &present.targets, key)?);
         edit.signed_by = key.expires(publisher.now()).map(|expires| (key.fingerprint(), expires));
     }
-    if let Keys::Bins(_, wish) = &keys {
-        bins::decide_keys(publisher, &present, wish, &mut signers, &mut edit)?;
+    if let Keys::Bins(_, choice) = &keys {
+        bins::decide_keys(publisher, &present, choice, &mut signers, &mut edit)?;
     }
     publisher.progress.phase("committing");
     edit.changes.extend(each(&small, publisher.storage.properties().parallelism, || Ok(()), |small, ()| small.stage(publisher))?);

@@ -1,4 +1,4 @@
-use super::bins::BinsWish;
+use super::bins::BinsChoice;
 use crate::error::Result;
 use crate::metadata::{Role, Target};
 use crate::names::TargetPath;
@@ -35,7 +35,7 @@ pub(in crate::operation) enum Keys {
     /// Those of these roles.
     Of(Vec<Role>),
     /// Those of these roles and of the bins, which are spread or get other keys.
-    Bins(Vec<Role>, BinsWish),
+    Bins(Vec<Role>, BinsChoice),
 }
 
 /// A file to stage.

@@ -104,10 +104,10 @@ pub(super) fn check_missing(web: &Web, present: Option<&Present>, list: &mut Che
 }
 
 pub(super) fn check_caches(answer: &Answer, list: &mut Checklist) {
-    let wish = "send `Cache-Control: no-cache` with timestamp.json and every file that may change: docs/stores.md#a-local-directory";
+    let remedy = "send `Cache-Control: no-cache` with timestamp.json and every file that may change: docs/stores.md#a-local-directory";
     match lifetime(answer) {
         None => {
-            list.warning(Item::CacheHeaders, "timestamp.json comes without Cache-Control: each cache decides how long it keeps it", wish)
+            list.warning(Item::CacheHeaders, "timestamp.json comes without Cache-Control: each cache decides how long it keeps it", remedy)
         }
         Some(seconds) if seconds <= SHORT => {
             let shown = answer.header("cache-control").unwrap_or("an expiry that is over").escape_debug().to_string();
@@ -117,13 +117,13 @@ pub(super) fn check_caches(answer: &Answer, list: &mut Checklist) {
             list.warning(
                 Item::CacheHeaders,
                 format!("caches keep timestamp.json for {seconds} s: clients see a release so much later"),
-                wish,
+                remedy,
             );
         }
         Some(seconds) => list.failed(
             Item::CacheHeaders,
             format!("caches keep timestamp.json for {seconds} s: clients get old releases, and at last an expired timestamp"),
-            wish,
+            remedy,
         ),
     }
 }

@@ -45,11 +45,11 @@ pub fn once(publisher: &Publisher, request: &MonitorRequest, log: &dyn Fn(Event<
 
 /// Reports when something was renamed in the drop box. Network file systems report nothing: the scans find what is there.
 fn watch(request: &MonitorRequest) -> (Option<notify::RecommendedWatcher>, Receiver<()>) {
-    let (tell, changes) = channel();
+    let (sender, changes) = channel();
     let watcher = request.drop_box.as_ref().and_then(|path| {
         let handler = move |event: notify::Result<notify::Event>| {
             if event.is_ok_and(|event| event.kind.is_modify() || event.kind.is_create()) {
-                let _ = tell.send(());
+                let _ = sender.send(());
             }
         };
         let mut watcher = notify::recommended_watcher(handler).ok()?;
@@ -88,13 +88,13 @@ struct Monitor<'a> {
     paused: bool,
     next_refresh: Instant,
     /// What each job failed for in the last round.
-    told: BTreeMap<&'static str, String>,
+    reported: BTreeMap<&'static str, String>,
 }
 
 impl<'a> Monitor<'a> {
     fn new(publisher: &'a Publisher, request: &'a MonitorRequest, log: &'a dyn Fn(Event<'_>)) -> Self {
         let next_refresh = Instant::now();
-        Self { publisher, request, log, drop_box: None, standby: false, paused: false, next_refresh, told: BTreeMap::new() }
+        Self { publisher, request, log, drop_box: None, standby: false, paused: false, next_refresh, reported: BTreeMap::new() }
     }
 
     /// What fails is reported and tried again with the next round.
@@ -145,13 +145,13 @@ impl<'a> Monitor<'a> {
     /// Reports what failed; gives whether nothing did.
     fn ended(&mut self, job: &'static str, result: Result<()>) -> bool {
         let Err(failure) = result else {
-            self.told.remove(job);
+            self.reported.remove(job);
             return true;
         };
         let why = failure.with_cause();
-        let again = self.told.get(job) == Some(&why);
+        let again = self.reported.get(job) == Some(&why);
         (self.log)(Event::Trouble { job, failure: &failure, again });
-        self.told.insert(job, why);
+        self.reported.insert(job, why);
         false
     }
 
@@ -159,13 +159,13 @@ impl<'a> Monitor<'a> {
         if self.publisher.workers.is_some() {
             (self.log)(Event::Queues(queue::queue(self.publisher, &Selection::None)?.queues));
         }
-        let wish = RefreshRequest { consistent_snapshot: self.request.consistent_snapshot, ..RefreshRequest::default() };
-        let mut prepared = refresh::prepare(self.publisher, wish)?;
+        let request = RefreshRequest { consistent_snapshot: self.request.consistent_snapshot, ..RefreshRequest::default() };
+        let mut prepared = refresh::prepare(self.publisher, request)?;
         if !prepared.plan.empty {
             let roles = prepared.plan.due.iter().map(|due| due.role.clone()).collect();
             refresh::carry_out(self.publisher, prepared)?;
             (self.log)(Event::Refreshed { roles });
-            prepared = refresh::prepare(self.publisher, wish)?;
+            prepared = refresh::prepare(self.publisher, request)?;
         }
         (self.log)(Event::Expiries(prepared.expiries()?));
         Ok(())

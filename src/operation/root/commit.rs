@@ -22,7 +22,7 @@ const START_AGAIN: &str = "see what is published with `publish status` and `publ
 
 /// How a root is to be committed.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct CommitWish {
+pub struct CommitRequest {
     /// Take a root after which clients fail until the roles are signed again, for keys that were lost or stolen.
     pub replace_now: bool,
     /// Sign the state of an earlier snapshot instead of what is published: with keys replaced at once only.
@@ -67,10 +67,10 @@ struct CommitWork {
 }
 
 /// Decides whether a draft can be published, as clients of every age would judge it.
-pub fn prepare(publisher: &Publisher, path: &Path, wish: CommitWish) -> Result<PreparedCommit> {
+pub fn prepare(publisher: &Publisher, path: &Path, request: CommitRequest) -> Result<PreparedCommit> {
     match already_published(publisher, path)? {
         Some(plan) => Ok(PreparedCommit { plan, work: None }),
-        None => prepare_review(publisher, Review::read(Some(publisher), &TrustedRoots::default(), path)?, wish),
+        None => prepare_review(publisher, Review::read(Some(publisher), &TrustedRoots::default(), path)?, request),
     }
 }
 
@@ -92,7 +92,7 @@ fn already_published(publisher: &Publisher, path: &Path) -> Result<Option<RootCo
 }
 
 /// The same for a draft that was read already.
-pub(super) fn prepare_review(publisher: &Publisher, review: Review<'_>, wish: CommitWish) -> Result<PreparedCommit> {
+pub(super) fn prepare_review(publisher: &Publisher, review: Review<'_>, request: CommitRequest) -> Result<PreparedCommit> {
     let (file, root) = review.into_parts();
     let draft = &file.draft;
     if let Some(problem) = root.problems.first() {
@@ -110,7 +110,7 @@ pub(super) fn prepare_review(publisher: &Publisher, review: Review<'_>, wish: Co
                 "they sign with: publish root sign --draft FILE --key KEY; then bring the copies together with: publish root merge FILE…",
             ));
     }
-    let rollback = match wish.back_to {
+    let rollback = match request.back_to {
         Some(back_to) if !is_finished(publisher, draft)? => Some(back_to.plan(publisher, draft)?),
         _ => None,
     };
@@ -122,7 +122,7 @@ pub(super) fn prepare_review(publisher: &Publisher, review: Review<'_>, wish: Co
             (present, affected, None)
         }
     };
-    if !affected.is_empty() && !wish.replace_now {
+    if !affected.is_empty() && !request.replace_now {
         let roles: Vec<&str> = affected.iter().map(|role| role.name()).collect();
         return Err(Error::new(Kind::Conflict, format!("with root {}, clients would refuse the published {}", root.to, roles.join(", ")))
             .hint("use two roots, the first of which adds the new key beside the old one; `publish rotate ROLE` makes both")

@@ -32,7 +32,7 @@ use std::path::Path;
 
 /// What the next root shall change; names identify keys.
 #[derive(Clone, Debug, Default)]
-pub struct RootWish {
+pub struct RootRequest {
     /// Keys that shall sign a role, with the name of the person who holds each.
     pub add: Vec<(Role, PublicKey, Option<String>)>,
     /// Keys that shall not any more: a name, or the beginning of a key id.
@@ -52,19 +52,19 @@ pub fn read_draft(path: &Path) -> Result<RootDraft> {
 
 /// Starts a draft, or changes the one that is there; nothing is published. Names are kept at once: they are for people
 /// here, and no draft brings any.
-pub fn edit(publisher: &Publisher, path: &Path, names: &Path, wish: &RootWish, dry_run: bool) -> Result<RootReport> {
-    let (mut file, voided) = edited(publisher, path, names, wish)?;
+pub fn edit(publisher: &Publisher, path: &Path, names: &Path, request: &RootRequest, dry_run: bool) -> Result<RootReport> {
+    let (mut file, voided) = edited(publisher, path, names, request)?;
     if !dry_run {
-        write_names(names, &wished_names(&file.draft, wish)?)?;
+        write_names(names, &requested_names(&file.draft, request)?)?;
         file.write()?;
     }
     Ok(RootReport { voided, ..Review::of(Some(publisher), &TrustedRoots::default(), file)?.report })
 }
 
-/// The draft with a wish, not written yet; and how many signatures that voids.
-pub(super) fn edited(publisher: &Publisher, path: &Path, names: &Path, wish: &RootWish) -> Result<(DraftFile, usize)> {
+/// The draft with a request, not written yet; and how many signatures that voids.
+pub(super) fn edited(publisher: &Publisher, path: &Path, names: &Path, request: &RootRequest) -> Result<(DraftFile, usize)> {
     let now = publisher.now();
-    if let Some(over) = wish.expires.filter(|expires| *expires <= now) {
+    if let Some(over) = request.expires.filter(|expires| *expires <= now) {
         return Err(Error::invalid(format!("the next root would expire on {}, which is in the past", format_expiry(over)))
             .hint("give a time in the future, for example 365d"));
     }
@@ -74,7 +74,7 @@ pub(super) fn edited(publisher: &Publisher, path: &Path, names: &Path, wish: &Ro
         None => {
             // Only people shorten the life of a root: they ask for it, and every signer is shown it as a change.
             let usual = |present| Moment::after(now, publisher.lifetimes, present).expiry(Role::Root, Some(present));
-            let expires = |present| wish.expires.unwrap_or_else(|| usual(present));
+            let expires = |present| request.expires.unwrap_or_else(|| usual(present));
             let mut draft = RootDraft::start(&newest_root(publisher)?, expires, known.clone())?;
             draft.set_repository(label(publisher)?)?;
             DraftFile::new(path, draft)
@@ -83,29 +83,29 @@ pub(super) fn edited(publisher: &Publisher, path: &Path, names: &Path, wish: &Ro
     let draft = &mut file.draft;
     check_fresh(publisher, draft)?;
     draft.take_names(&known)?;
-    let mut edit = RootEdit { thresholds: wish.thresholds.clone(), expires: wish.expires, ..RootEdit::default() };
-    for (role, key, _) in &wish.add {
+    let mut edit = RootEdit { thresholds: request.thresholds.clone(), expires: request.expires, ..RootEdit::default() };
+    for (role, key, _) in &request.add {
         edit.add.push((*role, key.clone()));
     }
-    for (role, text) in &wish.remove {
+    for (role, text) in &request.remove {
         edit.remove.push((*role, resolve(draft, Some(*role), text)?));
     }
     let voided = draft.edit(&edit)?;
-    for (id, name) in wished_names(draft, wish)? {
+    for (id, name) in requested_names(draft, request)? {
         draft.name(&id, &name)?;
     }
     Ok((file, voided))
 }
 
-/// The names that a wish gives, by key id.
-fn wished_names(draft: &RootDraft, wish: &RootWish) -> Result<BTreeMap<String, String>> {
+/// The names that a request gives, by key id.
+fn requested_names(draft: &RootDraft, request: &RootRequest) -> Result<BTreeMap<String, String>> {
     let mut named = BTreeMap::new();
-    for (role, key, name) in &wish.add {
+    for (role, key, name) in &request.add {
         if let Some(name) = name {
             named.insert(draft.next().id_of(*role, key)?, name.clone());
         }
     }
-    for (text, name) in &wish.names {
+    for (text, name) in &request.names {
         named.insert(resolve(draft, None, text)?, name.clone());
     }
     Ok(named)

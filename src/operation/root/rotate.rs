@@ -2,9 +2,9 @@
 //! role is signed by both; the second drops the old key once every publisher has the new one. Clients of any age follow at
 //! every instant, because each of them always finds a signature by a key that it knows.
 
-use super::commit::{CommitWish, carry_out, prepare_review};
+use super::commit::{CommitRequest, carry_out, prepare_review};
 use super::draft_file::DraftFile;
-use super::{Review, RootReport, RootWish, TrustedRoots};
+use super::{Review, RootReport, RootRequest, TrustedRoots};
 use crate::error::{Error, Kind, Result};
 use crate::keys::RoleSigner;
 use crate::metadata::{Envelope, PublicKey, ROOT_LIMIT, Role, Root, RootChange, RootDraft};
@@ -120,7 +120,7 @@ fn under_way(places: Places<'_>) -> Error {
 /// there was one.
 pub fn resume(publisher: &Publisher, draft: Option<Review<'_>>) -> Result<bool> {
     let Some(review) = draft.filter(|review| review.report.waiting.is_empty()) else { return Ok(false) };
-    carry_out(publisher, prepare_review(publisher, review, CommitWish::default())?)?;
+    carry_out(publisher, prepare_review(publisher, review, CommitRequest::default())?)?;
     Ok(true)
 }
 
@@ -133,11 +133,11 @@ pub fn published(publisher: &Publisher) -> Result<Outcome> {
 pub fn add(publisher: &Publisher, places: Places<'_>, role: Role) -> Result<Step> {
     let standing = standing(publisher, role)?;
     let fresh = standing.configured.iter().zip(&standing.known).filter(|(_, known)| !**known).map(|(signer, _)| signer);
-    let wish = RootWish { add: fresh.map(|signer| (role, signer.public().clone(), None)).collect(), ..RootWish::default() };
-    if wish.add.is_empty() {
+    let request = RootRequest { add: fresh.map(|signer| (role, signer.public().clone(), None)).collect(), ..RootRequest::default() };
+    if request.add.is_empty() {
         return Err(Error::new(Kind::Conflict, format!("the root has all keys of {role} that are configured here")));
     }
-    step(publisher, places, &wish)
+    step(publisher, places, &request)
 }
 
 /// Drops one key.
@@ -145,19 +145,19 @@ pub fn drop_key(publisher: &Publisher, places: Places<'_>, role: Role, key: &Pub
     let present = publisher.load()?;
     let id = present.trust.root().keys_of(role).find(|(_, known)| known.same_material(key)).map(|(id, _)| id.to_owned());
     let id = id.ok_or_else(|| Error::new(Kind::NotFound, format!("key {} is not a key of {role}", key.id())))?;
-    step(publisher, places, &RootWish { remove: vec![(role, id)], ..RootWish::default() })
+    step(publisher, places, &RootRequest { remove: vec![(role, id)], ..RootRequest::default() })
 }
 
-/// A root with this wish: published if the keys at hand suffice, else left as a draft.
-fn step(publisher: &Publisher, places: Places<'_>, wish: &RootWish) -> Result<Step> {
+/// A root with this request: published if the keys at hand suffice, else left as a draft.
+fn step(publisher: &Publisher, places: Places<'_>, request: &RootRequest) -> Result<Step> {
     let file = match DraftFile::read_if_there(places.draft)? {
         None => {
-            let (mut file, _) = super::edited(publisher, places.draft, places.names, wish)?;
+            let (mut file, _) = super::edited(publisher, places.draft, places.names, request)?;
             file.write()?;
             file
         }
         // A killed run's, if it changes just this.
-        Some(file) if wishes_only(&file.draft, wish) => file,
+        Some(file) if requests_only(&file.draft, request) => file,
         Some(_) => return Err(under_way(places)),
     };
     let (signers, _) = publisher.keyring.load_all(publisher.keyring.of(Role::Root));
@@ -174,24 +174,24 @@ fn step(publisher: &Publisher, places: Places<'_>, wish: &RootWish) -> Result<St
     }
     review.report = report;
     let to = review.report.to;
-    let committed = carry_out(publisher, prepare_review(publisher, review, CommitWish::default())?)?;
+    let committed = carry_out(publisher, prepare_review(publisher, review, CommitRequest::default())?)?;
     Ok(Step::Done { root: to, outcome: committed.outcome })
 }
 
 /// Whether a draft without other signatures changes exactly this.
-fn wishes_only(draft: &RootDraft, wish: &RootWish) -> bool {
+fn requests_only(draft: &RootDraft, request: &RootRequest) -> bool {
     let is = |id: &String, key: &PublicKey| draft.next().keys().get(id).is_some_and(|known| known.same_material(key));
-    let added = |role: &Role, id: &String| wish.add.iter().any(|(wanted, key, _)| wanted == role && is(id, key));
+    let added = |role: &Role, id: &String| request.add.iter().any(|(wanted, key, _)| wanted == role && is(id, key));
     let fits = |change: &RootChange| match change {
         RootChange::Added(role, id) => added(role, id),
-        RootChange::Removed(role, id) => wish.remove.contains(&(*role, id.clone())),
+        RootChange::Removed(role, id) => request.remove.contains(&(*role, id.clone())),
         RootChange::Expires(..) => true,
         RootChange::Renamed(..) | RootChange::Threshold(..) | RootChange::ConsistentSnapshot(_) => false,
     };
     let changes = draft.present().changes_to(draft.next());
     let keys = changes.iter().filter(|change| matches!(change, RootChange::Added(..) | RootChange::Removed(..))).count();
     changes.iter().all(fits)
-        && keys == wish.add.len() + wish.remove.len()
+        && keys == request.add.len() + request.remove.len()
         && draft.quorums().is_ok_and(|quorums| quorums.iter().all(|quorum| quorum.signed.is_empty()))
 }
 

@@ -83,7 +83,7 @@ pub struct SecondHalf {
 
 impl Rotation<'_> {
     /// The first half: a root that has the new key beside the old one, and roles that both sign.
-    pub fn begin(&self, publisher: Publisher, wish: &Beginning) -> Result<FirstHalf> {
+    pub fn begin(&self, publisher: Publisher, beginning: &Beginning) -> Result<FirstHalf> {
         if !self.dry_run {
             self.complete_key_files()?;
         }
@@ -96,10 +96,10 @@ impl Rotation<'_> {
         let both = standing.known.len() > 1 && all_known;
         if both && resumed {
             let step = Step::Done { root: standing.root, outcome: rotate::published(&publisher)? };
-            return Ok(FirstHalf { step: Some(step), goes_on: wish.now, ..FirstHalf::default() });
+            return Ok(FirstHalf { step: Some(step), goes_on: beginning.now, ..FirstHalf::default() });
         }
-        if both && wish.key.as_ref().is_none_or(|key| listed.contains(key)) {
-            if wish.now {
+        if both && beginning.key.as_ref().is_none_or(|key| listed.contains(key)) {
+            if beginning.now {
                 // A run that makes both roots was killed between them.
                 return Ok(FirstHalf { goes_on: true, ..FirstHalf::default() });
             }
@@ -109,7 +109,7 @@ impl Rotation<'_> {
                 Error::new(Kind::Conflict, what).hint(format!("once every publisher has the new key: publish rotate {role} --finish"))
             );
         }
-        let new = match &wish.key {
+        let new = match &beginning.key {
             Some(key) => key.clone(),
             None if all_known => self.next_file(&listed),
             None => listed.last().cloned().unwrap_or_default(),
@@ -123,12 +123,12 @@ impl Rotation<'_> {
             if !listed.contains(&new) {
                 listed.push(new.clone());
             }
-            made = self.add_to_config(&publisher, &new, &listed, wish.encrypt)?;
+            made = self.add_to_config(&publisher, &new, &listed, beginning.encrypt)?;
         }
         let uris = listed.iter().map(|text| KeyUri::parse(text, self.config.base())).collect::<Result<Vec<_>>>()?;
         let publisher = publisher.with_keys(|keyring| drop(keyring.roles.insert(self.role, uris)));
         let step = rotate::add(&publisher, self.places, self.role)?;
-        let goes_on = wish.now && matches!(step, Step::Done { .. });
+        let goes_on = beginning.now && matches!(step, Step::Done { .. });
         Ok(FirstHalf { plan, made, step: Some(step), goes_on, only_config: false })
     }
 

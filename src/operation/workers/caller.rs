@@ -89,7 +89,7 @@ impl Call<'_> {
     /// Sends the request and waits for its end; a broker that disconnects is waited for.
     fn finish(&self) -> End {
         let deadline = Instant::now() + self.workers.patience;
-        let (mut told, mut last) = (false, None);
+        let (mut reported, mut last) = (false, None);
         loop {
             match self.attempt(deadline) {
                 Ok(Some(end)) => return end,
@@ -100,9 +100,9 @@ impl Call<'_> {
             if Instant::now() >= deadline {
                 return Err(self.out_of_patience(last));
             }
-            if let Some(trouble) = last.as_ref().filter(|_| !told) {
+            if let Some(trouble) = last.as_ref().filter(|_| !reported) {
                 self.publisher.progress.status(&format!("waiting: {}", trouble.message));
-                told = true;
+                reported = true;
             }
             std::thread::sleep(Duration::from_millis(500));
         }

@@ -81,16 +81,16 @@ pub fn serve(publisher: &Publisher, role: WorkerRole, stop: &AtomicBool, log: &(
     let worker =
         Worker { publisher, workers, role, pinned, identity, signers, repository, answers, turned_away, unready: AtomicU32::new(0), log };
     let mut swept = Instant::now();
-    let mut told: Option<(String, Instant)> = None;
+    let mut reported: Option<(String, Instant)> = None;
     while !stop.load(Ordering::Relaxed) {
         let Err(failure) = worker.connected(stop, &mut swept) else { continue };
         if failure.kind != Kind::Storage {
             return Err(failure);
         }
         // The same trouble once a minute is enough.
-        if told.as_ref().is_none_or(|(message, at)| *message != failure.message || at.elapsed() > Duration::from_secs(60)) {
+        if reported.as_ref().is_none_or(|(message, at)| *message != failure.message || at.elapsed() > Duration::from_secs(60)) {
             log(Event::Trouble(&failure));
-            told = Some((failure.message.clone(), Instant::now()));
+            reported = Some((failure.message.clone(), Instant::now()));
         }
         std::thread::sleep(Duration::from_secs(1));
     }

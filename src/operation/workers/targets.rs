@@ -139,10 +139,10 @@ impl Worker<'_> {
             good.iter_mut().filter(|accepted| renews(&accepted.edit)).for_each(|accepted| accepted.edit.rekey = Some(rekey.clone()));
         }
         let edits: Vec<Edit> = good.iter().map(|accepted| accepted.edit.clone()).collect();
-        let told = Told { broker, answers: &self.answers, now: self.publisher.now(), batch: &good };
+        let reporting = Reporting { broker, answers: &self.answers, now: self.publisher.now(), batch: &good };
         self.notice(&present)?;
         let result = self.with_upper(&good, |upper| {
-            let committer = Committer { progress: &told, upper: Some(upper), ..self.committer() };
+            let committer = Committer { progress: &reporting, upper: Some(upper), ..self.committer() };
             committer.commit_all(present, &edits)
         });
         match result {
@@ -259,14 +259,14 @@ enum Opened {
 }
 
 /// Reports each step to the senders of a batch; every step is also recorded, for a sender that does not receive the report.
-struct Told<'a> {
+struct Reporting<'a> {
     broker: &'a Broker,
     answers: &'a Answers,
     now: DateTime<Utc>,
     batch: &'a [Accepted],
 }
 
-impl Progress for Told<'_> {
+impl Progress for Reporting<'_> {
     fn phase(&self, _: &str) {}
     fn expect(&self, _: u64, _: u64) {}
     fn bytes(&self, _: u64) {}

@@ -237,7 +237,7 @@ impl Committer<'_> {
     }
 
     fn drafts<'p>(&self, present: &'p Present, work: &Work) -> Result<Vec<Draft<'p>>> {
-        let spread = work.rebin.as_ref().map_or_else(|| Ok(Vec::new()), |wish| rebin(present, wish))?;
+        let spread = work.rebin.as_ref().map_or_else(|| Ok(Vec::new()), |content_id| rebin(present, content_id))?;
         // Bins that are spread that way already leave the rest of the work.
         if !spread.is_empty() {
             return Ok(spread);

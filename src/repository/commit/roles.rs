@@ -23,7 +23,7 @@ impl Committer<'_> {
                 let keys = keys.iter().map(|(id, key)| (id.as_str(), key));
                 sign_file(self.signers, Role::Targets, (keys, *threshold), version, (draft.content)(version, expires)?)
             };
-            let signed = numbers.create(&draft.role, self.above(&draft.role, draft.base), draft.wish, &sign)?;
+            let signed = numbers.create(&draft.role, self.above(&draft.role, draft.base), draft.content_id, &sign)?;
             Ok(signed.map(|signed| NewRole { role: draft.role.clone(), signed }))
         };
         Ok(each(drafts, self.storage.properties().parallelism, || Ok(()), write)?.into_iter().collect())
@@ -40,7 +40,7 @@ impl Committer<'_> {
         let (_, snapshot) = listings(present)?;
         let sign = |version| sign_snapshot(present.trust.root(), self.signers, snapshot, new, version, moment);
         let role = Role::Snapshot.into();
-        let signed = numbers.create(&role, self.above(&role, present.versions().snapshot), snapshot_wish(new), &sign)?;
+        let signed = numbers.create(&role, self.above(&role, present.versions().snapshot), snapshot_content_id(new), &sign)?;
         if let Some(signed) = &signed {
             self.progress.status(&format!("snapshot signed (version {})", signed.version));
         }
@@ -103,7 +103,7 @@ impl Committer<'_> {
 }
 
 /// Stands for what a snapshot is to list anew.
-pub(super) fn snapshot_wish(new: &[NewRole]) -> [u8; 32] {
+pub(super) fn snapshot_content_id(new: &[NewRole]) -> [u8; 32] {
     let line = |new: &NewRole| format!("{} {} {}\n", new.role, new.signed.version, new.signed.digests.hex());
     openssl::sha::sha256(new.iter().map(line).collect::<String>().as_bytes())
 }

@@ -235,7 +235,7 @@ impl Storage for LocalDirectory {
         let staged = self.stage(bytes)?;
         let swap = || -> io::Result<bool> {
             File::open(&staged)?.sync_all()?;
-            let _lock = lock::lock(&self.root.join(LOCK), PATIENCE, &|line| self.report.tell(line))?;
+            let _lock = lock::lock(&self.root.join(LOCK), PATIENCE, &|line| self.report.report(line))?;
             let present = match read_regular(&path) {
                 Ok(present) => Some(Token(openssl::sha::sha256(&present).to_vec())),
                 // A directory is no object; one that holds nothing makes place.

@@ -75,9 +75,9 @@ pub(super) fn summary(error: &StoreError) -> String {
         let at = full.find(mark)? + mark.len();
         full[at..].split(|c: char| !c.is_ascii_digit()).next().filter(|digits| digits.len() == 3).map(str::to_owned)
     });
-    let told: Vec<String> = [status, field("Code"), field("Message")].into_iter().flatten().collect();
-    let told = if told.is_empty() { without_queries(full.lines().next().unwrap_or_default()) } else { told.join(": ") };
-    told.chars().take(300).collect::<String>().escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
+    let parts: Vec<String> = [status, field("Code"), field("Message")].into_iter().flatten().collect();
+    let parts = if parts.is_empty() { without_queries(full.lines().next().unwrap_or_default()) } else { parts.join(": ") };
+    parts.chars().take(300).collect::<String>().escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
 }
 
 /// The texts of an error and everything below it.
