@@ -1,24 +1,9 @@
 //! What every command takes: the global options, and arguments that several commands share.
 
-use super::commands::Command;
-use super::help::command;
 use crate::metadata::KeyIdStyle;
 use clap::builder::BoolishValueParser;
-use clap::error::{ContextKind, ContextValue};
-use clap::{ArgAction, Args, Parser, ValueEnum};
-use std::ffi::OsString;
+use clap::{ArgAction, Args, ValueEnum};
 use std::path::PathBuf;
-
-/// Publishes releases to a TUF repository for trdl, TUF clients, and curl with gpg.
-#[derive(Debug, Parser)]
-#[command(name = "publish", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
-#[command(after_help = "Example:\n  publish init --no-passphrase && publish release 1.0.0 --from dist")]
-pub(super) struct Arguments {
-    #[command(flatten)]
-    pub global: Global,
-    #[command(subcommand)]
-    pub command: Command,
-}
 
 /// What every command takes; each has a variable, but those that must not come from the environment.
 #[derive(Clone, Debug, Args)]
@@ -118,17 +103,6 @@ impl KeyIds {
 /// Whether a boolean variable is set to something true.
 pub(super) fn is_set(variable: &str) -> bool {
     std::env::var(variable).is_ok_and(|value| matches!(value.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on" | "y" | "t"))
-}
-
-/// If a value that clap refused came from a variable, returns its name.
-pub(super) fn variable_behind(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
-    let ContextValue::String(named) = error.get(ContextKind::InvalidArg)? else { return None };
-    let flag = named.split([' ', '=']).next()?;
-    let given = arguments.iter().any(|argument| argument.to_string_lossy().split('=').next() == Some(flag));
-    let command = command();
-    let argument = command.get_arguments().find(|argument| argument.get_long().is_some_and(|long| format!("--{long}") == flag))?;
-    let variable = argument.get_env()?.to_str()?;
-    (!given && std::env::var_os(variable).is_some()).then(|| format!("the value comes from the variable {variable}"))
 }
 
 /// A version that clients can read, and one after it.

@@ -1,8 +1,9 @@
 //! Help texts: the commands in groups, and the two lengths of a command's own help.
 
-use super::arguments::Arguments;
-use super::commands::{GROUPS, OTHERS};
+use super::commands::{Arguments, GROUPS, OTHERS};
+use clap::error::{ContextKind, ContextValue};
 use clap::{Command, CommandFactory};
+use std::ffi::OsString;
 use std::fmt::Write;
 
 /// The definition of the command line with its help texts. `-h` shows a command's own options and its examples; `--help`
@@ -41,4 +42,15 @@ fn shorten(command: Command) -> Command {
     let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
     let command = command.after_help(short).after_long_help(long);
     names.into_iter().fold(command, |command, name| command.mut_subcommand(name, shorten))
+}
+
+/// If a value that clap refused came from a variable, returns its name.
+pub(super) fn variable_behind(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
+    let ContextValue::String(named) = error.get(ContextKind::InvalidArg)? else { return None };
+    let flag = named.split([' ', '=']).next()?;
+    let given = arguments.iter().any(|argument| argument.to_string_lossy().split('=').next() == Some(flag));
+    let command = command();
+    let argument = command.get_arguments().find(|argument| argument.get_long().is_some_and(|long| format!("--{long}") == flag))?;
+    let variable = argument.get_env()?.to_str()?;
+    (!given && std::env::var_os(variable).is_some()).then(|| format!("the value comes from the variable {variable}"))
 }

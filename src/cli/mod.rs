@@ -24,9 +24,9 @@ mod table;
 mod text;
 mod wrap;
 
-use arguments::Arguments;
 use clap::FromArgMatches;
 use clap::error::ErrorKind;
+use commands::Arguments;
 use output::{Output, Report};
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -102,7 +102,7 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         return output::Output::plain().check_stdout(None).map_or(ExitCode::SUCCESS, ExitCode::from);
     }
     let takes_equals = error.kind() == ErrorKind::UnknownArgument && arguments.iter().any(|argument| argument == "--channels");
-    let hint = arguments::variable_behind(error, arguments)
+    let hint = help::variable_behind(error, arguments)
         .or_else(|| takes_equals.then(|| "another channels file is given with `=`: --channels=FILE".to_owned()));
     if arguments.iter().any(|argument| argument == "--json") || arguments::is_set("PUBLISH_JSON") {
         output::print(&output::usage_document(error, hint.as_deref()));

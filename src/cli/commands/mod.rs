@@ -35,7 +35,7 @@ use super::arguments::Global;
 use super::output::{Output, Purpose, Report};
 use super::reference;
 use anyhow::Result;
-use clap::{Args, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 /// Every command that help shows, by heading; a test proves that none is missing or listed twice. Two that belong together
 /// share a line.
@@ -50,6 +50,17 @@ pub(super) const GROUPS: [(&str, &[&str]); 6] = [
 
 /// Commands that the last line of the help names.
 pub(super) const OTHERS: [&str; 3] = ["remove-delegation", "completions", "man"];
+
+/// Publishes releases to a TUF repository for trdl, TUF clients, and curl with gpg.
+#[derive(Debug, Parser)]
+#[command(name = "publish", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "Example:\n  publish init --no-passphrase && publish release 1.0.0 --from dist")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
