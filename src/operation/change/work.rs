@@ -89,6 +89,7 @@ impl Work {
     pub(super) fn is_empty(&self) -> bool {
         self.uploads.is_empty()
             && self.small.is_empty()
+            && self.resigned.is_empty()
             && self.openpgp.is_none()
             && self.edit.is_empty()
             && !matches!(self.keys, Keys::Bins(..))
@@ -96,7 +97,7 @@ impl Work {
 
     /// Whether OpenPGP signatures are made.
     pub(super) fn signs(&self) -> bool {
-        self.openpgp.is_some() || self.uploads.iter().any(|upload| upload.artifact.signature.is_some())
+        self.openpgp.is_some() || !self.resigned.is_empty() || self.uploads.iter().any(|upload| upload.artifact.signature.is_some())
     }
 
     /// Refuses new names that conflict with published ones, or that the store holds as directories.
